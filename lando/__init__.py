@@ -1,0 +1,1 @@
+"""Lando runs workflows on Kubernetes from a message queue and never loses one."""

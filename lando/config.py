@@ -1,0 +1,195 @@
+"""The daemons' configuration: one YAML file for ``lando`` and ``watcher`` (contract: Duke's lando 0.11.3, plus ours).
+
+The dataclasses below are the reference: a field without a default is required; the text under a field gives its
+meaning, unit and why the default is what it is.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class TlsSettings:
+    """TLS towards the broker; verified always."""
+
+    ca_file: str | None = None
+    cert_file: str | None = None
+    key_file: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WorkQueueSettings:
+    """Where commands come from; either ``url`` or host and login."""
+
+    listen_queue: str
+    host: str | None = None
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+    worker_username: str | None = None
+    """Only the VM variant of the original used it; accepted and ignored."""
+    worker_password: str | None = field(default=None, repr=False)
+    port: int | None = None
+    """5672, or 5671 with TLS, when not given."""
+    virtual_host: str = "/"
+    hosts: list[str] = field(default_factory=list)
+    """Several brokers of one cluster, tried in turn; ``host:port`` is allowed."""
+    url: str | None = field(default=None, repr=False)
+    """``amqp://…``, ``amqps://…`` or ``memory://NAME``; instead of the keys above."""
+    tls: TlsSettings | None = None
+    message_format: str = "json"
+    """What the watcher writes: ``json``, or ``pickle`` where Duke's lando still reads."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClusterSettings:
+    """The Kubernetes API: host and token, or a kubeconfig, or the pod's own account."""
+
+    namespace: str
+    host: str | None = None
+    token: str | None = field(default=None, repr=False)
+    verify_ssl: bool = True
+    ssl_ca_cert: str | None = None
+    kubeconfig: str | None = None
+    in_cluster: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class BespinApiSettings:
+    """The admin REST API; ``url`` ends in ``/api/v2``."""
+
+    url: str
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LandoApiSettings:
+    """Our own API, for runs beyond cwl and for what a run waits for; ``url`` ends in ``/api/lando/v1``."""
+
+    url: str
+    token: str = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataStoreSettings:
+    """Where save_output puts results."""
+
+    secret_name: str | None = None
+    """Existing Secret with the credential under the key ``config``; mounted only by the steps that need it."""
+    url: str | None = None
+    """``file:///…``, ``gs://…``, ``s3://…`` or ``dds:``; None leaves it to the step's image, as the original did."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SystemDataVolume:
+    """An existing claim with reference data, mounted read-only by the run step."""
+
+    volume_claim_name: str
+    mount_path: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunWorkflowSettings:
+    """Settings of the run step."""
+
+    system_data_volume: SystemDataVolume | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordOutputProjectSettings:
+    """Settings of the record step, which only runtimes of the original define."""
+
+    service_account_name: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class StagingSettings:
+    """What stage_data may fetch."""
+
+    schemes: list[str] = field(default_factory=lambda: ["http", "https", "gs", "s3", "dds"])
+    file_roots: list[str] = field(default_factory=list)
+    """Folders below which ``file:`` sources may lie; none by default."""
+    allow_local_addresses: bool = False
+    """Also fetch from loopback and link-local addresses; only embedded mode sets it."""
+    max_bytes: int | None = None
+    """Largest single file, in bytes; None is no limit."""
+    timeout_s: float = 60.0
+    """Seconds of silence after which a download is tried again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArchiveSettings:
+    """Where logs and termination messages are kept before Jobs are deleted."""
+
+    url: str | None = None
+    """Any fsspec URL; None keeps none (with a warning at start)."""
+    max_bytes_per_container: int = 10 * 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class PodSettings:
+    """An overlay on every step's pod."""
+
+    security: str = "restricted"
+    """``restricted`` (uid, gid and fsGroup 1000, no capabilities), ``openshift`` (the SCC assigns ids) or ``legacy``."""
+    access_mode: str = "ReadWriteMany"
+    node_selector: dict[str, str] = field(default_factory=dict)
+    tolerations: list[dict[str, Any]] = field(default_factory=list)
+    priority_class: str | None = None
+    image_pull_secrets: list[str] = field(default_factory=list)
+    env: dict[str, str] = field(default_factory=dict)
+    """Variables for every step, e.g. a proxy's."""
+    limits: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepSettings:
+    """What one step type gets besides its runtime."""
+
+    deadline_s: int | None = None
+    """activeDeadlineSeconds of its Job; None is none."""
+    limits: dict[str, str] = field(default_factory=dict)
+    image_pull_policy: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetentionSettings:
+    """Seconds that volumes and objects of ended runs are kept."""
+
+    finished_s: int = 0
+    failed_s: int = 7 * 24 * 3600
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """The whole file."""
+
+    work_queue: WorkQueueSettings
+    cluster_api_settings: ClusterSettings
+    bespin_api: BespinApiSettings
+    data_store_settings: DataStoreSettings = field(default_factory=DataStoreSettings)
+    run_workflow_settings: RunWorkflowSettings = field(default_factory=RunWorkflowSettings)
+    record_output_project_settings: RecordOutputProjectSettings = field(default_factory=RecordOutputProjectSettings)
+    storage_class_name: str | None = None
+    base_stage_data_volume_size_in_g: int = 1
+    """GiB added to the size of the inputs."""
+    log_level: str | int = "WARNING"
+    lando_api: LandoApiSettings | None = None
+    staging: StagingSettings = field(default_factory=StagingSettings)
+    archive: ArchiveSettings = field(default_factory=ArchiveSettings)
+    pods: PodSettings = field(default_factory=PodSettings)
+    steps: dict[str, StepSettings] = field(default_factory=dict)
+    """By step type: ``stage_data``, ``run_workflow``, ``organize_output``, ``save_output``, ``record_output_project``."""
+    infrastructure_retries: int = 2
+    """New attempts of a step after node loss, eviction and the like."""
+    patience_s: int = 600
+    """How long a pod may wait (image, scheduling, volume, quota) before that is a failure, in seconds."""
+    resync_s: int = 300
+    retention: RetentionSettings = field(default_factory=RetentionSettings)
+    workers: int = 4
+    """Runs handled side by side by the lando daemon; prefetch is four times that."""
+    metrics_port: int | None = None
+    """Port of ``/metrics`` and ``/healthz``, on all interfaces of the pod; None is off."""
+    log_format: str = "console"
+    """``console`` or ``json``."""

@@ -1,0 +1,92 @@
+"""The command queue behind one small interface; :func:`consumer` and :func:`publisher` choose the broker.
+
+``amqp://`` and ``amqps://`` (or host and login) is RabbitMQ, ``memory://NAME`` a broker inside the process,
+the same object for everyone who names it. Both pass the same contract tests (tests/contract).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Protocol
+
+DELAYS_S = (5, 30, 300)
+"""The ladder: how long a message that failed for the n-th time waits, in seconds; after the last it is dead."""
+
+
+class Delivery(Protocol):
+    """One message handed to a consumer; exactly one of the four ways to settle it is called, from any thread.
+
+    Settling after the connection was lost does nothing: the broker delivers the message again.
+    """
+
+    @property
+    def body(self) -> bytes: ...
+    @property
+    def failures(self) -> int:
+        """How often this message has been through the delay ladder."""
+        ...
+
+    def ack(self) -> None:
+        """Its effects are durable: forget the message."""
+        ...
+
+    def requeue(self) -> None:
+        """Nothing was done (a peer is away, a shutdown): deliver it again, without counting."""
+        ...
+
+    def retry(self, reason: str) -> None:
+        """It failed: deliver it again after the next delay of the ladder, or put it aside after the last."""
+        ...
+
+    def dead(self, reason: str) -> None:
+        """It can never be handled: put it aside in ``<queue>.dead`` with the reason."""
+        ...
+
+
+class Consumer(Protocol):
+    """Takes deliveries from one queue, one consumer at work at a time."""
+
+    @property
+    def active(self) -> bool:
+        """True while this process holds ``<queue>.active`` on a live connection: only then may it act."""
+        ...
+
+    def run(self, on_delivery: Callable[[Delivery], None], stop: threading.Event) -> None:
+        """Hand deliveries to ``on_delivery`` (which must not block) until ``stop``; reconnects by itself.
+
+        Waits as a standby while another process is active. Returns once ``stop`` is set and what was
+        settled before is on its way. Raises :class:`lando.errors.ConfigError` only for settings that can't work.
+        """
+        ...
+
+    def pause(self) -> None:
+        """Take no more deliveries (those already handed out may still be settled)."""
+        ...
+
+    def resume(self) -> None:
+        """Take deliveries again."""
+        ...
+
+
+class Publisher(Protocol):
+    """Publishes with confirms from one thread of its own; safe to call from any thread."""
+
+    def publish(
+        self, queue: str, body: bytes, *, content_type: str | None = None, message_id: str | None = None
+    ) -> Future[None]:
+        """Declare ``queue`` (durable, no arguments) and publish to it, persistent and mandatory.
+
+        The future is done when the broker has confirmed, or fails with :class:`lando.errors.Unavailable`
+        after bounded tries. A legacy pickle is published with neither content type nor message id.
+        """
+        ...
+
+    def notify(self, body: bytes) -> None:
+        """Send a progress notice to the fanout exchange ``job_status``; never raises, never waits, may be dropped."""
+        ...
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Flush what is under way, at most ``timeout_s`` seconds, then disconnect."""
+        ...

@@ -1,0 +1,126 @@
+"""What the engine knows of a run, whatever its kind and wherever its truth is kept.
+
+Nothing here knows a wire format: Bespin's documents and letters live in :mod:`lando.bespin`, Kubernetes
+objects in :mod:`lando.plans` and :mod:`lando.k8s`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+CAUSE_TEXT_LIMIT = 64 * 1024  # bytes of UTF-8; longer texts are cut visibly in the middle
+
+
+class RunState(Enum):
+    """Where a run stands, in Bespin's words."""
+
+    NEW = "New"
+    AUTHORIZED = "Authorized"
+    STARTING = "Starting"
+    """The user asked for a start; the daemon has not begun."""
+    RUNNING = "Running"
+    FINISHED = "Finished"
+    ERROR = "Error"
+    CANCELING = "Canceling"
+    """The user asked for a cancel; objects may still be there."""
+    CANCELED = "Canceled"
+    RESTARTING = "Restarting"
+    DELETED = "Deleted"
+
+
+class StepState(Enum):
+    """Where one step of a run stands."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    COMPLETE = "Complete"
+    FAILED = "Failed"
+
+
+class Intent(Enum):
+    """What the owner of a run last asked for and has not got yet."""
+
+    START = "start"
+    RESTART = "restart"
+    CANCEL = "cancel"
+    NONE = "none"
+
+
+class Category(Enum):
+    """Whose move it is after a failure; only ``INFRASTRUCTURE`` is retried by Lando itself."""
+
+    USER = "user"
+    """The program or its input: exit code, bad path, bad CWL."""
+    RESOURCES = "resources"
+    """A limit was met: memory, quota, unschedulable, deadline."""
+    IMAGE = "image"
+    """The container image can't be had or can't be started."""
+    INFRASTRUCTURE = "infrastructure"
+    """The cluster lost it: evicted, preempted, node lost, vanished."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cause:
+    """Why a step did not succeed, or what it waits for."""
+
+    category: Category
+    sentence: str
+    """What happened and where, one sentence for the run's owner."""
+    advice: str = ""
+    """What to do about it; may be empty."""
+    exit_code: int | None = None
+    log_tail: str = ""
+    """The last lines of the container's log."""
+
+    def text(self) -> str:
+        """The text of a job error: sentence, advice, then the log's tail; never empty, free of NULs, bounded."""
+        head = " ".join(part for part in (self.sentence.strip(), self.advice.strip()) if part) or "No cause is known."
+        whole = f"{head}\n\n{self.log_tail.rstrip()}" if self.log_tail.strip() else head
+        return cut_middle(whole.replace("\0", "\N{REPLACEMENT CHARACTER}"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One run as its source describes it at one moment."""
+
+    id: int
+    kind: str
+    """``cwl``, ``phases`` or ``batch``: which plan it follows."""
+    owner: str
+    """User name of the person it runs for."""
+    name: str
+    state: RunState
+    steps: Mapping[str, StepState]
+    """Every step of the plan by its name (``stage_data``, …), in the plan's order."""
+    generation: int | None = None
+    """Counted up by our API at each start, restart and cancel; None where the API does not count."""
+    version: str | None = None
+    """What a guarded write must match (HTTP entity tag); None where the API has none."""
+    document: Any = field(default=None, repr=False, compare=False)
+    """What only the plan of this kind reads, e.g. the Bespin job."""
+
+    @property
+    def intent(self) -> Intent:
+        """The command that the recorded state says is still to be carried out."""
+        return _INTENTS.get(self.state, Intent.NONE)
+
+
+_INTENTS = {
+    RunState.STARTING: Intent.START,
+    RunState.RESTARTING: Intent.RESTART,
+    RunState.CANCELING: Intent.CANCEL,
+}
+
+
+def cut_middle(text: str, limit: int = CAUSE_TEXT_LIMIT) -> str:
+    """``text`` within ``limit`` bytes of UTF-8, what is left out marked in the middle."""
+    data = text.encode("utf-8", "replace")
+    if len(data) <= limit:
+        return data.decode("utf-8")
+    mark = f"\n[… {len(data) - limit} bytes and more left out …]\n"
+    room = max(limit - len(mark.encode()), 0)
+    head, tail = data[: room // 2], data[len(data) - (room - room // 2) :]
+    return head.decode("utf-8", "ignore") + mark + tail.decode("utf-8", "ignore")
