@@ -1,13 +1,36 @@
-"""The daemons' configuration: one YAML file for ``lando`` and ``watcher`` (contract: Duke's lando 0.11.3, plus ours).
+"""The settings as dataclasses: the one place that says which keys the configuration file knows.
 
-The dataclasses below are the reference: a field without a default is required; the text under a field gives its
-meaning, unit and why the default is what it is.
+A field without a default is required; the text under a field gives its meaning, unit and why the default is what
+it is; its ``metadata`` says what a value must hold besides its type. docs/configuration.md is made from this
+module (:mod:`lando.config.reference`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+STEP_TYPES = ("stage_data", "run_workflow", "organize_output", "save_output", "record_output_project")
+"""The step types of a cwl run (contract: Bespin's runtimes), in their order."""
+
+SECRET: Mapping[str, Any] = {"secret": True}
+"""Metadata of a field that may also be given as ``<key>_file`` or ``LANDO_<SECTION>_<KEY>``, and is never shown."""
+
+
+def one_of(*choices: str) -> Mapping[str, Any]:
+    """Metadata of a field that holds one of ``choices``."""
+    return {"choices": choices}
+
+
+def at_least(minimum: float, maximum: float | None = None) -> Mapping[str, Any]:
+    """Metadata of a number from ``minimum`` to ``maximum``, both included."""
+    return {"minimum": minimum, "maximum": maximum}
+
+
+def ends_in(suffix: str) -> Mapping[str, Any]:
+    """Metadata of an http(s) URL whose path ends in ``suffix``."""
+    return {"url_suffix": suffix}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,19 +49,19 @@ class WorkQueueSettings:
     listen_queue: str
     host: str | None = None
     username: str | None = None
-    password: str | None = field(default=None, repr=False)
+    password: str | None = field(default=None, repr=False, metadata=SECRET)
     worker_username: str | None = None
     """Only the VM variant of the original used it; accepted and ignored."""
-    worker_password: str | None = field(default=None, repr=False)
-    port: int | None = None
+    worker_password: str | None = field(default=None, repr=False, metadata=SECRET)
+    port: int | None = field(default=None, metadata=at_least(1, 65535))
     """5672, or 5671 with TLS, when not given."""
     virtual_host: str = "/"
     hosts: list[str] = field(default_factory=list)
     """Several brokers of one cluster, tried in turn; ``host:port`` is allowed."""
-    url: str | None = field(default=None, repr=False)
+    url: str | None = field(default=None, repr=False, metadata=SECRET)
     """``amqp://…``, ``amqps://…`` or ``memory://NAME``; instead of the keys above."""
     tls: TlsSettings | None = None
-    message_format: str = "json"
+    message_format: str = field(default="json", metadata=one_of("json", "pickle"))
     """What the watcher writes: ``json``, or ``pickle`` where Duke's lando still reads."""
 
 
@@ -48,7 +71,7 @@ class ClusterSettings:
 
     namespace: str
     host: str | None = None
-    token: str | None = field(default=None, repr=False)
+    token: str | None = field(default=None, repr=False, metadata=SECRET)
     verify_ssl: bool = True
     ssl_ca_cert: str | None = None
     kubeconfig: str | None = None
@@ -57,18 +80,19 @@ class ClusterSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class BespinApiSettings:
-    """The admin REST API; ``url`` ends in ``/api/v2``."""
+    """The admin REST API of Bespin, ours or a real bespin-api."""
 
-    url: str
-    token: str = field(repr=False)
+    url: str = field(metadata=ends_in("/api/v2"))
+    """Ends in ``/api/v2``."""
+    token: str = field(repr=False, metadata=SECRET)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LandoApiSettings:
     """Our own API, for runs beyond cwl and for what a run waits for; ``url`` ends in ``/api/lando/v1``."""
 
-    url: str
-    token: str = field(repr=False)
+    url: str = field(metadata=ends_in("/api/lando/v1"))
+    token: str = field(repr=False, metadata=SECRET)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,9 +136,9 @@ class StagingSettings:
     """Folders below which ``file:`` sources may lie; none by default."""
     allow_local_addresses: bool = False
     """Also fetch from loopback and link-local addresses; only embedded mode sets it."""
-    max_bytes: int | None = None
+    max_bytes: int | None = field(default=None, metadata=at_least(1))
     """Largest single file, in bytes; None is no limit."""
-    timeout_s: float = 60.0
+    timeout_s: float = field(default=60.0, metadata=at_least(1))
     """Seconds of silence after which a download is tried again."""
 
 
@@ -124,16 +148,20 @@ class ArchiveSettings:
 
     url: str | None = None
     """Any fsspec URL; None keeps none (with a warning at start)."""
-    max_bytes_per_container: int = 10 * 1024 * 1024
+    max_bytes_per_container: int = field(default=10 * 1024 * 1024, metadata=at_least(0))
+    """Bytes of one container's log that are kept; the middle of a longer one is left out."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PodSettings:
     """An overlay on every step's pod."""
 
-    security: str = "restricted"
+    security: str = field(default="restricted", metadata=one_of("restricted", "openshift", "legacy"))
     """``restricted`` (uid, gid and fsGroup 1000, no capabilities), ``openshift`` (the SCC assigns ids) or ``legacy``."""
-    access_mode: str = "ReadWriteMany"
+    access_mode: str = field(
+        default="ReadWriteMany", metadata=one_of("ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
+    )
+    """Access mode of both volumes; ``ReadWriteOnce`` where all pods of a run land on one node."""
     node_selector: dict[str, str] = field(default_factory=dict)
     tolerations: list[dict[str, Any]] = field(default_factory=list)
     priority_class: str | None = None
@@ -147,18 +175,19 @@ class PodSettings:
 class StepSettings:
     """What one step type gets besides its runtime."""
 
-    deadline_s: int | None = None
+    deadline_s: int | None = field(default=None, metadata=at_least(1))
     """activeDeadlineSeconds of its Job; None is none."""
     limits: dict[str, str] = field(default_factory=dict)
-    image_pull_policy: str | None = None
+    image_pull_policy: str | None = field(default=None, metadata=one_of("Always", "IfNotPresent", "Never"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class RetentionSettings:
     """Seconds that volumes and objects of ended runs are kept."""
 
-    finished_s: int = 0
-    failed_s: int = 7 * 24 * 3600
+    finished_s: int = field(default=0, metadata=at_least(0))
+    failed_s: int = field(default=7 * 24 * 3600, metadata=at_least(0))
+    """Long enough to look at a failure, or restart it, after a weekend."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,24 +201,26 @@ class Config:
     run_workflow_settings: RunWorkflowSettings = field(default_factory=RunWorkflowSettings)
     record_output_project_settings: RecordOutputProjectSettings = field(default_factory=RecordOutputProjectSettings)
     storage_class_name: str | None = None
-    base_stage_data_volume_size_in_g: int = 1
+    base_stage_data_volume_size_in_g: int = field(default=1, metadata=at_least(0))
     """GiB added to the size of the inputs."""
-    log_level: str | int = "WARNING"
+    log_level: str | int = field(default="WARNING", metadata={"log_level": True})
+    """A name (``DEBUG``, ``INFO``, ``WARNING``, ``ERROR``, ``CRITICAL``) or a number of Python's logging."""
     lando_api: LandoApiSettings | None = None
     staging: StagingSettings = field(default_factory=StagingSettings)
     archive: ArchiveSettings = field(default_factory=ArchiveSettings)
     pods: PodSettings = field(default_factory=PodSettings)
-    steps: dict[str, StepSettings] = field(default_factory=dict)
+    steps: dict[str, StepSettings] = field(default_factory=dict, metadata={"keys": STEP_TYPES})
     """By step type: ``stage_data``, ``run_workflow``, ``organize_output``, ``save_output``, ``record_output_project``."""
-    infrastructure_retries: int = 2
+    infrastructure_retries: int = field(default=2, metadata=at_least(0))
     """New attempts of a step after node loss, eviction and the like."""
-    patience_s: int = 600
+    patience_s: int = field(default=600, metadata=at_least(0))
     """How long a pod may wait (image, scheduling, volume, quota) before that is a failure, in seconds."""
-    resync_s: int = 300
+    resync_s: int = field(default=300, metadata=at_least(1))
+    """Seconds between two looks at every unfinished run, for messages that were lost."""
     retention: RetentionSettings = field(default_factory=RetentionSettings)
-    workers: int = 4
+    workers: int = field(default=4, metadata=at_least(1, 64))
     """Runs handled side by side by the lando daemon; prefetch is four times that."""
-    metrics_port: int | None = None
+    metrics_port: int | None = field(default=None, metadata=at_least(1, 65535))
     """Port of ``/metrics`` and ``/healthz``, on all interfaces of the pod; None is off."""
-    log_format: str = "console"
+    log_format: str = field(default="console", metadata=one_of("console", "json"))
     """``console`` or ``json``."""

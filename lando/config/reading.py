@@ -1,0 +1,460 @@
+"""From a YAML file to a :class:`~lando.config.settings.Config`, every mistake named by file, line and key.
+
+The file is composed into nodes, not values, so that each finding knows its line; all findings are told at once.
+Secrets may come from a file (``<key>_file``) or the environment (``LANDO_<SECTION>_<KEY>``, which wins) instead.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import logging
+import os
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+
+from lando.config.settings import Config
+from lando.errors import ConfigError
+
+logger = logging.getLogger("lando.config")
+
+_PLACEHOLDER = "TODO"  # what the published sample configuration of the original holds
+_UNSET = object()
+_BOOLEAN, _INTEGER, _FLOAT, _NULL, _TEXT = (
+    f"tag:yaml.org,2002:{name}" for name in ("bool", "int", "float", "null", "str")
+)
+_SCALARS: Mapping[Any, tuple[str, tuple[str, ...]]] = {
+    str: ("text", (_TEXT, "tag:yaml.org,2002:timestamp")),
+    bool: ("true or false", (_BOOLEAN,)),
+    int: ("a whole number", (_INTEGER,)),
+    float: ("a number", (_FLOAT, _INTEGER)),
+}
+"""By Python type: how to name it to a person, and the YAML tags it may be resolved from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One thing to say about a configuration file."""
+
+    file: str
+    line: int | None
+    """Counted from 1; None when it concerns the file as a whole."""
+    key: str
+    """Dotted, e.g. ``work_queue.host``; may be empty."""
+    sentence: str
+
+    def __str__(self) -> str:
+        place = self.file if self.line is None else f"{self.file}:{self.line}"
+        return f"{place}: {self.key}: {self.sentence}" if self.key else f"{place}: {self.sentence}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What became of one file: a configuration, or the errors for which there is none."""
+
+    config: Config | None
+    errors: tuple[Finding, ...] = ()
+    warnings: tuple[Finding, ...] = ()
+    """Unknown keys first of all; ``--strict`` refuses those, see ``unknown_keys``."""
+    unknown_keys: tuple[Finding, ...] = ()
+
+
+def load(path: str | Path, *, strict: bool = False, environ: Mapping[str, str] | None = None) -> Config:
+    """The configuration in ``path``; its warnings are logged.
+
+    Raises:
+        ConfigError: naming every mistake by file, line and key; with ``strict`` an unknown key is one.
+    """
+    reading = read(path, environ=environ)
+    errors = reading.errors + (reading.unknown_keys if strict else ())
+    for warning in reading.warnings if strict else reading.unknown_keys + reading.warnings:
+        logger.warning("%s", warning)
+    if errors or reading.config is None:
+        raise ConfigError("\n".join(str(error) for error in errors))
+    return reading.config
+
+
+def read(path: str | Path, *, environ: Mapping[str, str] | None = None) -> Reading:
+    """Read and judge the file without raising for anything that is in it (or for its absence)."""
+    reader = _Reader(str(path), os.environ if environ is None else environ)
+    config = reader.read()
+    return Reading(
+        config=None if reader.errors else config,
+        errors=tuple(reader.errors),
+        warnings=tuple(reader.warnings),
+        unknown_keys=tuple(reader.unknown_keys),
+    )
+
+
+def environment_name(key: str) -> str:
+    """The environment variable of a dotted secret key: ``bespin_api.token`` is ``LANDO_BESPIN_API_TOKEN``."""
+    return "LANDO_" + key.replace(".", "_").upper()
+
+
+class _Reader:
+    """Walks the nodes of one file along the dataclasses, collecting findings."""
+
+    def __init__(self, file: str, environ: Mapping[str, str]) -> None:
+        self.file = file
+        self.environ = environ
+        self.errors: list[Finding] = []
+        self.warnings: list[Finding] = []
+        self.unknown_keys: list[Finding] = []
+
+    def read(self) -> Config | None:
+        root = self._compose()
+        if root is None:
+            return None
+        config = self._object(Config, root, "")
+        if not isinstance(config, Config):
+            return None
+        _judge(config, _lines(root), self)
+        return config
+
+    def error(self, line: int | None, key: str, sentence: str) -> None:
+        self.errors.append(Finding(file=self.file, line=line, key=key, sentence=sentence))
+
+    def warn(self, line: int | None, key: str, sentence: str) -> None:
+        self.warnings.append(Finding(file=self.file, line=line, key=key, sentence=sentence))
+
+    def _compose(self) -> yaml.Node | None:
+        try:
+            text = Path(self.file).read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            self.error(None, "", "is not UTF-8 text.")
+            return None
+        except OSError as error:
+            self.error(None, "", f"can't be read: {error.strerror}.")
+            return None
+        try:
+            root = yaml.compose(text, Loader=yaml.SafeLoader)
+        except yaml.MarkedYAMLError as error:
+            line = error.problem_mark.line + 1 if error.problem_mark else None
+            self.error(line, "", f"is not valid YAML: {error.problem or error.context}.")
+            return None
+        except yaml.YAMLError:  # a character that YAML does not allow
+            self.error(None, "", "is not valid YAML: it holds a control character.")
+            return None
+        if root is None:
+            self.error(None, "", "is empty; k8s.config.sample shows what belongs in it.")
+        return root
+
+    def _object(self, cls: type[Any], node: yaml.Node, key: str) -> Any:
+        """An instance of the dataclass ``cls``, or ``_UNSET`` after an error."""
+        entries = self._entries(node, key)
+        if entries is None:
+            return _UNSET
+        hints = typing.get_type_hints(cls)
+        known = {field.name: field for field in dataclasses.fields(cls)}
+        self._report_unknown(entries, known, key)
+        values: dict[str, Any] = {}
+        sound = True
+        for name, spec in known.items():
+            value = self._field(spec, hints[name], entries, key, _line(node))
+            if value is _UNSET:
+                sound = sound and spec.name not in entries and _has_default(spec)
+            else:
+                values[name] = value
+        return cls(**values) if sound else _UNSET
+
+    def _field(
+        self,
+        spec: dataclasses.Field[Any],
+        hint: Any,
+        entries: Mapping[str, tuple[yaml.Node, yaml.Node]],
+        section: str,
+        section_line: int,
+    ) -> Any:
+        key = f"{section}.{spec.name}" if section else spec.name
+        if spec.metadata.get("secret"):
+            return self._secret(spec, hint, entries, section, section_line)
+        if spec.name not in entries:
+            if not _has_default(spec):
+                self.error(section_line, key, "is required.")
+            return _UNSET
+        name_node, value_node = entries[spec.name]
+        if _is_null(value_node) and _has_default(spec):
+            return _UNSET if not _optional(hint) else None
+        value = self._value(hint, value_node, key)
+        if value is not _UNSET:
+            self._check_metadata(spec.metadata, value, _line(name_node), key)
+        return value
+
+    def _secret(
+        self,
+        spec: dataclasses.Field[Any],
+        hint: Any,
+        entries: Mapping[str, tuple[yaml.Node, yaml.Node]],
+        section: str,
+        section_line: int,
+    ) -> Any:
+        key = f"{section}.{spec.name}"
+        variable = environment_name(key)
+        given = [
+            name for name in (spec.name, f"{spec.name}_file") if name in entries and not _is_null(entries[name][1])
+        ]
+        if from_environment := self.environ.get(variable):
+            return from_environment
+        if len(given) == 2:
+            self.error(_line(entries[given[1]][0]), key, f"stands here and in {spec.name}_file; keep one of the two.")
+            return _UNSET
+        if not given:
+            if not _has_default(spec):
+                self.error(section_line, key, f"is required (or {spec.name}_file, or the environment's {variable}).")
+            return _UNSET
+        name_node, value_node = entries[given[0]]
+        value = self._value(hint, value_node, f"{section}.{given[0]}")
+        if value is _UNSET or given[0] == spec.name:
+            return value
+        return self._file_content(value, _line(name_node), f"{section}.{given[0]}")
+
+    def _file_content(self, path: str, line: int, key: str) -> Any:
+        try:
+            content = Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+            self.error(line, key, f"{path} can't be read: {reason}.")
+            return _UNSET
+        if not content:
+            self.error(line, key, f"{path} is empty.")
+            return _UNSET
+        return content
+
+    def _value(self, hint: Any, node: yaml.Node, key: str) -> Any:
+        """``node`` as a value of the type ``hint``, or ``_UNSET`` after an error."""
+        origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+        if origin in (types.UnionType, typing.Union):
+            return self._union([one for one in arguments if one is not type(None)], node, key)
+        if dataclasses.is_dataclass(hint):
+            return self._object(typing.cast("type[Any]", hint), node, key)
+        if origin is list:
+            return self._list(arguments[0], node, key)
+        if origin is dict:
+            return self._dict(arguments[1], node, key)
+        if hint is Any:
+            return yaml.SafeLoader("").construct_document(node)
+        return self._scalar([hint], node, key)
+
+    def _union(self, members: list[Any], node: yaml.Node, key: str) -> Any:
+        if all(member in _SCALARS for member in members):
+            return self._scalar(members, node, key)
+        (member,) = members  # the settings hold no other unions
+        return self._value(member, node, key)
+
+    def _scalar(self, members: list[Any], node: yaml.Node, key: str) -> Any:
+        wanted = " or ".join(_SCALARS[member][0] for member in members)
+        if not isinstance(node, yaml.ScalarNode):
+            self.error(_line(node), key, f"must be {wanted}, not {_kind(node)}.")
+            return _UNSET
+        if node.tag == _TEXT and node.value.strip() == _PLACEHOLDER:
+            self.error(_line(node), key, f"still says {_PLACEHOLDER}; put the real value here.")
+            return _UNSET
+        for member in members:
+            if node.tag in _SCALARS[member][1]:
+                return node.value if member is str else member(yaml.SafeLoader("").construct_document(node))
+        hint = (
+            f" Put it in quotes: '{node.value}'."
+            if str in members and node.tag != _NULL and not _is_secret(key)
+            else ""
+        )
+        hint = hint or (" Put it in quotes." if str in members and node.tag != _NULL else "")
+        self.error(_line(node), key, f"must be {wanted}, not {_kind(node)}.{hint}")
+        return _UNSET
+
+    def _list(self, hint: Any, node: yaml.Node, key: str) -> Any:
+        if not isinstance(node, yaml.SequenceNode):
+            self.error(_line(node), key, f"must be a list, not {_kind(node)}.")
+            return _UNSET
+        values = [self._value(hint, item, f"{key}[{index}]") for index, item in enumerate(node.value)]
+        return _UNSET if _UNSET in values else values
+
+    def _dict(self, hint: Any, node: yaml.Node, key: str) -> Any:
+        entries = self._entries(node, key)
+        if entries is None:
+            return _UNSET
+        values: dict[str, Any] = {}
+        for name, (_, value_node) in entries.items():
+            if hint is str and isinstance(value_node, yaml.ScalarNode) and value_node.tag in (_INTEGER, _FLOAT):
+                values[name] = value_node.value  # quantities: `cpu: 2` is as good as `cpu: "2"`
+            else:
+                values[name] = self._value(hint, value_node, f"{key}.{name}")
+        return _UNSET if _UNSET in values.values() else values
+
+    def _entries(self, node: yaml.Node, key: str) -> dict[str, tuple[yaml.Node, yaml.Node]] | None:
+        """The name and value nodes of a mapping by name; an error, and None, if it is none or has a key twice."""
+        if not isinstance(node, yaml.MappingNode):
+            self.error(_line(node), key, f"must be a block of keys and values, not {_kind(node)}.")
+            return None
+        entries: dict[str, tuple[yaml.Node, yaml.Node]] = {}
+        for name_node, value_node in node.value:
+            name = str(name_node.value) if isinstance(name_node, yaml.ScalarNode) else "?"
+            if name in entries:
+                dotted = f"{key}.{name}" if key else name
+                first = _line(entries[name][0])
+                self.error(_line(name_node), dotted, f"stands here and in line {first}; keep one of the two.")
+            entries.setdefault(name, (name_node, value_node))
+        return entries
+
+    def _report_unknown(
+        self, entries: Mapping[str, tuple[yaml.Node, yaml.Node]], known: Mapping[str, dataclasses.Field[Any]], key: str
+    ) -> None:
+        allowed = list(known) + [f"{name}_file" for name, spec in known.items() if spec.metadata.get("secret")]
+        for name, (name_node, _) in entries.items():
+            if name in allowed:
+                continue
+            near = difflib.get_close_matches(name, allowed, n=1, cutoff=0.5)
+            advice = f"did you mean {near[0]}?" if near else f"known here are {', '.join(sorted(known))}."
+            dotted = f"{key}.{name}" if key else name
+            self.unknown_keys.append(
+                Finding(
+                    file=self.file,
+                    line=_line(name_node),
+                    key=dotted,
+                    sentence=f"is not a known key and has no effect; {advice}",
+                )
+            )
+
+    def _check_metadata(self, metadata: Mapping[str, Any], value: Any, line: int, key: str) -> None:
+        if value is None:
+            return
+        for rule, check in _RULES.items():
+            if rule in metadata and (sentence := check(metadata, value)):
+                self.error(line, key, sentence)
+
+
+def _choices(metadata: Mapping[str, Any], value: Any) -> str | None:
+    choices = metadata["choices"]
+    return None if value in choices else f"must be one of {', '.join(choices)}, not {value}."
+
+
+def _range(metadata: Mapping[str, Any], value: Any) -> str | None:
+    minimum, maximum = metadata["minimum"], metadata["maximum"]
+    if value >= minimum and (maximum is None or value <= maximum):
+        return None
+    return (
+        f"must be {minimum} or more, not {value}."
+        if maximum is None
+        else f"must be {minimum} to {maximum}, not {value}."
+    )
+
+
+def _url(metadata: Mapping[str, Any], value: Any) -> str | None:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.netloc:
+        return f"must be an http or https URL, not {value}."
+    if not parts.path.rstrip("/").endswith(metadata["url_suffix"]):
+        return f"must end in {metadata['url_suffix']}, not {parts.path or 'nothing'}."
+    return None
+
+
+def _log_level(metadata: Mapping[str, Any], value: Any) -> str | None:
+    names = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
+    if isinstance(value, int) or value.upper() in names or value.isdigit():
+        return None
+    return f"must be one of {', '.join(names)} or a number, not {value}."
+
+
+def _keys(metadata: Mapping[str, Any], value: Any) -> str | None:
+    wrong = sorted(set(value) - set(metadata["keys"]))
+    return f"{', '.join(wrong)}: no such step type; known are {', '.join(metadata['keys'])}." if wrong else None
+
+
+_RULES: Mapping[str, Callable[[Mapping[str, Any], Any], str | None]] = {
+    "choices": _choices,
+    "minimum": _range,
+    "url_suffix": _url,
+    "log_level": _log_level,
+    "keys": _keys,
+}
+
+
+def _judge(config: Config, lines: Mapping[str, int], reader: _Reader) -> None:
+    """What no single field can tell: alternatives, and things worth a warning."""
+    queue, cluster = config.work_queue, config.cluster_api_settings
+    if not queue.url:
+        missing = [name for name in ("username", "password") if not getattr(queue, name)]
+        if not (queue.host or queue.hosts):
+            missing.insert(0, "host")
+        for name in missing:
+            secret = f" or {environment_name(f'work_queue.{name}')}" if name == "password" else ""
+            reader.error(lines.get("work_queue"), f"work_queue.{name}", f"is required, unless url is given{secret}.")
+    elif urlsplit(queue.url).scheme not in ("amqp", "amqps", "memory"):
+        reader.error(lines.get("work_queue.url"), "work_queue.url", "must begin with amqp://, amqps:// or memory://.")
+    if not cluster.in_cluster and not cluster.kubeconfig:
+        for name in ("host", "token"):
+            if not getattr(cluster, name):
+                sentence = "is required, unless kubeconfig or in_cluster is given."
+                reader.error(lines.get("cluster_api_settings"), f"cluster_api_settings.{name}", sentence)
+    if cluster.host and urlsplit(cluster.host).scheme not in ("http", "https"):
+        line = lines.get("cluster_api_settings.host")
+        reader.error(line, "cluster_api_settings.host", f"must begin with https:// (or http://), not {cluster.host}.")
+    if not cluster.verify_ssl:
+        sentence = "is off: anyone on the way can read the token. Give ssl_ca_cert instead."
+        reader.warn(lines.get("cluster_api_settings.verify_ssl"), "cluster_api_settings.verify_ssl", sentence)
+    if "record_output_project_settings" not in lines:
+        sentence = "is missing; a record step would run under the namespace's default account."
+        reader.warn(None, "record_output_project_settings", sentence)
+
+
+def _lines(root: yaml.Node) -> dict[str, int]:
+    """The line of every key in the file, by dotted name."""
+
+    def walk(node: yaml.Node, prefix: str) -> Iterator[tuple[str, int]]:
+        if isinstance(node, yaml.MappingNode):
+            for name_node, value_node in node.value:
+                dotted = f"{prefix}{name_node.value}"
+                yield dotted, _line(name_node)
+                yield from walk(value_node, f"{dotted}.")
+
+    return dict(walk(root, ""))
+
+
+def _line(node: yaml.Node) -> int:
+    return int(node.start_mark.line) + 1
+
+
+def _kind(node: yaml.Node) -> str:
+    """What a person sees in the file."""
+    if isinstance(node, yaml.MappingNode):
+        return "a block of keys"
+    if isinstance(node, yaml.SequenceNode):
+        return "a list"
+    names = {_NULL: "nothing", _BOOLEAN: "true or false", _INTEGER: "a number", _FLOAT: "a number"}
+    return names.get(node.tag, "text")
+
+
+def _is_null(node: yaml.Node) -> bool:
+    return isinstance(node, yaml.ScalarNode) and node.tag == _NULL
+
+
+def _optional(hint: Any) -> bool:
+    return type(None) in typing.get_args(hint)
+
+
+def _has_default(spec: dataclasses.Field[Any]) -> bool:
+    return spec.default is not dataclasses.MISSING or spec.default_factory is not dataclasses.MISSING
+
+
+def secret_keys(cls: type[Any] = Config, prefix: str = "") -> Iterator[str]:
+    """The dotted keys of every secret that ``cls`` and what it contains may hold."""
+    for name, hint in typing.get_type_hints(cls).items():
+        spec = next(one for one in dataclasses.fields(cls) if one.name == name)
+        if spec.metadata.get("secret"):
+            yield f"{prefix}{name}"
+        for member in (hint, *typing.get_args(hint)):
+            if dataclasses.is_dataclass(member):
+                yield from secret_keys(typing.cast("type[Any]", member), f"{prefix}{name}.")
+
+
+def _is_secret(key: str) -> bool:
+    return key in _SECRET_KEYS
+
+
+_SECRET_KEYS = frozenset(secret_keys())
