@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import http.client
+import json
+import logging
+import socket
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
+from urllib.parse import quote, urlencode
+
+import kubernetes.client
+import kubernetes.config
+import urllib3
+
+from lando.config import ClusterSettings
+from lando.errors import ConfigError, Expired, Unavailable
+from lando.k8s import cluster_errors
+from lando.k8s.cluster_streams import Events, Lines, TextLines
 
 Manifest = dict[str, Any]
+
+log = logging.getLogger(__name__)
 
 KINDS = ("Job", "Pod", "ConfigMap", "PersistentVolumeClaim", "Secret", "Event")
 """The kinds this module knows the routes of."""
@@ -19,6 +35,22 @@ class Page:
     items: list[Manifest]
     resource_version: str
     continue_token: str | None
+
+
+class Watch(Iterator[Manifest], Protocol):
+    """Events of one watch as they come, ``{"type": …, "object": …}``, bookmarks among them."""
+
+    def close(self) -> None:
+        """End it at once, from any thread: whoever waits for the next event gets StopIteration."""
+        ...
+
+
+class LogLines(Iterator[str], Protocol):
+    """Lines of a log as they are written."""
+
+    def close(self) -> None:
+        """End it at once, from any thread."""
+        ...
 
 
 class Cluster(Protocol):
@@ -44,8 +76,11 @@ class Cluster(Protocol):
 
     def watch(
         self, kind: str, label_selector: str, resource_version: str, *, timeout_s: int, field_selector: str = ""
-    ) -> Iterator[Manifest]:
-        """Raw watch events (``{"type": …, "object": …}``) with bookmarks until the server ends the stream."""
+    ) -> Watch:
+        """Changes after ``resource_version`` until the server ends the stream, at the latest after ``timeout_s``.
+
+        An ERROR event is raised as the error it means: Expired when the position is too old.
+        """
         ...
 
     def patch(self, kind: str, name: str, patch: Manifest) -> Manifest:
@@ -59,9 +94,315 @@ class Cluster(Protocol):
     def pod_log(
         self, pod: str, container: str, *, tail_lines: int | None = None, limit_bytes: int | None = None
     ) -> str:
-        """The container's log, invalid bytes replaced."""
+        """The container's log, invalid bytes replaced; with ``limit_bytes`` no more than its last so many bytes."""
         ...
 
-    def follow_pod_log(self, pod: str, container: str) -> Iterator[str]:
-        """Lines of the log as they are written, until the container ends."""
+    def follow_pod_log(self, pod: str, container: str) -> LogLines:
+        """The log from its beginning, line by line, until the container ends."""
         ...
+
+
+CONNECT_TIMEOUT_S = 5.0
+READ_TIMEOUT_S = 30.0
+WATCH_GRACE_S = 15.0  # beyond the time the server was asked to end a watch by itself
+FOLLOW_SILENCE_S = 3600.0  # a followed log may say nothing for long; a dead peer is found by TCP keep-alive
+CONNECTIONS = 16  # kept warm: workers, reflectors and log readers of one process
+PAGE_SIZE = 500
+MAX_ANSWER = 128 * 1024 * 1024  # bytes; a page of 500 objects stays far below it
+_RELISTS = 3  # how often a list whose continue token expired is begun again
+
+_ROUTES = {
+    "Job": ("apis/batch/v1", "jobs"),
+    "Pod": ("api/v1", "pods"),
+    "ConfigMap": ("api/v1", "configmaps"),
+    "PersistentVolumeClaim": ("api/v1", "persistentvolumeclaims"),
+    "Secret": ("api/v1", "secrets"),
+    "Event": ("api/v1", "events"),
+}
+
+
+class KubernetesCluster:
+    """The calls over HTTPS with one warm session; safe to use from several threads.
+
+    Logs in with host and token, a kubeconfig, or the pod's own account (whose token is read again every minute,
+    as it is rotated). ``on_call`` is told verb and kind of each request, for counting.
+    Raises ConfigError when the settings can't work.
+    """
+
+    def __init__(self, settings: ClusterSettings, *, on_call: Callable[[str, str], None] | None = None) -> None:
+        self._namespace = settings.namespace
+        self._configuration = _configuration(settings)
+        self._token = settings.token
+        self._on_call = on_call or (lambda verb, kind: None)
+        self._client = kubernetes.client.ApiClient(self._configuration)
+        self._pool: urllib3.PoolManager = self._client.rest_client.pool_manager
+
+    @property
+    def namespace(self) -> str:
+        return self._namespace
+
+    def close(self) -> None:
+        """Drop the session's idle connections."""
+        self._client.close()  # type: ignore[no-untyped-call]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    # -- objects -------------------------------------------------------------------------------------------------
+
+    def create(self, manifest: Manifest) -> Manifest:
+        """Create the object; Conflict when the name is taken, Rejected when validation or admission refuse it."""
+        kind = str(manifest["kind"])
+        return self._json("create", "POST", kind, str(manifest["metadata"].get("name", "")), path="", body=manifest)
+
+    def get(self, kind: str, name: str) -> Manifest:
+        return self._json("get", "GET", kind, name)
+
+    def list(self, kind: str, label_selector: str = "", field_selector: str = "") -> list[Manifest]:
+        """All objects that match, page by page; begun again when a page's token has expired meanwhile."""
+        for attempt in range(_RELISTS):
+            items: list[Manifest] = []
+            token: str | None = None
+            try:
+                while True:
+                    page = self._list_page(kind, label_selector, field_selector, PAGE_SIZE, token)
+                    items += page.items
+                    token = page.continue_token
+                    if token is None:
+                        return items
+            except Expired:
+                if attempt + 1 == _RELISTS:
+                    raise
+        raise AssertionError("unreachable")
+
+    def list_page(
+        self, kind: str, label_selector: str = "", *, limit: int = PAGE_SIZE, continue_token: str | None = None
+    ) -> Page:
+        return self._list_page(kind, label_selector, "", limit, continue_token)
+
+    def patch(self, kind: str, name: str, patch: Manifest) -> Manifest:
+        """JSON merge patch."""
+        return self._json("patch", "PATCH", kind, name, body=patch, content_type="application/merge-patch+json")
+
+    def delete(self, kind: str, name: str, *, uid: str | None = None) -> None:
+        """Delete with propagation Background; with ``uid`` only that very object (Conflict otherwise)."""
+        options: Manifest = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": "Background"}
+        if uid is not None:
+            options["preconditions"] = {"uid": uid}
+        self._json("delete", "DELETE", kind, name, body=options)
+
+    # -- streams -------------------------------------------------------------------------------------------------
+
+    def watch(
+        self, kind: str, label_selector: str, resource_version: str, *, timeout_s: int, field_selector: str = ""
+    ) -> Watch:
+        what = f"watch {kind}"
+        query = {
+            "watch": "1",
+            "resourceVersion": resource_version,
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(timeout_s),
+            "labelSelector": label_selector,
+            "fieldSelector": field_selector,
+        }
+        response = self._request("watch", "GET", kind, self._url(kind, "", query), what, timeout_s + WATCH_GRACE_S)
+        return Events(Lines(response, what), what)
+
+    def pod_log(
+        self, pod: str, container: str, *, tail_lines: int | None = None, limit_bytes: int | None = None
+    ) -> str:
+        what = f"read the log of {pod}/{container}"
+        query = {"container": container, "tailLines": "" if tail_lines is None else str(tail_lines)}
+        url = self._url("Pod", f"{pod}/log", query)
+        response = self._request("log", "GET", "Pod", url, what, READ_TIMEOUT_S)
+        limit = MAX_ANSWER if limit_bytes is None else limit_bytes
+        kept = bytearray()
+        try:
+            # The API's own limitBytes keeps a log's beginning; why a step failed stands at its end.
+            for chunk in response.stream(64 * 1024):
+                kept += chunk
+                if len(kept) > limit + 1024 * 1024:
+                    del kept[: -limit or None]
+        except cluster_errors.TRANSPORT_ERRORS as error:
+            response.close()
+            raise cluster_errors.from_exception(error, what=what) from error
+        response.release_conn()
+        return bytes(kept[-limit:] if limit else b"").decode("utf-8", "replace")
+
+    def follow_pod_log(self, pod: str, container: str) -> LogLines:
+        what = f"follow the log of {pod}/{container}"
+        url = self._url("Pod", f"{pod}/log", {"container": container, "follow": "true"})
+        return TextLines(Lines(self._request("log", "GET", "Pod", url, what, FOLLOW_SILENCE_S), what))
+
+    # -- one request ---------------------------------------------------------------------------------------------
+
+    def _list_page(
+        self, kind: str, label_selector: str, field_selector: str, limit: int, continue_token: str | None
+    ) -> Page:
+        query = {
+            "labelSelector": label_selector,
+            "fieldSelector": field_selector,
+            "limit": str(limit),
+            "continue": continue_token or "",
+        }
+        answer = self._json("list", "GET", kind, "", query=query)
+        items = [item for item in answer.get("items") or [] if isinstance(item, dict)]
+        prefix = _ROUTES[kind][0].partition("/")[2]
+        for item in items:  # the items of a list carry no type of their own
+            item.setdefault("apiVersion", prefix)
+            item.setdefault("kind", kind)
+        metadata = answer.get("metadata") or {}
+        return Page(
+            items=items,
+            resource_version=str(metadata.get("resourceVersion", "")),
+            continue_token=metadata.get("continue") or None,
+        )
+
+    def _url(self, kind: str, path: str, query: dict[str, str] | None = None) -> str:
+        prefix, plural = _ROUTES[kind]
+        url = f"{self._configuration.host.rstrip('/')}/{prefix}/namespaces/{quote(self._namespace, safe='')}/{plural}"
+        if path:
+            url += f"/{quote(path)}"
+        given = {key: value for key, value in (query or {}).items() if value != ""}
+        return f"{url}?{urlencode(given)}" if given else url
+
+    def _json(
+        self,
+        verb: str,
+        method: str,
+        kind: str,
+        name: str,
+        *,
+        path: str | None = None,
+        query: dict[str, str] | None = None,
+        body: Manifest | None = None,
+        content_type: str = "application/json",
+    ) -> Manifest:
+        what = f"{verb} {kind} {name}".rstrip()
+        url = self._url(kind, name if path is None else path, query)
+        response = self._request(verb, method, kind, url, what, READ_TIMEOUT_S, body, content_type)
+        try:
+            document = json.loads(_whole(response))
+        except cluster_errors.TRANSPORT_ERRORS as error:
+            response.close()
+            raise cluster_errors.from_exception(error, what=what) from error
+        if not isinstance(document, dict):
+            raise Unavailable(cluster_errors.PEER, f"{what}: the answer is no JSON object")
+        return document
+
+    def _request(
+        self,
+        verb: str,
+        method: str,
+        kind: str,
+        url: str,
+        what: str,
+        read_timeout_s: float,
+        body: Manifest | None = None,
+        content_type: str = "application/json",
+    ) -> urllib3.BaseHTTPResponse:
+        """Send it and return the open answer, or raise what its status means."""
+        self._on_call(verb, kind)
+        try:
+            headers = {"Accept": "application/json, */*", "User-Agent": "lando", **self._authorization()}
+            if body is not None:
+                headers["Content-Type"] = content_type
+            response = self._send(method, url, headers, body, read_timeout_s)
+            if 200 <= response.status < 300:
+                return response
+            answer = _whole(response)
+        except cluster_errors.TRANSPORT_ERRORS as error:
+            raise cluster_errors.from_exception(error, what=what) from error
+        raise cluster_errors.from_answer(
+            response.status,
+            answer,
+            what=what,
+            writes=verb in ("create", "patch"),
+            retry_after=response.headers.get("Retry-After"),
+        )
+
+    def _send(
+        self, method: str, url: str, headers: dict[str, str], body: Manifest | None, read_timeout_s: float
+    ) -> urllib3.BaseHTTPResponse:
+        data = None if body is None else json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+
+        def send() -> urllib3.BaseHTTPResponse:
+            return self._pool.request(
+                method,
+                url,
+                body=data,
+                headers=headers,
+                timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=read_timeout_s),
+                preload_content=False,
+                retries=False,
+                redirect=False,
+            )
+
+        try:
+            return send()
+        except urllib3.exceptions.ProtocolError:
+            # A kept connection that the server closed just as we used it; to read twice changes nothing.
+            if method != "GET":
+                raise
+            return send()
+
+    def _authorization(self) -> dict[str, str]:
+        if self._token is not None:
+            return {"Authorization": f"Bearer {self._token}"}
+        return {
+            str(entry["key"]): str(entry["value"])
+            for entry in self._configuration.auth_settings().values()
+            if entry["in"] == "header" and entry["value"]
+        }
+
+
+def _whole(response: urllib3.BaseHTTPResponse) -> bytes:
+    """The answer's whole body; its connection goes back to the pool."""
+    body = response.read(MAX_ANSWER)
+    if response.read(1):
+        response.close()
+        raise http.client.HTTPException(f"an answer of more than {MAX_ANSWER} bytes")
+    response.release_conn()
+    return body
+
+
+def _configuration(settings: ClusterSettings) -> Any:
+    """The client library's configuration for ``settings``."""
+    configuration = kubernetes.client.Configuration()
+    try:
+        if settings.kubeconfig is not None:
+            kubernetes.config.load_kube_config(  # type: ignore[no-untyped-call]
+                settings.kubeconfig, client_configuration=configuration, persist_config=False
+            )
+        elif settings.in_cluster:
+            kubernetes.config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        elif settings.host is not None:
+            configuration.host = settings.host
+        else:
+            raise ConfigError("cluster_api_settings: give host and token, or kubeconfig, or in_cluster: true")
+    except (kubernetes.config.ConfigException, OSError) as error:
+        raise ConfigError(f"cluster_api_settings: {error}") from error
+    if settings.ssl_ca_cert is not None:
+        configuration.ssl_ca_cert = settings.ssl_ca_cert
+    if not settings.verify_ssl:
+        configuration.verify_ssl = False
+    if not configuration.verify_ssl:
+        log.warning("TLS certificates of the cluster at %s are NOT verified (verify_ssl: false)", configuration.host)
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # said once, just above
+    elif configuration.host.startswith("http:") and settings.token:
+        log.warning("the cluster at %s is reached without TLS: its token can be read on the way", configuration.host)
+    configuration.connection_pool_maxsize = CONNECTIONS
+    configuration.socket_options = _keep_alive()
+    return configuration
+
+
+def _keep_alive() -> list[tuple[int, int, int]]:
+    """Socket options that find a dead peer of a silent watch within a minute."""
+    options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, name):
+            options.append((socket.IPPROTO_TCP, getattr(socket, name), value))
+    return options
