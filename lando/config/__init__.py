@@ -23,6 +23,7 @@ from lando.config.settings import (
     SystemDataVolume,
     TlsSettings,
     WorkQueueSettings,
+    secret_values,
 )
 
 __all__ = [
@@ -46,4 +47,5 @@ __all__ = [
     "WorkQueueSettings",
     "load",
     "read",
+    "secret_values",
 ]

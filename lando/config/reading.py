@@ -12,14 +12,14 @@ import logging
 import os
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import yaml
 
+from lando.config import rules
 from lando.config.settings import Config
 from lando.errors import ConfigError
 
@@ -87,15 +87,10 @@ def read(path: str | Path, *, environ: Mapping[str, str] | None = None) -> Readi
     config = reader.read()
     return Reading(
         config=None if reader.errors else config,
-        errors=tuple(reader.errors),
+        errors=tuple(sorted(reader.errors, key=lambda finding: finding.line or 0)),
         warnings=tuple(reader.warnings),
         unknown_keys=tuple(reader.unknown_keys),
     )
-
-
-def environment_name(key: str) -> str:
-    """The environment variable of a dotted secret key: ``bespin_api.token`` is ``LANDO_BESPIN_API_TOKEN``."""
-    return "LANDO_" + key.replace(".", "_").upper()
 
 
 class _Reader:
@@ -115,14 +110,13 @@ class _Reader:
         config = self._object(Config, root, "")
         if not isinstance(config, Config):
             return None
-        _judge(config, _lines(root), self)
+        lines = _lines(root)
+        for key, sentence in rules.warnings(config, lines):
+            self.warnings.append(Finding(file=self.file, line=lines.get(key), key=key, sentence=sentence))
         return config
 
     def error(self, line: int | None, key: str, sentence: str) -> None:
         self.errors.append(Finding(file=self.file, line=line, key=key, sentence=sentence))
-
-    def warn(self, line: int | None, key: str, sentence: str) -> None:
-        self.warnings.append(Finding(file=self.file, line=line, key=key, sentence=sentence))
 
     def _compose(self) -> yaml.Node | None:
         try:
@@ -154,6 +148,10 @@ class _Reader:
         hints = typing.get_type_hints(cls)
         known = {field.name: field for field in dataclasses.fields(cls)}
         self._report_unknown(entries, known, key)
+        if cls in rules.SECTIONS:
+            given = {name for name in (*entries, *known) if self._given(name, entries, known, key)}
+            for name, sentence in rules.SECTIONS[cls](given):
+                self.error(_line(node), f"{key}.{name}", sentence)
         values: dict[str, Any] = {}
         sound = True
         for name, spec in known.items():
@@ -184,7 +182,7 @@ class _Reader:
             return _UNSET if not _optional(hint) else None
         value = self._value(hint, value_node, key)
         if value is not _UNSET:
-            self._check_metadata(spec.metadata, value, _line(name_node), key)
+            self._check(spec.metadata, value, _line(name_node), key)
         return value
 
     def _secret(
@@ -196,11 +194,11 @@ class _Reader:
         section_line: int,
     ) -> Any:
         key = f"{section}.{spec.name}"
-        variable = environment_name(key)
-        given = [
-            name for name in (spec.name, f"{spec.name}_file") if name in entries and not _is_null(entries[name][1])
-        ]
+        variable = rules.environment_name(key)
+        spellings = (spec.name, f"{spec.name}_file")
+        given = [name for name in spellings if name in entries and not _is_null(entries[name][1])]
         if from_environment := self.environ.get(variable):
+            self._check(spec.metadata, from_environment, section_line, f"{key} (from {variable})")
             return from_environment
         if len(given) == 2:
             self.error(_line(entries[given[1]][0]), key, f"stands here and in {spec.name}_file; keep one of the two.")
@@ -211,9 +209,20 @@ class _Reader:
             return _UNSET
         name_node, value_node = entries[given[0]]
         value = self._value(hint, value_node, f"{section}.{given[0]}")
-        if value is _UNSET or given[0] == spec.name:
-            return value
-        return self._file_content(value, _line(name_node), f"{section}.{given[0]}")
+        if value is not _UNSET and given[0] != spec.name:
+            value = self._file_content(value, _line(name_node), f"{section}.{given[0]}")
+        if value is not _UNSET:
+            self._check(spec.metadata, value, _line(name_node), key)
+        return value
+
+    def _given(
+        self, name: str, entries: Mapping[str, tuple[yaml.Node, yaml.Node]], known: Mapping[str, Any], section: str
+    ) -> bool:
+        """Whether the key has a value, in the file or in the environment."""
+        if name in entries and not _is_null(entries[name][1]):
+            return True
+        secret = name in known and known[name].metadata.get("secret")
+        return bool(secret and self.environ.get(rules.environment_name(f"{section}.{name}")))
 
     def _file_content(self, path: str, line: int, key: str) -> Any:
         try:
@@ -259,12 +268,7 @@ class _Reader:
         for member in members:
             if node.tag in _SCALARS[member][1]:
                 return node.value if member is str else member(yaml.SafeLoader("").construct_document(node))
-        hint = (
-            f" Put it in quotes: '{node.value}'."
-            if str in members and node.tag != _NULL and not _is_secret(key)
-            else ""
-        )
-        hint = hint or (" Put it in quotes." if str in members and node.tag != _NULL else "")
+        hint = " Put it in quotes." if str in members and node.tag != _NULL else ""
         self.error(_line(node), key, f"must be {wanted}, not {_kind(node)}.{hint}")
         return _UNSET
 
@@ -321,86 +325,11 @@ class _Reader:
                 )
             )
 
-    def _check_metadata(self, metadata: Mapping[str, Any], value: Any, line: int, key: str) -> None:
-        if value is None:
-            return
-        for rule, check in _RULES.items():
-            if rule in metadata and (sentence := check(metadata, value)):
+    def _check(self, metadata: Mapping[str, Any], value: Any, line: int, key: str) -> None:
+        """Judge a value of the right type by the metadata of its field."""
+        if value is not None:
+            for sentence in rules.broken(metadata, value):
                 self.error(line, key, sentence)
-
-
-def _choices(metadata: Mapping[str, Any], value: Any) -> str | None:
-    choices = metadata["choices"]
-    return None if value in choices else f"must be one of {', '.join(choices)}, not {value}."
-
-
-def _range(metadata: Mapping[str, Any], value: Any) -> str | None:
-    minimum, maximum = metadata["minimum"], metadata["maximum"]
-    if value >= minimum and (maximum is None or value <= maximum):
-        return None
-    return (
-        f"must be {minimum} or more, not {value}."
-        if maximum is None
-        else f"must be {minimum} to {maximum}, not {value}."
-    )
-
-
-def _url(metadata: Mapping[str, Any], value: Any) -> str | None:
-    parts = urlsplit(value)
-    if parts.scheme not in ("http", "https") or not parts.netloc:
-        return f"must be an http or https URL, not {value}."
-    if not parts.path.rstrip("/").endswith(metadata["url_suffix"]):
-        return f"must end in {metadata['url_suffix']}, not {parts.path or 'nothing'}."
-    return None
-
-
-def _log_level(metadata: Mapping[str, Any], value: Any) -> str | None:
-    names = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
-    if isinstance(value, int) or value.upper() in names or value.isdigit():
-        return None
-    return f"must be one of {', '.join(names)} or a number, not {value}."
-
-
-def _keys(metadata: Mapping[str, Any], value: Any) -> str | None:
-    wrong = sorted(set(value) - set(metadata["keys"]))
-    return f"{', '.join(wrong)}: no such step type; known are {', '.join(metadata['keys'])}." if wrong else None
-
-
-_RULES: Mapping[str, Callable[[Mapping[str, Any], Any], str | None]] = {
-    "choices": _choices,
-    "minimum": _range,
-    "url_suffix": _url,
-    "log_level": _log_level,
-    "keys": _keys,
-}
-
-
-def _judge(config: Config, lines: Mapping[str, int], reader: _Reader) -> None:
-    """What no single field can tell: alternatives, and things worth a warning."""
-    queue, cluster = config.work_queue, config.cluster_api_settings
-    if not queue.url:
-        missing = [name for name in ("username", "password") if not getattr(queue, name)]
-        if not (queue.host or queue.hosts):
-            missing.insert(0, "host")
-        for name in missing:
-            secret = f" or {environment_name(f'work_queue.{name}')}" if name == "password" else ""
-            reader.error(lines.get("work_queue"), f"work_queue.{name}", f"is required, unless url is given{secret}.")
-    elif urlsplit(queue.url).scheme not in ("amqp", "amqps", "memory"):
-        reader.error(lines.get("work_queue.url"), "work_queue.url", "must begin with amqp://, amqps:// or memory://.")
-    if not cluster.in_cluster and not cluster.kubeconfig:
-        for name in ("host", "token"):
-            if not getattr(cluster, name):
-                sentence = "is required, unless kubeconfig or in_cluster is given."
-                reader.error(lines.get("cluster_api_settings"), f"cluster_api_settings.{name}", sentence)
-    if cluster.host and urlsplit(cluster.host).scheme not in ("http", "https"):
-        line = lines.get("cluster_api_settings.host")
-        reader.error(line, "cluster_api_settings.host", f"must begin with https:// (or http://), not {cluster.host}.")
-    if not cluster.verify_ssl:
-        sentence = "is off: anyone on the way can read the token. Give ssl_ca_cert instead."
-        reader.warn(lines.get("cluster_api_settings.verify_ssl"), "cluster_api_settings.verify_ssl", sentence)
-    if "record_output_project_settings" not in lines:
-        sentence = "is missing; a record step would run under the namespace's default account."
-        reader.warn(None, "record_output_project_settings", sentence)
 
 
 def _lines(root: yaml.Node) -> dict[str, int]:
@@ -440,21 +369,3 @@ def _optional(hint: Any) -> bool:
 
 def _has_default(spec: dataclasses.Field[Any]) -> bool:
     return spec.default is not dataclasses.MISSING or spec.default_factory is not dataclasses.MISSING
-
-
-def secret_keys(cls: type[Any] = Config, prefix: str = "") -> Iterator[str]:
-    """The dotted keys of every secret that ``cls`` and what it contains may hold."""
-    for name, hint in typing.get_type_hints(cls).items():
-        spec = next(one for one in dataclasses.fields(cls) if one.name == name)
-        if spec.metadata.get("secret"):
-            yield f"{prefix}{name}"
-        for member in (hint, *typing.get_args(hint)):
-            if dataclasses.is_dataclass(member):
-                yield from secret_keys(typing.cast("type[Any]", member), f"{prefix}{name}.")
-
-
-def _is_secret(key: str) -> bool:
-    return key in _SECRET_KEYS
-
-
-_SECRET_KEYS = frozenset(secret_keys())

@@ -7,8 +7,8 @@ module (:mod:`lando.config.reference`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 STEP_TYPES = ("stage_data", "run_workflow", "organize_output", "save_output", "record_output_project")
@@ -26,6 +26,11 @@ def one_of(*choices: str) -> Mapping[str, Any]:
 def at_least(minimum: float, maximum: float | None = None) -> Mapping[str, Any]:
     """Metadata of a number from ``minimum`` to ``maximum``, both included."""
     return {"minimum": minimum, "maximum": maximum}
+
+
+def begins_with(*schemes: str) -> Mapping[str, Any]:
+    """Metadata of a URL of one of ``schemes``."""
+    return {"schemes": schemes}
 
 
 def ends_in(suffix: str) -> Mapping[str, Any]:
@@ -58,7 +63,7 @@ class WorkQueueSettings:
     virtual_host: str = "/"
     hosts: list[str] = field(default_factory=list)
     """Several brokers of one cluster, tried in turn; ``host:port`` is allowed."""
-    url: str | None = field(default=None, repr=False, metadata=SECRET)
+    url: str | None = field(default=None, repr=False, metadata={**SECRET, **begins_with("amqp", "amqps", "memory")})
     """``amqp://…``, ``amqps://…`` or ``memory://NAME``; instead of the keys above."""
     tls: TlsSettings | None = None
     message_format: str = field(default="json", metadata=one_of("json", "pickle"))
@@ -70,12 +75,19 @@ class ClusterSettings:
     """The Kubernetes API: host and token, or a kubeconfig, or the pod's own account."""
 
     namespace: str
-    host: str | None = None
+    """All objects of all runs live in this one namespace."""
+    host: str | None = field(default=None, metadata=begins_with("https", "http"))
+    """Base URL of the cluster's API."""
     token: str | None = field(default=None, repr=False, metadata=SECRET)
+    """Bearer token of Lando's service account."""
     verify_ssl: bool = True
+    """Check the cluster's certificate; off lets anyone on the way read the token, so that a warning says so."""
     ssl_ca_cert: str | None = None
+    """Path of the CA certificate (PEM) when it is none of the system's."""
     kubeconfig: str | None = None
+    """Path of a kubeconfig file; its current context is used."""
     in_cluster: bool = False
+    """Use the service account of the pod that the daemon runs in."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +169,8 @@ class PodSettings:
     """An overlay on every step's pod."""
 
     security: str = field(default="restricted", metadata=one_of("restricted", "openshift", "legacy"))
-    """``restricted`` (uid, gid and fsGroup 1000, no capabilities), ``openshift`` (the SCC assigns ids) or ``legacy``."""
+    """``restricted`` (uid, gid and fsGroup 1000, no capabilities), ``openshift`` (the SCC assigns ids) or ``legacy``
+    (as the image says, for images that need root)."""
     access_mode: str = field(
         default="ReadWriteMany", metadata=one_of("ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
     )
@@ -210,7 +223,8 @@ class Config:
     archive: ArchiveSettings = field(default_factory=ArchiveSettings)
     pods: PodSettings = field(default_factory=PodSettings)
     steps: dict[str, StepSettings] = field(default_factory=dict, metadata={"keys": STEP_TYPES})
-    """By step type: ``stage_data``, ``run_workflow``, ``organize_output``, ``save_output``, ``record_output_project``."""
+    """By step type: ``stage_data``, ``run_workflow``, ``organize_output``, ``save_output`` or
+    ``record_output_project``."""
     infrastructure_retries: int = field(default=2, metadata=at_least(0))
     """New attempts of a step after node loss, eviction and the like."""
     patience_s: int = field(default=600, metadata=at_least(0))
@@ -224,3 +238,14 @@ class Config:
     """Port of ``/metrics`` and ``/healthz``, on all interfaces of the pod; None is off."""
     log_format: str = field(default="console", metadata=one_of("console", "json"))
     """``console`` or ``json``."""
+
+
+def secret_values(settings: Any) -> Iterator[str]:
+    """Every secret that ``settings`` (a dataclass of this module) and what it contains hold, for masking."""
+    for spec in fields(settings):
+        value = getattr(settings, spec.name)
+        if spec.metadata.get("secret"):
+            if value:
+                yield value
+        elif is_dataclass(value):
+            yield from secret_values(value)
