@@ -9,7 +9,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from lando.config import WorkQueueSettings
 
 DELAYS_S = (5, 30, 300)
 """The ladder: how long a message that failed for the n-th time waits, in seconds; after the last it is dead."""
@@ -90,3 +93,36 @@ class Publisher(Protocol):
     def close(self, timeout_s: float = 5.0) -> None:
         """Flush what is under way, at most ``timeout_s`` seconds, then disconnect."""
         ...
+
+
+def consumer(settings: WorkQueueSettings, *, prefetch: int) -> Consumer:
+    """A consumer of ``settings.listen_queue`` with at most ``prefetch`` unsettled deliveries; connects in ``run``.
+
+    Raises :class:`lando.errors.ConfigError` for settings that name no broker.
+    """
+    if (name := _memory_name(settings)) is not None:
+        from lando.queues import memory
+
+        return memory.broker(name).consumer(settings.listen_queue, prefetch=prefetch)
+    from lando.queues import rabbitmq_consumer
+
+    return rabbitmq_consumer.RabbitConsumer(settings, prefetch=prefetch)
+
+
+def publisher(settings: WorkQueueSettings) -> Publisher:
+    """A publisher to any queue of the broker; connects when there is something to publish.
+
+    Raises :class:`lando.errors.ConfigError` for settings that name no broker.
+    """
+    if (name := _memory_name(settings)) is not None:
+        from lando.queues import memory
+
+        return memory.broker(name).publisher()
+    from lando.queues import rabbitmq_publisher
+
+    return rabbitmq_publisher.RabbitPublisher(settings)
+
+
+def _memory_name(settings: WorkQueueSettings) -> str | None:
+    scheme, _, name = (settings.url or "").partition("://")
+    return name.strip("/") or "lando" if scheme == "memory" else None
