@@ -1,0 +1,1 @@
+"""The embedded cluster: a Kubernetes API with its controllers and one node, inside this process."""

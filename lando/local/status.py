@@ -1,0 +1,222 @@
+"""What the API server answers when it can't do as asked: ``Status`` objects, worded as Kubernetes words them.
+
+Clients read ``reason``, ``code`` and ``details``; people (and quite a few programs) read the message, so both follow
+the real API server's.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lando.errors import LandoError
+
+Manifest = dict[str, Any]
+
+
+class ApiError(LandoError):
+    """The API's refusal of one request; ``code`` is the HTTP status and ``reason`` the machine-readable word."""
+
+    def __init__(self, code: int, reason: str, message: str, details: Manifest | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
+        self.message = message
+        self.details = details
+
+    def body(self) -> Manifest:
+        """The ``Status`` object that goes over the wire."""
+        status: Manifest = {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Failure",
+            "message": self.message,
+            "reason": self.reason,
+        }
+        if self.details is not None:
+            status["details"] = self.details
+        status["code"] = self.code
+        return status
+
+
+@dataclass(frozen=True, kw_only=True)
+class FieldError:
+    """One thing wrong with one field of an object: becomes a cause of an ``Invalid`` answer."""
+
+    field: str
+    reason: str
+    """``FieldValueRequired``, ``FieldValueInvalid``, …"""
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.field}: {self.message}"
+
+
+def required(field: str, detail: str = "") -> FieldError:
+    """The field must be given."""
+    return FieldError(
+        field=field, reason="FieldValueRequired", message="Required value" + (f": {detail}" if detail else "")
+    )
+
+
+def invalid_value(field: str, value: Any, detail: str) -> FieldError:
+    """The field's value can't be used; ``detail`` says why."""
+    return FieldError(field=field, reason="FieldValueInvalid", message=f"Invalid value: {_shown(value)}: {detail}")
+
+
+def unsupported(field: str, value: Any, supported: Sequence[str]) -> FieldError:
+    """The field's value is none of ``supported``."""
+    listed = ", ".join(_shown(choice) for choice in supported)
+    return FieldError(
+        field=field,
+        reason="FieldValueNotSupported",
+        message=f"Unsupported value: {_shown(value)}: supported values: {listed}",
+    )
+
+
+def duplicate(field: str, value: Any) -> FieldError:
+    """The value stands there twice, where it must be unique."""
+    return FieldError(field=field, reason="FieldValueDuplicate", message=f"Duplicate value: {_shown(value)}")
+
+
+def forbidden_field(field: str, detail: str) -> FieldError:
+    """The field may not be set, or not be changed."""
+    return FieldError(field=field, reason="FieldValueForbidden", message=f"Forbidden: {detail}")
+
+
+def too_long(field: str, limit: int) -> FieldError:
+    """The value is longer than ``limit`` bytes."""
+    return FieldError(field=field, reason="FieldValueTooLong", message=f"Too long: must have at most {limit} bytes")
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def qualified(resource: str, group: str) -> str:
+    """``jobs.batch``, or just ``pods`` for the core group."""
+    return f"{resource}.{group}" if group else resource
+
+
+def _details(resource: str, group: str, name: str) -> Manifest:
+    details: Manifest = {"name": name} if name else {}
+    if group:
+        details["group"] = group
+    details["kind"] = resource
+    return details
+
+
+def not_found(resource: str, group: str, name: str) -> ApiError:
+    """404: no object of that name."""
+    return ApiError(
+        404, "NotFound", f'{qualified(resource, group)} "{name}" not found', _details(resource, group, name)
+    )
+
+
+def unknown_route() -> ApiError:
+    """404: the path names no resource of ours."""
+    return ApiError(404, "NotFound", "the server could not find the requested resource", {})
+
+
+def already_exists(resource: str, group: str, name: str) -> ApiError:
+    """409 on creating: the name is taken."""
+    return ApiError(
+        409, "AlreadyExists", f'{qualified(resource, group)} "{name}" already exists', _details(resource, group, name)
+    )
+
+
+MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
+
+
+def conflict(resource: str, group: str, name: str, detail: str = MODIFIED) -> ApiError:
+    """409 on changing or deleting: the object is not the one (or not at the version) that was meant."""
+    return ApiError(
+        409,
+        "Conflict",
+        f'Operation cannot be fulfilled on {qualified(resource, group)} "{name}": {detail}',
+        _details(resource, group, name),
+    )
+
+
+def invalid(kind: str, group: str, name: str, errors: Sequence[FieldError]) -> ApiError:
+    """422: the object breaks the rules of its kind; each of ``errors`` becomes a cause."""
+    listed = ", ".join(str(error) for error in errors)
+    if len(errors) > 1:
+        listed = f"[{listed}]"
+    details = _details(kind, group, name)
+    details["causes"] = [
+        {"reason": error.reason, "message": error.message, "field": error.field} for error in errors
+    ]
+    return ApiError(422, "Invalid", f'{qualified(kind, group)} "{name}" is invalid: {listed}', details)
+
+
+def expired(message: str) -> ApiError:
+    """410: the resource version or continue token is too old; list again."""
+    return ApiError(410, "Expired", message)
+
+
+def too_large_version(asked: int, current: int) -> ApiError:
+    """504: a version was asked for that is yet to come."""
+    return ApiError(
+        504,
+        "Timeout",
+        f"Too large resource version: {asked}, current: {current}",
+        {
+            "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
+            "retryAfterSeconds": 1,
+        },
+    )
+
+
+def forbidden(resource: str, group: str, name: str, detail: str, causes: Sequence[Manifest] = ()) -> ApiError:
+    """403: understood, but not allowed."""
+    which = f'{qualified(resource, group)} "{name}"' if name else qualified(resource, group)
+    details = _details(resource, group, name)
+    if causes:
+        details["causes"] = list(causes)
+    return ApiError(403, "Forbidden", f"{which} is forbidden: {detail}", details)
+
+
+def bad_request(message: str) -> ApiError:
+    """400: the request itself makes no sense."""
+    return ApiError(400, "BadRequest", message)
+
+
+def unauthorized() -> ApiError:
+    """401: the token is not one of ours."""
+    return ApiError(401, "Unauthorized", "Unauthorized")
+
+
+def method_not_allowed() -> ApiError:
+    """405: the resource has no such verb."""
+    return ApiError(
+        405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {}
+    )
+
+
+def unsupported_media_type(accepted: Sequence[str]) -> ApiError:
+    """415: the body is in a format that this request does not take."""
+    return ApiError(
+        415,
+        "UnsupportedMediaType",
+        "the body of the request was in an unknown format - accepted media types include: " + ", ".join(accepted),
+        {},
+    )
+
+
+def too_large(limit: int) -> ApiError:
+    """413: the body is over ``limit`` bytes."""
+    return ApiError(413, "RequestEntityTooLarge", f"Request entity too large: limit is {limit}")
+
+
+def too_many_requests(message: str) -> ApiError:
+    """429: at capacity; the client waits and tries again."""
+    return ApiError(429, "TooManyRequests", message, {"retryAfterSeconds": 1})
+
+
+def internal(message: str) -> ApiError:
+    """500: the server's own fault."""
+    return ApiError(500, "InternalError", f"Internal error occurred: {message}")
