@@ -1,0 +1,173 @@
+"""The frame of every step's program: command file in, log lines out, a termination message and an exit code at the end.
+
+The kubelet keeps what a container writes to its termination message path in the pod's status, so ids and causes
+reach the daemons without any right in the cluster. It cuts that file at 4096 bytes; JSON must not be cut, hence
+the shortening here.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from lando.errors import InputError, LandoError, StepError, Unavailable
+from lando.runs import Category, Cause
+
+TERMINATION_MESSAGE_LIMIT = 4096  # bytes; the kubelet's own limit for one container
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_TERMINATED = 128 + signal.SIGTERM
+
+
+def log(line: str) -> None:
+    """One line of the step's log, at once."""
+    print(line, flush=True)
+
+
+def run_program(name: str, usage: str, work: Callable[[Sequence[str]], dict[str, Any]], argv: Sequence[str]) -> int:
+    """Run ``work(argv)`` as the whole of a container's life; the result is the exit code.
+
+    What ``work`` returns becomes the termination message. A :class:`LandoError` becomes a cause and one clear
+    sentence in the log; anything else is our own fault and leaves its trace in the log as well.
+    """
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        report = work(argv)
+    except UsageError as error:
+        log(f"{name}: {error} Usage: {usage}")
+        return EXIT_USAGE
+    except StepError as error:
+        return _fail(name, error.cause)
+    except Unavailable as error:
+        return _fail(name, Cause(category=Category.INFRASTRUCTURE, sentence=_sentence(str(error))))
+    except LandoError as error:
+        return _fail(name, Cause(category=Category.USER, sentence=_sentence(str(error))))
+    except OSError as error:
+        return _fail(name, _cause_of_os_error(error))
+    except Exception as error:  # noqa: BLE001 - the last line of defence of a process; said in full, then failed
+        traceback.print_exc(file=sys.stdout)
+        return _fail(
+            name,
+            Cause(category=Category.INFRASTRUCTURE, sentence=f"{name} broke off: {type(error).__name__}: {error}."),
+        )
+    write_termination_message(report)
+    return 0
+
+
+class UsageError(Exception):
+    """The program was called with other arguments than it takes."""
+
+
+def read_command_file(path: str | Path) -> dict[str, Any]:
+    """The command file, gzip'ed or not (by its first bytes, so that the name does not matter).
+
+    Raises:
+        InputError: It is missing, unreadable or no JSON object.
+    """
+    try:
+        data = Path(path).read_bytes()
+        if data[:2] == b"\x1f\x8b":
+            data = gzip.decompress(data)
+        command = json.loads(data)
+    except FileNotFoundError as error:
+        raise InputError(f"Command file {path} is missing.") from error
+    except (OSError, EOFError, ValueError) as error:
+        raise InputError(f"Command file {path} can't be read as JSON: {error}.") from error
+    if not isinstance(command, dict):
+        raise InputError(f"Command file {path} holds {type(command).__name__}, not an object.")
+    return command
+
+
+def required(mapping: dict[str, Any], key: str, kind: type | tuple[type, ...], where: str) -> Any:
+    """``mapping[key]``, checked.
+
+    Raises:
+        InputError: The key is missing or its value of another type; ``where`` says in which part of which file.
+    """
+    if key not in mapping:
+        raise InputError(f"{where} lacks the key {key!r}.", field=key)
+    value = mapping[key]
+    if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
+        raise InputError(f"{where}: {key!r} has the wrong type ({type(value).__name__}).", field=key)
+    return value
+
+
+def write_termination_message(report: dict[str, Any]) -> None:
+    """Leave ``report`` as JSON of at most 4096 bytes where the kubelet looks for it; an empty report leaves none."""
+    if not report:
+        return
+    path = Path(os.environ.get("LANDO_TERMINATION_LOG") or "/dev/termination-log")
+    try:
+        path.write_bytes(encode_report(report))
+    except OSError as error:
+        log(f"warning: the termination message could not be left at {path}: {error.strerror}")
+
+
+def encode_report(report: dict[str, Any]) -> bytes:
+    """``report`` as JSON within the limit: lists lose their last items, long texts their ends, ids stay whole."""
+    kept = json.loads(json.dumps(report))
+    while len(data := json.dumps(kept, ensure_ascii=False).encode("utf-8", "replace")) > TERMINATION_MESSAGE_LIMIT:
+        _shorten(kept, len(data) - TERMINATION_MESSAGE_LIMIT)
+    return data
+
+
+def _shorten(report: dict[str, Any], excess: int) -> None:
+    """Take at least one byte from the list or text that can best spare it."""
+    for value in report.values():
+        if isinstance(value, list) and len(value) > 1:
+            value.pop()
+            return
+    texts = [(len(str(value)), holder, key) for holder, key, value in _texts(report) if isinstance(value, str)]
+    length, holder, key = max(texts, key=lambda text: text[0])
+    holder[key] = str(holder[key])[: max(length - max(excess, 16), 0)].rstrip() + "…"
+
+
+def _texts(value: Any) -> list[tuple[Any, Any, Any]]:
+    found: list[tuple[Any, Any, Any]] = []
+    pairs = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, item in pairs:
+        if isinstance(item, dict | list):
+            found.extend(_texts(item))
+        else:
+            found.append((value, key, item))
+    return found
+
+
+def _fail(name: str, cause: Cause) -> int:
+    log(f"{name} failed: {cause.sentence}" + (f" {cause.advice}" if cause.advice else ""))
+    report: dict[str, Any] = {"cause": {"category": cause.category.value, "sentence": cause.sentence}}
+    report["cause"]["advice"] = cause.advice
+    if cause.exit_code is not None:
+        report["cause"]["exit_code"] = cause.exit_code
+    write_termination_message(report)
+    return EXIT_FAILED
+
+
+def _cause_of_os_error(error: OSError) -> Cause:
+    """A full or broken volume is the cluster's matter, the rest most likely too: say which file and why."""
+    where = f" ({error.filename})" if error.filename else ""
+    sentence = f"{error.strerror or error}{where}."
+    if error.errno in (28, 122):  # ENOSPC, EDQUOT
+        return Cause(
+            category=Category.RESOURCES,
+            sentence=f"The volume is full{where}.",
+            advice="Ask for a larger volume (volume size of the job) and restart.",
+        )
+    return Cause(category=Category.INFRASTRUCTURE, sentence=sentence)
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
+    """Process 1 of a container ignores SIGTERM unless it says otherwise; leave through the ``finally`` blocks."""
+    raise SystemExit(EXIT_TERMINATED)

@@ -1,0 +1,242 @@
+"""The first step: bring the workflow, the job order and the input files onto the job's volume.
+
+``python -m lando.steps.stage_data COMMAND_FILE [METADATA_FILE]``
+
+Items are done in order. Each file is written beside its place and renamed when it is complete and of the right size,
+so a file that is there is whole; running the step again overwrites. METADATA_FILE gets the storage's records of
+Duke Data Service files (``items``) and, beside them, what was staged from URLs (``files``).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from lando.errors import ConfigError, InputError, NotFound, StepError
+from lando.runs import Category, Cause
+from lando.steps.http_download import Downloader, Limits, Progress, check_expected_size, check_size_limit
+from lando.steps.program import UsageError, log, read_command_file, required, run_program
+from lando.steps.unzip import unzip
+from lando.stores import open_store
+from lando.stores.dukeds import open_dukeds
+from lando.stores.files import sha256_of
+from lando.stores.urls import masked, without_query
+from lando.units import decimal_size
+
+USAGE = "python -m lando.steps.stage_data COMMAND_FILE [METADATA_FILE]"
+CHUNK = 1 << 20  # bytes
+TELL_EVERY_S = 5.0  # seconds between two progress lines of one file
+_PART_SUFFIX = ".lando-part"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """The command file's ``policy``: what this installation lets a job stage."""
+
+    schemes: frozenset[str] = frozenset({"http", "https", "gs", "s3", "dds"})
+    file_roots: tuple[Path, ...] = ()
+    """Folders below which ``file:`` sources may lie."""
+    allow_local_addresses: bool = False
+    max_bytes: int | None = None
+    """The largest single file."""
+    timeout_s: float = 60.0
+
+    @classmethod
+    def read(cls, command: dict[str, Any]) -> Policy:
+        """The policy of a command file; the strict default where it says nothing."""
+        policy = command.get("policy") or {}
+        default = cls()
+        return cls(
+            schemes=frozenset(policy.get("schemes") or default.schemes),
+            file_roots=tuple(Path(root) for root in policy.get("file_roots") or ()),
+            allow_local_addresses=bool(policy.get("allow_local_addresses", False)),
+            max_bytes=policy.get("max_bytes"),
+            timeout_s=float(policy.get("timeout_s") or default.timeout_s),
+        )
+
+
+@dataclass(kw_only=True)
+class _Teller:
+    """Says how far a file has come, at most every :data:`TELL_EVERY_S` seconds."""
+
+    told_at: float = field(default_factory=time.monotonic)
+
+    def tell(self, done: int, total: int | None) -> None:
+        now = time.monotonic()
+        if now - self.told_at < TELL_EVERY_S:
+            return
+        self.told_at = now
+        if total:
+            log(f"  {100 * done // total} % of {decimal_size(total)}")
+        else:
+            log(f"  {decimal_size(done)} so far")
+
+
+def stage(command: dict[str, Any], metadata_file: Path | None, source: str = "The command file") -> dict[str, Any]:
+    """Do every item of ``command``; the termination message."""
+    policy = Policy.read(command)
+    items = required(command, "items", list, source)
+    downloader = Downloader(
+        Limits(
+            schemes=policy.schemes & {"http", "https"},
+            allow_local_addresses=policy.allow_local_addresses,
+            max_bytes=policy.max_bytes,
+            timeout_s=policy.timeout_s,
+        ),
+        log,
+    )
+    files: list[dict[str, Any]] = []
+    try:
+        for number, item in enumerate(items, start=1):
+            where = f"{source}, item {number}"
+            if not isinstance(item, dict):
+                raise InputError(f"{where} is no object.")
+            record = _do_item(item, where, f"[{number}/{len(items)}]", policy, downloader)
+            if record is not None:
+                files.append(record)
+    finally:
+        downloader.close()
+    if metadata_file is not None:
+        _write_text(json.dumps({"items": [], "files": files}, indent=1), metadata_file)
+    total = sum(record["size"] for record in files)
+    log(f"Staged {len(items)} item{'' if len(items) == 1 else 's'}, {decimal_size(total)} from URLs.")
+    return {}
+
+
+def _do_item(
+    item: dict[str, Any], where: str, number: str, policy: Policy, downloader: Downloader
+) -> dict[str, Any] | None:
+    kind = required(item, "type", str, where)
+    source = required(item, "source", str, where)
+    dest = Path(required(item, "dest", str, where))
+    if ".." in dest.parts:
+        raise InputError(f"{where}: dest {str(dest)!r} may not contain '..'.", field="dest")
+    dest.parent.mkdir(parents=True, exist_ok=True)
+    record = None
+    if kind == "write":
+        log(f"{number} write {dest.name} ({decimal_size(len(source.encode()))})")
+        _write_text(source, dest)
+    elif kind == "url":
+        log(f"{number} {masked(source)} -> {dest.name}")
+        size, sha256 = _fetch(source, dest, item.get("size"), policy, downloader)
+        log(f"  done, {decimal_size(size)}")
+        record = {"source": without_query(source), "dest": str(dest), "size": size, "sha256": sha256}
+    elif kind == "DukeDS":
+        open_dukeds(f"File {source}")
+    else:
+        raise InputError(f"{where} has the unknown type {kind!r}; known are url, write and DukeDS.", field="type")
+    if item.get("unzip_to"):
+        count = unzip(dest, Path(required(item, "unzip_to", str, where)), max_bytes=policy.max_bytes)
+        log(f"  unpacked {count} file{'' if count == 1 else 's'} from {dest.name}")
+    return record
+
+
+def _fetch(source: str, dest: Path, size: int | None, policy: Policy, downloader: Downloader) -> tuple[int, str]:
+    """Fetch one file to ``dest``; its size and SHA-256."""
+    scheme = urlsplit(source).scheme.lower()
+    local = scheme == "file" and bool(policy.file_roots)
+    if not local and scheme not in policy.schemes:
+        allowed = ", ".join(sorted(policy.schemes | ({"file"} if policy.file_roots else set())))
+        raise InputError(
+            f"{without_query(source)} is refused: {scheme or 'no scheme'} is not one of the schemes "
+            f"that this installation stages from ({allowed})."
+        )
+    part = dest.with_name(f".{dest.name}{_PART_SUFFIX}")
+    progress = Progress(tell=_Teller().tell)
+    try:
+        if local:
+            done = _copy(source, _allowed_path(source, policy), part, size, policy, progress)
+        elif scheme in ("http", "https"):
+            done = downloader.fetch(source, part, size, progress)
+        else:
+            done = _fetch_from_store(source, part, size, policy, progress)
+        with part.open("rb") as written:
+            os.fsync(written.fileno())
+        os.replace(part, dest)
+    finally:
+        part.unlink(missing_ok=True)
+    return done
+
+
+def _allowed_path(source: str, policy: Policy) -> Path:
+    """The local file that ``source`` names, links resolved, if it lies below one of the allowed folders."""
+    parts = urlsplit(source)
+    path = Path(unquote(parts.path)).resolve()
+    allowed = any(path.is_relative_to(root.resolve()) for root in policy.file_roots)
+    if parts.netloc not in ("", "localhost") or not allowed:
+        raise InputError(f"{source} is refused: it lies outside the folders that this installation stages from.")
+    if not path.is_file():
+        raise InputError(f"{source} does not exist or is no file.")
+    return path
+
+
+def _copy(source: str, path: Path, part: Path, size: int | None, policy: Policy, progress: Progress) -> tuple[int, str]:
+    total = path.stat().st_size
+    check_size_limit(source, total, policy.max_bytes)
+    check_expected_size(source, total, size)
+    with path.open("rb") as stream:
+        return _pour(stream, part, source, total, policy, progress)
+
+
+def _fetch_from_store(source: str, part: Path, size: int | None, policy: Policy, progress: Progress) -> tuple[int, str]:
+    """Through the store that holds the file: its folder is the store, its name the path."""
+    parent, _, name = source.rpartition("/")
+    try:
+        store = open_store(parent)
+        entry = store.entry(name)
+        if entry is None:
+            raise NotFound("store", f"{source} does not exist", status=404)
+        check_size_limit(source, entry.size, policy.max_bytes)
+        check_expected_size(source, entry.size, size)
+        with store.open(name) as stream:
+            return _pour(stream, part, source, entry.size, policy, progress)
+    except NotFound as error:
+        raise StepError(
+            Cause(
+                category=Category.USER,
+                sentence=f"{source} does not exist.",
+                advice="Correct the address and submit again.",
+            )
+        ) from error
+    except (ConfigError, ValueError) as error:
+        raise InputError(f"{source} can't be staged: {error}") from error
+
+
+def _pour(stream: Any, part: Path, source: str, total: int, policy: Policy, progress: Progress) -> tuple[int, str]:
+    done = 0
+    with part.open("wb") as sink:
+        while chunk := stream.read(CHUNK):
+            sink.write(chunk)
+            done += len(chunk)
+            check_size_limit(source, done, policy.max_bytes)
+            progress.tell(done, total)
+    check_expected_size(source, done, total)
+    return done, sha256_of(part)
+
+
+def _write_text(text: str, dest: Path) -> None:
+    part = dest.with_name(f".{dest.name}{_PART_SUFFIX}")
+    part.write_text(text, encoding="utf-8")
+    os.replace(part, dest)
+
+
+def _work(argv: Sequence[str]) -> dict[str, Any]:
+    if not 1 <= len(argv) <= 2:
+        raise UsageError("one or two arguments are expected.")
+    return stage(read_command_file(argv[0]), Path(argv[1]) if len(argv) == 2 else None, str(argv[0]))
+
+
+def main() -> int:
+    """The container's program."""
+    return run_program("stage_data", USAGE, _work, sys.argv[1:])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

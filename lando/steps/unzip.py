@@ -1,0 +1,80 @@
+"""Unpack a zip archive that somebody else made: nothing outside the folder, no links, no bombs."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import zipfile
+from pathlib import Path, PurePosixPath
+
+from lando.errors import InputError
+
+ENTRIES_LIMIT = 100_000  # files and folders in one archive
+UNPACKED_LIMIT = 20 * 2**30  # bytes, all files together
+CHUNK = 1 << 20  # bytes
+
+
+def unzip(archive: Path, folder: Path, *, max_bytes: int | None = None) -> int:
+    """Unpack ``archive`` into ``folder``, over what is there; the number of files.
+
+    Args:
+        max_bytes: The most all files may hold together; :data:`UNPACKED_LIMIT` when None.
+
+    Raises:
+        InputError: It is no zip archive, is damaged or encrypted, or an entry has no business in one. Nothing has
+            been unpacked then, except when damage shows only in the data.
+    """
+    try:
+        with zipfile.ZipFile(archive) as opened:
+            entries = opened.infolist()
+            _check(archive.name, entries, folder, UNPACKED_LIMIT if max_bytes is None else max_bytes)
+            folder.mkdir(parents=True, exist_ok=True)
+            for entry in entries:
+                _unpack(opened, entry, folder, archive.name)
+    except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+        raise InputError(f"{archive.name} can't be unpacked: {error}.") from error
+    return sum(1 for entry in entries if not entry.is_dir())
+
+
+def _check(name: str, entries: list[zipfile.ZipInfo], folder: Path, limit: int) -> None:
+    if len(entries) > ENTRIES_LIMIT:
+        raise InputError(f"{name} holds {len(entries)} entries; {ENTRIES_LIMIT} is the most that is unpacked.")
+    seen: set[PurePosixPath] = set()
+    for entry in entries:
+        path = PurePosixPath(entry.filename)
+        if path.is_absolute() or ".." in path.parts or "\\" in entry.filename or not path.parts or ":" in path.parts[0]:
+            raise InputError(f"{name} is refused: its entry {entry.filename!r} would lie outside its folder.")
+        mode = entry.external_attr >> 16
+        if mode and stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
+            raise InputError(f"{name} is refused: its entry {entry.filename!r} is a link or a device, not a file.")
+        if entry.flag_bits & 0x1:
+            raise InputError(f"{name} is refused: its entry {entry.filename!r} is encrypted.")
+        if path in seen and not entry.is_dir():
+            raise InputError(f"{name} is refused: it holds {entry.filename!r} twice.")
+        seen.add(path)
+    total = sum(entry.file_size for entry in entries)
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    room = min(limit, shutil.disk_usage(existing).free)
+    if total > room:
+        raise InputError(f"{name} is refused: unpacked it takes {total} bytes, and there is room for {room}.")
+
+
+def _unpack(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path, name: str) -> None:
+    target = folder / PurePosixPath(entry.filename)
+    if not target.parent.resolve().is_relative_to(folder.resolve()):
+        raise InputError(f"{name} is refused: its entry {entry.filename!r} would be written through a link.")
+    if entry.is_dir():
+        target.mkdir(parents=True, exist_ok=True)
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.is_symlink():
+        target.unlink()
+    left = entry.file_size
+    with opened.open(entry) as source, target.open("wb") as sink:
+        while chunk := source.read(CHUNK):
+            left -= len(chunk)
+            if left < 0:
+                raise InputError(f"{name} is refused: its entry {entry.filename!r} is longer than it says.")
+            sink.write(chunk)
+    executable = (entry.external_attr >> 16) & 0o111
+    target.chmod(0o755 if executable else 0o644)

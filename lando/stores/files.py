@@ -1,0 +1,100 @@
+"""A store in a folder of this machine (``file:///…``): embedded mode's, and that of a mounted share."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import unquote, urlsplit
+
+from lando.errors import ConfigError, NotFound
+from lando.stores import Entry, Progress, no_progress, relative_path
+
+CHUNK = 1 << 20  # bytes
+_PART_PREFIX = ".lando-part-"  # never listed; a leftover of a killed upload is harmless
+
+
+class FileStore:
+    """Files below one folder; each appears by rename, so never in part."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        path = unquote(parts.path)
+        if parts.netloc not in ("", "localhost") or not path.startswith("/"):
+            raise ConfigError(f"The store {url!r} must name an absolute folder: file:///folder.")
+        self._root = Path(path)
+
+    @property
+    def url(self) -> str:
+        return self._root.as_uri()
+
+    def url_of(self, path: str) -> str:
+        return self._local(path).as_uri()
+
+    def entry(self, path: str) -> Entry | None:
+        local = self._local(path)
+        if not local.is_file():
+            return None
+        return Entry(path=path, size=local.stat().st_size, checksum=("sha256", sha256_of(local)))
+
+    def list(self, prefix: str = "") -> Iterator[Entry]:
+        top = self._local(prefix) if prefix else self._root
+        for folder, folders, names in os.walk(top):
+            folders.sort()
+            for name in sorted(names):
+                local = Path(folder, name)
+                if not name.startswith(_PART_PREFIX) and local.is_file():
+                    yield Entry(path=local.relative_to(self._root).as_posix(), size=local.stat().st_size)
+
+    def open(self, path: str) -> BinaryIO:
+        try:
+            return self._local(path).open("rb")
+        except FileNotFoundError as error:
+            raise NotFound("file store", f"{self.url_of(path)} does not exist", status=404) from error
+
+    def put(self, local: Path, path: str, progress: Progress = no_progress) -> None:
+        with local.open("rb") as source:
+            self._write(source, path, progress)
+
+    def put_bytes(self, data: bytes, path: str) -> None:
+        self._write(io.BytesIO(data), path, no_progress)
+
+    def delete(self, path: str) -> None:
+        self._local(path).unlink(missing_ok=True)
+
+    def _write(self, source: BinaryIO, path: str, progress: Progress) -> None:
+        target = self._local(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, part = tempfile.mkstemp(prefix=_PART_PREFIX, dir=target.parent)
+        try:
+            with os.fdopen(handle, "wb") as sink:
+                os.fchmod(sink.fileno(), 0o666 & ~_umask())
+                while chunk := source.read(CHUNK):
+                    sink.write(chunk)
+                    progress(len(chunk))
+                sink.flush()
+                os.fsync(sink.fileno())
+            os.replace(part, target)
+        except BaseException:
+            Path(part).unlink(missing_ok=True)
+            raise
+
+    def _local(self, path: str) -> Path:
+        return self._root / relative_path(path)
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file's content, in hex."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _umask() -> int:
+    """The process's umask; it can only be read by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

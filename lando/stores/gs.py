@@ -1,0 +1,114 @@
+"""A store in a Google Cloud Storage bucket (``gs://bucket/folder``), through Google's own library.
+
+Credentials are the environment's (workload identity, ``GOOGLE_APPLICATION_CREDENTIALS``). An upload of Cloud Storage
+becomes visible whole or not at all, and its MD5 comes with every listing.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar, cast
+from urllib.parse import urlsplit
+
+from lando.errors import ConfigError, NotFound, Rejected, Unavailable
+from lando.stores import Entry, Progress, no_progress, relative_path
+
+TIMEOUT_S = 60.0  # seconds without an answer; the library tries again by itself before it gives up
+_PEER = "Google Cloud Storage"
+_T = TypeVar("_T")
+
+
+class GoogleStore:
+    """Objects of one bucket below one prefix."""
+
+    def __init__(self, url: str, client: Any = None) -> None:
+        """``client`` is a ``google.cloud.storage.Client``; by default one with the environment's credentials."""
+        parts = urlsplit(url)
+        if parts.scheme != "gs" or not parts.netloc:
+            raise ConfigError(f"The store {url!r} must name a bucket: gs://bucket/folder.")
+        self._bucket_name = parts.netloc
+        self._prefix = parts.path.strip("/")
+        self._client = client if client is not None else _client()
+        self._bucket = self._client.bucket(self._bucket_name)
+
+    @property
+    def url(self) -> str:
+        return f"gs://{self._bucket_name}/{self._prefix}".rstrip("/")
+
+    def url_of(self, path: str) -> str:
+        return f"{self.url}/{relative_path(path)}"
+
+    def entry(self, path: str) -> Entry | None:
+        blob = self._call(lambda: self._bucket.get_blob(self._key(path), timeout=TIMEOUT_S))
+        return None if blob is None else _entry(path, blob)
+
+    def list(self, prefix: str = "") -> Iterator[Entry]:
+        below = "/".join(part for part in (self._prefix, prefix) if part)
+        start = f"{below}/" if below else ""
+        blobs = self._call(lambda: iter(self._client.list_blobs(self._bucket, prefix=start, timeout=TIMEOUT_S)))
+        cut = len(self._prefix) + 1 if self._prefix else 0
+        while (blob := self._call(lambda: next(blobs, None))) is not None:
+            yield _entry(blob.name[cut:], blob)
+
+    def open(self, path: str) -> BinaryIO:
+        blob = self._call(lambda: self._bucket.get_blob(self._key(path), timeout=TIMEOUT_S))
+        if blob is None:
+            raise NotFound(_PEER, f"{self.url_of(path)} does not exist", status=404)
+        return cast(BinaryIO, blob.open("rb"))
+
+    def put(self, local: Path, path: str, progress: Progress = no_progress) -> None:
+        blob = self._bucket.blob(self._key(path))
+        self._call(lambda: blob.upload_from_filename(str(local), timeout=TIMEOUT_S, checksum="md5"))
+        progress(local.stat().st_size)
+
+    def put_bytes(self, data: bytes, path: str) -> None:
+        blob = self._bucket.blob(self._key(path))
+        self._call(lambda: blob.upload_from_string(data, timeout=TIMEOUT_S, checksum="md5"))
+
+    def delete(self, path: str) -> None:
+        try:
+            self._call(lambda: self._bucket.blob(self._key(path)).delete(timeout=TIMEOUT_S))
+        except NotFound:
+            return
+
+    def _key(self, path: str) -> str:
+        return "/".join(part for part in (self._prefix, relative_path(path)) if part)
+
+    def _call(self, work: Callable[[], _T]) -> _T:
+        """``work()`` with the library's errors as ours."""
+        from google.api_core import exceptions as api
+        from google.auth import exceptions as auth
+
+        try:
+            return work()
+        except api.NotFound as error:
+            raise NotFound(_PEER, f"{self.url}: {error.message}", status=404) from error
+        except (api.TooManyRequests, api.ServerError, api.RetryError, OSError) as error:
+            raise Unavailable(_PEER, f"{self.url}: {error}") from error
+        except auth.TransportError as error:
+            raise Unavailable(_PEER, f"no credentials could be fetched: {error}") from error
+        except auth.GoogleAuthError as error:
+            raise Rejected(_PEER, f"the credentials do not work: {error}", status=401) from error
+        except api.GoogleAPICallError as error:
+            raise Rejected(_PEER, f"{self.url}: {error.message}", status=error.code) from error
+
+
+def _entry(path: str, blob: Any) -> Entry:
+    """Composite objects have no MD5; they count as unknown, so they are sent again."""
+    checksum = ("md5", base64.b64decode(blob.md5_hash).hex()) if blob.md5_hash else None
+    return Entry(path=path, size=int(blob.size or 0), checksum=checksum)
+
+
+def _client() -> Any:
+    from google.auth import exceptions as auth
+    from google.cloud import storage
+
+    try:
+        return storage.Client()
+    except (auth.DefaultCredentialsError, OSError) as error:
+        raise ConfigError(
+            "No Google credentials were found for gs://; mount a key and name it in GOOGLE_APPLICATION_CREDENTIALS, "
+            f"or give the pod an account of its own ({error})."
+        ) from error
