@@ -71,8 +71,16 @@ class Cluster(Protocol):
         ...
 
     def list_page(
-        self, kind: str, label_selector: str = "", *, limit: int = 500, continue_token: str | None = None
-    ) -> Page: ...
+        self,
+        kind: str,
+        label_selector: str = "",
+        *,
+        field_selector: str = "",
+        limit: int = 500,
+        continue_token: str | None = None,
+    ) -> Page:
+        """One page; Expired when the token of the page before is too old."""
+        ...
 
     def watch(
         self, kind: str, label_selector: str, resource_version: str, *, timeout_s: int, field_selector: str = ""
@@ -168,7 +176,7 @@ class KubernetesCluster:
             token: str | None = None
             try:
                 while True:
-                    page = self._list_page(kind, label_selector, field_selector, PAGE_SIZE, token)
+                    page = self.list_page(kind, label_selector, field_selector=field_selector, continue_token=token)
                     items += page.items
                     token = page.continue_token
                     if token is None:
@@ -179,9 +187,31 @@ class KubernetesCluster:
         raise AssertionError("unreachable")
 
     def list_page(
-        self, kind: str, label_selector: str = "", *, limit: int = PAGE_SIZE, continue_token: str | None = None
+        self,
+        kind: str,
+        label_selector: str = "",
+        *,
+        field_selector: str = "",
+        limit: int = PAGE_SIZE,
+        continue_token: str | None = None,
     ) -> Page:
-        return self._list_page(kind, label_selector, "", limit, continue_token)
+        query = {
+            "labelSelector": label_selector,
+            "fieldSelector": field_selector,
+            "limit": str(limit),
+            "continue": continue_token or "",
+        }
+        answer = self._json("list", "GET", kind, "", query=query)
+        items = [item for item in answer.get("items") or [] if isinstance(item, dict)]
+        for item in items:  # the items of a list carry no type of their own
+            item.setdefault("apiVersion", _ROUTES[kind][0].partition("/")[2])
+            item.setdefault("kind", kind)
+        metadata = answer.get("metadata") or {}
+        return Page(
+            items=items,
+            resource_version=str(metadata.get("resourceVersion", "")),
+            continue_token=metadata.get("continue") or None,
+        )
 
     def patch(self, kind: str, name: str, patch: Manifest) -> Manifest:
         """JSON merge patch."""
@@ -238,28 +268,6 @@ class KubernetesCluster:
         return TextLines(Lines(self._request("log", "GET", "Pod", url, what, FOLLOW_SILENCE_S), what))
 
     # -- one request ---------------------------------------------------------------------------------------------
-
-    def _list_page(
-        self, kind: str, label_selector: str, field_selector: str, limit: int, continue_token: str | None
-    ) -> Page:
-        query = {
-            "labelSelector": label_selector,
-            "fieldSelector": field_selector,
-            "limit": str(limit),
-            "continue": continue_token or "",
-        }
-        answer = self._json("list", "GET", kind, "", query=query)
-        items = [item for item in answer.get("items") or [] if isinstance(item, dict)]
-        prefix = _ROUTES[kind][0].partition("/")[2]
-        for item in items:  # the items of a list carry no type of their own
-            item.setdefault("apiVersion", prefix)
-            item.setdefault("kind", kind)
-        metadata = answer.get("metadata") or {}
-        return Page(
-            items=items,
-            resource_version=str(metadata.get("resourceVersion", "")),
-            continue_token=metadata.get("continue") or None,
-        )
 
     def _url(self, kind: str, path: str, query: dict[str, str] | None = None) -> str:
         prefix, plural = _ROUTES[kind]
