@@ -18,7 +18,7 @@ from typing import Any, TextIO
 MASK = "****"
 _SHORTEST_SECRET = 4  # characters; masking shorter ones would only tear ordinary words apart
 _CREDENTIALS = (
-    (re.compile(r"(?i)\b(bearer|token|jwt|basic) +[A-Za-z0-9._~+/=-]{8,}"), rf"\1 {MASK}"),
+    (re.compile(r"(?i)\b(bearer|token|jwt|basic) +(?=\S*\d)[A-Za-z0-9._~+/=-]{8,}"), rf"\1 {MASK}"),
     (re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://[^/\s:@]*):[^/\s@]+@"), rf"\1:{MASK}@"),
     (re.compile(r"(?i)\b(signature|x-amz-signature|x-goog-signature|access_token)=[^&\s\"']+"), rf"\1={MASK}"),
 )

@@ -1,0 +1,334 @@
+"""A small client of Lando's API: what the command line needs of the user flow and of ``/api/lando/v1``.
+
+One warm session, a time-out on every call, and only :mod:`lando.errors` coming out: Unavailable when the server
+can't be reached or is at fault, NotFound and Rejected when it answered.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+from urllib.parse import quote
+
+import requests
+
+from lando.errors import Conflict, NotFound, PeerError, Rejected, Unavailable
+
+PEER = "Lando API"
+TIMEOUT_S = 30.0
+FOLLOW_TIMEOUT_S = 90.0
+"""Silence on a followed log after which the connection is given up; the server says something more often."""
+CHUNK_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class UploadedFile:
+    """A file that the server keeps."""
+
+    id: int | str
+    url: str
+    """Unsigned; what url-job-input-files takes."""
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepView:
+    """One step of a run as its owner sees it."""
+
+    name: str
+    state: str
+    """Pending, Running, Complete or Failed."""
+    started: datetime | None = None
+    ended: datetime | None = None
+    attempt: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunView:
+    """One run as its owner sees it."""
+
+    id: int
+    name: str
+    kind: str
+    owner: str
+    state: str
+    """In words: Running, Finished, Error, …"""
+    workflow: str
+    created: datetime | None
+    ended: datetime | None
+    steps: tuple[StepView, ...]
+    cause: str
+    """Why it failed; empty otherwise."""
+    condition: str
+    """What it waits for; empty when nothing."""
+    warnings: tuple[str, ...]
+    document: Mapping[str, Any] = field(repr=False)
+    """The answer itself, for ``--json``."""
+
+    @property
+    def over(self) -> bool:
+        """Nothing more will happen unless someone asks for it."""
+        return self.state in ("Finished", "Error", "Canceled", "Deleted")
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputFile:
+    """One file among a run's results."""
+
+    path: str
+    size: int
+
+
+class LandoClient:
+    """Calls one server as one user; close it, or use it as a context manager."""
+
+    def __init__(self, url: str, token: str, *, timeout_s: float = TIMEOUT_S) -> None:
+        self.url = url.rstrip("/")
+        self._timeout_s = timeout_s
+        self._session = requests.Session()
+        self._session.headers.update({"Authorization": f"Token {token}", "Accept": "application/json"})
+        self._session.trust_env = False  # neither proxies nor .netrc may reroute a token
+
+    def __enter__(self) -> LandoClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Drop the connections."""
+        self._session.close()
+
+    # --- handing in ---------------------------------------------------------------------------------------------
+
+    def upload(self, source: Path, name: str | None = None) -> UploadedFile:
+        """Send one file, streamed."""
+        try:
+            with source.open("rb") as stream:
+                return self._upload(stream, name or source.name, source.stat().st_size)
+        except OSError as error:
+            if isinstance(error, requests.RequestException):
+                raise
+            raise Rejected(PEER, f"{source} can't be read: {error.strerror}.") from error
+
+    def _upload(self, stream: BinaryIO, name: str, size: int) -> UploadedFile:
+        # An empty file has to go as bytes: a stream of no length would be sent chunked.
+        answer = self._call(
+            "POST",
+            "/api/lando/v1/files",
+            params={"name": name},
+            data=stream if size else b"",
+            headers={"Content-Type": "application/octet-stream"},
+        )
+        return UploadedFile(id=answer["id"], url=answer["url"], size=answer["size"])
+
+    def add_workflow(self, name: str, packed: Mapping[str, Any], version: str | None = None) -> str:
+        """Register a packed workflow as a private version of its owner; returns its tag ``workflow/version/config``."""
+        body: dict[str, Any] = {"name": name, "packed": packed}
+        if version is not None:
+            body["version"] = version
+        return str(self._call("POST", "/api/lando/v1/workflows", json=body)["tag"])
+
+    def create_stage_group(self) -> int:
+        """An empty group of input files."""
+        return int(self._call("POST", "/api/v2/job-file-stage-groups/", json={})["id"])
+
+    def add_input_file(self, stage_group: int, url: str, destination: str, *, size: int = 0, sequence: int) -> None:
+        """Add one file to a stage group; ``sequence`` counts within the group."""
+        body = {
+            "stage_group": stage_group,
+            "url": url,
+            "destination_path": destination,
+            "size": size,
+            "sequence_group": 0,
+            "sequence": sequence,
+        }
+        self._call("POST", "/api/v2/url-job-input-files/", json=body)
+
+    def create_job(self, *, tag: str, name: str, job_order: Mapping[str, Any], stage_group: int) -> int:
+        """Make a job of a tag; returns its id."""
+        template = self._call("POST", "/api/v2/job-templates/init", json={"tag": tag})
+        body = {
+            "tag": template["tag"],
+            "name": name,
+            "fund_code": "none",
+            "stage_group": stage_group,
+            "job_order": job_order,
+        }
+        return int(self._call("POST", "/api/v2/job-templates/create-job", json=body)["job"])
+
+    def start(self, run_id: int) -> None:
+        """Ask for a start."""
+        self._call("POST", f"/api/v2/jobs/{run_id}/start/", json={})
+
+    def cancel(self, run_id: int) -> None:
+        """Ask for a cancel; Rejected when the run is over."""
+        self._call("POST", f"/api/v2/jobs/{run_id}/cancel/", json={})
+
+    def restart(self, run_id: int) -> None:
+        """Ask for a restart; Rejected when the run's state does not allow it."""
+        self._call("POST", f"/api/v2/jobs/{run_id}/restart/", json={})
+
+    # --- reading ------------------------------------------------------------------------------------------------
+
+    def current_user(self) -> str:
+        """The name of the user that the token belongs to."""
+        return str(self._call("GET", "/api/users/current-user/")["username"])
+
+    def runs(self, states: tuple[str, ...] = ()) -> list[RunView]:
+        """The user's runs, oldest first."""
+        answer = self._call("GET", "/api/lando/v1/runs", params={"state": list(states)})
+        return [run_view(document) for document in answer]
+
+    def run(self, run_id: int) -> RunView:
+        """One run with its steps."""
+        return run_view(self._call("GET", f"/api/lando/v1/runs/{run_id}"))
+
+    def logs(self, run_id: int, *, step: str | None = None, follow: bool = False) -> Iterator[str]:
+        """Pieces of the log of a step (of the current or last one if none is named), as they come."""
+        params: dict[str, Any] = {"follow": "true"} if follow else {}
+        if step:
+            params["step"] = step
+        timeout = (self._timeout_s, FOLLOW_TIMEOUT_S if follow else self._timeout_s)
+        with self._request(
+            "GET", f"/api/lando/v1/runs/{run_id}/logs", params=params, stream=True, timeout=timeout
+        ) as response:
+            response.encoding = "utf-8"
+            try:
+                for piece in response.iter_content(chunk_size=None, decode_unicode=True):
+                    yield piece if isinstance(piece, str) else piece.decode("utf-8", "replace")
+            except requests.RequestException as error:
+                raise Unavailable(PEER, f"{self.url} broke off the log; ask again.") from error
+
+    def outputs(self, run_id: int) -> list[OutputFile]:
+        """The files of the run's results."""
+        answer = self._call("GET", f"/api/lando/v1/runs/{run_id}/outputs")
+        return [OutputFile(path=one["path"], size=one["size"]) for one in answer["files"]]
+
+    def output_text(self, run_id: int, path: str) -> str:
+        """The content of one result as text."""
+        with self._request("GET", self._output_route(run_id, path)) as response:
+            return response.content.decode("utf-8", "replace")
+
+    def download(self, run_id: int, path: str, destination: Path) -> None:
+        """Save one result to ``destination``, which is replaced at the end only, when all has come."""
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        partial = destination.with_name(f".{destination.name}.partial")
+        with self._request("GET", self._output_route(run_id, path), stream=True) as response:
+            try:
+                with partial.open("wb") as stream:
+                    for piece in response.iter_content(chunk_size=CHUNK_BYTES):
+                        stream.write(piece)
+                partial.replace(destination)
+            except requests.RequestException as error:
+                raise Unavailable(PEER, f"{self.url} broke off while sending {path}; ask again.") from error
+            finally:
+                partial.unlink(missing_ok=True)
+
+    @staticmethod
+    def _output_route(run_id: int, path: str) -> str:
+        return f"/api/lando/v1/runs/{run_id}/outputs/{quote(path)}"
+
+    # --- one call -----------------------------------------------------------------------------------------------
+
+    def _call(self, method: str, route: str, **options: Any) -> Any:
+        with self._request(method, route, **options) as response:
+            try:
+                return response.json()
+            except ValueError as error:
+                message = f"{self.url} does not answer like a Lando server; is the URL right?"
+                raise Unavailable(PEER, message, status=response.status_code) from error
+
+    def _request(self, method: str, route: str, **options: Any) -> requests.Response:
+        options.setdefault("timeout", self._timeout_s)
+        try:
+            response = self._session.request(method, self.url + route, allow_redirects=False, **options)
+        except (requests.ConnectionError, requests.Timeout) as error:
+            raise Unavailable(PEER, f"{self.url} can't be reached; is the server up ('lando up')?") from error
+        except requests.RequestException as error:
+            raise Unavailable(PEER, f"{self.url} can't be asked: {error}") from error
+        if response.ok and not response.is_redirect:
+            return response
+        with response:
+            raise _error(response, self.url)
+
+
+def run_view(document: Mapping[str, Any]) -> RunView:
+    """A run from the API's JSON."""
+    cause, condition = document.get("cause"), document.get("condition")
+    return RunView(
+        id=int(document["id"]),
+        name=str(document.get("name") or ""),
+        kind=str(document.get("kind") or "cwl"),
+        owner=str(document.get("owner") or ""),
+        state=str(document["state"]),
+        workflow=str(document.get("workflow") or ""),
+        created=_time(document.get("created")),
+        ended=_time(document.get("ended")),
+        steps=tuple(
+            StepView(
+                name=str(step["name"]),
+                state=str(step["state"]),
+                started=_time(step.get("started")),
+                ended=_time(step.get("ended")),
+                attempt=step.get("attempt"),
+            )
+            for step in document.get("steps") or ()
+        ),
+        cause=_sentence(cause),
+        condition=_sentence(condition),
+        warnings=tuple(str(one) for one in document.get("warnings") or ()),
+        document=document,
+    )
+
+
+def _sentence(value: Any) -> str:
+    """A text, or the sentence and advice of an object."""
+    if isinstance(value, Mapping):
+        return " ".join(str(value[key]) for key in ("sentence", "advice") if value.get(key))
+    return str(value or "")
+
+
+def _time(value: Any) -> datetime | None:
+    return datetime.fromisoformat(value) if isinstance(value, str) and value else None
+
+
+def _error(response: requests.Response, url: str) -> PeerError:
+    status = response.status_code
+    text = _words(response)
+    if status == 401:
+        return Rejected(PEER, f"{url} does not accept the token; give another by --token or LANDO_TOKEN.", status=401)
+    if status == 404:
+        return NotFound(PEER, text, status=404)
+    if status in (409, 412):
+        return Conflict(PEER, text, status=status)
+    if status in (408, 429) or status >= 500:
+        return Unavailable(PEER, f"{url} answered {status}: {text}", status=status)
+    return Rejected(PEER, text, status=status)
+
+
+def _words(response: requests.Response) -> str:
+    """The sentences in an error body of any of Bespin's shapes."""
+    try:
+        body = response.json()
+    except (ValueError, requests.RequestException):
+        return response.reason or f"status {response.status_code}"
+    return _flat(body) or json.dumps(body)
+
+
+def _flat(body: Any) -> str:
+    if isinstance(body, str):
+        return body
+    if isinstance(body, list):
+        return " ".join(_flat(one) for one in body)
+    if isinstance(body, Mapping):
+        plain = ("detail", "non_field_errors")
+        return " ".join(_flat(value) if key in plain else f"{key}: {_flat(value)}" for key, value in body.items())
+    return str(body)
