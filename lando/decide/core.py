@@ -1,0 +1,411 @@
+"""From a run's recorded state and what the cluster holds to the actions of one transition.
+
+The order within a transition makes every crash harmless: write the new state and step, make the next objects, then
+remove the old ones. So at any moment either the old evidence or the new object is there, and :func:`decide` finds
+the rest of an interrupted transition by itself. A failure keeps its objects for inspection and restart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from lando.decide.model import (
+    Action,
+    AwaitGone,
+    Create,
+    Delete,
+    DeleteRecord,
+    EnsureRecord,
+    Failure,
+    JobPhase,
+    NoteFailure,
+    Nothing,
+    ObjectRef,
+    Observed,
+    ObservedJob,
+    Plan,
+    PlannedStep,
+    RecordAttempts,
+    ReportError,
+    RunRecord,
+    SetCondition,
+    StepRecord,
+    StoreOutput,
+    Warn,
+    Write,
+    fail,
+    failed_steps,
+)
+from lando.messages import Command, Message
+from lando.runs import Category, Cause, Intent, Run, RunState, StepState
+
+_ENDED = frozenset({RunState.FINISHED, RunState.CANCELED, RunState.DELETED})
+
+_ACTS_IN: Mapping[Command, tuple[Intent, frozenset[RunState]]] = {
+    Command.START: (Intent.START, frozenset({RunState.STARTING, RunState.AUTHORIZED})),
+    Command.RESTART: (Intent.RESTART, frozenset({RunState.RESTARTING, RunState.ERROR, RunState.CANCELED})),
+    Command.CANCEL: (
+        Intent.CANCEL,
+        frozenset(
+            {
+                RunState.CANCELING,
+                RunState.STARTING,
+                RunState.RUNNING,
+                RunState.RESTARTING,
+                RunState.ERROR,
+                RunState.AUTHORIZED,
+                RunState.NEW,
+                RunState.CANCELED,
+            }
+        ),
+    ),
+}
+
+
+def intent_of(message: Message, run: Run) -> Intent:
+    """What ``message`` makes of the run: its command where the run's state allows it, else just a look.
+
+    A command may outrank the recorded state, because the original's peers also publish directly (a restart of a
+    canceled run, a start of an authorized one). One that was given before the run's present generation is history.
+    """
+    if message.command not in _ACTS_IN:
+        return Intent.NONE
+    if message.generation is not None and run.generation is not None and message.generation < run.generation:
+        return Intent.NONE
+    intent, states = _ACTS_IN[message.command]
+    return intent if run.state in states else Intent.NONE
+
+
+def decide(plan: Plan, run: Run, observed: Observed, intent: Intent) -> list[Action]:
+    """What to do about ``run``, in order; never empty."""
+    match intent:
+        case Intent.START:
+            return _start(plan, run, observed)
+        case Intent.RESTART:
+            return _restart(plan, run, observed)
+        case Intent.CANCEL:
+            return _cancel(run, observed)
+        case Intent.NONE:
+            return _look(plan, run, observed)
+
+
+def _look(plan: Plan, run: Run, observed: Observed) -> list[Action]:
+    if run.state is RunState.RUNNING:
+        return _Transition(plan, run, observed).actions()
+    if run.state in _ENDED:
+        if run.state is RunState.FINISHED and plan.keep_finished and not observed.expired:
+            return [Nothing(reason="the run is finished and its objects are still kept")]
+        return _remove_all(observed) or [Nothing(reason=f"the run has ended ({run.state.value}) and left nothing")]
+    if run.state is RunState.ERROR:
+        if observed.record and observed.record.failure:
+            return _report_again(observed.record.failure)
+        if observed.expired:
+            return _remove_all(observed) or [Nothing(reason="the run failed long ago and left nothing")]
+        return [Nothing(reason="the run failed; what it left is kept for a restart")]
+    return [Nothing(reason=f"the run is {run.state.value} and no command asks for more")]
+
+
+def _start(plan: Plan, run: Run, observed: Observed) -> list[Action]:
+    if plan.problem:
+        return fail(Failure(step=None, cause=plan.problem))
+    actions: list[Action] = []
+    leftovers = _refs(observed)
+    if leftovers:
+        # A run that starts has made nothing yet: these are the remains of an earlier life.
+        actions += _delete(observed.objects)
+        actions.append(AwaitGone(refs=leftovers))
+        observed = replace(observed, jobs={}, objects=frozenset(), dying=frozenset())
+    observed = replace(observed, record=observed.record or RunRecord(uid=""))
+    actions += [EnsureRecord(), Write(state=RunState.RUNNING)]
+    return actions + _Transition(plan, replace(run, state=RunState.RUNNING), observed).actions()
+
+
+def _restart(plan: Plan, run: Run, observed: Observed) -> list[Action]:
+    actions: list[Action] = []
+    if observed.record and observed.record.failure:
+        actions += _report_again(observed.record.failure)
+    if plan.problem:
+        return actions + fail(Failure(step=None, cause=plan.problem))
+    steps = {
+        step.name: run.steps[step.name] if run.steps[step.name] is StepState.COMPLETE else StepState.PENDING
+        for step in plan.steps
+    }
+    for step in plan.steps:
+        if step.problem and step.spared_by and _is_ready(step, steps) and not _is_spared(step, observed):
+            # The step can't be run, but what it is for can be had by running the step before it once more.
+            steps[step.spared_by] = StepState.PENDING
+    ready = [step for step in plan.steps if _is_ready(step, steps)]
+    whole = all(state is StepState.PENDING for state in steps.values()) or any(
+        ref not in observed.objects for step in ready for ref in step.reads
+    )
+    if whole:
+        steps = dict.fromkeys(steps, StepState.PENDING)
+        leftovers = _refs(observed)
+        if leftovers:
+            actions += _delete(observed.objects)
+            actions.append(AwaitGone(refs=leftovers))
+    bumped = _next_attempts(plan, steps, observed)
+    actions.append(EnsureRecord())
+    if bumped:
+        actions.append(RecordAttempts(steps=bumped))
+    if whole:
+        observed = replace(observed, jobs={}, objects=frozenset(), dying=frozenset())
+        actions.append(Write(state=RunState.RUNNING, steps=steps if steps != run.steps else None))
+    else:
+        steps |= {step.name: StepState.RUNNING for step in ready}
+        actions.append(Write(state=RunState.RUNNING, steps=steps))
+    running = replace(run, state=RunState.RUNNING, steps=steps)
+    record = observed.record or RunRecord(uid="")
+    observed = replace(observed, record=replace(record, steps={**record.steps, **bumped}, failure=None))
+    return actions + _Transition(plan, running, observed).actions()
+
+
+def _cancel(run: Run, observed: Observed) -> list[Action]:
+    if run.state in _ENDED:
+        return _remove_all(observed) or [Nothing(reason=f"the run has ended ({run.state.value}) and left nothing")]
+    canceled = Write(state=RunState.CANCELED, steps=dict.fromkeys(run.steps, StepState.PENDING))
+    if run.state is RunState.CANCELING:
+        # Nothing new is made in this state, so that "Canceled" can be said when it is true.
+        return [*_remove_all(observed), canceled]
+    return [canceled, *_remove_all(observed)]
+
+
+def _report_again(failure: Failure) -> list[Action]:
+    return [ReportError(failure=failure, again=True), NoteFailure(failure=None)]
+
+
+def _refs(observed: Observed) -> tuple[ObjectRef, ...]:
+    return tuple(sorted(observed.objects | observed.dying))
+
+
+def _delete(refs: frozenset[ObjectRef]) -> list[Action]:
+    return [Delete(refs=tuple(sorted(refs, key=_deletion_order)))] if refs else []
+
+
+def _deletion_order(ref: ObjectRef) -> tuple[bool, bool, str]:
+    """Jobs first, so that no pod misses its volume; volumes last."""
+    return ref.kind != "Job", ref.kind == "PersistentVolumeClaim", ref.name
+
+
+def _remove_all(observed: Observed) -> list[Action]:
+    return _delete(observed.objects) + ([DeleteRecord()] if observed.record else [])
+
+
+def _is_ready(step: PlannedStep, steps: Mapping[str, StepState]) -> bool:
+    return steps[step.name] is StepState.PENDING and all(steps[need] is StepState.COMPLETE for need in step.needs)
+
+
+def _is_spared(step: PlannedStep, observed: Observed) -> bool:
+    by = observed.jobs.get(step.spared_by) if step.spared_by else None
+    return by is not None and by.phase is JobPhase.COMPLETE and bool(by.ids)
+
+
+def _next_attempts(plan: Plan, steps: Mapping[str, StepState], observed: Observed) -> dict[str, StepRecord]:
+    """The attempts that a restart makes; one that was noted but not made yet keeps its number."""
+    attempts = {}
+    for step in plan.steps:
+        if steps[step.name] is StepState.COMPLETE:
+            continue
+        record = observed.record.steps.get(step.name) if observed.record else None
+        job = observed.jobs.get(step.name)
+        highest = max(record.attempt if record else 0, job.attempt if job else 0)
+        was_made = (record is not None and record.uid is not None) or (job is not None and job.attempt == highest)
+        if was_made:
+            attempts[step.name] = StepRecord(attempt=highest + 1)
+        elif record is not None and record.retries:
+            attempts[step.name] = StepRecord(attempt=record.attempt)
+    return attempts
+
+
+class _Transition:
+    """One pass over a running run: judge what runs, start what is ready, finish or tidy up."""
+
+    def __init__(self, plan: Plan, run: Run, observed: Observed) -> None:
+        self.plan = plan
+        self.observed = observed
+        self.records = observed.record.steps if observed.record else {}
+        self.steps = dict(run.steps)
+        self.written = dict(run.steps)
+        self.live = set(observed.objects)
+        self.first: list[Action] = []
+        self.last: list[Action] = []
+        """Effects nobody waits for; after the writes and the new objects, before the deletions."""
+        self.failures: dict[str, Cause] = {}
+        self.notes: list[str] = []
+
+    def actions(self) -> list[Action]:
+        todo = [step for step in self.plan.steps if self.steps[step.name] is StepState.RUNNING]
+        while True:
+            for step in todo:
+                self._judge(step)
+            if self.failures:
+                return self._fail()
+            todo = [step for step in self.plan.steps if _is_ready(step, self.steps)]
+            if not todo:
+                break
+            self.steps |= {step.name: StepState.RUNNING for step in todo}
+            self._write()
+        if all(state is StepState.COMPLETE for state in self.steps.values()):
+            return self._finish()
+        if self.steps != self.written:
+            self._write()
+        actions = self.first + self.last + self._tidy()
+        return actions or [Nothing(reason="; ".join(self.notes) or "no step is at work or ready")]
+
+    def _write(self) -> None:
+        self.first.append(Write(steps=dict(self.steps)))
+        self.written = dict(self.steps)
+
+    def _ensure_record(self) -> None:
+        if self.observed.record is None and EnsureRecord() not in self.first:
+            self.first.append(EnsureRecord())
+
+    def _judge(self, step: PlannedStep) -> None:
+        """Find out how a running step stands and do what it needs; a failure goes to ``failures``."""
+        job = self.observed.jobs.get(step.name)
+        if step.job is None or (job is None and _is_spared(step, self.observed)):
+            missing = [ref for ref in step.makes if ref not in self.live]
+            if not missing or self._create(step):
+                self.steps[step.name] = StepState.COMPLETE
+            return
+        record = self.records.get(step.name)
+        if job is not None and self._is_current(job, record):
+            self._judge_job(step, job, record)
+            return
+        if record is not None and record.uid is not None:
+            self._retry_or_fail(
+                step,
+                Cause(
+                    category=Category.INFRASTRUCTURE,
+                    sentence=f"The Job {step.job.name} of step {step.name} is gone: somebody else deleted it.",
+                    advice="Restart the run to do the step again.",
+                ),
+                record,
+            )
+            return
+        if job is not None and not job.deleting:
+            self.first += [Delete(refs=(step.job,)), AwaitGone(refs=(step.job,))]
+        attempt, retries = (record.attempt, record.retries) if record else (1, 0)
+        self._create(step, attempt, retries)
+
+    def _judge_job(self, step: PlannedStep, job: ObservedJob, record: StepRecord | None) -> None:
+        if job.phase is JobPhase.COMPLETE:
+            self.steps[step.name] = StepState.COMPLETE
+            if job.warnings:
+                self.last.append(Warn(step=step.name, warnings=job.warnings))
+            if self.observed.condition is not None:
+                self.last.append(SetCondition(step=step.name, cause=None))
+            return
+        if job.deleting:
+            cause = Cause(
+                category=Category.INFRASTRUCTURE,
+                sentence=f"The Job of step {step.name} was deleted by somebody other than Lando while it was at work.",
+                advice="Restart the run to do the step again.",
+            )
+            self._retry_or_fail(step, cause, record or StepRecord(attempt=job.attempt, uid=job.uid))
+            return
+        if job.phase is JobPhase.FAILED:
+            cause = job.cause or Cause(
+                category=Category.USER,
+                sentence=f"The Job of step {step.name} failed and left no reason.",
+                advice="Look at the log of the step.",
+            )
+            self._retry_or_fail(step, cause, record or StepRecord(attempt=job.attempt, uid=job.uid))
+            return
+        if record is None or record.uid is None:
+            adopted = StepRecord(attempt=job.attempt, uid=job.uid, retries=record.retries if record else 0)
+            self._ensure_record()
+            self.last.append(RecordAttempts(steps={step.name: adopted}))
+        if job.phase is JobPhase.WAITING and job.cause and job.cause.sentence != self.observed.condition:
+            self.last.append(SetCondition(step=step.name, cause=job.cause))
+        elif job.phase is JobPhase.RUNNING and self.observed.condition is not None:
+            self.last.append(SetCondition(step=step.name, cause=None))
+        self.notes.append(f"step {step.name} is at work")
+
+    @staticmethod
+    def _is_current(job: ObservedJob, record: StepRecord | None) -> bool:
+        """Whether ``job`` is the attempt that the record means; one nobody recorded yet is adopted by its number."""
+        if record is None:
+            return True
+        if record.uid is None:
+            return job.attempt >= record.attempt and not job.deleting
+        return job.uid == record.uid
+
+    def _retry_or_fail(self, step: PlannedStep, cause: Cause, record: StepRecord) -> None:
+        allowed = self.plan.infrastructure_retries
+        if cause.category is not Category.INFRASTRUCTURE or record.retries >= allowed or step.job is None:
+            self.failures[step.name] = cause
+            return
+        following = StepRecord(attempt=record.attempt + 1, retries=record.retries + 1)
+        told = replace(cause, advice=f"Lando does the step again by itself (retry {following.retries} of {allowed}).")
+        # The decision first: after a crash the old Job is recognised by its number as one to be removed.
+        self._ensure_record()
+        self.first.append(RecordAttempts(steps={step.name: following}))
+        if step.job in self.live:
+            self.first.append(Delete(refs=(step.job,)))
+        self.first.append(AwaitGone(refs=(step.job,)))
+        self._create(step, following.attempt, following.retries)
+        self.last.append(SetCondition(step=step.name, cause=told))
+
+    def _create(self, step: PlannedStep, attempt: int = 1, retries: int = 0) -> bool:
+        """Add the creation of the step's objects; False (and a failure noted) when it can't be started."""
+        problem = self.plan.problem or step.problem
+        missing = [ref.name for ref in step.reads if ref not in self.live]
+        if problem is None and missing:
+            problem = Cause(
+                category=Category.INFRASTRUCTURE,
+                sentence=f"The volume {' and '.join(missing)} that step {step.name} reads is gone.",
+                advice="Restart the run: it begins again with its first step.",
+            )
+        if problem is not None:
+            self.failures[step.name] = problem
+            return False
+        refs = (*((step.job,) if step.job else ()), *step.own, *step.makes)
+        dying = tuple(ref for ref in refs if ref in self.observed.dying)
+        if dying:
+            self.first.append(AwaitGone(refs=dying))
+        self._ensure_record()
+        self.first.append(Create(step=step.name, attempt=attempt, retries=retries))
+        self.live |= set(refs)
+        self.notes.append(f"step {step.name} starts")
+        return True
+
+    def _fail(self) -> list[Action]:
+        name, cause = next(iter(self.failures.items()))
+        steps = failed_steps(self.steps, tuple(self.failures))
+        return self.first + fail(Failure(step=name, cause=cause), steps) + self.last
+
+    def _finish(self) -> list[Action]:
+        ids = self._reported_ids()
+        if self.plan.output_from and not ids and not self.plan.output_known:
+            last = self.plan.steps[-1].name
+            cause = Cause(
+                category=Category.USER,
+                sentence=f"Neither of the steps {' and '.join(self.plan.output_from)} reported where the output is.",
+                advice="The step's image has to report project_id and readme_file_id.",
+            )
+            return self.first + fail(Failure(step=last, cause=cause), failed_steps(self.steps, (last,))) + self.last
+        actions = list(self.first)
+        if ids:
+            actions.append(StoreOutput(ids=ids))
+        actions.append(Write(state=RunState.FINISHED, steps=dict(self.steps)))
+        actions += self.last
+        if not self.plan.keep_finished:
+            actions += [*_delete(self.observed.objects | frozenset(self.live)), DeleteRecord()]
+        return actions
+
+    def _reported_ids(self) -> Mapping[str, str]:
+        for name in self.plan.output_from:
+            job = self.observed.jobs.get(name)
+            if job is not None and job.phase is JobPhase.COMPLETE and job.ids:
+                return job.ids
+        return {}
+
+    def _tidy(self) -> list[Action]:
+        """Remove what complete steps left, and volumes that no step needs any more."""
+        done = [step for step in self.plan.steps if self.steps[step.name] is StepState.COMPLETE]
+        needed = {ref for step in self.plan.steps if step not in done for ref in step.uses}
+        refs = {ref for step in done for ref in (*((step.job,) if step.job else ()), *step.own)}
+        refs |= {ref for step in done for ref in step.uses if ref not in needed}
+        return _delete(self.observed.objects & refs)

@@ -1,0 +1,270 @@
+"""The words of the decision: what a run should become, what is there, and what can be done about it.
+
+All of it is plain data. A :class:`Plan` says which steps a kind of run consists of, :class:`Observed` what the
+cluster holds of one run at one moment, an :data:`Action` one effect that an executor carries out. Every action can
+be repeated: what it would do may have been done already.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+
+from lando.runs import Cause, RunState, StepState
+
+
+@dataclass(frozen=True, order=True)
+class ObjectRef:
+    """One object of the run's namespace, by kind and name."""
+
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedStep:
+    """One step of a plan. Its objects are named here and made by the plan's builder."""
+
+    name: str
+    needs: tuple[str, ...] = ()
+    """Steps that must be complete before this one starts."""
+    job: ObjectRef | None = None
+    """Its Job; a step without one is complete as soon as its objects are there."""
+    own: tuple[ObjectRef, ...] = ()
+    """What goes with the Job: its ConfigMap."""
+    makes: tuple[ObjectRef, ...] = ()
+    """Volumes that it fills from nothing, made when they are missing."""
+    reads: tuple[ObjectRef, ...] = ()
+    """Volumes that hold what earlier steps left: without them the step can't start."""
+    spared_by: str | None = None
+    """Needs no Job when the Job of that step reported the ids of the output."""
+    problem: Cause | None = None
+    """Why the step can't be run as it is described; met only when it is its turn."""
+
+    @property
+    def uses(self) -> tuple[ObjectRef, ...]:
+        """The volumes that have to stay until this step is complete."""
+        return self.makes + self.reads
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """The directed acyclic graph of steps that a run consists of, in an order that respects ``needs``."""
+
+    steps: tuple[PlannedStep, ...]
+    record: ObjectRef
+    """The run record: made first, removed last."""
+    problem: Cause | None = None
+    """Why the run can't be run at all, e.g. a missing part of its description."""
+    output_from: tuple[str, ...] = ()
+    """Steps whose reported ids describe the run's output, the best first; empty for runs without such ids."""
+    output_known: bool = False
+    """The ids of the output are on record already."""
+    infrastructure_retries: int = 2
+    """New attempts per step after failures that are the cluster's."""
+    keep_finished: bool = False
+    """Leave the objects of a finished run to the sweeper instead of removing them at once."""
+
+    def step(self, name: str) -> PlannedStep:
+        """The step called ``name``; KeyError if the plan has none."""
+        for step in self.steps:
+            if step.name == name:
+                return step
+        raise KeyError(name)
+
+
+class JobPhase(Enum):
+    """How a step's Job stands, once patience is taken into account."""
+
+    RUNNING = "Running"
+    WAITING = "Waiting"
+    COMPLETE = "Complete"
+    FAILED = "Failed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObservedJob:
+    """The Job that stands in the cluster under the name of a step."""
+
+    uid: str
+    attempt: int = 1
+    """By its annotation; 1 for Jobs of the original, which have none."""
+    deleting: bool = False
+    phase: JobPhase = JobPhase.RUNNING
+    cause: Cause | None = None
+    """Why it waits or failed."""
+    ids: Mapping[str, str] = field(default_factory=dict)
+    """What its program reported of the output (``project_id``, ``readme_file_id``); empty when it reported none."""
+    warnings: tuple[str, ...] = ()
+    """What its program wants the owner to know of a success."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepRecord:
+    """What the run record says of one step."""
+
+    attempt: int
+    uid: str | None = None
+    """UID of the Job made for this attempt; None until it is known to have been made."""
+    retries: int = 0
+    """How many attempts since the last start or restart were Lando's own idea."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A failure that was decided; kept in the run record until its owner has been told."""
+
+    step: str | None
+    cause: Cause
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """The run record: tells "never made" from "vanished", and counts the attempts."""
+
+    uid: str
+    steps: Mapping[str, StepRecord] = field(default_factory=dict)
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observed:
+    """What the cluster holds of one run at one moment."""
+
+    record: RunRecord | None = None
+    jobs: Mapping[str, ObservedJob] = field(default_factory=dict)
+    """By step."""
+    objects: frozenset[ObjectRef] = frozenset()
+    """Everything with the run's labels that is not being deleted: Jobs, ConfigMaps, volumes; not the record."""
+    dying: frozenset[ObjectRef] = frozenset()
+    """The same for what is being deleted, and live pods of Jobs that are no more."""
+    condition: str | None = None
+    """The sentence that was last shown to the owner as what the run waits for."""
+    expired: bool = False
+    """The run ended longer ago than its objects are kept."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnsureRecord:
+    """Make the run record unless it is there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Write:
+    """Write state, steps or both, in one update and only what differs; then send a progress notice."""
+
+    state: RunState | None = None
+    steps: Mapping[str, StepState] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordAttempts:
+    """Note the attempts that come next (UID unknown), or adopt those that are there, in one update of the record."""
+
+    steps: Mapping[str, StepRecord]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Create:
+    """Make what is missing of a step's objects, the Job last as this attempt, and record the Job's UID."""
+
+    step: str
+    attempt: int = 1
+    retries: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delete:
+    """Archive the logs of the Jobs among ``refs``, then delete all of them, Jobs first."""
+
+    refs: tuple[ObjectRef, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AwaitGone:
+    """Go on only when these objects, and the pods of the Jobs among them, are gone; else look again later."""
+
+    refs: tuple[ObjectRef, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeleteRecord:
+    """Remove the run record."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreOutput:
+    """Write the ids of the output where the owner finds them."""
+
+    ids: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoteFailure:
+    """Keep a failure in the run record (None: forget it), so that its cause outlives a crash."""
+
+    failure: Failure | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportError:
+    """Tell the owner the cause; ``again`` when that may have been done, so that it is not said twice."""
+
+    failure: Failure
+    again: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetCondition:
+    """Show the owner what the run waits for; ``cause`` None takes the sentence back."""
+
+    step: str
+    cause: Cause | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Warn:
+    """Tell the owner what a step that succeeded had to say."""
+
+    step: str
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Nothing:
+    """Nothing is to be done, and why."""
+
+    reason: str
+
+
+Action = (
+    EnsureRecord
+    | Write
+    | RecordAttempts
+    | Create
+    | Delete
+    | AwaitGone
+    | DeleteRecord
+    | StoreOutput
+    | NoteFailure
+    | ReportError
+    | SetCondition
+    | Warn
+    | Nothing
+)
+
+
+def fail(failure: Failure, steps: Mapping[str, StepState] | None = None) -> list[Action]:
+    """The run ends in error: keep the cause, write the state, tell the owner, forget the cause."""
+    return [
+        NoteFailure(failure=failure),
+        Write(state=RunState.ERROR, steps=steps),
+        ReportError(failure=failure),
+        NoteFailure(failure=None),
+    ]
+
+
+def failed_steps(steps: Mapping[str, StepState], names: Sequence[str]) -> dict[str, StepState]:
+    """``steps`` with those of ``names`` marked as failed."""
+    return {name: StepState.FAILED if name in names else state for name, state in steps.items()}
