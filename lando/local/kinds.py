@@ -33,7 +33,9 @@ class Kind:
     fields: tuple[str, ...] = ()
     """Field selectors besides ``metadata.name`` and ``metadata.namespace``."""
     default: Callable[[Manifest], None] = strategy.no_defaults
-    """Fills in, in place, what the creator left out."""
+    """Fills in, in place, what the writer left out."""
+    initialise: Callable[[Manifest], None] = strategy.no_defaults
+    """Adds, in place, what a new object is given besides defaults."""
     validate: Callable[[Manifest], list[FieldError]] = strategy.no_rules
     validate_update: Callable[[Manifest, Manifest], list[FieldError]] = strategy.no_update_rules
     """``(new, old)``: what may not change."""
@@ -63,6 +65,7 @@ KINDS: tuple[Kind, ...] = (
         has_status=True,
         fields=("status.phase", "name"),
         default=configuration.default_namespace,
+        initialise=configuration.initialise_namespace,
         validate_name=strategy.label_fault,
     ),
     Kind(
@@ -82,6 +85,7 @@ KINDS: tuple[Kind, ...] = (
             "status.nominatedNodeName",
         ),
         default=pods.default,
+        initialise=pods.initialise,
         validate=pods.validate,
         validate_update=pods.validate_update,
     ),
@@ -107,6 +111,7 @@ KINDS: tuple[Kind, ...] = (
         has_status=True,
         returns_deleted=True,
         default=claims.default,
+        initialise=claims.initialise,
         validate=claims.validate,
         validate_update=claims.validate_update,
     ),
@@ -139,6 +144,7 @@ KINDS: tuple[Kind, ...] = (
         has_generation=True,
         orphans_by_default=True,
         default=jobs.default,
+        initialise=jobs.initialise,
         validate=jobs.validate,
         validate_update=jobs.validate_update,
     ),

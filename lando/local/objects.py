@@ -213,9 +213,7 @@ class ObjectStore:
                 since = parse_version(resource_version)
                 if not self._forgotten <= since <= self._version:
                     raise status.expired(f"too old resource version: {since} ({self._forgotten + 1})")
-            subscription = Subscription(
-                since, _bookmarker(kind) if bookmarks and kind is not None else None, timeout_s
-            )
+            subscription = Subscription(since, _bookmarker(kind) if bookmarks and kind is not None else None, timeout_s)
             first: list[Event] = []
             if synthetic:
                 first = [Event("ADDED", stored.raw) for stored in self._present(kind) if match(stored.manifest)]

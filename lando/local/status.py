@@ -82,6 +82,11 @@ def duplicate(field: str, value: Any) -> FieldError:
     return FieldError(field=field, reason="FieldValueDuplicate", message=f"Duplicate value: {_shown(value)}")
 
 
+def field_not_found(field: str, value: Any) -> FieldError:
+    """The value names something that is not there."""
+    return FieldError(field=field, reason="FieldValueNotFound", message=f"Not found: {_shown(value)}")
+
+
 def forbidden_field(field: str, detail: str) -> FieldError:
     """The field may not be set, or not be changed."""
     return FieldError(field=field, reason="FieldValueForbidden", message=f"Forbidden: {detail}")
@@ -147,9 +152,7 @@ def invalid(kind: str, group: str, name: str, errors: Sequence[FieldError]) -> A
     if len(errors) > 1:
         listed = f"[{listed}]"
     details = _details(kind, group, name)
-    details["causes"] = [
-        {"reason": error.reason, "message": error.message, "field": error.field} for error in errors
-    ]
+    details["causes"] = [{"reason": error.reason, "message": error.message, "field": error.field} for error in errors]
     return ApiError(422, "Invalid", f'{qualified(kind, group)} "{name}" is invalid: {listed}', details)
 
 
@@ -192,9 +195,7 @@ def unauthorized() -> ApiError:
 
 def method_not_allowed() -> ApiError:
     """405: the resource has no such verb."""
-    return ApiError(
-        405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {}
-    )
+    return ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {})
 
 
 def unsupported_media_type(accepted: Sequence[str]) -> ApiError:
