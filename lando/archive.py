@@ -1,0 +1,193 @@
+"""Logs and termination messages of steps, kept after their Jobs are gone.
+
+One folder for each attempt of a step: ``<url>/<run id>/<step>/<attempt>/<container>.log`` and, where the container
+left one, ``<container>.termination.json``. Storing again replaces, so an interrupted transition can be repeated.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Protocol
+from urllib.parse import unquote, urlsplit
+
+import fsspec
+
+from lando.config import STEP_TYPES
+from lando.errors import ConfigError, Unavailable
+from lando.runs import cut_middle
+
+MAX_BYTES = 10 * 1024 * 1024  # of one container's log, unless the archive is told otherwise
+TERMINATION_LIMIT = 4096  # bytes; what Kubernetes allows a termination message
+PEER = "archive"
+
+_LOG, _TERMINATION = ".log", ".termination.json"
+_UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """One container's log in the archive."""
+
+    step: str
+    attempt: int
+    container: str
+
+
+class Archive:
+    """Below one fsspec URL; the schemes ``file`` and none are served without fsspec.
+
+    Raises ConfigError when the URL's scheme is not installed; every method raises Unavailable when the store
+    can't be reached or refuses.
+    """
+
+    def __init__(self, url: str, max_bytes: int = MAX_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._files = _files(url)
+
+    def store(
+        self, run_id: int, step: str, attempt: int, container: str, log: str, termination: str | None = None
+    ) -> None:
+        """Keep a container's log, cut in the middle to the archive's limit, and its termination message."""
+        base = f"{int(run_id)}/{_safe(step)}/{int(attempt)}/{_safe(container)}"
+        with _told(f"store the log of run {run_id}, step {step}"):
+            self._files.write(base + _LOG, cut_middle(log, self._max_bytes).encode("utf-8", "replace"))
+            if termination is not None:
+                text = cut_middle(termination, TERMINATION_LIMIT)
+                self._files.write(base + _TERMINATION, text.encode("utf-8", "replace"))
+
+    def entries(self, run_id: int) -> list[Entry]:
+        """What is kept of a run, in the order of steps, attempts and containers; empty for a run unknown here."""
+        with _told(f"list the logs of run {run_id}"):
+            paths = self._files.names(str(int(run_id)))
+        found = []
+        for path in map(PurePosixPath, paths):
+            if len(path.parts) == 3 and path.name.endswith(_LOG) and path.parts[1].isdecimal():
+                step, attempt, name = path.parts
+                found.append(Entry(step=step, attempt=int(attempt), container=name.removesuffix(_LOG)))
+        return sorted(found, key=lambda entry: (*_place(entry.step), entry.attempt, entry.container))
+
+    def read(self, run_id: int, step: str | None = None) -> str:
+        """The logs of a run, or of one of its steps, one after the other; each under a heading if there are several.
+
+        Empty when nothing is kept.
+        """
+        entries = [entry for entry in self.entries(run_id) if step is None or entry.step == _safe(step)]
+        parts = []
+        for entry in entries:
+            text = self._text(run_id, entry, _LOG) or ""
+            if len(entries) > 1:
+                heading = f"==> {entry.step}, attempt {entry.attempt}, container {entry.container} <==\n"
+                text = heading + text + ("" if text.endswith("\n") or not text else "\n")
+            parts.append(text)
+        return "\n".join(parts)
+
+    def termination(self, run_id: int, entry: Entry) -> str | None:
+        """The termination message kept beside a log, None if there was none."""
+        return self._text(run_id, entry, _TERMINATION)
+
+    def _text(self, run_id: int, entry: Entry, suffix: str) -> str | None:
+        path = f"{int(run_id)}/{_safe(entry.step)}/{int(entry.attempt)}/{_safe(entry.container)}{suffix}"
+        with _told(f"read the log of run {run_id}, step {entry.step}"):
+            data = self._files.read(path)
+        return None if data is None else data.decode("utf-8", "replace")
+
+
+class _Files(Protocol):
+    """Where the bytes lie; paths are relative, with ``/``."""
+
+    def write(self, path: str, data: bytes) -> None: ...
+    def read(self, path: str) -> bytes | None: ...
+    def names(self, folder: str) -> list[str]:
+        """Every file below ``folder``, relative to it."""
+        ...
+
+
+class _LocalFiles:
+    """A folder of this machine."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def write(self, path: str, data: bytes) -> None:
+        target = self._root / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".", suffix=".part")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+            Path(temporary).replace(target)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+    def read(self, path: str) -> bytes | None:
+        try:
+            return (self._root / path).read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def names(self, folder: str) -> list[str]:
+        root = self._root / folder
+        return [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
+
+
+class _RemoteFiles:
+    """Any other fsspec file system; listings are never taken from its cache."""
+
+    def __init__(self, filesystem: Any, root: str) -> None:
+        self._filesystem = filesystem
+        self._root = root.rstrip("/")
+
+    def write(self, path: str, data: bytes) -> None:
+        target = f"{self._root}/{path}"
+        self._filesystem.makedirs(target.rpartition("/")[0], exist_ok=True)
+        self._filesystem.pipe_file(target, data)
+
+    def read(self, path: str) -> bytes | None:
+        try:
+            return bytes(self._filesystem.cat_file(f"{self._root}/{path}"))
+        except FileNotFoundError:
+            return None
+
+    def names(self, folder: str) -> list[str]:
+        root = f"{self._root}/{folder}"
+        self._filesystem.invalidate_cache()
+        inside = self._filesystem._strip_protocol(root).rstrip("/") + "/"
+        return [str(path).removeprefix(inside) for path in self._filesystem.find(root)]
+
+
+def _files(url: str) -> _Files:
+    parts = urlsplit(url)
+    if parts.scheme in ("", "file"):
+        return _LocalFiles(Path(unquote(parts.path)))
+    try:
+        filesystem, root = fsspec.core.url_to_fs(url)
+    except (ValueError, ImportError) as error:
+        raise ConfigError(f"archive.url: {parts.scheme}:// can't be used here: {error}") from error
+    return _RemoteFiles(filesystem, str(root))
+
+
+@contextlib.contextmanager
+def _told(what: str) -> Iterator[None]:
+    """Errors of whatever store lies below, as Unavailable."""
+    try:
+        yield
+    except Exception as error:
+        raise Unavailable(PEER, f"could not {what}: {error or type(error).__name__}") from error
+
+
+def _safe(name: str) -> str:
+    """``name`` as one part of a path."""
+    cleaned = _UNSAFE.sub("-", name)[:200]
+    return cleaned if cleaned.strip(".") else "_"
+
+
+def _place(step: str) -> tuple[int, str]:
+    """Steps of a cwl run in the order they run in, any others after them by name."""
+    return (STEP_TYPES.index(step), "") if step in STEP_TYPES else (len(STEP_TYPES), step)

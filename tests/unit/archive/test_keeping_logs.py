@@ -1,0 +1,110 @@
+"""The archive keeps what a step said after its Job is gone."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+
+import fsspec
+import pytest
+from lando.archive import Archive, Entry
+from lando.errors import ConfigError, Unavailable
+
+
+@pytest.fixture(params=["file", "path", "memory"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if request.param == "memory":
+        return f"memory://archive-{uuid.uuid4()}"
+    return str(tmp_path / "a b") if request.param == "path" else (tmp_path / "a b").as_uri()
+
+
+def test_what_was_stored_is_read_back(url: str) -> None:
+    archive = Archive(url)
+    archive.store(42, "run_workflow", 1, "run-workflow-42-ada", "tool 1 of 3\nü\n", '{"cause": {}}')
+
+    assert archive.read(42, "run_workflow") == "tool 1 of 3\nü\n"
+    entry = Entry(step="run_workflow", attempt=1, container="run-workflow-42-ada")
+    assert archive.entries(42) == [entry]
+    assert archive.termination(42, entry) == '{"cause": {}}'
+
+
+def test_steps_come_in_their_order_and_attempts_by_number(url: str) -> None:
+    archive = Archive(url)
+    for step, attempt in [("save_output", 1), ("run_workflow", 10), ("run_workflow", 9), ("stage_data", 1)]:
+        archive.store(1, step, attempt, "main", f"{step} {attempt}")
+    archive.store(12, "stage_data", 1, "main", "another run")
+
+    found = [(entry.step, entry.attempt) for entry in archive.entries(1)]
+    assert found == [("stage_data", 1), ("run_workflow", 9), ("run_workflow", 10), ("save_output", 1)]
+    text = archive.read(1)
+    assert text.index("==> stage_data, attempt 1, container main <==\nstage_data 1") < text.index("run_workflow 9")
+    assert "another run" not in text
+
+
+def test_a_step_stored_twice_is_kept_once(url: str) -> None:
+    archive = Archive(url)
+    archive.store(1, "stage_data", 1, "main", "first")
+    archive.store(1, "stage_data", 1, "main", "second")
+
+    assert archive.read(1) == "second"
+
+
+def test_a_run_that_left_nothing_reads_as_empty(url: str) -> None:
+    archive = Archive(url)
+
+    assert archive.entries(99) == []
+    assert archive.read(99) == ""
+    assert archive.termination(99, Entry(step="a", attempt=1, container="b")) is None
+
+
+def test_long_logs_are_cut_visibly_and_keep_both_ends(url: str) -> None:
+    archive = Archive(url, max_bytes=1000)
+    archive.store(1, "stage_data", 1, "main", "BEGIN" + "x" * 5000 + "END")
+
+    text = archive.read(1)
+    assert len(text.encode()) <= 1000
+    assert text.startswith("BEGIN")
+    assert text.endswith("END")
+    assert "left out" in text
+
+
+@pytest.mark.parametrize("name", ["../../etc/passwd", "..", "", "a/b", "C:\\x"])
+def test_names_never_lead_out_of_the_archive(tmp_path: Path, name: str) -> None:
+    root = tmp_path / "archive"
+    archive = Archive(str(root))
+    archive.store(1, name, 1, name, "text")
+
+    files = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert len(files) == 1
+    assert files[0].is_relative_to(root / "1")
+    assert archive.read(1, name) == "text"
+
+
+def test_nothing_half_written_is_left_when_the_disk_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = Archive(str(tmp_path))
+    archive.store(1, "stage_data", 1, "main", "whole")
+
+    def full(self: Path, target: Path) -> Path:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(Unavailable, match=r"archive: could not store the log of run 1, step stage_data.*No space left"):
+        archive.store(1, "stage_data", 1, "main", "more")
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["main.log"]
+    assert archive.read(1) == "whole"
+
+
+def test_a_store_that_fails_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> None:
+    archive = Archive(f"memory://archive-{uuid.uuid4()}")
+
+    def refuse(*args: object, **kwargs: object) -> None:
+        raise RuntimeError("bucket is gone")
+
+    monkeypatch.setattr(fsspec.get_filesystem_class("memory"), "pipe_file", refuse)
+    with pytest.raises(Unavailable, match="bucket is gone"):
+        archive.store(1, "stage_data", 1, "main", "text")
+
+
+def test_an_unknown_scheme_is_a_mistake_in_the_configuration() -> None:
+    with pytest.raises(ConfigError, match=r"archive\.url: nosuch:// can't be used here"):
+        Archive("nosuch://bucket/logs")
