@@ -7,6 +7,7 @@ can't be reached or is at fault, NotFound and Rejected when it answered.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,6 +24,8 @@ PEER = "Lando API"
 TIMEOUT_S = 30.0
 FOLLOW_TIMEOUT_S = 90.0
 """Silence on a followed log after which the connection is given up; the server says something more often."""
+FOLLOW_INTERVAL_S = 0.3
+FOLLOW_TRIES = 6
 CHUNK_BYTES = 256 * 1024
 
 
@@ -190,6 +193,30 @@ class LandoClient:
     def run(self, run_id: int) -> RunView:
         """One run with its steps."""
         return run_view(self._call("GET", f"/api/lando/v1/runs/{run_id}"))
+
+    def follow(self, run_id: int) -> Iterator[RunView]:
+        """The run now and after each change, until it is over.
+
+        A server that can't be reached for a while (a restart) is asked again, at most ``FOLLOW_TRIES`` times in a row.
+        """
+        failures = 0
+        previous: RunView | None = None
+        while True:
+            try:
+                view = self.run(run_id)
+            except Unavailable:
+                failures += 1
+                if failures >= FOLLOW_TRIES:
+                    raise
+                time.sleep(min(0.5 * 2**failures, 8.0))
+                continue
+            failures = 0
+            if previous is None or view.document != previous.document:
+                yield view
+                previous = view
+            if view.over:
+                return
+            time.sleep(FOLLOW_INTERVAL_S)
 
     def logs(self, run_id: int, *, step: str | None = None, follow: bool = False) -> Iterator[str]:
         """Pieces of the log of a step (of the current or last one if none is named), as they come."""

@@ -1,0 +1,228 @@
+"""The commands and their options; what they do lies in the modules they import when called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lando.cli import admin_app
+from lando.cli.options import AsJson, HomeFolder, RunId, Token, Url
+
+app = typer.Typer(
+    name="lando",
+    help="Run workflows on Kubernetes, step by step, and know what became of them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+config_app = typer.Typer(help="The daemons' configuration file.", no_args_is_help=True)
+cluster_app = typer.Typer(help="The embedded cluster alone.", no_args_is_help=True)
+app.add_typer(admin_app.app, name="admin")
+app.add_typer(config_app, name="config")
+app.add_typer(cluster_app, name="cluster")
+
+WorkflowFile = Annotated[Path, typer.Argument(metavar="WORKFLOW", help="A CWL file.")]
+JobOrderFile = Annotated[Path, typer.Argument(metavar="JOB-ORDER", help="Its inputs, YAML or JSON.")]
+Port = Annotated[
+    int | None,
+    typer.Option("--port", min=1, max=65535, help="Port of the server. [default: 8080, or any free one]"),
+]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"lando {version('lando')}")
+        raise typer.Exit
+
+
+@app.callback()
+def lando(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Run workflows on Kubernetes, step by step, and know what became of them."""
+
+
+# --- the whole stack ---------------------------------------------------------------------------------------------
+
+
+@app.command()
+def up(
+    home: HomeFolder = None,
+    port: Port = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log to the terminal, no live view.")] = False,
+) -> None:
+    """Start everything in one process.
+
+    API server, queue, cluster and daemons. Ctrl-C ends it; unfinished runs go on at the next start.
+    """
+    from lando.cli import stack
+
+    stack.up(home, port, verbose=verbose)
+
+
+@app.command()
+def demo(
+    home: HomeFolder = None,
+    workflow: Annotated[Path | None, typer.Option("--workflow", help="Another workflow than the example.")] = None,
+    job_order: Annotated[Path | None, typer.Option("--job-order", help="Its inputs.")] = None,
+) -> None:
+    """Run the example on real data, here and now.
+
+    Starts the stack, or uses one that runs. The last line says where the results are.
+    """
+    from lando.cli import demonstration
+
+    raise typer.Exit(demonstration.demo(home, workflow, job_order))
+
+
+@cluster_app.command("up")
+def cluster_up(
+    home: HomeFolder = None,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes any free port.")] = 0,
+    namespace: Annotated[str, typer.Option("--namespace", help="The namespace it starts with.")] = "lando",
+) -> None:
+    """Start the embedded cluster alone.
+
+    Prints where its kubeconfig is.
+    """
+    from lando.cli import stack
+
+    stack.cluster_up(home, port, namespace)
+
+
+@app.command()
+def serve(
+    config: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="The API server's settings, YAML.")] = None,
+    host: Annotated[str | None, typer.Option("--host", help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option("--port", min=0, max=65535, help="Port to listen on.")] = None,
+) -> None:
+    """Run the API server alone, for production."""
+    from lando.cli import stack
+
+    stack.serve(config, host, port)
+
+
+# --- runs --------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def submit(
+    workflow: WorkflowFile,
+    job_order: JobOrderFile,
+    name: Annotated[str | None, typer.Option("--name", help="What to call the run.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow it to its end; exit 1 unless it finished.")] = False,
+    as_json: AsJson = False,
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """Check a workflow and its inputs, and start a run."""
+    from lando.cli import runs
+
+    raise typer.Exit(runs.submit(url, token, workflow, job_order, name=name, wait=wait, as_json=as_json))
+
+
+@app.command()
+def jobs(
+    state: Annotated[list[str] | None, typer.Option("--state", help="Only runs in this state, e.g. Running.")] = None,
+    as_json: AsJson = False,
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """List your runs."""
+    from lando.cli import runs
+
+    runs.jobs(url, token, tuple(state or ()), as_json=as_json)
+
+
+@app.command()
+def status(
+    run_id: RunId,
+    watch: Annotated[bool, typer.Option("--watch", help="Follow it to its end; exit 1 unless it finished.")] = False,
+    as_json: AsJson = False,
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """Show a run's steps.
+
+    With their times, why it failed, and what it waits for.
+    """
+    from lando.cli import runs
+
+    raise typer.Exit(runs.status(url, token, run_id, watch=watch, as_json=as_json))
+
+
+@app.command()
+def logs(
+    run_id: RunId,
+    step: Annotated[str | None, typer.Option("--step", help="E.g. run_workflow; without it the latest.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the step ends.")] = False,
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """Print the log of a step of a run."""
+    from lando.cli import runs
+
+    runs.logs(url, token, run_id, step=step, follow=follow)
+
+
+@app.command()
+def cancel(run_id: RunId, url: Url = None, token: Token = None) -> None:
+    """Stop a run."""
+    from lando.cli import runs
+
+    runs.cancel(url, token, run_id)
+
+
+@app.command()
+def restart(
+    run_id: RunId,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow it to its end; exit 1 unless it finished.")] = False,
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """Run a failed or canceled run again.
+
+    A failed one from the step that failed, a canceled one from its start.
+    """
+    from lando.cli import runs
+
+    raise typer.Exit(runs.restart(url, token, run_id, wait=wait))
+
+
+@app.command()
+def outputs(
+    run_id: RunId,
+    download: Annotated[Path | None, typer.Option("--download", metavar="DIR", help="Save all of them here.")] = None,
+    as_json: AsJson = False,
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """List a run's results, or download them."""
+    from lando.cli import runs
+
+    runs.outputs(url, token, run_id, download=download, as_json=as_json)
+
+
+# --- configuration -----------------------------------------------------------------------------------------------
+
+
+@config_app.command("check")
+def config_check(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The daemons' configuration.")],
+    strict: Annotated[bool, typer.Option("--strict", help="Unknown keys are errors.")] = False,
+) -> None:
+    """Check a configuration file.
+
+    Every finding says file, line and key. Exit 0 if the daemons would start with it, else 2.
+    """
+    from lando.cli import configuration
+
+    raise typer.Exit(configuration.check(file, strict=strict))

@@ -1,0 +1,45 @@
+"""Options that several commands share, and the client they lead to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from lando.client import LandoClient
+
+Url = Annotated[str | None, typer.Option("--url", envvar="LANDO_URL", help="The server, e.g. http://127.0.0.1:8080.")]
+Token = Annotated[
+    str | None, typer.Option("--token", envvar="LANDO_TOKEN", help="Your token; better given by LANDO_TOKEN.")
+]
+HomeFolder = Annotated[
+    Path | None,
+    typer.Option("--home", envvar="LANDO_HOME", help="Folder for everything embedded. [default: ~/.local/share/lando]"),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+RunId = Annotated[int, typer.Argument(metavar="ID", min=1, help="The run's number.")]
+
+
+def connect(url: str | None, token: str | None) -> LandoClient:
+    """A client by options, environment (typer reads it) or the home's ``client.json``, in this order.
+
+    Raises:
+        ConfigError: nothing says where the server is or who asks.
+    """
+    from lando import home
+    from lando.client import LandoClient
+    from lando.errors import ConfigError
+
+    if not url or not token:
+        known = home.find().read_client()
+        if known is not None and (url is None or url.rstrip("/") == known.url.rstrip("/")):
+            url, token = known.url, token or known.token
+    if not url:
+        raise ConfigError("No server is known: start one with 'lando up', or give --url (LANDO_URL) and LANDO_TOKEN.")
+    if not token:
+        raise ConfigError(f"No token for {url} is known: give it by LANDO_TOKEN or --token.")
+    if not url.startswith(("http://", "https://")):
+        raise ConfigError(f"The server's URL must begin with http:// or https://, not {url}.")
+    return LandoClient(url, token)

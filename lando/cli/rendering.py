@@ -1,0 +1,151 @@
+"""Runs as text: what a person sees in a terminal, in a pipe, and in the live view. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from lando.client import OutputFile, RunView, StepView
+from lando.units import decimal_size
+
+_MARKS = {"Pending": "·", "Running": "▶", "Complete": "✔", "Failed": "✘"}
+_STYLES = {
+    "Pending": "dim",
+    "Running": "bold cyan",
+    "Complete": "green",
+    "Failed": "bold red",
+    "Finished": "bold green",
+    "Error": "bold red",
+    "Canceled": "yellow",
+    "Canceling": "yellow",
+}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line with the style that a terminal gives it."""
+
+    text: str
+    style: str = ""
+
+
+def tree(run: RunView, now: datetime) -> Iterator[Line]:
+    """A run with its steps, then why it failed, what it waits for and what its owner should know."""
+    yield Line(headline(run, now), _STYLES.get(run.state, "bold"))
+    width = max((len(title(step.name)) for step in run.steps), default=0)
+    for index, step in enumerate(run.steps):
+        branch = "└─" if index == len(run.steps) - 1 else "├─"
+        mark = _MARKS.get(step.state, " ")
+        text = f"{branch} {mark} {title(step.name):<{width}}  {step.state:<8}  {_step_times(step, now)}"
+        yield Line(text.rstrip(), _STYLES.get(step.state, ""))
+    if run.cause:
+        yield Line(f"why: {run.cause}", "red")
+    if run.condition and not run.over:
+        yield Line(f"waits for: {run.condition}", "yellow")
+    for warning in run.warnings:
+        yield Line(f"note: {warning}", "yellow")
+
+
+def headline(run: RunView, now: datetime) -> str:
+    """``run 3 "batch 17" (exome/1): Running for 12 s, since 2026-03-04 15:06:07 UTC``."""
+    text = f'run {run.id} "{run.name}"'
+    if run.workflow:
+        text += f" ({run.workflow})"
+    text += f": {run.state}"
+    if run.created is None:
+        return text
+    spent = duration(((run.ended if run.over else None) or now) - run.created)
+    if run.over:
+        return f"{text} after {spent}" if run.ended else text
+    return f"{text}, created {spent} ago"
+
+
+def title(step: str) -> str:
+    """``run_workflow`` in words."""
+    return step.replace("_", " ")
+
+
+def _step_times(step: StepView, now: datetime) -> str:
+    parts = []
+    if step.started is not None and (step.ended is not None or step.state == "Running"):
+        parts.append(duration((step.ended or now) - step.started))
+    if step.attempt is not None and step.attempt > 1:
+        parts.append(f"attempt {step.attempt}")
+    return ", ".join(parts)
+
+
+def duration(span: timedelta) -> str:
+    """A time in words: ``0.4 s``, ``12 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    seconds = max(span.total_seconds(), 0.0)
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02} min"
+
+
+def changes(before: RunView | None, after: RunView) -> Iterator[str]:
+    """What is new in ``after``, line by line, for readers that can't redraw."""
+    old_steps = {step.name: step for step in before.steps} if before else {}
+    if before is None or before.state != after.state:
+        yield f"run {after.id}: {after.state}"
+    for step in after.steps:
+        old = old_steps.get(step.name)
+        if step.state == (old.state if old else "Pending") and (old is None or step.attempt == old.attempt):
+            continue
+        spent = f" ({duration(step.ended - step.started)})" if step.started and step.ended else ""
+        attempt = f", attempt {step.attempt}" if step.attempt is not None and step.attempt > 1 else ""
+        yield f"{title(step.name)}: {step.state}{spent}{attempt}"
+    if after.condition and after.condition != (before.condition if before else "") and not after.over:
+        yield f"waits for: {after.condition}"
+    for warning in after.warnings:
+        if before is None or warning not in before.warnings:
+            yield f"note: {warning}"
+    if after.cause and after.cause != (before.cause if before else ""):
+        yield f"why: {after.cause}"
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
+    """Columns aligned to the left, two blanks between them."""
+    lines = [list(headings), *[list(row) for row in rows]]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(headings))]
+    for line in lines:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+
+
+def runs_table(runs: Sequence[RunView], now: datetime) -> Iterator[str]:
+    """One line per run: number, state, step, age, name."""
+    rows = [
+        (
+            str(run.id),
+            run.state,
+            _current_step(run),
+            f"{duration(now - run.created)} ago" if run.created else "",
+            run.name,
+        )
+        for run in runs
+    ]
+    return table(("ID", "STATE", "STEP", "CREATED", "NAME"), rows)
+
+
+def _age(run: RunView, now: datetime) -> str:
+    return f"{duration(now - run.created)} ago" if run.created else ""
+
+
+def _current_step(run: RunView) -> str:
+    current = [step for step in run.steps if step.state in ("Running", "Failed")]
+    return title(current[-1].name) if current else ""
+
+
+def outputs_table(files: Sequence[OutputFile]) -> Iterator[str]:
+    """One line per result: size and path."""
+    return table(("SIZE", "PATH"), [(decimal_size(file.size), file.path) for file in files])
+
+
+def utc_now() -> datetime:
+    """Aware, in UTC."""
+    return datetime.now(UTC)
