@@ -104,9 +104,9 @@ def consumer(settings: WorkQueueSettings, *, prefetch: int) -> Consumer:
         from lando.queues import memory
 
         return memory.broker(name).consumer(settings.listen_queue, prefetch=prefetch)
-    from lando.queues import rabbitmq_consumer
+    from lando.queues.rabbitmq.consumer import RabbitConsumer
 
-    return rabbitmq_consumer.RabbitConsumer(settings, prefetch=prefetch)
+    return RabbitConsumer(settings, prefetch=prefetch)
 
 
 def publisher(settings: WorkQueueSettings) -> Publisher:
@@ -118,9 +118,9 @@ def publisher(settings: WorkQueueSettings) -> Publisher:
         from lando.queues import memory
 
         return memory.broker(name).publisher()
-    from lando.queues import rabbitmq_publisher
+    from lando.queues.rabbitmq.publisher import RabbitPublisher
 
-    return rabbitmq_publisher.RabbitPublisher(settings)
+    return RabbitPublisher(settings)
 
 
 def _memory_name(settings: WorkQueueSettings) -> str | None:

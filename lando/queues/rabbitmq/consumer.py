@@ -1,0 +1,98 @@
+"""Consuming from RabbitMQ: deliveries of one queue, by one process at a time, through every loss of connection."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from lando.config import WorkQueueSettings
+from lando.errors import ConfigError, Unavailable
+from lando.queues import DELAYS_S, Delivery
+from lando.queues.rabbitmq.link import LASTING, backoff_s, connect
+from lando.queues.rabbitmq.parameters import parameters
+from lando.queues.rabbitmq.publisher import RabbitPublisher
+from lando.queues.rabbitmq.session import Session
+
+STANDBY_S = 2.0
+"""How often a standby tries to become active, in seconds."""
+STABLE_S = 60.0
+"""A session of this length was a good one: the waits between tries begin anew."""
+
+log = logging.getLogger(__name__)
+
+
+class RabbitConsumer:
+    """Takes deliveries from ``settings.listen_queue`` while it holds ``<queue>.active``."""
+
+    def __init__(
+        self,
+        settings: WorkQueueSettings,
+        *,
+        prefetch: int,
+        delays_s: Sequence[float] = DELAYS_S,
+        standby_s: float = STANDBY_S,
+    ) -> None:
+        if not 1 <= prefetch <= 0xFFFF:
+            raise ValueError("prefetch must be from 1 to 65535")
+        self._brokers = parameters(settings)
+        self._settings = settings
+        self._prefetch = prefetch
+        self._delays_s = tuple(delays_s)
+        self._standby_s = standby_s
+        self._paused = threading.Event()
+        self._session: Session | None = None
+        self._has_served = False
+        """Whether the settings have worked once; from then on errors are the broker's, not theirs."""
+
+    @property
+    def active(self) -> bool:
+        session = self._session
+        return session is not None and session.active
+
+    def run(self, on_delivery: Callable[[Delivery], None], stop: threading.Event) -> None:
+        publisher = RabbitPublisher(self._settings)
+        failures = 0
+        try:
+            while not stop.is_set():
+                began = time.monotonic()
+                try:
+                    self._hold_session(publisher, on_delivery, stop)
+                except Unavailable as error:
+                    if error.reason in LASTING and not self._has_served:
+                        raise ConfigError(str(error)) from error
+                    failures = 1 if time.monotonic() - began > STABLE_S else failures + 1
+                    pause_s = backoff_s(failures)
+                    queue = self._settings.listen_queue
+                    log.warning("Not consuming from %s: %s; next try in %.1f s", queue, error, pause_s)
+                    stop.wait(pause_s)
+        finally:
+            publisher.close()
+
+    def pause(self) -> None:
+        self._paused.set()
+        self._wake()
+
+    def resume(self) -> None:
+        self._paused.clear()
+        self._wake()
+
+    def _hold_session(
+        self, publisher: RabbitPublisher, on_delivery: Callable[[Delivery], None], stop: threading.Event
+    ) -> None:
+        queue = self._settings.listen_queue
+        link = connect(self._brokers, f"consumer of {queue}")
+        session = Session(link, publisher, queue=queue, prefetch=self._prefetch, delays_s=self._delays_s)
+        self._session = session
+        try:
+            if session.wait_for_lease(stop, self._standby_s):
+                session.serve(on_delivery, stop, self._paused)
+        finally:
+            self._has_served = self._has_served or session.has_served
+            self._session = None
+            session.close()
+
+    def _wake(self) -> None:
+        if (session := self._session) is not None:
+            session.wake()

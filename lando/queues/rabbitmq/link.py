@@ -1,0 +1,163 @@
+"""One connection to RabbitMQ: every wait bounded, pika's errors told as sentences without credentials."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import ssl
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pika
+import pika.exceptions
+
+from lando.errors import Unavailable
+
+CALL_TIMEOUT_S = 20.0
+"""For an answer of the broker, such as to a declaration or the confirm of a message."""
+BACKOFF_S = 0.5
+"""The wait after the first failure; doubled after each further one."""
+BACKOFF_LIMIT_S = 15.0
+
+ACCESS_REFUSED = "AccessRefused"
+"""``reason`` of an error: login, virtual host or permission."""
+DECLARED_DIFFERENTLY = "DeclaredDifferently"
+"""``reason`` of an error: a queue or exchange of that name has other properties."""
+TLS_FAILED = "TLSFailed"
+"""``reason`` of an error: the two sides could not agree on TLS."""
+LASTING = frozenset({ACCESS_REFUSED, DECLARED_DIFFERENTLY, TLS_FAILED})
+"""Reasons that waiting alone does not remove."""
+
+BROKEN = (pika.exceptions.AMQPError, OSError)
+"""What pika raises when a connection or channel can't be used any more."""
+
+
+class Link:
+    """A connection and the broker that it leads to; used by one thread but for :meth:`call`."""
+
+    def __init__(self, connection: pika.BlockingConnection, broker: pika.ConnectionParameters) -> None:
+        self.connection = connection
+        self._broker = broker
+
+    @property
+    def is_open(self) -> bool:
+        return bool(self.connection.is_open)
+
+    @property
+    def bytes_received(self) -> int:
+        """Counts up with all that the broker sends, heartbeats too."""
+        received: int = self.connection._impl.bytes_received
+        return received
+
+    def call(self, callback: Any) -> bool:
+        """Run ``callback`` in the thread that serves the connection, soon; False when it is closed."""
+        try:
+            self.connection.add_callback_threadsafe(callback)
+        except BROKEN:
+            return False
+        return True
+
+    def serve(self, seconds: float) -> None:
+        """Handle what comes in for at most ``seconds``, less when something came."""
+        with self.errors():
+            self.connection.process_data_events(time_limit=seconds)
+
+    @contextlib.contextmanager
+    def limit(self, seconds: float = CALL_TIMEOUT_S) -> Iterator[None]:
+        """Ends the connection when the calls inside wait longer than ``seconds``; then they raise.
+
+        A blocking call of pika waits for ever as long as heartbeats come, e.g. for the confirm of a queue that
+        has no majority. Its public timers are only served between calls, hence the one of the loop below them.
+        """
+        loop = self.connection._impl
+        silence = pika.exceptions.AMQPConnectionError(f"no answer within {seconds:g} s")
+        timer = loop._adapter_call_later(seconds, lambda: loop._terminate_stream(silence))
+        try:
+            yield
+        finally:
+            loop._adapter_remove_timeout(timer)
+
+    @contextlib.contextmanager
+    def errors(self) -> Iterator[None]:
+        """What breaks inside is raised as :class:`Unavailable`."""
+        try:
+            yield
+        except BROKEN as error:
+            raise self.told(error) from error
+
+    def told(self, error: BaseException) -> Unavailable:
+        """``error`` of pika in our words."""
+        return _unavailable(error, self._broker)
+
+    def close(self) -> None:
+        """Disconnect, whatever state the connection is in; what was written before is sent before."""
+        if self.connection.is_open:
+            with contextlib.suppress(*BROKEN), self.limit():
+                self.connection.close()
+
+
+def connect(brokers: Sequence[pika.ConnectionParameters], purpose: str) -> Link:
+    """A connection to the first broker that gives one; ``purpose`` is its name in the broker's own lists.
+
+    Raises :class:`Unavailable` with what each of them said.
+    """
+    refusals: list[Unavailable] = []
+    for broker in brokers:
+        broker.client_properties = {"connection_name": f"lando {purpose}"}
+        try:
+            return Link(pika.BlockingConnection(broker), broker)
+        except BROKEN as error:
+            refusals.append(_unavailable(error, broker))
+    reason = next((refusal.reason for refusal in refusals if refusal.reason in LASTING), None)
+    told = "; ".join(str(refusal).removeprefix("broker: ") for refusal in refusals)
+    raise Unavailable("broker", told, reason=reason)
+
+
+def backoff_s(failures: int) -> float:
+    """Seconds to wait after the n-th failure in a row (n from 1): doubling, limited, with jitter."""
+    longest = min(BACKOFF_S * 2.0 ** min(failures - 1, 16), BACKOFF_LIMIT_S)
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311  (jitter, no secret)
+
+
+def _unavailable(error: BaseException, broker: pika.ConnectionParameters) -> Unavailable:
+    where = f"{broker.host}:{broker.port}"
+    if isinstance(error, pika.exceptions.ChannelClosedByBroker):
+        reason = {403: ACCESS_REFUSED, 406: DECLARED_DIFFERENTLY}.get(error.reply_code)
+        advice = {403: "; give the user this permission", 406: "; delete it there, or use another name"}
+        return Unavailable("broker", f"{where}: {error.reply_text}{advice.get(error.reply_code, '')}", reason=reason)
+    code = error.reply_code if isinstance(error, pika.exceptions.ConnectionClosedByBroker) else None
+    refused = (
+        pika.exceptions.AuthenticationError,
+        pika.exceptions.ProbableAuthenticationError,
+        pika.exceptions.ProbableAccessDeniedError,
+    )
+    if code in (403, 530) or isinstance(error, refused):
+        message = (
+            f"{where} refused user {broker.credentials.username!r} at virtual host {broker.virtual_host!r}; "
+            "check username, password and virtual_host of work_queue"
+        )
+        return Unavailable("broker", message, reason=ACCESS_REFUSED)
+    root = _root(error)
+    if isinstance(root, ssl.SSLError):
+        return Unavailable("broker", f"{where}: TLS failed ({root}); check work_queue.tls", reason=TLS_FAILED)
+    if isinstance(error, pika.exceptions.ConnectionClosedByBroker):
+        return Unavailable("broker", f"{where} closed the connection: {error.reply_text}")
+    return Unavailable("broker", f"{where}: {_words(root)}")
+
+
+def _root(error: BaseException) -> BaseException:
+    """What lies below pika's wrappers."""
+    for _ in range(8):
+        inner = getattr(error, "exception", None) or next(
+            (argument for argument in reversed(error.args) if isinstance(argument, BaseException)), None
+        )
+        if inner is None:
+            break
+        error = inner
+    return error
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__
