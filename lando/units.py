@@ -1,8 +1,11 @@
-"""Quantities in words."""
+"""Quantities, in words and read from words."""
 
 from __future__ import annotations
 
+import re
 from datetime import datetime
+
+from lando.errors import InputError
 
 _UNITS = ("KB", "MB", "GB", "TB", "PB", "EB")
 
@@ -25,3 +28,37 @@ def minutes_between(started: datetime | None, finished: datetime | None) -> str:
     if started is None or finished is None:
         return "0 minutes"
     return f"{round((finished - started).total_seconds() / 60, 2)} minutes"
+
+
+_SUFFIXES = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15} | {
+    f"{letter}i": 1024**power for power, letter in enumerate("KMGTP", start=1)
+}
+_QUANTITY = re.compile(r"(\d+(?:\.\d+)?)\s*([kKMGTP]i?)?[bB]?")
+
+
+def mebibytes(text: str) -> int:
+    """A quantity of memory (``16Gi``, ``512M``, bytes without a suffix) in whole MiB, rounded down.
+
+    Raises:
+        InputError: It is none, or less than one MiB.
+    """
+    found = _QUANTITY.fullmatch(text.strip())
+    size = int(float(found[1]) * _SUFFIXES[found[2] or ""] / 2**20) if found else 0
+    if size < 1:
+        raise InputError(f"{text!r} is no amount of memory; write 16Gi or 512Mi.")
+    return size
+
+
+def cores(text: str) -> float:
+    """A number of processor cores (``8``, ``0.5``, ``500m``).
+
+    Raises:
+        InputError: It is none, or not more than zero.
+    """
+    try:
+        number = float(text[:-1]) / 1000 if text.endswith("m") else float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < 1e6:
+        raise InputError(f"{text!r} is no number of cores; write 8 or 500m.")
+    return number

@@ -44,6 +44,8 @@ def run_program(name: str, usage: str, work: Callable[[Sequence[str]], dict[str,
     except UsageError as error:
         log(f"{name}: {error} Usage: {usage}")
         return EXIT_USAGE
+    except ProgramFailedError as error:
+        return _fail(name, error.cause, error.exit_code, error.report)
     except StepError as error:
         return _fail(name, error.cause)
     except Unavailable as error:
@@ -64,6 +66,16 @@ def run_program(name: str, usage: str, work: Callable[[Sequence[str]], dict[str,
 
 class UsageError(Exception):
     """The program was called with other arguments than it takes."""
+
+
+class ProgramFailedError(StepError):
+    """A failure with an exit code of its own, and more to report than its cause."""
+
+    def __init__(self, cause: Cause, *, exit_code: int, report: dict[str, Any]) -> None:
+        super().__init__(cause)
+        self.exit_code = exit_code
+        """1 to 255."""
+        self.report = report
 
 
 def read_command_file(path: str | Path) -> dict[str, Any]:
@@ -141,14 +153,13 @@ def _texts(value: Any) -> list[tuple[Any, Any, Any]]:
     return found
 
 
-def _fail(name: str, cause: Cause) -> int:
+def _fail(name: str, cause: Cause, exit_code: int = EXIT_FAILED, more: dict[str, Any] | None = None) -> int:
     log(f"{name} failed: {cause.sentence}" + (f" {cause.advice}" if cause.advice else ""))
-    report: dict[str, Any] = {"cause": {"category": cause.category.value, "sentence": cause.sentence}}
-    report["cause"]["advice"] = cause.advice
+    told: dict[str, Any] = {"category": cause.category.value, "sentence": cause.sentence, "advice": cause.advice}
     if cause.exit_code is not None:
-        report["cause"]["exit_code"] = cause.exit_code
-    write_termination_message(report)
-    return EXIT_FAILED
+        told["exit_code"] = cause.exit_code
+    write_termination_message({"cause": told, **(more or {})})
+    return exit_code
 
 
 def _cause_of_os_error(error: OSError) -> Cause:
