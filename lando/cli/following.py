@@ -20,13 +20,12 @@ def follow(client: LandoClient, run_id: int, out: TextIO | None = None) -> RunVi
 
 
 def _line_by_line(client: LandoClient, run_id: int, out: TextIO) -> RunView:
-    before: RunView | None = None
+    seen: list[RunView] = []
     for run in client.follow(run_id):
-        for line in rendering.changes(before, run):
+        for line in rendering.changes(seen[-1] if seen else None, run):
             print(line, file=out, flush=True)
-        before = run
-    assert before is not None
-    return before
+        seen[:] = [run]
+    return seen[-1]
 
 
 def _redrawn(client: LandoClient, run_id: int) -> RunView:

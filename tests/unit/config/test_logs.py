@@ -1,0 +1,74 @@
+"""Log lines are for people or programs, and never show a secret."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+from lando import logs
+
+
+@pytest.fixture(autouse=True)
+def restored_root_logger() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def logged(log_format: str, *secrets: str, level: str | int = "INFO") -> tuple[logging.Logger, io.StringIO]:
+    stream = io.StringIO()
+    logs.configure(level=level, log_format=log_format, secrets=secrets, stream=stream)
+    return logging.getLogger("lando.test"), stream
+
+
+def test_a_console_line_has_time_level_name_text_and_context() -> None:
+    logger, stream = logged("console")
+    logger.info("step is over", extra={"run_id": 42})
+    line = stream.getvalue()
+    assert line.endswith("Z INFO lando.test: step is over [run_id=42]\n")
+
+
+def test_a_json_line_has_the_same_as_keys() -> None:
+    logger, stream = logged("json")
+    logger.warning("step %s is over", "S", extra={"run_id": 42})
+    entry = json.loads(stream.getvalue())
+    assert entry.pop("time").endswith("Z")
+    assert entry == {"level": "WARNING", "logger": "lando.test", "message": "step S is over", "run_id": 42}
+
+
+@pytest.mark.parametrize("log_format", ["console", "json"])
+def test_known_secrets_are_masked_in_text_context_and_tracebacks(log_format: str) -> None:
+    logger, stream = logged(log_format, "hunter22")
+    try:
+        raise ValueError("login hunter22 failed")
+    except ValueError:
+        logger.exception("no hunter22", extra={"login": "hunter22"})
+    assert "hunter22" not in stream.getvalue()
+    assert "ValueError: login **** failed" in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("Authorization: Token 0123456789abcdef", "Authorization: Token ****"),
+        ("Authorization: Bearer eyJhbGciOi.J9-_x", "Authorization: Bearer ****"),
+        ("amqp://lando:s3cret@mq:5672/", "amqp://lando:****@mq:5672/"),
+        ("GET /f?expires=1&signature=abc%3D", "GET /f?expires=1&signature=****"),
+        ("the token belongs to nobody", "the token belongs to nobody"),
+    ],
+)
+def test_what_looks_like_a_credential_is_masked(text: str, masked: str) -> None:
+    assert logs.Masker().mask(text) == masked
+
+
+def test_lines_below_the_level_are_left_out() -> None:
+    logger, stream = logged("console", level="30")
+    logger.info("quiet")
+    logger.warning("loud")
+    assert "quiet" not in stream.getvalue()
+    assert "loud" in stream.getvalue()
