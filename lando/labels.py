@@ -20,6 +20,8 @@ RUN_RECORD = "lando-run-record"
 """Only on run records; the value is the run's id."""
 ATTEMPT = "lando.attempt"
 """An annotation, not a label: the number of the attempt that a Job is."""
+REPORTED = "lando.reported"
+"""An annotation of the watcher on a Job: the outcomes it has told, where the receiver must hear each only once."""
 
 BESPIN_SELECTOR = f"{BESPIN_JOB}=true"
 RUNS_SELECTOR = RUN_ID

@@ -132,6 +132,10 @@ class Reflector:
                 failures = 1 if self._heard > heard else failures + 1
                 self._report(error, failures)
                 self._wait(failures, error)
+            except Exception:
+                failures = 1 if self._heard > heard else failures + 1
+                log.exception("%s: following the cluster failed unexpectedly, beginning again", self.kind)
+                self._wait(failures, None)
 
     def _list_then_watch(self) -> None:
         """Bring the view up to date, then follow it until the position expires or a list is needed."""

@@ -1,0 +1,365 @@
+"""The watcher: turns what happens to the Jobs of steps into messages (``python -m lando.k8s.watcher CONFIG``).
+
+It decides nothing. Reflectors note what changed; workers judge each changed Job by :mod:`lando.k8s.diagnose` and
+publish one message for each outcome of each Job (told apart by UID), confirmed by the broker before it is remembered.
+A Job that waits is judged again when its patience ends; nothing is polled. After a restart it says again what it
+finds, which the receiver does not mind; where Duke's lando still reads (``message_format: pickle``) the outcome is
+noted on the Job, so that each is said once, and only outcomes are said that the original knows.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from lando import labels, logs, queues
+from lando.config import STEP_TYPES, Config, load, secret_values
+from lando.errors import ConfigError, Conflict, LandoError, NotFound, PeerError, Rejected, Unavailable
+from lando.k8s.agenda import Agenda
+from lando.k8s.cluster import Cluster, KubernetesCluster, Manifest
+from lando.k8s.diagnose import Diagnosis, Verdict, diagnose
+from lando.k8s.pod_facts import ENDED_PHASES, log_source, mapping, name, phase, termination_message
+from lando.k8s.reflector import Change, Reflector
+from lando.k8s.sightings import Sighting, Sightings
+from lando.labels import StepKey
+from lando.messages import Command, Condition, Evidence, Message, codec
+from lando.queues import Publisher
+from lando.runs import Category, Cause, cut_middle
+
+log = logging.getLogger(__name__)
+
+WORKERS = 4  # Jobs judged side by side; what takes time is reading a failed one's log
+LOG_LINES = 400  # of a failed container, from its end
+LOG_BYTES = 56 * 1024  # of those; with cause and termination message a message stays within 64 KiB
+WAIT_INTERVAL_S = 10.0  # at least, between two messages on what one Job waits for
+CONFIRM_S = 60.0  # for the broker to confirm; the publisher gives up by itself before
+RETRY_S = (1.0, 60.0)  # first and longest wait after a failure to tell; jittered
+UNFORESEEN_TRIES = 10  # of one Job after errors that nobody foresaw; peers that are away are waited for without end
+LOG_TRIES = 2
+STOP_S = 10.0  # for threads to end
+
+_CONDITIONS = {Verdict.COMPLETE: Condition.COMPLETE, Verdict.FAILED: Condition.FAILED}
+
+
+@dataclass
+class _Told:
+    """What has been said of one Job."""
+
+    outcomes: frozenset[Condition] = frozenset()
+    waiting: str = ""
+    """The sentence last sent on what it waits for; empty when it does not wait."""
+    waiting_since: datetime | None = None
+    """When that was sent."""
+
+
+class Watcher:
+    """One namespace's Jobs, told to one queue. :meth:`run` blocks; everything else may be called from any thread."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        cluster: Cluster,
+        publisher: Publisher,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._cluster = cluster
+        self._publisher = publisher
+        self._clock = clock
+        self._queue = config.work_queue.listen_queue
+        self._form: Literal["json", "pickle"] = "pickle" if config.work_queue.message_format == "pickle" else "json"
+        self._patience = timedelta(seconds=config.patience_s)
+        self.sightings = Sightings()
+        self._agenda = Agenda()
+        self._told: dict[str, _Told] = {}
+        self._tries: dict[str, int] = {}
+        """Failures to tell of a Job, one after the other."""
+        self._stop = threading.Event()
+        selectors = [labels.BESPIN_SELECTOR] + ([labels.RUNS_SELECTOR] if config.lando_api else [])
+        self._reflectors = [
+            Reflector(cluster, kind, self._handler(note), label_selector=selector)
+            for selector in selectors
+            for kind, note in (("Job", self.sightings.on_job), ("Pod", self.sightings.on_pod))
+        ]
+        # Only hints: an account that may not read events still gets every outcome, in fewer words.
+        self._events = Reflector(
+            cluster, "Event", self._handler(self.sightings.on_event), field_selector="type=Warning"
+        )
+
+    def run(self, stop: threading.Event) -> None:
+        """Watch and tell until ``stop``; returns when all threads have ended, or after some seconds."""
+        threads = [
+            threading.Thread(
+                target=reflector.run, name=f"watch {reflector.kind} {reflector.label_selector}", daemon=True
+            )
+            for reflector in (*self._reflectors, self._events)
+        ]
+        threads += [threading.Thread(target=self._work, name=f"tell {n}", daemon=True) for n in range(WORKERS)]
+        for thread in threads:
+            thread.start()
+        log.info("watching Jobs and Pods of the namespace %s", self._cluster.namespace)
+        try:
+            stop.wait()
+        finally:
+            self._stop.set()
+            for reflector in (*self._reflectors, self._events):
+                reflector.stop()
+            self._agenda.close()
+            deadline = time.monotonic() + STOP_S
+            for thread in threads:
+                thread.join(max(deadline - time.monotonic(), 0.0))
+
+    def age_s(self) -> float:
+        """Seconds since the cluster was last heard, of the stream that has been silent longest."""
+        return max(reflector.age_s() for reflector in self._reflectors)
+
+    def healthy(self) -> bool:
+        """Whether every stream of Jobs and Pods is filled and lively."""
+        return all(reflector.healthy() for reflector in self._reflectors)
+
+    def backlog(self) -> int:
+        """How many Jobs are to be looked at, now or later."""
+        return len(self._agenda)
+
+    # -- one Job -------------------------------------------------------------------------------------------------
+
+    def look(self, uid: str) -> None:
+        """Judge the Job of this UID and tell what is new. Raises LandoError when a peer is away: look again."""
+        seen = self.sightings.of(uid)
+        if seen is None:
+            return
+        key = labels.step_key(mapping(mapping(seen.job.get("metadata")).get("labels")))
+        if key is None or (key.kind == "cwl" and key.step not in STEP_TYPES):
+            if key is not None and uid not in self._told:
+                log.error("Job %s is of a step type that is not known, %r; it is not watched", name(seen.job), key.step)
+                self._told[uid] = _Told()
+            self._forget_if_gone(uid, seen)
+            return
+        told = self._told.setdefault(uid, _Told(outcomes=self._noted(seen.job)))
+        diagnosis = self._diagnose(seen)
+        if diagnosis.verdict in _CONDITIONS:
+            self._tell_outcome(key, seen, diagnosis, told)
+        elif seen.gone:
+            self._tell_gone(key, seen, told)
+        elif diagnosis.verdict is Verdict.WAITING:
+            self._tell_waiting(key, seen, diagnosis.cause, told)
+        elif told.waiting:
+            self._tell_waiting(key, seen, None, told)
+        if diagnosis.recheck_at is not None and not seen.gone:
+            self._agenda.add(uid, (diagnosis.recheck_at - self._clock()).total_seconds() + 0.01)
+        self._forget_if_gone(uid, seen)
+
+    def _tell_outcome(self, key: StepKey, seen: Sighting, diagnosis: Diagnosis, told: _Told) -> None:
+        condition = _CONDITIONS[diagnosis.verdict]
+        if condition in told.outcomes:
+            return
+        pods = self._ended_pods(seen)
+        if condition is Condition.FAILED:
+            diagnosis = self._diagnose(seen, pods, log_tail=self._log_tail(pods))
+        self._publish(key, _evidence(key, seen, condition, diagnosis.cause, termination_message(pods)))
+        told.outcomes |= {condition}
+        told.waiting = ""
+        if self._form == "pickle" and not seen.gone:
+            self._note(seen.job, told.outcomes)
+
+    def _tell_gone(self, key: StepKey, seen: Sighting, told: _Told) -> None:
+        if told.outcomes:
+            return  # cleaned up after its end, as usual
+        cause = Cause(
+            category=Category.INFRASTRUCTURE,
+            sentence=f"Job {name(seen.job)} was deleted before it had ended.",
+            advice="If nobody canceled or restarted the run, somebody deleted the Job from outside.",
+        )
+        self._publish(key, _evidence(key, seen, Condition.GONE, cause, None))
+        told.outcomes |= {Condition.GONE}
+
+    def _tell_waiting(self, key: StepKey, seen: Sighting, cause: Cause | None, told: _Told) -> None:
+        sentence = cause.sentence if cause else ""
+        if sentence == told.waiting:
+            return
+        now = self._clock()
+        if told.waiting_since is not None and cause is not None:
+            early_s = WAIT_INTERVAL_S - (now - told.waiting_since).total_seconds()
+            if early_s > 0:
+                self._agenda.add(str(seen.job["metadata"]["uid"]), early_s)
+                return
+        self._publish(key, _evidence(key, seen, Condition.WAITING, cause, None))
+        told.waiting, told.waiting_since = sentence, now
+
+    def _diagnose(self, seen: Sighting, pods: Sequence[Manifest] | None = None, *, log_tail: str = "") -> Diagnosis:
+        return diagnose(
+            seen.job,
+            seen.pods if pods is None else pods,
+            seen.events,
+            now=self._clock(),
+            patience=self._patience,
+            log_tail=log_tail,
+        )
+
+    def _ended_pods(self, seen: Sighting) -> list[Manifest]:
+        """The pods of a Job that has ended; read anew when the stream of pods is behind that of Jobs."""
+        if seen.gone or any(phase(pod) in ENDED_PHASES for pod in seen.pods):
+            return seen.pods
+        own = mapping(mapping(mapping(seen.job.get("spec")).get("selector")).get("matchLabels"))
+        selector = labels.selector({str(k): str(v) for k, v in own.items()} or {"job-name": name(seen.job)})
+        return self._cluster.list("Pod", selector) or seen.pods
+
+    def _log_tail(self, pods: Sequence[Manifest]) -> str:
+        """The end of the log that tells most; empty when there is none to be had."""
+        source = log_source(pods)
+        if source is None:
+            return ""
+        for last in (False,) * (LOG_TRIES - 1) + (True,):
+            try:
+                text = self._cluster.pod_log(*source, tail_lines=LOG_LINES, limit_bytes=LOG_BYTES)
+                return cut_middle(text.replace("\0", "\N{REPLACEMENT CHARACTER}"), LOG_BYTES)
+            except Unavailable as error:
+                # A node that is gone can't be asked; the outcome must not wait for its log.
+                if last or self._stop.wait(RETRY_S[0]):
+                    log.warning("the log of %s/%s can't be read: %s", *source, error)
+            except PeerError as error:
+                log.info("there is no log of %s/%s: %s", *source, error)
+                break
+        return ""
+
+    def _publish(self, key: StepKey, evidence: Evidence) -> None:
+        """Publish and wait until the broker has it; raises LandoError when it does not come to that."""
+        message = Message(command=Command.STEP_CHANGED, run_id=key.run_id, kind=key.kind, evidence=evidence)
+        if not codec.can_encode(message, self._form):
+            return
+        future: Future[None] = self._publisher.publish(
+            self._queue,
+            codec.encode(message, self._form),
+            content_type=codec.content_type(self._form),
+            message_id=codec.message_id(message, self._form),
+        )
+        try:
+            future.result(CONFIRM_S)
+        except TimeoutError as error:
+            raise Unavailable("broker", "a message was not confirmed in time") from error
+        log.info(
+            "run %d, step %s: %s %s",
+            key.run_id,
+            key.step,
+            evidence.condition.value,
+            evidence.cause,
+            extra={"run_id": key.run_id, "step": key.step},
+        )
+
+    def _noted(self, job: Manifest) -> frozenset[Condition]:
+        """What an earlier watcher noted on the Job as told."""
+        if self._form != "pickle":
+            return frozenset()
+        text = str(mapping(mapping(job.get("metadata")).get("annotations")).get(labels.REPORTED, ""))
+        known = {condition.value: condition for condition in Condition}
+        return frozenset(known[word] for word in text.split(",") if word in known)
+
+    def _note(self, job: Manifest, outcomes: frozenset[Condition]) -> None:
+        words = ",".join(sorted(condition.value for condition in outcomes))
+        patch: Manifest = {"metadata": {"uid": job["metadata"]["uid"], "annotations": {labels.REPORTED: words}}}
+        try:
+            self._cluster.patch("Job", name(job), patch)
+        except (NotFound, Conflict, Rejected):
+            pass  # gone, or made anew under its name
+        except PeerError as error:
+            log.warning("Job %s can't be annotated; after a restart it may be told twice: %s", name(job), error)
+
+    def _forget_if_gone(self, uid: str, seen: Sighting) -> None:
+        if seen.gone:
+            self.sightings.forget(uid)
+            self._told.pop(uid, None)
+            self._tries.pop(uid, None)
+
+    # -- threads -------------------------------------------------------------------------------------------------
+
+    def _handler(self, note: Callable[[Change], str | None]) -> Callable[[Change], None]:
+        def handle(change: Change) -> None:
+            uid = note(change)
+            if uid is not None:
+                self._agenda.add(uid)
+
+        return handle
+
+    def _work(self) -> None:
+        while (uid := self._agenda.take()) is not None:
+            try:
+                self.look(uid)
+                self._tries.pop(uid, None)
+            except LandoError as error:
+                self._again(uid, error, endless=True)
+            except Exception as error:
+                log.exception("looking at Job %s failed", uid)
+                self._again(uid, error, endless=False)
+            finally:
+                self._agenda.done(uid)
+
+    def _again(self, uid: str, error: Exception, *, endless: bool) -> None:
+        tries = self._tries[uid] = self._tries.get(uid, 0) + 1
+        if not endless and tries >= UNFORESEEN_TRIES:
+            log.error("gave up on Job %s until it changes: %s", uid, error)
+            return
+        first, longest = RETRY_S
+        delay_s = min(first * 2.0 ** min(tries - 1, 16), longest) * random.uniform(0.5, 1.0)  # noqa: S311
+        if endless:
+            log.log(logging.WARNING if tries == 1 else logging.DEBUG, "will tell of Job %s later: %s", uid, error)
+        self._agenda.add(uid, delay_s)
+
+
+def _evidence(
+    key: StepKey,
+    seen: Sighting,
+    condition: Condition,
+    cause: Cause | None,
+    message: Mapping[str, Any] | None,
+) -> Evidence:
+    words = " ".join(part for part in (cause.sentence, cause.advice) if part) if cause else ""
+    return Evidence(
+        step=key.step,
+        condition=condition,
+        job=name(seen.job),
+        uid=str(seen.job["metadata"]["uid"]),
+        category=cause.category if cause else None,
+        cause=words,
+        exit_code=cause.exit_code if cause else None,
+        log_tail=cause.log_tail if cause else "",
+        termination_message=message,
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the daemon until SIGTERM or SIGINT. Exit status 0 then, 2 without a usable configuration."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    if len(arguments) != 1 or arguments[0].startswith("-"):
+        print("usage: python -m lando.k8s.watcher CONFIG", file=sys.stderr)  # noqa: T201
+        return 2
+    logs.configure()
+    try:
+        config = load(arguments[0])
+        logs.configure(level=config.log_level, log_format=config.log_format, secrets=secret_values(config))
+        cluster = KubernetesCluster(config.cluster_api_settings)
+        publisher = queues.publisher(config.work_queue)
+    except ConfigError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 2
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        Watcher(config, cluster=cluster, publisher=publisher).run(stop)
+    finally:
+        publisher.close()
+        cluster.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
