@@ -99,7 +99,8 @@ def organize(command: Command) -> dict[str, Any]:
     (docs / "README.html").write_text(html(text), encoding="utf-8")
     if command.methods:
         (docs / "methods.md").write_text(command.methods, encoding="utf-8")
-    log(f"Organized {len(files)} output file{"" if len(files) == 1 else "s"} ({report.total_size}); the report is in docs/README.md.")
+    count = f"{len(files)} output file{'' if len(files) == 1 else 's'}"
+    log(f"Organized {count} ({report.total_size}); the report is in docs/README.md.")
     return {}
 
 
