@@ -1,0 +1,193 @@
+"""Bespin's admin JSON as typed dataclasses (bespin-admin-api contract, 3 to 6).
+
+Only what Lando reads is declared; other keys are ignored. Parts that may be null are optional here, so that a job with
+a missing part can still be canceled; the plan says which part is missing when it is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, TypeVar
+
+from dataclasses_json import DataClassJsonMixin, Undefined, dataclass_json
+
+from lando.errors import PeerError, Rejected
+
+T = TypeVar("T", bound=DataClassJsonMixin)
+
+
+@dataclass_json(undefined=Undefined.EXCLUDE)
+@dataclass(frozen=True, kw_only=True)
+class WorkflowVersion(DataClassJsonMixin):
+    """The version of a workflow that a job runs."""
+
+    url: str
+    type: str
+    """``packed`` (one document) or ``zipped`` (an archive)."""
+    name: str
+    """The workflow's name."""
+    version: str
+    workflow_path: str = ""
+    """Packed: appended to the local path (``#main``); zipped: path inside the archive."""
+    methods_document: int | None = None
+
+
+@dataclass_json(undefined=Undefined.EXCLUDE)
+@dataclass(frozen=True, kw_only=True)
+class User(DataClassJsonMixin):
+    """Whom a job runs for."""
+
+    username: str
+
+
+@dataclass_json(undefined=Undefined.EXCLUDE)
+@dataclass(frozen=True, kw_only=True)
+class Flavor(DataClassJsonMixin):
+    """What a container may take."""
+
+    cpus: int
+    memory: str
+    """A Kubernetes quantity."""
+
+
+@dataclass_json(undefined=Undefined.EXCLUDE)
+@dataclass(frozen=True, kw_only=True)
+class RuntimeStep(DataClassJsonMixin):
+    """Image and command of one step type."""
+
+    step_type: str
+    image_name: str
+    flavor: Flavor
+    base_command: list[str] = field(default_factory=list)
+
+
+@dataclass_json(undefined=Undefined.EXCLUDE)
+@dataclass(frozen=True, kw_only=True)
+class Runtime(DataClassJsonMixin):
+    """The step types that a site can run; a later one of the same type wins."""
+
+    steps: list[RuntimeStep] = field(default_factory=list)
+
+
+@dataclass_json(undefined=Undefined.EXCLUDE)
+@dataclass(frozen=True, kw_only=True)
+class JobSettings(DataClassJsonMixin):
+    """Where a job runs."""
+
+    job_runtime_k8s: Runtime | None = None
+
+
+@dataclass_json(undefined=Undefined.EXCLUDE)
+@dataclass(frozen=True, kw_only=True)
+class OutputProject(DataClassJsonMixin):
+    """Where the results of a job are."""
+
+    id: int
+    project_id: str = ""
+    readme_file_id: str = ""
+
+
+@dataclass_json(undefined=Undefined.EXCLUDE)
+@dataclass(frozen=True, kw_only=True)
+class BespinJob(DataClassJsonMixin):
+    """A1, the admin job."""
+
+    id: int
+    user: User
+    name: str
+    created: str
+    """UTC, ISO 8601 with ``Z``."""
+    state: str
+    step: str
+    job_order: str
+    volume_size: int
+    """GiB of the output volume."""
+    workflow_version: WorkflowVersion | None = None
+    job_settings: JobSettings | None = None
+    job_flavor: Flavor | None = None
+    output_project: OutputProject | None = None
+    stage_group: int | None = None
+    share_group: int | None = None
+    last_updated: str | None = None
+    generation: int | None = None
+    """Ours only: counted up at each start, restart and cancel."""
+
+    @property
+    def runtime_steps(self) -> dict[str, RuntimeStep]:
+        """The runtime's steps by step type."""
+        runtime = self.job_settings.job_runtime_k8s if self.job_settings else None
+        return {step.step_type: step for step in runtime.steps} if runtime else {}
+
+    @property
+    def changed(self) -> datetime | None:
+        """When the job last changed, if the API said so."""
+        return datetime.fromisoformat(self.last_updated) if self.last_updated else None
+
+
+@dataclass_json(undefined=Undefined.EXCLUDE)
+@dataclass(frozen=True, kw_only=True)
+class DdsFile(DataClassJsonMixin):
+    """An input file of the data service."""
+
+    file_id: str
+    destination_path: str
+    size: int = 0
+    """Bytes."""
+
+
+@dataclass_json(undefined=Undefined.EXCLUDE)
+@dataclass(frozen=True, kw_only=True)
+class UrlFile(DataClassJsonMixin):
+    """An input file behind a URL."""
+
+    url: str
+    destination_path: str
+    size: int = 0
+    """Bytes; 0 when unknown."""
+
+
+@dataclass_json(undefined=Undefined.EXCLUDE)
+@dataclass(frozen=True, kw_only=True)
+class StageGroup(DataClassJsonMixin):
+    """A3, the input files of a job."""
+
+    dds_files: list[DdsFile] = field(default_factory=list)
+    url_files: list[UrlFile] = field(default_factory=list)
+
+
+@dataclass_json(undefined=Undefined.EXCLUDE)
+@dataclass(frozen=True, kw_only=True)
+class MethodsDocument(DataClassJsonMixin):
+    """A4, the methods text of a workflow version."""
+
+    content: str | None = None
+
+
+@dataclass_json(undefined=Undefined.EXCLUDE)
+@dataclass(frozen=True, kw_only=True)
+class ShareUser(DataClassJsonMixin):
+    """One person results are shared with."""
+
+    dds_id: str
+
+
+@dataclass_json(undefined=Undefined.EXCLUDE)
+@dataclass(frozen=True, kw_only=True)
+class ShareGroup(DataClassJsonMixin):
+    """A5, whom to share the results with."""
+
+    users: list[ShareUser] = field(default_factory=list)
+
+
+def read(kind: type[T], document: Any) -> T:
+    """``document`` as a ``kind``; :class:`lando.errors.Rejected` names what is missing or of the wrong type."""
+    if not isinstance(document, Mapping):
+        raise Rejected("Bespin API", f"answered a {type(document).__name__} where a {kind.__name__} was expected")
+    try:
+        return kind.from_dict(dict(document))
+    except PeerError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise Rejected("Bespin API", f"answered a {kind.__name__} that can't be read: {error!r}") from error

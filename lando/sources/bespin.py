@@ -1,0 +1,183 @@
+"""Runs kept by Bespin's admin REST API, ours or the original (bespin-admin-api contract).
+
+State and step are letters there; :mod:`lando.bespin.letters` projects them. The original has no entity tags: a write is
+guarded by ``If-Match`` only where the API gave a version. Conditions and warnings go to our own API, where one is
+configured.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from lando.bespin import letters
+from lando.bespin.documents import BespinJob, MethodsDocument, ShareGroup, StageGroup, read
+from lando.config import BespinApiSettings, LandoApiSettings
+from lando.errors import NotFound, PeerError, Rejected, UnknownRun
+from lando.messages.codec import progress_notice
+from lando.runs import Run, RunState, StepState, cut_middle
+from lando.sources.http import Answer, JsonApi, OnCall
+
+STAGE_GROUP = "stage_group"
+METHODS_DOCUMENT = "methods_document"
+SHARE_GROUP = "share_group"
+
+_UNFINISHED = (RunState.STARTING, RunState.RUNNING, RunState.RESTARTING, RunState.CANCELING)
+_PEER = "Bespin API"
+
+log = logging.getLogger(__name__)
+
+
+class BespinSource:
+    """The admin routes that a cwl run needs."""
+
+    def __init__(
+        self, settings: BespinApiSettings, lando_api: LandoApiSettings | None = None, *, on_call: OnCall | None = None
+    ) -> None:
+        self._api = JsonApi(_PEER, f"{settings.url.rstrip('/')}/admin", settings.token, on_call=on_call)
+        self._lando = JsonApi("Lando API", lando_api.url, lando_api.token, on_call=on_call) if lando_api else None
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._api.close()
+        if self._lando:
+            self._lando.close()
+
+    def get(self, run_id: int) -> Run:
+        """The run as it is recorded now; :class:`lando.errors.UnknownRun` when there is none of that id."""
+        try:
+            answer = self._api.request("GET", f"jobs/{run_id}/")
+        except NotFound as error:
+            raise UnknownRun(f"The Bespin API knows no job {run_id}.") from error
+        return _run(answer)
+
+    def unfinished(self) -> list[Run]:
+        """Jobs in S, R, r and c. An API that doesn't know the filter answers with all jobs: those are left out here."""
+        query = [("state", letters.STATES[state]) for state in _UNFINISHED]
+        answer = self._api.request("GET", "jobs/", query=query)
+        if not isinstance(answer.document, list):
+            raise Rejected(_PEER, "answered the list of jobs with something that is no list")
+        wanted = {letters.STATES[state] for state in _UNFINISHED}
+        runs = []
+        for document in answer.document:
+            if not isinstance(document, Mapping) or document.get("state") not in wanted:
+                continue
+            try:
+                runs.append(_run(Answer(document=document)))
+            except PeerError as error:
+                log.warning("A job of the list is left out: %s", error)
+        return runs
+
+    def inputs(self, run: Run, name: str) -> Any:
+        """The stage group, methods document or share group of the job; None where it has none."""
+        job = _job(run)
+        match name:
+            case "stage_group":
+                return self._part(StageGroup, "job-file-stage-groups", job.stage_group)
+            case "methods_document":
+                document = job.workflow_version.methods_document if job.workflow_version else None
+                return self._part(MethodsDocument, "workflow-methods-documents", document)
+            case "share_group":
+                return self._part(ShareGroup, "share-groups", job.share_group)
+            case _:
+                raise KeyError(name)
+
+    def _part(self, kind: Any, resource: str, part_id: int | None) -> Any:
+        if part_id is None:
+            return None
+        return read(kind, self._api.request("GET", f"{resource}/{part_id}").document)
+
+    def write(
+        self, run: Run, *, state: RunState | None = None, steps: Mapping[str, StepState] | None = None
+    ) -> tuple[Run, bytes | None]:
+        """Write the letters that differ; a notice follows unless the only thing written is an empty step."""
+        job = _job(run)
+        body: dict[str, str] = {}
+        if state is not None and letters.STATES[state] != job.state:
+            body["state"] = letters.STATES[state]
+        if steps is not None and letters.letter_of(steps) != job.step:
+            body["step"] = letters.letter_of(steps)
+        if not body:
+            return run, None
+        try:
+            answer = self._api.request("PUT", f"jobs/{run.id}/", body, if_match=run.version)
+        except NotFound as error:
+            raise UnknownRun(f"The Bespin API knows no job {run.id} any more.") from error
+        written = _run(answer)
+        job = _job(written)
+        if body == {"step": ""}:
+            return written, None
+        return written, progress_notice(job.id, job.state, job.step)
+
+    def report_error(self, run: Run, step: str | None, text: str, *, again: bool = False) -> None:
+        """A6. Neither text nor step is ever empty, as the original's API refuses such records and the cause is lost."""
+        letter = letters.error_letter(step)
+        content = cut_middle(text.replace("\0", "\N{REPLACEMENT CHARACTER}")).strip() or "No cause is known."
+        if again:
+            known = self._api.request("GET", "job-errors/", query=[("job", str(run.id))]).document
+            if isinstance(known, list) and any(
+                isinstance(error, Mapping) and error.get("content") == content and error.get("job_step") == letter
+                for error in known
+            ):
+                return
+        self._api.request("POST", "job-errors/", {"job": str(run.id), "job_step": letter, "content": content})
+
+    def store_output(self, run: Run, ids: Mapping[str, str]) -> None:
+        """A7, unless the very same ids are on record."""
+        project = _job(run).output_project
+        if project is None:
+            raise Rejected(_PEER, f"job {run.id} has no output project to record its results in")
+        wanted = {key: ids.get(key, "") for key in ("project_id", "readme_file_id")}
+        if wanted == {"project_id": project.project_id, "readme_file_id": project.readme_file_id}:
+            return
+        body = {"id": project.id, "job": str(run.id), **wanted}
+        self._api.request("PUT", f"job-dds-output-projects/{project.id}/", body)
+
+    def set_condition(self, run: Run, step: str, sentence: str | None) -> None:
+        """What the run waits for, told to our own API; only logged without one."""
+        self._condition(run, {"step": step, "sentence": sentence})
+
+    def warn(self, run: Run, step: str, warnings: Sequence[str]) -> None:
+        """What a successful step had to say, told to our own API; only logged without one."""
+        self._condition(run, {"step": step, "sentence": None, "warnings": list(warnings)})
+
+    def _condition(self, run: Run, body: Mapping[str, Any]) -> None:
+        log.info("Run %d: %s", run.id, body)
+        if self._lando is not None:
+            self._lando.request("PUT", f"runs/{run.id}/condition", body)
+
+    def changed(self, run: Run) -> datetime | None:
+        """When the job last changed, if the API said so."""
+        return _job(run).changed
+
+    def probe(self) -> None:
+        """An empty answer of a route that both APIs have."""
+        self._api.request("GET", "job-errors/", query=[("job", "0")])
+
+
+def _job(run: Run) -> BespinJob:
+    job = run.document
+    if not isinstance(job, BespinJob):
+        raise TypeError(f"run {run.id} was not read by the Bespin source")
+    return job
+
+
+def _run(answer: Answer) -> Run:
+    job = read(BespinJob, answer.document)
+    try:
+        state = letters.state_of(job.state)
+    except KeyError as error:
+        raise Rejected(_PEER, f"answered job {job.id} with the unknown state {job.state!r}") from error
+    return Run(
+        id=job.id,
+        kind="cwl",
+        owner=job.user.username,
+        name=job.name,
+        state=state,
+        steps=letters.steps_of(state, job.step),
+        generation=job.generation,
+        version=answer.etag,
+        document=job,
+    )

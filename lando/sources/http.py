@@ -1,0 +1,124 @@
+"""JSON over HTTP to an API of ours or Bespin's: one warm session, a time-out on every call, one error mapping."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from lando.errors import Conflict, NotFound, PeerError, Rejected, Unavailable
+
+CONNECT_TIMEOUT_S = 5.0
+READ_TIMEOUT_S = 30.0
+MAX_BODY_QUOTED = 256  # characters of a foreign error body that go into a message
+
+OnCall = Callable[[str, str], None]
+"""Told the method and the resource of each request, for counting."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """The JSON of a 2xx answer."""
+
+    document: Any
+    etag: str | None = None
+
+
+class JsonApi:
+    """Requests below one base URL, with a token; safe to use from several threads.
+
+    Each thread has its own session, as those of ``requests`` are not made to be shared; its connections stay warm.
+    """
+
+    def __init__(self, peer: str, url: str, token: str, *, on_call: OnCall | None = None) -> None:
+        self._peer = peer
+        self._url = url.rstrip("/")
+        self._headers = {"Authorization": f"Token {token}", "Accept": "application/json"}
+        self._on_call = on_call
+        self._local = threading.local()
+        self._sessions: list[requests.Session] = []
+        self._lock = threading.Lock()
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        query: list[tuple[str, str]] | None = None,
+        if_match: str | None = None,
+    ) -> Answer:
+        """Send one request; ``path`` is below the base URL.
+
+        Raises NotFound (404), Conflict (409, 412), Rejected (any other answer about the request itself) and
+        Unavailable (no answer, 401, 403, 408, 429, 5xx, or an answer that is no JSON).
+        """
+        if self._on_call:
+            self._on_call(method, path.split("/", 1)[0])
+        headers = {"If-Match": if_match} if if_match is not None else {}
+        try:
+            response = self._session().request(
+                method,
+                f"{self._url}/{path}",
+                json=body,
+                params=query,
+                headers=headers,
+                timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
+            )
+        except requests.RequestException as error:
+            raise Unavailable(self._peer, f"no answer to {method} {path} ({type(error).__name__})") from error
+        if not response.ok:
+            raise self._error(response, method, path)
+        try:
+            return Answer(document=response.json(), etag=response.headers.get("ETag"))
+        except requests.JSONDecodeError as error:
+            raise Unavailable(
+                self._peer, f"answered {method} {path} with something that is no JSON", status=response.status_code
+            ) from error
+
+    def close(self) -> None:
+        """Close every connection."""
+        with self._lock:
+            for session in self._sessions:
+                session.close()
+            self._sessions.clear()
+
+    def _session(self) -> requests.Session:
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = requests.Session()
+            session.trust_env = False  # neither netrc nor a proxy of the shell may redirect the token
+            session.headers.update(self._headers)
+            adapter = HTTPAdapter(pool_connections=1, pool_maxsize=2)
+            session.mount("http://", adapter)
+            session.mount("https://", adapter)
+            self._local.session = session
+            with self._lock:
+                self._sessions.append(session)
+        return session
+
+    def _error(self, response: requests.Response, method: str, path: str) -> PeerError:
+        status = response.status_code
+        said = " ".join(response.text.split())[:MAX_BODY_QUOTED]
+        message = f"{method} {path} was answered with {status}" + (f": {said}" if said and status < 500 else "")
+        match status:
+            case 404:
+                return NotFound(self._peer, message, status=status)
+            case 409 | 412:
+                return Conflict(self._peer, message, status=status)
+            case 401 | 403 | 408 | 425 | 429:
+                return Unavailable(self._peer, message, status=status, retry_after_s=_seconds(response))
+            case _ if status >= 500:
+                return Unavailable(self._peer, message, status=status, retry_after_s=_seconds(response))
+            case _:
+                return Rejected(self._peer, message, status=status)
+
+
+def _seconds(response: requests.Response) -> float | None:
+    """The Retry-After header when it gives seconds (not a date)."""
+    value = response.headers.get("Retry-After", "")
+    return float(value) if value.isascii() and value.isdigit() else None
