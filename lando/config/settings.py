@@ -40,11 +40,14 @@ def ends_in(suffix: str) -> Mapping[str, Any]:
 
 @dataclass(frozen=True, kw_only=True)
 class TlsSettings:
-    """TLS towards the broker; verified always."""
+    """TLS towards the broker, always verified; on when this block stands or the URL is ``amqps``."""
 
     ca_file: str | None = None
+    """Path of the CA certificate (PEM) that signed the broker's; the system's CAs when not given."""
     cert_file: str | None = None
+    """Path of a client certificate (PEM), where the broker wants one."""
     key_file: str | None = None
+    """Path of its key."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,15 +55,21 @@ class WorkQueueSettings:
     """Where commands come from; either ``url`` or host and login."""
 
     listen_queue: str
+    """Name of the queue of commands; the original calls it ``lando``."""
     host: str | None = None
+    """Name or address of the broker."""
     username: str | None = None
+    """Login at the broker."""
     password: str | None = field(default=None, repr=False, metadata=SECRET)
+    """Its password."""
     worker_username: str | None = None
     """Only the VM variant of the original used it; accepted and ignored."""
     worker_password: str | None = field(default=None, repr=False, metadata=SECRET)
+    """Accepted and ignored, as ``worker_username``."""
     port: int | None = field(default=None, metadata=at_least(1, 65535))
     """5672, or 5671 with TLS, when not given."""
     virtual_host: str = "/"
+    """Virtual host of the broker."""
     hosts: list[str] = field(default_factory=list)
     """Several brokers of one cluster, tried in turn; ``host:port`` is allowed."""
     url: str | None = field(default=None, repr=False, metadata={**SECRET, **begins_with("amqp", "amqps", "memory")})
@@ -95,16 +104,19 @@ class BespinApiSettings:
     """The admin REST API of Bespin, ours or a real bespin-api."""
 
     url: str = field(metadata=ends_in("/api/v2"))
-    """Ends in ``/api/v2``."""
+    """Its base; ends in ``/api/v2``."""
     token: str = field(repr=False, metadata=SECRET)
+    """Token of a staff user."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LandoApiSettings:
-    """Our own API, for runs beyond cwl and for what a run waits for; ``url`` ends in ``/api/lando/v1``."""
+    """Our own API, for runs beyond cwl and for telling what a run waits for."""
 
     url: str = field(metadata=ends_in("/api/lando/v1"))
+    """Its base; ends in ``/api/lando/v1``."""
     token: str = field(repr=False, metadata=SECRET)
+    """Token of a staff user."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +126,8 @@ class DataStoreSettings:
     secret_name: str | None = None
     """Existing Secret with the credential under the key ``config``; mounted only by the steps that need it."""
     url: str | None = None
-    """``file:///…``, ``gs://…``, ``s3://…`` or ``dds:``; None leaves it to the step's image, as the original did."""
+    """``file:///…``, ``gs://…``, ``s3://…`` or ``dds:``; not given, it is left to the
+    step's image, as in the original."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +135,9 @@ class SystemDataVolume:
     """An existing claim with reference data, mounted read-only by the run step."""
 
     volume_claim_name: str
+    """Name of the claim; it must exist."""
     mount_path: str
+    """Where the run step sees it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,6 +145,7 @@ class RunWorkflowSettings:
     """Settings of the run step."""
 
     system_data_volume: SystemDataVolume | None = None
+    """Reference data."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +153,7 @@ class RecordOutputProjectSettings:
     """Settings of the record step, which only runtimes of the original define."""
 
     service_account_name: str | None = None
+    """Account of the record step's pod; the namespace's default account when not given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,12 +161,13 @@ class StagingSettings:
     """What stage_data may fetch."""
 
     schemes: list[str] = field(default_factory=lambda: ["http", "https", "gs", "s3", "dds"])
+    """URL schemes that may be fetched."""
     file_roots: list[str] = field(default_factory=list)
     """Folders below which ``file:`` sources may lie; none by default."""
     allow_local_addresses: bool = False
     """Also fetch from loopback and link-local addresses; only embedded mode sets it."""
     max_bytes: int | None = field(default=None, metadata=at_least(1))
-    """Largest single file, in bytes; None is no limit."""
+    """Largest single file, in bytes; no limit when not given."""
     timeout_s: float = field(default=60.0, metadata=at_least(1))
     """Seconds of silence after which a download is tried again."""
 
@@ -159,7 +177,7 @@ class ArchiveSettings:
     """Where logs and termination messages are kept before Jobs are deleted."""
 
     url: str | None = None
-    """Any fsspec URL; None keeps none (with a warning at start)."""
+    """Any fsspec URL; nothing is kept when not given (a warning at start says so)."""
     max_bytes_per_container: int = field(default=10 * 1024 * 1024, metadata=at_least(0))
     """Bytes of one container's log that are kept; the middle of a longer one is left out."""
 
@@ -176,12 +194,17 @@ class PodSettings:
     )
     """Access mode of both volumes; ``ReadWriteOnce`` where all pods of a run land on one node."""
     node_selector: dict[str, str] = field(default_factory=dict)
+    """Labels that a node must have."""
     tolerations: list[dict[str, Any]] = field(default_factory=list)
+    """Taints that the pods bear, as in a pod's manifest."""
     priority_class: str | None = None
+    """Name of a PriorityClass."""
     image_pull_secrets: list[str] = field(default_factory=list)
+    """Names of Secrets to pull images with."""
     env: dict[str, str] = field(default_factory=dict)
     """Variables for every step, e.g. a proxy's."""
     limits: dict[str, str] = field(default_factory=dict)
+    """Limits of every step's container, by resource; none by default, as in the original."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,9 +212,11 @@ class StepSettings:
     """What one step type gets besides its runtime."""
 
     deadline_s: int | None = field(default=None, metadata=at_least(1))
-    """activeDeadlineSeconds of its Job; None is none."""
+    """Seconds after which its Job is ended as failed (activeDeadlineSeconds); never when not given."""
     limits: dict[str, str] = field(default_factory=dict)
+    """Limits of its container, by resource; win over those of ``pods``."""
     image_pull_policy: str | None = field(default=None, metadata=one_of("Always", "IfNotPresent", "Never"))
+    """When its image is pulled; Kubernetes' own rule when not given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,8 +224,9 @@ class RetentionSettings:
     """Seconds that volumes and objects of ended runs are kept."""
 
     finished_s: int = field(default=0, metadata=at_least(0))
+    """Of runs that finished: their results are saved, so nothing is kept."""
     failed_s: int = field(default=7 * 24 * 3600, metadata=at_least(0))
-    """Long enough to look at a failure, or restart it, after a weekend."""
+    """Of runs that failed: long enough to look at a failure, or restart it, after a weekend."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -214,6 +240,7 @@ class Config:
     run_workflow_settings: RunWorkflowSettings = field(default_factory=RunWorkflowSettings)
     record_output_project_settings: RecordOutputProjectSettings = field(default_factory=RecordOutputProjectSettings)
     storage_class_name: str | None = None
+    """Storage class of both volumes; the cluster's default when not given."""
     base_stage_data_volume_size_in_g: int = field(default=1, metadata=at_least(0))
     """GiB added to the size of the inputs."""
     log_level: str | int = field(default="WARNING", metadata={"log_level": True})
@@ -235,9 +262,9 @@ class Config:
     workers: int = field(default=4, metadata=at_least(1, 64))
     """Runs handled side by side by the lando daemon; prefetch is four times that."""
     metrics_port: int | None = field(default=None, metadata=at_least(1, 65535))
-    """Port of ``/metrics`` and ``/healthz``, on all interfaces of the pod; None is off."""
+    """Port of ``/metrics`` and ``/healthz``, on all interfaces of the pod; off when not given."""
     log_format: str = field(default="console", metadata=one_of("console", "json"))
-    """``console`` or ``json``."""
+    """For people or for programs."""
 
 
 def secret_values(settings: Any) -> Iterator[str]:
