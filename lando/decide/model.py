@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum
 
 from lando.runs import Cause, RunState, StepState
@@ -126,6 +127,8 @@ class RunRecord:
     uid: str
     steps: Mapping[str, StepRecord] = field(default_factory=dict)
     failure: Failure | None = None
+    quota_since: datetime | None = None
+    """Since when a quota has kept the next objects from being made."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,104 @@
+"""The run record, ConfigMap ``lando-run-<id>``: made first, removed last, the memory of a run's attempts.
+
+It carries only Lando's own label, so that nobody's delete-by-label of a job takes it along. Each step is one key with a
+small JSON object, so that one step is changed by a merge patch without reading the rest.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from lando import labels
+from lando.decide import Failure, ObjectRef, RunRecord, StepRecord
+from lando.k8s.cluster import Manifest
+from lando.runs import Category, Cause, cut_middle
+
+FAILURE = "failure"
+QUOTA_SINCE = "quota-since"
+_STEP_PREFIX = "step."
+_CAUSE_LIMIT = 32 * 1024  # bytes of log tail kept in the record; the log itself is archived
+
+log = logging.getLogger(__name__)
+
+
+def manifest(ref: ObjectRef, run_id: int) -> Manifest:
+    """An empty record."""
+    return {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": ref.name, "labels": {labels.RUN_RECORD: str(run_id)}},
+        "data": {},
+    }
+
+
+def read(config_map: Mapping[str, Any]) -> RunRecord:
+    """The record that ``config_map`` holds; a key that can't be read is left out, with a warning."""
+    steps: dict[str, StepRecord] = {}
+    failure: Failure | None = None
+    quota_since: datetime | None = None
+    name = config_map["metadata"]["name"]
+    for key, text in (config_map.get("data") or {}).items():
+        try:
+            if key.startswith(_STEP_PREFIX):
+                steps[key.removeprefix(_STEP_PREFIX)] = _step(json.loads(text))
+            elif key == FAILURE:
+                failure = _failure(json.loads(text))
+            elif key == QUOTA_SINCE:
+                quota_since = datetime.fromisoformat(text)
+        except (ValueError, KeyError, TypeError) as error:
+            log.warning("The run record %s has a key %s that can't be read: %r", name, key, error)
+    return RunRecord(uid=config_map["metadata"]["uid"], steps=steps, failure=failure, quota_since=quota_since)
+
+
+def steps_patch(steps: Mapping[str, StepRecord], *, quota_ended: bool = False) -> Manifest:
+    """A merge patch that sets the records of ``steps``."""
+    data: dict[str, str | None] = {
+        f"{_STEP_PREFIX}{name}": json.dumps({"attempt": step.attempt, "uid": step.uid, "retries": step.retries})
+        for name, step in steps.items()
+    }
+    if quota_ended:
+        data[QUOTA_SINCE] = None
+    return {"data": data}
+
+
+def failure_patch(failure: Failure | None) -> Manifest:
+    """A merge patch that keeps or forgets a failure."""
+    if failure is None:
+        return {"data": {FAILURE: None}}
+    cause = failure.cause
+    document = {
+        "step": failure.step,
+        "category": cause.category.value,
+        "sentence": cause.sentence,
+        "advice": cause.advice,
+        "exit_code": cause.exit_code,
+        "log_tail": cut_middle(cause.log_tail, _CAUSE_LIMIT),
+    }
+    return {"data": {FAILURE: json.dumps(document)}}
+
+
+def quota_patch(since: datetime) -> Manifest:
+    """A merge patch that notes since when a quota has been waited for."""
+    return {"data": {QUOTA_SINCE: since.isoformat()}}
+
+
+def _step(document: Mapping[str, Any]) -> StepRecord:
+    uid = document["uid"]
+    return StepRecord(
+        attempt=int(document["attempt"]), uid=None if uid is None else str(uid), retries=int(document.get("retries", 0))
+    )
+
+
+def _failure(document: Mapping[str, Any]) -> Failure:
+    cause = Cause(
+        category=Category(document["category"]),
+        sentence=str(document["sentence"]),
+        advice=str(document.get("advice", "")),
+        exit_code=document.get("exit_code"),
+        log_tail=str(document.get("log_tail", "")),
+    )
+    return Failure(step=document.get("step"), cause=cause)
