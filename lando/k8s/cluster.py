@@ -238,7 +238,7 @@ class KubernetesCluster:
             "labelSelector": label_selector,
             "fieldSelector": field_selector,
         }
-        response = self._request("watch", "GET", kind, self._url(kind, "", query), what, timeout_s + WATCH_GRACE_S)
+        response = self._request("watch", "GET", kind, self._url(kind, query=query), what, timeout_s + WATCH_GRACE_S)
         return Events(Lines(response, what), what)
 
     def pod_log(
@@ -246,7 +246,7 @@ class KubernetesCluster:
     ) -> str:
         what = f"read the log of {pod}/{container}"
         query = {"container": container, "tailLines": "" if tail_lines is None else str(tail_lines)}
-        url = self._url("Pod", f"{pod}/log", query)
+        url = self._url("Pod", pod, "log", query=query)
         response = self._request("log", "GET", "Pod", url, what, READ_TIMEOUT_S)
         limit = MAX_ANSWER if limit_bytes is None else limit_bytes
         kept = bytearray()
@@ -264,16 +264,15 @@ class KubernetesCluster:
 
     def follow_pod_log(self, pod: str, container: str) -> LogLines:
         what = f"follow the log of {pod}/{container}"
-        url = self._url("Pod", f"{pod}/log", {"container": container, "follow": "true"})
+        url = self._url("Pod", pod, "log", query={"container": container, "follow": "true"})
         return TextLines(Lines(self._request("log", "GET", "Pod", url, what, FOLLOW_SILENCE_S), what))
 
     # -- one request ---------------------------------------------------------------------------------------------
 
-    def _url(self, kind: str, path: str, query: dict[str, str] | None = None) -> str:
+    def _url(self, kind: str, *path: str, query: dict[str, str] | None = None) -> str:
         prefix, plural = _ROUTES[kind]
         url = f"{self._configuration.host.rstrip('/')}/{prefix}/namespaces/{quote(self._namespace, safe='')}/{plural}"
-        if path:
-            url += f"/{quote(path)}"
+        url = "/".join((url, *(quote(part, safe="") for part in path if part)))
         given = {key: value for key, value in (query or {}).items() if value != ""}
         return f"{url}?{urlencode(given)}" if given else url
 
@@ -290,7 +289,7 @@ class KubernetesCluster:
         content_type: str = "application/json",
     ) -> Manifest:
         what = f"{verb} {kind} {name}".rstrip()
-        url = self._url(kind, name if path is None else path, query)
+        url = self._url(kind, name if path is None else path, query=query)
         response = self._request(verb, method, kind, url, what, READ_TIMEOUT_S, body, content_type)
         try:
             document = json.loads(_whole(response))

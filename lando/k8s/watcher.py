@@ -9,6 +9,7 @@ noted on the Job, so that each is said once, and only outcomes are said that the
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import signal
@@ -21,12 +22,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
+from prometheus_client import Counter, Gauge
+
 from lando import labels, logs, queues
 from lando.config import STEP_TYPES, Config, load, secret_values
 from lando.errors import ConfigError, Conflict, LandoError, NotFound, PeerError, Rejected, Unavailable
 from lando.k8s.agenda import Agenda
 from lando.k8s.cluster import Cluster, KubernetesCluster, Manifest
 from lando.k8s.diagnose import Diagnosis, Verdict, diagnose
+from lando.k8s.health import HealthServer
 from lando.k8s.pod_facts import ENDED_PHASES, log_source, mapping, name, phase, termination_message
 from lando.k8s.reflector import Change, Reflector
 from lando.k8s.sightings import Sighting, Sightings
@@ -46,6 +50,12 @@ RETRY_S = (1.0, 60.0)  # first and longest wait after a failure to tell; jittere
 UNFORESEEN_TRIES = 10  # of one Job after errors that nobody foresaw; peers that are away are waited for without end
 LOG_TRIES = 2
 STOP_S = 10.0  # for threads to end
+
+MESSAGES = Counter("lando_watcher_messages", "Messages that the broker has confirmed.", ["condition"])
+EVENT_AGE = Gauge(
+    "lando_watcher_last_event_age_seconds", "Since the cluster was last heard on the stream silent longest."
+)
+BACKLOG = Gauge("lando_watcher_backlog", "Jobs to be looked at, now or later.")
 
 _CONDITIONS = {Verdict.COMPLETE: Condition.COMPLETE, Verdict.FAILED: Condition.FAILED}
 
@@ -106,6 +116,8 @@ class Watcher:
         threads += [threading.Thread(target=self._work, name=f"tell {n}", daemon=True) for n in range(WORKERS)]
         for thread in threads:
             thread.start()
+        EVENT_AGE.set_function(self.age_s)
+        BACKLOG.set_function(self.backlog)
         log.info("watching Jobs and Pods of the namespace %s", self._cluster.namespace)
         try:
             stop.wait()
@@ -122,9 +134,13 @@ class Watcher:
         """Seconds since the cluster was last heard, of the stream that has been silent longest."""
         return max(reflector.age_s() for reflector in self._reflectors)
 
-    def healthy(self) -> bool:
-        """Whether every stream of Jobs and Pods is filled and lively."""
-        return all(reflector.healthy() for reflector in self._reflectors)
+    def trouble(self) -> str | None:
+        """Why what is seen of the cluster can't be trusted now; None while every stream is filled and lively."""
+        for reflector in self._reflectors:
+            if not reflector.healthy():
+                why = reflector.last_error or "nothing was heard"
+                return f"{reflector.kind}s: not heard of for {reflector.age_s():.0f} s ({why})"
+        return None
 
     def backlog(self) -> int:
         """How many Jobs are to be looked at, now or later."""
@@ -246,6 +262,7 @@ class Watcher:
             future.result(CONFIRM_S)
         except TimeoutError as error:
             raise Unavailable("broker", "a message was not confirmed in time") from error
+        MESSAGES.labels(evidence.condition.value).inc()
         log.info(
             "run %d, step %s: %s %s",
             key.run_id,
@@ -353,11 +370,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    try:
-        Watcher(config, cluster=cluster, publisher=publisher).run(stop)
-    finally:
-        publisher.close()
-        cluster.close()
+    watcher = Watcher(config, cluster=cluster, publisher=publisher)
+    with contextlib.ExitStack() as cleanup:
+        cleanup.callback(cluster.close)
+        cleanup.callback(publisher.close)
+        if config.metrics_port is not None:
+            try:
+                health = HealthServer(config.metrics_port, watcher.trouble)
+            except OSError as error:
+                print(f"metrics_port {config.metrics_port} can't be used: {error.strerror}", file=sys.stderr)  # noqa: T201
+                return 2
+            cleanup.callback(health.close)
+            health.start()
+        watcher.run(stop)
     return 0
 
 
