@@ -24,7 +24,8 @@ def read(body: bytes) -> Message:
     document = _document(body)
     version = document.get("v")
     if version != VERSION or isinstance(version, bool):
-        raise UnsupportedVersion(f"The JSON message is of version {str(version)[:40]!r}; only {VERSION} is understood.")
+        told = "names no version" if version is None else f"is of version {str(version)[:40]!r}"
+        raise UnsupportedVersion(f"The JSON message {told}; only {VERSION} is understood.")
     name = _text(document, "command") or ""
     if name not in _COMMANDS:
         raise UnknownCommand(f"The command {name[:60]!r} does not belong on this queue.")

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 from lando.config import WorkQueueSettings
+from lando.errors import Unavailable
 from lando.queues import Consumer, Publisher, ladder
 from lando.queues.memory import MemoryBroker
 from lando.queues.rabbitmq.consumer import RabbitConsumer
@@ -151,7 +152,12 @@ def test_a_failed_message_climbs_the_ladder_and_ends_among_the_dead(broker: Brok
             assert (delivery.body, delivery.failures) == (b"bad", attempt)
             delivery.retry(f"failure {attempt}")
         found: list[Dead] = []
-        wait_until(lambda: bool(found.extend(broker.dead()) or found), TIMEOUT_S, what="a dead message")
+
+        def look() -> bool:
+            found.extend(broker.dead())
+            return bool(found)
+
+        wait_until(look, TIMEOUT_S, what="a dead message")
         assert found == [Dead(b"bad", f"failure {len(DELAYS_S)}", len(DELAYS_S))]
         assert len(work.deliveries) == len(DELAYS_S) + 1
 
@@ -284,8 +290,6 @@ def test_a_confirmed_message_is_there_before_anyone_consumes(broker: Broker) -> 
 
 
 def test_a_closed_publisher_has_sent_everything_and_takes_no_more(broker: Broker) -> None:
-    from lando.errors import Unavailable
-
     publisher = broker.publisher()
     futures = [publisher.publish(broker.queue, b"%d" % number) for number in range(20)]
     publisher.close(timeout_s=TIMEOUT_S)
