@@ -7,6 +7,7 @@ can't be reached or is at fault, NotFound and Rejected when it answered.
 from __future__ import annotations
 
 import json
+import random
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,8 +25,10 @@ PEER = "Lando API"
 TIMEOUT_S = 30.0
 FOLLOW_TIMEOUT_S = 90.0
 """Silence on a followed log after which the connection is given up; the server says something more often."""
-FOLLOW_INTERVAL_S = 0.3
-FOLLOW_TRIES = 6
+FOLLOW_WAIT_S = 5.0
+"""How long the server may hold back an answer about a run that has not changed."""
+FOLLOW_RETRY_S = 0.25
+FOLLOW_TRIES = 7
 CHUNK_BYTES = 256 * 1024
 
 
@@ -66,10 +69,14 @@ class RunView:
     ended: datetime | None
     steps: tuple[StepView, ...]
     cause: str
-    """Why it failed; empty otherwise."""
+    """Why it failed, one or two sentences; empty otherwise."""
+    cause_details: str
+    """The last lines of the failed step's log; may be empty."""
     condition: str
     """What it waits for; empty when nothing."""
     warnings: tuple[str, ...]
+    results: str
+    """URL of the saved results; empty until they are saved."""
     document: Mapping[str, Any] = field(repr=False)
     """The answer itself, for ``--json``."""
 
@@ -197,26 +204,25 @@ class LandoClient:
     def follow(self, run_id: int) -> Iterator[RunView]:
         """The run now and after each change, until it is over.
 
-        A server that can't be reached for a while (a restart) is asked again, at most ``FOLLOW_TRIES`` times in a row.
+        The server answers when something has changed, so nothing is polled. One that can't be reached for a while
+        (a restart) is asked again, at most ``FOLLOW_TRIES`` times in a row.
         """
         failures = 0
-        previous: RunView | None = None
-        while True:
+        seen: RunView | None = None
+        while seen is None or not seen.over:
+            after = {"after": seen.document["version"], "wait_s": FOLLOW_WAIT_S} if seen else {}
             try:
-                view = self.run(run_id)
+                document = self._call("GET", f"/api/lando/v1/runs/{run_id}", params=after)
             except Unavailable:
                 failures += 1
                 if failures >= FOLLOW_TRIES:
                     raise
-                time.sleep(min(0.5 * 2**failures, 8.0))
+                time.sleep(FOLLOW_RETRY_S * 2**failures * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
                 continue
             failures = 0
-            if previous is None or view.document != previous.document:
-                yield view
-                previous = view
-            if view.over:
-                return
-            time.sleep(FOLLOW_INTERVAL_S)
+            if seen is None or document != seen.document:
+                seen = run_view(document)
+                yield seen
 
     def logs(self, run_id: int, *, step: str | None = None, follow: bool = False) -> Iterator[str]:
         """Pieces of the log of a step (of the current or last one if none is named), as they come."""
@@ -289,7 +295,7 @@ class LandoClient:
 
 def run_view(document: Mapping[str, Any]) -> RunView:
     """A run from the API's JSON."""
-    cause, condition = document.get("cause"), document.get("condition")
+    cause, condition = document.get("cause") or {}, document.get("condition") or {}
     return RunView(
         id=int(document["id"]),
         name=str(document.get("name") or ""),
@@ -309,18 +315,13 @@ def run_view(document: Mapping[str, Any]) -> RunView:
             )
             for step in document.get("steps") or ()
         ),
-        cause=_sentence(cause),
-        condition=_sentence(condition),
+        cause=str(cause.get("sentence") or ""),
+        cause_details=str(cause.get("text") or ""),
+        condition=str(condition.get("sentence") or ""),
         warnings=tuple(str(one) for one in document.get("warnings") or ()),
+        results=str(document.get("outputs") or ""),
         document=document,
     )
-
-
-def _sentence(value: Any) -> str:
-    """A text, or the sentence and advice of an object."""
-    if isinstance(value, Mapping):
-        return " ".join(str(value[key]) for key in ("sentence", "advice") if value.get(key))
-    return str(value or "")
 
 
 def _time(value: Any) -> datetime | None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from lando.client import OutputFile, RunView, StepView
 from lando.units import decimal_size
 
+LOG_LINES = 12  # of a failed step's log that are shown with its cause
 _MARKS = {"Pending": "·", "Running": "▶", "Complete": "✔", "Failed": "✘"}
 _STYLES = {
     "Pending": "dim",
@@ -41,10 +42,16 @@ def tree(run: RunView, now: datetime) -> Iterator[Line]:
         yield Line(text.rstrip(), _STYLES.get(step.state, ""))
     if run.cause:
         yield Line(f"why: {run.cause}", "red")
+        yield from (Line(f"   | {text}", "dim") for text in _last_lines(run.cause_details))
     if run.condition and not run.over:
         yield Line(f"waits for: {run.condition}", "yellow")
     for warning in run.warnings:
         yield Line(f"note: {warning}", "yellow")
+
+
+def _last_lines(text: str) -> list[str]:
+    """What of a log belongs in a view; ``lando logs`` has the rest."""
+    return [line for line in text.splitlines() if line.strip()][-LOG_LINES:]
 
 
 def headline(run: RunView, now: datetime) -> str:
@@ -107,6 +114,7 @@ def changes(before: RunView | None, after: RunView) -> Iterator[str]:
             yield f"note: {warning}"
     if after.cause and after.cause != (before.cause if before else ""):
         yield f"why: {after.cause}"
+        yield from (f"   | {text}" for text in _last_lines(after.cause_details))
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:

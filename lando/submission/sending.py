@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lando import cwl
 from lando.errors import InputError
+from lando.steps import engines
 from lando.submission import files, joborder, workflow
 
 if TYPE_CHECKING:
@@ -27,8 +29,8 @@ class Submission:
     inputs: files.InputFiles
 
 
-def prepare(workflow_path: Path, order_path: Path, *, name: str | None = None) -> Submission:
-    """Pack, check and collect.
+def prepare(workflow_path: Path, order_path: Path, *, name: str | None = None, runs_here: bool = False) -> Submission:
+    """Pack, check and collect; with ``runs_here`` also check that this machine has what the workflow's tools need.
 
     Raises:
         InputError: naming every field of the job order at fault, or the file and line of the workflow.
@@ -38,8 +40,17 @@ def prepare(workflow_path: Path, order_path: Path, *, name: str | None = None) -
     faults = joborder.check(order, packed)
     if faults:
         raise InputError("\n".join(f"{order_path.name}: {fault}" for fault in faults), field=faults[0].field)
+    if runs_here:
+        _check_engine(packed)
     inputs = files.collect(order, packed, order_path.resolve().parent)
     return Submission(name=name or packed.name, workflow=packed, inputs=inputs)
+
+
+def _check_engine(packed: workflow.PackedWorkflow) -> None:
+    """Refuse a workflow that requires containers where no engine is."""
+    refusal = cwl.refusal_without_engine(cwl.check_container_requirements(packed.document))
+    if refusal is not None and engines.find_engine() is None:
+        raise InputError(f"{refusal} Install one of them, or make the requirement a hint.", field="workflow")
 
 
 def send(client: LandoClient, submission: Submission, *, progress: Progress = lambda line: None) -> int:

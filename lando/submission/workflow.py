@@ -7,6 +7,7 @@ pods that run it see only the packed document and the job order's files.
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ CwlObject = dict[str, Any]
 
 LITERAL_LIMIT = 64 * 1024  # bytes; CWL's own limit for file literals
 MAIN = "#main"
+_PLACE = re.compile(r"(?:\S*/)?([^\s/]+):(\d+):\d+:")
+"""A place in a finding of schema-salad: path, line, column."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +105,7 @@ def _validation_sentence(error: Any, path: Path) -> str:
     findings = []
     for leaf in error.leaves() or [error]:
         words = " ".join(str(leaf.message).split()).split(", tried file:")[0].rstrip(".")
+        words = _PLACE.sub(r"\1:\2:", words)
         if leaf.file and leaf.start:
             file = unquote(urlsplit(leaf.file).path) or leaf.file
             findings.append(f"{Path(file).name}:{leaf.start[0]}: {words}")
