@@ -2,18 +2,26 @@
 
 ``python -m lando.steps.cwl_runner MAX_RAM_MIB MAX_CORES CWLTOOL-ARGUMENT…`` (0 is no limit but the machine's)
 
-``python -m cwltool`` itself always exits 0 and can't be limited. Log records go to standard error as one line each,
-marked, so that the parent can tell them from what the tools write there themselves.
+``python -m cwltool`` itself always exits 0, can't be limited, and waits ten seconds for every tool when it is to end.
+Log records go to standard error as one line each, marked, so that the parent can tell them from what the tools write
+there themselves.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import signal
+import subprocess
 import sys
+import time
+from collections.abc import Iterable
+from types import FrameType
 
 RECORD_MARK = "\x1e"  # ASCII record separator: starts a log record
 LINE_MARK = "\x1f"  # ASCII unit separator: stands for a line break inside one
+TOOLS_STOP_TIMEOUT_S = 5.0  # seconds from SIGTERM to SIGKILL of the tools, all together
+CONTAINER_STOP_TIMEOUT_S = 10.0  # seconds for the engine to end one container
 
 
 class RecordHandler(logging.Handler):
@@ -27,14 +35,44 @@ class RecordHandler(logging.Handler):
 def main(argv: list[str]) -> int:
     """Run cwltool; its exit code."""
     from cwltool.executors import MultithreadedJobExecutor
-    from cwltool.main import run
+    from cwltool.main import main as run_cwltool
 
+    signal.signal(signal.SIGTERM, _stop)
     executor = MultithreadedJobExecutor()
     if int(argv[0]):
         executor.max_ram = int(argv[0])
     if float(argv[1]):
         executor.max_cores = float(argv[1])
-    return int(run(argv[2:], executor=executor, logger_handler=RecordHandler()))
+    return int(run_cwltool(argv[2:], executor=executor, logger_handler=RecordHandler()))
+
+
+def _stop(_signal: int, _frame: FrameType | None) -> None:
+    """End the tools, then this process; without a way back, as cwltool's threads would start the next tools."""
+    from cwltool.utils import processes_to_kill
+
+    tools = [tool for tool in processes_to_kill.copy() if tool.poll() is None]
+    for tool in tools:
+        tool.terminate()  # `docker run` and its like hand it on to their containers
+    deadline = time.monotonic() + TOOLS_STOP_TIMEOUT_S
+    for tool in tools:
+        try:
+            tool.wait(max(deadline - time.monotonic(), 0))
+        except subprocess.TimeoutExpired:
+            _kill_container(str(part) for part in (tool.args if isinstance(tool.args, list) else ()))
+            tool.kill()
+    os._exit(128 + signal.SIGTERM)
+
+
+def _kill_container(arguments: Iterable[str]) -> None:
+    """End the container of a ``docker run --cidfile=…`` that did not heed SIGTERM."""
+    engine, *others = [*arguments] or [""]
+    for argument in others:
+        if argument.startswith("--cidfile="):
+            try:
+                with open(argument.partition("=")[2], encoding="utf-8") as file:
+                    subprocess.run([engine, "kill", file.read().strip()], timeout=CONTAINER_STOP_TIMEOUT_S, check=False)
+            except (OSError, subprocess.TimeoutExpired):
+                return
 
 
 if __name__ == "__main__":

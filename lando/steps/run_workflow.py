@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -36,7 +37,14 @@ USAGE = (
 )
 STOP_TIMEOUT_S = 20.0  # seconds that cwltool gets to end its tools when the pod is stopped
 LOG_LINES_LIMIT = 20_000  # lines of the tools' own output in this step's log; the --stderr file has all of them
+SENTENCE_LIMIT = 600  # characters of cwltool's own words in a cause
 TAIL_BYTES = 64 * 1024  # read from the end of a tool's own stderr file
+
+_INTRODUCTION = re.compile(r"^(\[job [^\]]+\] Job error:|Workflow error(, try again with --debug[^\n]*)?:)\s*")
+_TOO_LARGE = re.compile(
+    r"Job \"(?P<tool>[^\"]+)\" cannot be run, requests more resources "
+    r"\(\{'cores': (?P<cores>[\d.]+), 'ram': (?P<ram>\d+).*max ram (?P<max_ram>\d+), max cores (?P<max_cores>[\d.]+)"
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +146,7 @@ def run_workflow(options: Options) -> dict[str, Any]:
             for line in cause.log_tail.splitlines():
                 log(f"  | {line}")
         raise ProgramFailedError(cause, exit_code=_own_exit_code(exit_code), report=told)
-    log(f"Workflow finished: {len(progress.runs)} tools in {(finished - started).total_seconds():.1f} s.")
+    log(f"Workflow finished in {(finished - started).total_seconds():.1f} s; tools run: {len(progress.runs)}.")
     return told
 
 
@@ -163,9 +171,9 @@ def _clear(options: Options) -> None:
 
 def _run_cwltool(options: Options, engine: Engine | None, containers: bool, progress: CwlLog) -> int:
     with tempfile.TemporaryDirectory(prefix="lando-run-") as scratch:
-        command = _command(options, engine, containers)
+        command = _command(options, engine, containers, Path(scratch))
         environment = {**os.environ, "PATH": search_path(Path(scratch)), "PYTHONUNBUFFERED": "1"}
-        log(f"Running {options.workflow_file.name} with cwltool, {progress.expected} tools expected.")
+        log(f"Running {options.workflow_file.name} with cwltool; tools expected: {progress.expected}.")
         output = Path(scratch, "output.json")
         with output.open("wb") as stdout:
             child = subprocess.Popen(
@@ -184,7 +192,7 @@ def _run_cwltool(options: Options, engine: Engine | None, containers: bool, prog
     return exit_code
 
 
-def _command(options: Options, engine: Engine | None, containers: bool) -> list[str]:
+def _command(options: Options, engine: Engine | None, containers: bool, scratch: Path) -> list[str]:
     if engine is not None:
         container_flags: tuple[str, ...] = engine.cwltool_flags
     else:
@@ -193,7 +201,16 @@ def _command(options: Options, engine: Engine | None, containers: bool) -> list[
     return [
         *(sys.executable, "-m", "lando.steps.cwl_runner", str(options.max_ram_mib), str(options.max_cores)),
         *("--disable-color", "--skip-schemas", "--disable-ga4gh-tool-registry", "--no-doc-cache", "--parallel"),
-        *("--relax-path-checks", *container_flags, *cache, "--outdir", str(options.outdir), *options.others),
+        *(
+            "--relax-path-checks",
+            "--tmpdir-prefix",
+            f"{scratch}/",
+            *container_flags,
+            *cache,
+            "--outdir",
+            str(options.outdir),
+            *options.others,
+        ),
         *(options.workflow, str(options.job_order)),
     ]
 
@@ -261,13 +278,13 @@ def cause_of_failure(progress: CwlLog, exit_code: int, images_left_out: dict[str
         last = tail.rstrip().rpartition("\n")[2].strip()
         advice = f"Its last words: {last[:300]}" if last else "It wrote nothing to standard error."
         return _tool_cause(sentence, advice, failed.exit_code, tail)
-    reason = _first_line(progress.errors[-1]) if progress.errors else "its outputs could not be collected"
-    return _tool_cause(f"Tool {failed.name} failed: {reason}.{image}", "", failed.exit_code, tail)
+    reason = " ".join(_plain(progress.errors[-1]).split())[:SENTENCE_LIMIT] if progress.errors else "it gave no reason"
+    return _tool_cause(f"Tool {failed.name} failed: {reason.rstrip('.')}.{image}", "", failed.exit_code, tail)
 
 
 def _cause_without_tool(progress: CwlLog, exit_code: int) -> Cause:
     """cwltool refused the workflow or its inputs, or came to grief itself."""
-    said = "\n".join(progress.errors) or "\n".join(progress.tail)
+    said = "\n".join(_plain(error) for error in progress.errors) or "\n".join(progress.tail)
     if exit_code < 0:
         return Cause(
             category=Category.RESOURCES,
@@ -275,7 +292,15 @@ def _cause_without_tool(progress: CwlLog, exit_code: int) -> Cause:
             advice="If memory ran out, give the step a flavor with more of it; then restart.",
             log_tail=said,
         )
-    reason = " ".join(said.split())[:600] or "it gave no reason"
+    if found := _TOO_LARGE.search(said):
+        return Cause(
+            category=Category.RESOURCES,
+            sentence=f"Tool {found['tool']} asks for {found['cores']} cores and {found['ram']} MiB of memory, "
+            f"but the job has {found['max_cores']} cores and {found['max_ram']} MiB.",
+            advice="Give the job a larger flavor, or lower the tool's ResourceRequirement.",
+            log_tail=said,
+        )
+    reason = " ".join(said.split())[:SENTENCE_LIMIT] or "it gave no reason"
     category = Category.RESOURCES if "Requested at least" in said else Category.USER
     return Cause(category=category, sentence=f"cwltool could not run the workflow: {reason}", log_tail=said)
 
@@ -312,8 +337,9 @@ def _last_words(run: ToolRun, progress: CwlLog) -> str:
     return "\n".join(progress.tail)
 
 
-def _first_line(text: str) -> str:
-    return text.strip().partition("\n")[0].rstrip(".:")
+def _plain(error: str) -> str:
+    """An error record of cwltool without the introductions that say nothing."""
+    return _INTRODUCTION.sub("", error).strip()
 
 
 def usage_report(
