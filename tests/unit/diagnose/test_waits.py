@@ -1,0 +1,292 @@
+"""A Job that has not ended: at work, waiting for what may pass, or stuck for good."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from lando.k8s.diagnose import Verdict
+from lando.runs import Category
+
+START = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
+CREATING = {"waiting": {"reason": "ContainerCreating"}}
+
+
+def test_a_pod_at_work_is_running(job: Any, pod: Any, judged: Any) -> None:
+    found = judged(job(), pod("Running", {"running": {"startedAt": "2026-03-04T10:00:05Z"}}), after=100_000)
+
+    assert (found.verdict, found.recheck_at) == (Verdict.RUNNING, None)
+
+
+def test_a_container_being_created_is_running(job: Any, pod: Any, judged: Any) -> None:
+    assert judged(job(), pod("Pending", CREATING)).verdict is Verdict.RUNNING
+
+
+def test_a_pod_that_failed_waits_for_the_jobs_own_word(job: Any, pod: Any, ended: Any, judged: Any) -> None:
+    assert judged(job(), pod("Failed", ended(3))).verdict is Verdict.RUNNING
+
+
+def test_an_image_that_cannot_be_pulled_is_waited_for_then_failed(
+    job: Any, pod: Any, waiting: Any, event: Any, judged: Any
+) -> None:
+    made = pod("Pending", waiting("ImagePullBackOff", 'Back-off pulling image "tool:1"'))
+    words = 'Failed to pull image "tool:1": rpc error: code = Unknown desc = dial tcp: lookup registry: no such host'
+    events = [event("Failed", words, at=3), event("Failed", "Error: ErrImagePull", at=4)]
+
+    early, late = judged(job(), made, events=events, after=60), judged(job(), made, events=events, after=602)
+
+    assert early.verdict is Verdict.WAITING
+    assert early.cause.category is Category.IMAGE
+    assert early.cause.sentence == "The image tool:1 can't be pulled: dial tcp: lookup registry: no such host."
+    assert early.recheck_at == START + timedelta(seconds=601)
+    assert late.verdict is Verdict.FAILED
+    assert late.cause.sentence == early.cause.sentence
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "manifest unknown",
+        "failed to resolve reference: docker.io/library/tool:1: not found",
+        "pull access denied for tool, repository does not exist or may require authorization",
+        "name unknown: The repository with name 'tool' does not exist in the registry",
+        "no match for platform in manifest",
+    ],
+)
+def test_an_image_that_does_not_exist_is_not_waited_for(
+    job: Any, pod: Any, waiting: Any, event: Any, judged: Any, words: str
+) -> None:
+    made = pod("Pending", waiting("ErrImagePull", f"rpc error: code = NotFound desc = {words}"))
+    found = judged(job(), made, events=[event("Failed", f'Failed to pull image "tool:1": {words}')], after=5)
+
+    assert found.verdict is Verdict.FAILED
+    assert words in found.cause.sentence
+
+
+def test_try_and_back_off_tell_the_same_sentence(job: Any, pod: Any, waiting: Any, event: Any, judged: Any) -> None:
+    events = [event("Failed", 'Failed to pull image "tool:1": x509: certificate signed by unknown authority')]
+    tried = judged(job(), pod("Pending", waiting("ErrImagePull", "x509: cert...")), events=events)
+    backed_off = judged(job(), pod("Pending", waiting("ImagePullBackOff", "Back-off")), events=events)
+
+    assert tried.cause.sentence == backed_off.cause.sentence
+
+
+def test_the_back_off_of_newer_clusters_carries_the_registrys_words(
+    job: Any, pod: Any, waiting: Any, judged: Any
+) -> None:
+    message = 'Back-off pulling image "tool:1": ErrImagePull: rpc error: code = Unknown desc = TLS handshake timeout'
+
+    assert (
+        "can't be pulled: TLS handshake timeout."
+        in judged(job(), pod("Pending", waiting("ImagePullBackOff", message))).cause.sentence
+    )
+
+
+@pytest.mark.parametrize(
+    ("reason", "category", "at_once"),
+    [
+        ("InvalidImageName", Category.IMAGE, True),
+        ("ErrImageNeverPull", Category.IMAGE, True),
+        ("SignatureValidationFailed", Category.IMAGE, True),
+        ("ImageInspectError", Category.IMAGE, False),
+        ("RegistryUnavailable", Category.IMAGE, False),
+        ("RunContainerError", Category.IMAGE, False),
+        ("CreateContainerError", Category.INFRASTRUCTURE, False),
+        ("CreateContainerConfigError", Category.INFRASTRUCTURE, False),
+    ],
+)
+def test_each_reason_of_a_waiting_container_has_its_words(
+    job: Any, pod: Any, waiting: Any, judged: Any, reason: str, category: Category, at_once: bool
+) -> None:
+    made = pod("Pending", waiting(reason, 'secret "ddsclient-agent" not found'))
+    early, late = judged(job(), made, after=30), judged(job(), made, after=700)
+
+    assert early.verdict is (Verdict.FAILED if at_once else Verdict.WAITING)
+    assert early.cause.category is category
+    assert late.verdict is Verdict.FAILED
+
+
+def test_a_missing_secret_is_named(job: Any, pod: Any, waiting: Any, judged: Any) -> None:
+    made = pod("Pending", waiting("CreateContainerConfigError", 'secret "ddsclient-agent" not found'))
+
+    assert judged(job(), made).cause.sentence == (
+        'Container run-workflow-42-ada lacks something it refers to: secret "ddsclient-agent" not found.'
+    )
+
+
+def test_a_crash_loop_is_left_to_the_jobs_own_limit(job: Any, pod: Any, waiting: Any, ended: Any, judged: Any) -> None:
+    made = pod("Running", waiting("CrashLoopBackOff", "back-off 5m0s"), last_state=ended(3))
+    found = judged(job(), made, after=100_000)
+
+    assert (found.verdict, found.cause.exit_code, found.recheck_at) == (Verdict.WAITING, 3, None)
+
+
+def _unscheduled(pod: Any, message: str, reason: str = "Unschedulable") -> Any:
+    entry = {
+        "type": "PodScheduled",
+        "status": "False",
+        "reason": reason,
+        "message": message,
+        "lastTransitionTime": "2026-03-04T10:00:02Z",
+    }
+    return pod("Pending", conditions=[entry], node=None)
+
+
+def test_an_unschedulable_pod_waits_in_the_schedulers_words(job: Any, pod: Any, judged: Any) -> None:
+    made = _unscheduled(pod, "0/3 nodes are available: 1 node(s) had untolerated taint, 2 Insufficient memory.")
+    early, late = judged(job(), made, after=60), judged(job(), made, after=603)
+
+    assert early.verdict is Verdict.WAITING
+    assert early.cause.category is Category.RESOURCES
+    assert "0/3 nodes are available: 1 node(s) had untolerated taint, 2 Insufficient memory." in early.cause.sentence
+    assert early.recheck_at == START + timedelta(seconds=602)
+    assert late.verdict is Verdict.FAILED
+
+
+def test_a_moment_without_a_node_is_not_worth_a_word(job: Any, pod: Any, judged: Any) -> None:
+    found = judged(job(), _unscheduled(pod, "0/3 nodes are available: 3 Insufficient cpu."), after=5)
+
+    assert (found.verdict, found.recheck_at) == (Verdict.RUNNING, START + timedelta(seconds=12))
+
+
+def test_a_volume_that_is_not_provided_is_resources(job: Any, pod: Any, judged: Any) -> None:
+    cause = judged(job(), _unscheduled(pod, "pod has unbound immediate PersistentVolumeClaims.")).cause
+
+    assert cause.category is Category.RESOURCES
+    assert "is not provided by the cluster: pod has unbound immediate PersistentVolumeClaims." in cause.sentence
+
+
+def test_a_volume_that_does_not_exist_is_named(job: Any, pod: Any, judged: Any) -> None:
+    cause = judged(job(), _unscheduled(pod, 'persistentvolumeclaim "job-data-42-ada" not found.')).cause
+
+    assert cause.category is Category.INFRASTRUCTURE
+    assert "The volume job-data-42-ada" in cause.sentence
+
+
+def test_a_pod_held_back_on_purpose_waits_without_end(job: Any, pod: Any, judged: Any) -> None:
+    found = judged(job(), _unscheduled(pod, "waiting for gates", "SchedulingGated"), after=100_000)
+
+    assert (found.verdict, found.recheck_at) == (Verdict.WAITING, None)
+
+
+def test_a_suspended_job_waits_without_end(job: Any, judged: Any) -> None:
+    found = judged(job(suspend=True), after=100_000)
+
+    assert found.verdict is Verdict.WAITING
+    assert "suspended" in found.cause.sentence
+
+
+@pytest.mark.parametrize("reason", ["FailedMount", "FailedAttachVolume", "FailedCreatePodSandBox"])
+def test_a_pod_that_cannot_be_set_up_says_why(job: Any, pod: Any, event: Any, judged: Any, reason: str) -> None:
+    events = [event(reason, 'MountVolume.SetUp failed for volume "c" : configmap "stage-data-42-ada" not found')]
+    early, late = (judged(job(), pod("Pending", CREATING), events=events, after=t) for t in (60, 602))
+
+    assert (early.verdict, late.verdict) == (Verdict.WAITING, Verdict.FAILED)
+    assert early.cause.category is Category.INFRASTRUCTURE
+    assert 'configmap "stage-data-42-ada" not found' in early.cause.sentence
+
+
+def test_trouble_that_is_over_is_not_told(job: Any, pod: Any, event: Any, judged: Any) -> None:
+    events = [event("FailedMount", "timed out waiting for the condition")]
+
+    assert judged(job(), pod("Running", {"running": {}}), events=events).verdict is Verdict.RUNNING
+
+
+def test_events_of_other_objects_are_not_taken_for_ones_own(job: Any, pod: Any, event: Any, judged: Any) -> None:
+    events = [event("FailedMount", "of another pod", about="other-uid")]
+
+    assert judged(job(), pod("Pending", CREATING), events=events).verdict is Verdict.RUNNING
+
+
+QUOTA = (
+    'Error creating: pods "run-workflow-42-ada-abc" is forbidden: exceeded quota: compute, '
+    "requested: requests.memory=2Gi, used: requests.memory=7Gi, limited: requests.memory=8Gi"
+)
+
+
+@pytest.mark.parametrize(
+    ("message", "category", "at_once", "words"),
+    [
+        (QUOTA, Category.RESOURCES, False, "A quota of the namespace leaves no room"),
+        (
+            'Error creating: pods "a" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true',
+            Category.RESOURCES,
+            True,
+            "runAsNonRoot != true",
+        ),
+        (
+            'Error creating: pods "a" is forbidden: unable to validate against any security context constraint: []',
+            Category.RESOURCES,
+            True,
+            "No security context constraint",
+        ),
+        (
+            'Error creating: pods "a" is forbidden: maximum memory usage per Pod is 1Gi, but limit is 2Gi',
+            Category.RESOURCES,
+            True,
+            "A limit range",
+        ),
+        (
+            'Error creating: pods "a" is forbidden: error looking up service account n/writer: '
+            'serviceaccount "writer" not found',
+            Category.INFRASTRUCTURE,
+            False,
+            'serviceaccount "writer" not found',
+        ),
+        ("Error creating: Internal error occurred: webhook", Category.INFRASTRUCTURE, False, "webhook"),
+    ],
+)
+def test_a_pod_that_may_not_be_created_says_why(
+    job: Any, event: Any, judged: Any, message: str, category: Category, at_once: bool, words: str
+) -> None:
+    events = [event("FailedCreate", message, about="job-uid")]
+    early, late = judged(job(), events=events, after=30), judged(job(), events=events, after=601)
+
+    assert early.verdict is (Verdict.FAILED if at_once else Verdict.WAITING)
+    assert early.cause.category is category
+    assert words in early.cause.sentence
+    assert "Error creating" not in early.cause.sentence
+    assert late.verdict is Verdict.FAILED
+
+
+def test_a_job_without_pods_is_noticed_and_then_failed(job: Any, judged: Any) -> None:
+    assert judged(job(), after=1).verdict is Verdict.RUNNING
+    assert judged(job(), after=11).verdict is Verdict.WAITING
+    late = judged(job(), after=600)
+    assert (late.verdict, late.cause.category) == (Verdict.FAILED, Category.INFRASTRUCTURE)
+    assert "has made no pod" in late.cause.sentence
+
+
+def test_a_pod_that_no_scheduler_looks_at_is_failed_in_the_end(job: Any, pod: Any, judged: Any) -> None:
+    late = judged(job(), pod("Pending", node=None), after=601)
+
+    assert (late.verdict, late.cause.category) == (Verdict.FAILED, Category.INFRASTRUCTURE)
+
+
+def test_a_pod_whose_node_never_confirms_its_deletion_is_failed_in_the_end(job: Any, pod: Any, judged: Any) -> None:
+    made = pod("Running", {"running": {}}, metadata={"deletionTimestamp": "2026-03-04T10:05:00Z"})
+
+    assert judged(job(), made, after=301).verdict is Verdict.RUNNING
+    late = judged(job(), made, after=900)
+    assert (late.verdict, late.cause.category) == (Verdict.FAILED, Category.INFRASTRUCTURE)
+    assert "node-7 does not confirm it" in late.cause.sentence
+
+
+def test_a_job_being_deleted_is_left_alone(job: Any, judged: Any) -> None:
+    made = job()
+    made["metadata"]["deletionTimestamp"] = "2026-03-04T10:00:30Z"
+
+    assert judged(made, after=100_000).verdict is Verdict.RUNNING
+
+
+def test_a_job_about_to_fail_waits_for_its_pods_but_not_for_ever(job: Any, pod: Any, ended: Any, judged: Any) -> None:
+    made = job({"type": "FailureTarget", "lastTransitionTime": "2026-03-04T10:01:00Z"})
+
+    assert judged(made, pod("Failed", ended(3)), after=61).verdict is Verdict.RUNNING
+    late = judged(made, pod("Failed", ended(3)), after=661)
+    assert (late.verdict, late.cause.exit_code) == (Verdict.FAILED, 3)
+
+
+def test_a_job_about_to_complete_is_running(job: Any, judged: Any) -> None:
+    assert judged(job({"type": "SuccessCriteriaMet"}), after=100_000).verdict is Verdict.RUNNING
