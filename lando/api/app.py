@@ -1,0 +1,118 @@
+"""The application: settings in, an ASGI app out; its parts start and stop with it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import APIRouter, FastAPI
+from starlette.concurrency import run_in_threadpool
+
+from lando.api import answers
+from lando.api.changes import Changes
+from lando.api.database import Database
+from lando.api.files import FileStore
+from lando.api.keys import load_or_create
+from lando.api.metrics import Metrics
+from lando.api.middleware import Doorman
+from lando.api.outbox import Outbox, Publishers, default_publishers
+from lando.api.routes import (
+    admin_jobs,
+    admin_records,
+    catalog,
+    files,
+    history,
+    inputs,
+    job_templates,
+    jobs,
+    logs,
+    operations,
+    outputs,
+    runs,
+    signin,
+    workflows,
+)
+from lando.api.settings import Settings
+from lando.api.site import LiveLogs, Site
+from lando.archive import Archive
+
+OPENAPI_URL = "/api/lando/v1/openapi.json"
+
+
+def create_app(
+    settings: Settings, *, publishers: Publishers | None = None, live_logs: LiveLogs | None = None
+) -> FastAPI:
+    """The application of one site; a SQLite database is brought up to date, any other must be already.
+
+    ``publishers`` makes the publisher of a lando connection (by default of the broker it names), ``live_logs`` reads
+    the log of a step's pod. Raises ConfigError.
+    """
+    database = Database(settings.database_url)
+    if database.is_sqlite:
+        database.migrate()
+    else:
+        database.require_current()
+    site = Site(
+        settings=settings,
+        database=database,
+        key=load_or_create(settings.key_file),
+        files=FileStore(settings.files_dir),
+        outbox=Outbox(database, publishers or default_publishers, sweep_s=settings.outbox_sweep_s),
+        changes=Changes(),
+        archive=Archive(settings.archive_url) if settings.archive_url else None,
+        live_logs=live_logs,
+    )
+    metrics = Metrics()
+    metrics.watch(site)
+    app = FastAPI(
+        title="Lando",
+        version="1",
+        openapi_url=OPENAPI_URL,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=_lifespan,
+    )
+    app.state.site = site
+    app.state.metrics = metrics
+    answers.install(app)
+    app.add_middleware(Doorman, max_body_bytes=settings.max_body_bytes, metrics=metrics)
+    for router in (_bespin_v2(), _bespin_v1(), _lando_v1()):
+        app.include_router(router)
+    app.include_router(signin.router)
+    app.include_router(operations.router)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    site: Site = app.state.site
+    site.outbox.start()
+    try:
+        yield
+    finally:
+        site.changes.close()
+        await run_in_threadpool(site.outbox.stop)
+        site.database.close()
+
+
+def _bespin_v2() -> APIRouter:
+    router = APIRouter(prefix="/api/v2")
+    for module in (catalog, inputs, job_templates, jobs, admin_jobs, admin_records):
+        router.include_router(module.router)
+    return router
+
+
+def _bespin_v1() -> APIRouter:
+    """The older prefix: only what clients and operators still use of it."""
+    router = APIRouter(prefix="/api")
+    for included in (history.router, signin.v1_router, admin_records.tokens_router):
+        router.include_router(included)
+    return router
+
+
+def _lando_v1() -> APIRouter:
+    router = APIRouter(prefix="/api/lando/v1")
+    for module in (files, workflows, runs, logs, outputs):
+        router.include_router(module.router)
+    return router

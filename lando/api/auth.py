@@ -1,0 +1,110 @@
+"""Who asks: API tokens, passwords, and the dependencies by which routes demand a sign-in."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import secrets
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+from sqlalchemy import delete, select
+from sqlalchemy.orm import Session
+
+from lando.api.answers import detail, unauthorized
+from lando.api.database import Database
+from lando.api.keys import ServerKey, token_hash
+from lando.api.models import Token, User
+from lando.api.site import Site, site_of
+
+_SCRYPT_N, _SCRYPT_R, _SCRYPT_P = 2**14, 8, 1  # 16 MiB, some 50 ms
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """The signed-in user of one request."""
+
+    id: int
+    username: str
+    is_staff: bool
+
+
+def hash_password(password: str) -> str:
+    """What the database keeps of a password: ``scrypt$n$r$p$salt$hash``."""
+    salt = secrets.token_bytes(16)
+    digest = _scrypt(password, salt, _SCRYPT_N, _SCRYPT_R, _SCRYPT_P)
+    parts = (base64.b64encode(part).decode() for part in (salt, digest))
+    return "$".join(("scrypt", str(_SCRYPT_N), str(_SCRYPT_R), str(_SCRYPT_P), *parts))
+
+
+def is_password(password: str, stored: str | None) -> bool:
+    """Whether ``password`` is the one that ``stored`` was made of; takes as long when there is none."""
+    if stored is None:
+        _scrypt(password, b"0" * 16, _SCRYPT_N, _SCRYPT_R, _SCRYPT_P)
+        return False
+    _, n, r, p, salt, digest = stored.split("$")
+    found = _scrypt(password, base64.b64decode(salt), int(n), int(r), int(p))
+    return hmac.compare_digest(found, base64.b64decode(digest))
+
+
+def _scrypt(password: str, salt: bytes, n: int, r: int, p: int) -> bytes:
+    return hashlib.scrypt(password.encode("utf-8", "replace"), salt=salt, n=n, r=r, p=p, maxmem=64 * 1024 * 1024)
+
+
+def current_token(session: Session, user_id: int) -> Token | None:
+    """The user's own token; not one that an operator brought along."""
+    return session.scalars(select(Token).where(Token.user_id == user_id, Token.serial.is_not(None))).first()
+
+
+def issue_token(session: Session, key: ServerKey, user_id: int) -> tuple[str, Token]:
+    """The user's token, made when there is none yet."""
+    row = current_token(session, user_id)
+    if row is not None and row.serial is not None:
+        return key.token(user_id, row.serial), row
+    serial = secrets.token_hex(16)
+    token = key.token(user_id, serial)
+    row = Token(user_id=user_id, serial=serial, hash=token_hash(token))
+    session.add(row)
+    session.flush()
+    return token, row
+
+
+def revoke_token(session: Session, user_id: int, token: str) -> bool:
+    """Whether ``token`` was the user's; it no longer works."""
+    found = session.scalars(select(Token).where(Token.user_id == user_id, Token.hash == token_hash(token))).first()
+    if found is None:
+        return False
+    session.execute(delete(Token).where(Token.id == found.id))
+    return True
+
+
+def caller_of(database: Database, authorization: str | None) -> Caller:
+    """Who sent the header ``Authorization: Token <40 hex>``; raises the 401."""
+    scheme, _, token = (authorization or "").partition(" ")
+    if scheme.lower() != "token" or not token.strip():
+        raise unauthorized()
+    with database.read() as session:
+        user = session.scalars(
+            select(User).join(Token, Token.user_id == User.id).where(Token.hash == token_hash(token.strip()))
+        ).first()
+    if user is None or not user.is_active:
+        raise unauthorized()
+    return Caller(id=user.id, username=user.username, is_staff=user.is_staff)
+
+
+def _caller(request: Request, site: Annotated[Site, Depends(site_of)]) -> Caller:
+    return caller_of(site.database, request.headers.get("authorization"))
+
+
+def _staff(caller: Annotated[Caller, Depends(_caller)]) -> Caller:
+    if not caller.is_staff:
+        raise detail(403, "Only staff may do this.")
+    return caller
+
+
+SignedIn = Annotated[Caller, Depends(_caller)]
+"""A route's parameter: any signed-in user."""
+Staff = Annotated[Caller, Depends(_staff)]
+"""A route's parameter: a signed-in member of the staff."""

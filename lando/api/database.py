@@ -1,0 +1,155 @@
+"""The database: sessions that read, sessions that write, and its schema's version.
+
+SQLite runs in WAL mode and begins writing transactions with ``BEGIN IMMEDIATE``, so that a transaction that reads and
+then writes never fails half-way; writers of this process queue at a lock instead of in SQLite's sleeping retries.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.orm import Session, sessionmaker
+
+from lando.errors import ConfigError, Unavailable
+
+HEAD = "0001"
+"""The newest migration; a test holds it equal to the newest file below ``migrations/versions``."""
+BUSY_S = 30
+"""How long a writer waits for its turn, in seconds."""
+MIGRATIONS = Path(__file__).parent / "migrations"
+
+_WRITES = "lando_writes"
+
+
+class Database:
+    """One database; threads may share it. :meth:`close` gives the connections back."""
+
+    def __init__(self, url: str) -> None:
+        self._url = _parsed(url)
+        self._engine = _engine(self._url)
+        self._readers = sessionmaker(self._engine, expire_on_commit=False)
+        self._writers = sessionmaker(self._engine.execution_options(**{_WRITES: True}), expire_on_commit=False)
+        self._turn = threading.Lock() if self.is_sqlite else None
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Whether all writers share one file."""
+        return self._url.get_backend_name() == "sqlite"
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A session that changes nothing; raises Unavailable when the database is away."""
+        with _outages(), self._readers() as session:
+            yield session
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A session that is committed at the end, or rolled back on any error; raises Unavailable likewise."""
+        if self._turn is not None and not self._turn.acquire(timeout=BUSY_S):
+            raise Unavailable("database", "other writers take too long; try again")
+        try:
+            with _outages(), self._writers.begin() as session:
+                yield session
+        finally:
+            if self._turn is not None:
+                self._turn.release()
+
+    def migrate(self) -> None:
+        """Bring the schema to the newest version; does nothing, quickly, when it is there already."""
+        if self.version() == HEAD:
+            return
+        from alembic import command
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        with _outages(), self._engine.execution_options(**{_WRITES: True}).begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+    def version(self) -> str | None:
+        """The schema's version, None for an empty database."""
+        with _outages(), self._engine.connect() as connection:
+            if not inspect(connection).has_table("alembic_version"):
+                return None
+            return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+    def require_current(self) -> None:
+        """Raise ConfigError unless the schema has the version this program needs."""
+        version = self.version()
+        if version != HEAD:
+            found = f"has version {version}" if version else "is empty"
+            raise ConfigError(f"The database's schema {found}, this program needs {HEAD}: run 'lando admin migrate'.")
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+
+def _parsed(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except ArgumentError as error:
+        raise ConfigError("database_url is no database URL; give sqlite:////path or postgresql://host/name.") from error
+    if parsed.get_backend_name() == "postgresql":
+        return parsed.set(drivername="postgresql+psycopg")
+    if parsed.get_backend_name() != "sqlite":
+        raise ConfigError(f"database_url: {parsed.get_backend_name()} is not supported; use sqlite or postgresql.")
+    if not parsed.database or parsed.database == ":memory:":
+        raise ConfigError("database_url: SQLite needs a file, e.g. sqlite:////var/lib/lando/lando.db.")
+    return parsed
+
+
+def _engine(url: URL) -> Engine:
+    try:
+        if url.get_backend_name() != "sqlite":
+            return create_engine(url, pool_size=10, max_overflow=40, pool_timeout=BUSY_S, pool_pre_ping=True)
+        Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
+        engine = create_engine(
+            url,
+            pool_size=10,
+            max_overflow=40,
+            pool_timeout=BUSY_S,
+            connect_args={"check_same_thread": False, "timeout": BUSY_S, "isolation_level": None},
+        )
+    except (NoSuchModuleError, ModuleNotFoundError) as error:
+        raise ConfigError(f"The database driver is missing ({error}): install lando[postgres].") from error
+    except OSError as error:
+        raise ConfigError(f"database_url: {url.database} can't be made: {error.strerror}.") from error
+    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}").close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # The driver would begin only at the first change, too late for what was read before it.
+    writes = connection.get_execution_options().get(_WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def _outages() -> Iterator[None]:
+    try:
+        yield
+    except OperationalError as error:
+        raise Unavailable("database", _sentence(error)) from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise Unavailable("database", _sentence(error)) from error
+        raise
+
+
+def _sentence(error: DBAPIError) -> str:
+    return str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else "no answer"

@@ -1,0 +1,282 @@
+"""The outbox: commands are rows of the transaction that changed the job, and messages once that is committed.
+
+A command is published at least once: its row goes only after the broker has confirmed it. A broker that is away
+delays commands, it never fails a request; each row is tried again with growing, jittered pauses. Several servers may
+share a database: whoever publishes a row first sets its ``due`` into the future, so that the others leave it alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session
+
+from lando.api.database import Database
+from lando.api.models import Job, JobSettings, LandoConnection, PendingCommand, now
+from lando.errors import ConfigError, LandoError, PeerError
+from lando.messages import Command, Message, codec
+from lando.queues import Publisher
+
+logger = logging.getLogger(__name__)
+
+BATCH = 100
+LEASE_S = 60.0
+"""How long a row is left to the server that is publishing it, in seconds; longer than a publisher tries."""
+CONFIRM_S = 30.0
+"""How long the broker's confirmation of a batch is waited for, in seconds."""
+FIRST_PAUSE_S = 0.5
+LONGEST_PAUSE_S = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Connection:
+    """How one lando daemon is reached."""
+
+    id: int
+    queue: str
+    message_format: Literal["json", "pickle"]
+    url: str | None
+    host: str
+    username: str
+    password: str
+
+    def __repr__(self) -> str:
+        return f"Connection(id={self.id}, queue={self.queue!r}, message_format={self.message_format!r})"
+
+
+Publishers = Callable[[Connection], Publisher]
+"""Makes the publisher of a connection; raises a LandoError when its settings can't work."""
+
+
+def enqueue(session: Session, job: Job, command: Command) -> None:
+    """Add ``command`` for ``job`` to the transaction; wake the outbox after the commit."""
+    connection_id = session.scalars(
+        select(JobSettings.lando_connection_id).where(JobSettings.id == job.job_settings_id)
+    ).one()
+    session.add(
+        PendingCommand(
+            job_id=job.id,
+            lando_connection_id=connection_id,
+            command=command.value,
+            generation=job.generation,
+            message_id=str(uuid.uuid4()),
+        )
+    )
+
+
+def pause_s(attempts: int) -> float:
+    """How long to wait after the ``attempts``-th failure, in seconds."""
+    longest = min(FIRST_PAUSE_S * 2.0 ** min(attempts, 16), LONGEST_PAUSE_S)
+    return longest * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, not a secret
+
+
+class Outbox:
+    """One thread that publishes what is due: at once when woken, and every ``sweep_s`` seconds."""
+
+    def __init__(self, database: Database, publishers: Publishers, *, sweep_s: float = 5.0) -> None:
+        self._database = database
+        self._publishers = publishers
+        self._sweep_s = sweep_s
+        self._open: dict[int, tuple[Connection, Publisher]] = {}
+        self._wanted = threading.Event()
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+        self.published = 0
+        self.failures = 0
+
+    def start(self) -> None:
+        """Begin to publish, with what an earlier process left."""
+        self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
+        self._thread.start()
+
+    def stop(self, timeout_s: float = 10.0) -> None:
+        """Publish what can be at once, then disconnect; what is left stays in the database."""
+        self._stopping = True
+        self._wanted.set()
+        if self._thread is not None:
+            self._thread.join(timeout_s)
+            self._thread = None
+        while self._open:
+            _, (_, publisher) = self._open.popitem()
+            publisher.close()
+
+    def wake(self) -> None:
+        """A command was committed."""
+        self._wanted.set()
+
+    def waiting(self) -> tuple[int, float]:
+        """How many commands wait, and how long the oldest has, in seconds."""
+        with self._database.read() as session:
+            count, oldest = session.execute(
+                select(func.count(PendingCommand.id), func.min(PendingCommand.created))
+            ).one()
+        return count, (now() - oldest).total_seconds() if oldest else 0.0
+
+    def drain(self) -> int:
+        """Publish everything that is due; how many commands the broker has confirmed."""
+        confirmed = 0
+        while batch := self._claim():
+            confirmed += self._publish(batch)
+            if len(batch) < BATCH:
+                break
+        return confirmed
+
+    def _run(self) -> None:
+        while True:
+            self._wanted.clear()
+            try:
+                self.drain()
+                pause = self._until_due()
+            except LandoError as error:
+                logger.warning("The outbox can't work now: %s", error)
+                pause = self._sweep_s
+            except Exception:
+                logger.exception("The outbox failed and goes on")
+                pause = self._sweep_s
+            if self._stopping:
+                return
+            self._wanted.wait(pause)
+
+    def _until_due(self) -> float:
+        with self._database.read() as session:
+            due = session.execute(select(func.min(PendingCommand.due))).scalar()
+        if due is None:
+            return self._sweep_s
+        return min(max((due - now()).total_seconds(), 0.05), self._sweep_s)
+
+    def _claim(self) -> list[tuple[PendingCommand, Connection]]:
+        moment = now()
+        with self._database.read() as session:
+            if not session.execute(select(PendingCommand.id).where(PendingCommand.due <= moment).limit(1)).first():
+                return []
+        with self._database.write() as session:
+            rows = session.execute(
+                select(PendingCommand, LandoConnection)
+                .join(LandoConnection, LandoConnection.id == PendingCommand.lando_connection_id)
+                .where(PendingCommand.due <= moment)
+                .order_by(PendingCommand.id)
+                .limit(BATCH)
+                .with_for_update(skip_locked=True, of=PendingCommand)
+            ).all()
+            batch = [(row, _connection(settings)) for row, settings in rows]
+            session.execute(
+                update(PendingCommand)
+                .where(PendingCommand.id.in_([row.id for row, _ in batch]))
+                .values(due=moment + timedelta(seconds=LEASE_S)),
+                execution_options={"synchronize_session": False},
+            )
+            session.expunge_all()
+        return batch
+
+    def _publish(self, batch: list[tuple[PendingCommand, Connection]]) -> int:
+        sent: list[tuple[PendingCommand, Future[None]]] = []
+        failed: list[tuple[PendingCommand, str]] = []
+        for row, connection in batch:
+            try:
+                sent.append((row, self._send(row, connection)))
+            except (LandoError, ValueError, OSError) as error:
+                failed.append((row, str(error)))
+        deadline = time.monotonic() + CONFIRM_S
+        confirmed: list[int] = []
+        for row, future in sent:
+            try:
+                future.result(max(deadline - time.monotonic(), 0.0))
+            except TimeoutError:
+                future.cancel()
+                failed.append((row, f"the broker did not confirm within {CONFIRM_S:.0f} s"))
+            except (PeerError, CancelledError) as error:
+                failed.append((row, str(error) or "the publisher was closed"))
+            else:
+                confirmed.append(row.id)
+        self._settle(confirmed, failed)
+        return len(confirmed)
+
+    def _send(self, row: PendingCommand, connection: Connection) -> Future[None]:
+        form = connection.message_format
+        message = Message(
+            command=Command(row.command),
+            run_id=row.job_id,
+            generation=row.generation,
+            id=row.message_id,
+            sent=row.created,
+        )
+        return self._publisher(connection).publish(
+            connection.queue,
+            codec.encode(message, form),
+            content_type=codec.content_type(form),
+            message_id=codec.message_id(message, form),
+        )
+
+    def _publisher(self, connection: Connection) -> Publisher:
+        known = self._open.get(connection.id)
+        if known is not None:
+            if known[0] == connection:
+                return known[1]
+            del self._open[connection.id]
+            known[1].close()
+        publisher = self._publishers(connection)
+        self._open[connection.id] = (connection, publisher)
+        return publisher
+
+    def _settle(self, confirmed: list[int], failed: list[tuple[PendingCommand, str]]) -> None:
+        with self._database.write() as session:
+            if confirmed:
+                session.execute(delete(PendingCommand).where(PendingCommand.id.in_(confirmed)))
+            for row, reason in failed:
+                attempts = row.attempts + 1
+                session.execute(
+                    update(PendingCommand)
+                    .where(PendingCommand.id == row.id)
+                    .values(attempts=attempts, due=_later(pause_s(attempts)), last_error=reason[:1000])
+                )
+        self.published += len(confirmed)
+        self.failures += len(failed)
+        for row, reason in failed:
+            logger.warning("Command %s of job %d waits: %s", row.command, row.job_id, reason)
+
+
+def default_publishers(connection: Connection) -> Publisher:
+    """The publisher of the broker that the connection names; raises ConfigError."""
+    from lando import queues
+    from lando.config import WorkQueueSettings
+
+    if not connection.url and not connection.host:
+        raise ConfigError(f"lando connection {connection.id} has neither a URL nor a host.")
+    host, _, port = connection.host.partition(":")
+    return queues.publisher(
+        WorkQueueSettings(
+            listen_queue=connection.queue,
+            url=connection.url,
+            host=host or None,
+            port=int(port) if port.isdigit() else None,
+            username=connection.username or None,
+            password=connection.password or None,
+            message_format=connection.message_format,
+        )
+    )
+
+
+def _connection(row: LandoConnection) -> Connection:
+    return Connection(
+        id=row.id,
+        queue=row.queue_name,
+        message_format="pickle" if row.message_format == "pickle" else "json",
+        url=row.url,
+        host=row.host,
+        username=row.username,
+        password=row.password,
+    )
+
+
+def _later(seconds: float) -> datetime:
+    return now() + timedelta(seconds=seconds)

@@ -1,0 +1,146 @@
+"""The plain routes of one kind of row: list, read, create, change, delete; ownership and errors in one place."""
+
+# Without postponed annotations: the body's type of each resource is known only when its routes are made.
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Generic, TypeVar
+
+from fastapi import APIRouter, Request
+from sqlalchemy import Select, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy.sql.base import ExecutableOption
+
+from lando.api.answers import Json, not_found
+from lando.api.auth import Caller, SignedIn, Staff
+from lando.api.bodies import MAX_ID, Body, id_of
+from lando.api.models import Base
+from lando.api.site import Site, TheSite
+
+Row = TypeVar("Row", bound=Base)
+Query = Select[Any]
+
+
+def everybodys(query: Query, _caller: Caller) -> Query:
+    """All rows: for staff, and for what is no secret."""
+    return query
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resource(Generic[Row]):
+    """One kind of row under one path."""
+
+    path: str
+    """Plural name, without slashes."""
+    model: type[Row]
+    show: Callable[[Site, Row], Json]
+    scope: Callable[[Query, Caller], Query] = everybodys
+    """Narrows a query to what the caller may see and change; the rest is 404."""
+    staff_only: bool = False
+    body: type[Body] | None = None
+    """None: the rows can only be read."""
+    fill: Callable[[Site, Session, Caller, Row, Json], None] | None = None
+    """Checks the changes that a body names and assigns them; raises refusals."""
+    remove: Callable[[Session, Row], None] | None = None
+    """What deleting takes; None deletes the row."""
+    filters: Mapping[str, InstrumentedAttribute[Any]] = field(default_factory=dict)
+    """Query parameters, each with the column that must equal it."""
+    order: tuple[Any, ...] = ()
+    options: tuple[ExecutableOption, ...] = ()
+
+
+def add_routes(router: APIRouter, resource: Resource[Any]) -> None:
+    """Give ``router`` the routes of ``resource``."""
+    who: Any = Staff if resource.staff_only else SignedIn
+
+    def listed(request: Request, site: TheSite, caller: who) -> list[Json]:
+        with site.database.read() as session:
+            query = _filtered(resource, resource.scope(select(resource.model), caller), request)
+            rows = session.scalars(query.options(*resource.options)).unique()
+            return [resource.show(site, row) for row in rows]
+
+    def one(row_id: str, site: TheSite, caller: who) -> Json:
+        with site.database.read() as session:
+            return resource.show(site, _get(resource, session, caller, row_id))
+
+    name = resource.path.replace("-", "_")
+    router.add_api_route(f"/{resource.path}", listed, methods=["GET"], name=f"list_{name}")
+    router.add_api_route(f"/{resource.path}/{{row_id}}", one, methods=["GET"], name=f"read_{name}")
+    if resource.body is not None:
+        _add_writes(router, resource, resource.body, who, name)
+
+
+def _add_writes(router: APIRouter, resource: Resource[Any], body: type[Body], who: Any, name: str) -> None:
+    def create(payload: body, site: TheSite, caller: who) -> Json:  # type: ignore[valid-type]
+        with site.database.write() as session:
+            row = resource.model()
+            _fill(resource, site, session, caller, row, payload)
+            session.add(row)
+            session.flush()
+            session.refresh(row)
+            return resource.show(site, row)
+
+    def replace(row_id: str, payload: body, site: TheSite, caller: who) -> Json:  # type: ignore[valid-type]
+        with site.database.write() as session:
+            return _change(resource, site, session, caller, row_id, payload)
+
+    def patch(row_id: str, payload: dict[str, Any], site: TheSite, caller: who) -> Json:
+        with site.database.write() as session:
+            row = _get(resource, session, caller, row_id)
+            whole = body.model_validate({**resource.show(site, row), **payload})
+            changes = whole.model_copy()
+            changes.__pydantic_fields_set__ = set(payload) & whole.model_fields_set
+            return _change(resource, site, session, caller, row_id, changes)
+
+    def remove(row_id: str, site: TheSite, caller: who) -> None:
+        with site.database.write() as session:
+            row = _get(resource, session, caller, row_id)
+            if resource.remove is not None:
+                resource.remove(session, row)
+            session.delete(row)
+
+    router.add_api_route(f"/{resource.path}", create, methods=["POST"], status_code=201, name=f"create_{name}")
+    one = f"/{resource.path}/{{row_id}}"
+    router.add_api_route(one, replace, methods=["PUT"], name=f"replace_{name}")
+    router.add_api_route(one, patch, methods=["PATCH"], name=f"change_{name}")
+    router.add_api_route(one, remove, methods=["DELETE"], status_code=204, name=f"delete_{name}")
+
+
+def _get(resource: Resource[Row], session: Session, caller: Caller, text: str) -> Row:
+    query = resource.scope(select(resource.model), caller).where(resource.model.id == id_of(text))  # type: ignore[attr-defined]
+    row = session.scalars(query.options(*resource.options)).unique().first()
+    if row is None:
+        raise not_found()
+    return row  # type: ignore[no-any-return]
+
+
+def _change(resource: Resource[Row], site: Site, session: Session, caller: Caller, row_id: str, payload: Body) -> Json:
+    row = _get(resource, session, caller, row_id)
+    _fill(resource, site, session, caller, row, payload)
+    session.flush()
+    session.refresh(row)
+    return resource.show(site, row)
+
+
+def _fill(resource: Resource[Row], site: Site, session: Session, caller: Caller, row: Row, payload: Body) -> None:
+    changes = payload.changes()
+    if resource.fill is not None:
+        with session.no_autoflush:
+            resource.fill(site, session, caller, row, changes)
+        return
+    for key, value in changes.items():
+        setattr(row, key, value)
+
+
+def _filtered(resource: Resource[Any], query: Query, request: Request) -> Query:
+    for name, column in resource.filters.items():
+        values: list[Any] = request.query_params.getlist(name)
+        if not values:
+            continue
+        if column.type.python_type is int:
+            values = [int(value) for value in values if value.isascii() and value.isdigit() and len(value) <= 10]
+            values = [value for value in values if value <= MAX_ID]
+        if column.type.python_type is str:
+            values = [value.replace("\0", "") for value in values]
+        query = query.where(column.in_(values))
+    return query.order_by(*(resource.order or (resource.model.id,)))

@@ -1,0 +1,124 @@
+"""Reading a run's results below its output project, and nothing beside it."""
+
+from __future__ import annotations
+
+import mimetypes
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from lando.errors import NotFound, Unavailable
+
+MAX_FILES = 20_000
+"""A longer listing is cut; the answer says so."""
+CHUNK_BYTES = 256 * 1024
+_PEER = "result store"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResultFile:
+    """One file of the results."""
+
+    path: str
+    """Relative to the output project, with ``/``."""
+    size: int
+    """Bytes."""
+
+
+class Results:
+    """The files of one output project, at a ``file:`` URL, a path or any fsspec URL."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        self.local: Path | None = Path(unquote(parts.path)) if parts.scheme in ("", "file") else None
+        self._filesystem: Any = None
+        if self.local is None:
+            import fsspec
+
+            try:
+                self._filesystem, self._root = fsspec.core.url_to_fs(url)
+            except (ImportError, ValueError) as error:
+                raise Unavailable(_PEER, f"{parts.scheme}:// can't be read here") from error
+
+    def files(self) -> Iterator[ResultFile]:
+        """Every file, by path; links that lead out of the project are left out."""
+        if self.local is not None:
+            root = self.local.resolve()
+            for path in sorted(self.local.rglob("*")):
+                if path.is_file() and path.resolve().is_relative_to(root):
+                    yield ResultFile(path=path.relative_to(self.local).as_posix(), size=path.stat().st_size)
+            return
+        root = self._root.rstrip("/") + "/"
+        try:
+            found = self._filesystem.find(root, detail=True)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            raise Unavailable(_PEER, "can't be listed now") from error
+        for name in sorted(found):
+            yield ResultFile(path=str(name).removeprefix(root), size=int(found[name].get("size") or 0))
+
+    def local_file(self, path: str) -> Path | None:
+        """The file ``path`` on this machine; None for a store elsewhere. Raises NotFound."""
+        inside = safe_path(path)
+        if self.local is None:
+            return None
+        try:
+            file = (self.local / inside).resolve(strict=True)
+        except OSError as error:
+            raise NotFound(_PEER, f"has no file {path}") from error
+        if not file.is_file() or not file.is_relative_to(self.local.resolve()):
+            raise NotFound(_PEER, f"has no file {path}")
+        return file
+
+    def open(self, path: str) -> tuple[int, Iterator[bytes]]:
+        """Size in bytes and content of a file of a store elsewhere; raises NotFound or Unavailable."""
+        name = f"{self._root.rstrip('/')}/{safe_path(path)}"
+        try:
+            information = self._filesystem.info(name)
+            if information.get("type") != "file":
+                raise FileNotFoundError(name)
+            stream = self._filesystem.open(name, "rb")
+        except FileNotFoundError as error:
+            raise NotFound(_PEER, f"has no file {path}") from error
+        except OSError as error:
+            raise Unavailable(_PEER, "can't be read now") from error
+        return int(information["size"]), _chunks(stream)
+
+
+def safe_path(path: str) -> str:
+    """``path`` if it stays below a folder; raises NotFound otherwise."""
+    parts = PurePosixPath(path).parts
+    if not parts or "\0" in path or "\\" in path or parts[0] == "/" or any(part in ("..", ".") for part in parts):
+        raise NotFound(_PEER, "has no such file")
+    return "/".join(parts)
+
+
+def is_below(url: str, roots: Sequence[str]) -> bool:
+    """Whether ``url`` lies below one of ``roots`` (URLs or paths), so that it may be served."""
+    place = _place(url)
+    return place is not None and any(
+        (base := _place(root)) is not None and base[:2] == place[:2] and place[2].is_relative_to(base[2])
+        for root in roots
+    )
+
+
+def media_type(path: str) -> str:
+    """The content type that a file's name suggests."""
+    return mimetypes.guess_type(path)[0] or "application/octet-stream"
+
+
+def _place(url: str) -> tuple[str, str, PurePosixPath] | None:
+    parts = urlsplit(url)
+    path = PurePosixPath("/" + unquote(parts.path).strip("/"))
+    if ".." in path.parts or parts.query or parts.fragment:
+        return None
+    return parts.scheme or "file", parts.netloc, path
+
+
+def _chunks(stream: Any) -> Iterator[bytes]:
+    with stream:
+        while chunk := stream.read(CHUNK_BYTES):
+            yield chunk

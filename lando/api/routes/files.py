@@ -1,0 +1,103 @@
+"""``/api/lando/v1/files``: uploads of users, downloads by signed URLs or by their owner."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import FileResponse
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
+
+from lando.api import auth
+from lando.api import models as m
+from lando.api.answers import Json, detail, not_found
+from lando.api.auth import SignedIn
+from lando.api.files import FileUrls, Stored, TooLarge, Upload, safe_name
+from lando.api.middleware import restore_head
+from lando.api.site import Site, TheSite
+
+router = APIRouter(prefix="/files", tags=["files"])
+
+_BATCH_BYTES = 1024 * 1024
+"""Chunks are written together, so that a large upload does not change threads for each."""
+
+
+@router.post("", status_code=201)
+async def upload(
+    request: Request,
+    site: TheSite,
+    caller: SignedIn,
+    name: Annotated[str, Query(min_length=1, max_length=255)] = "file",
+) -> Json:
+    """Keep the request's body as a file; the answer's ``url`` is what an input file names."""
+    length = request.headers.get("content-length", "")
+    if length.isascii() and length.isdigit() and int(length) > site.settings.max_upload_bytes:
+        raise _too_large(site)
+    pending = await run_in_threadpool(site.files.begin, site.settings.max_upload_bytes)
+    try:
+        stored = await _received(request, pending)
+    except TooLarge as error:
+        raise _too_large(site) from error
+    except ClientDisconnect as error:
+        raise detail(400, "The upload broke off.") from error
+    finally:
+        await run_in_threadpool(pending.__exit__, None, None, None)
+    return await run_in_threadpool(_recorded, site, caller, stored, safe_name(name))
+
+
+async def _received(request: Request, pending: Upload) -> Stored:
+    batch: list[bytes] = []
+    size = 0
+    async for chunk in request.stream():
+        batch.append(chunk)
+        size += len(chunk)
+        if size >= _BATCH_BYTES:
+            await run_in_threadpool(pending.write, b"".join(batch))
+            batch, size = [], 0
+    await run_in_threadpool(pending.write, b"".join(batch))
+    return await run_in_threadpool(pending.finish)
+
+
+def _recorded(site: Site, caller: auth.Caller, stored: Stored, name: str) -> Json:
+    try:
+        with site.database.write() as session:
+            session.add(
+                m.UploadedFile(id=stored.id, owner_id=caller.id, name=name, size=stored.size, sha256=stored.sha256)
+            )
+    except BaseException:
+        site.files.remove(stored.id)
+        raise
+    urls = FileUrls(site.settings, site.key)
+    return {
+        "id": stored.id,
+        "url": urls.for_user(urls.stored(stored.id, name)),
+        "size": stored.size,
+        "sha256": stored.sha256,
+    }
+
+
+@router.get("/{file_id}/{name}", response_class=FileResponse)
+def download(file_id: str, name: str, request: Request, site: TheSite, expires: str = "", signature: str = "") -> Any:
+    """One file, whole or by ranges, for whoever has a signed URL of it, and for its owner and the staff."""
+    is_signed = bool(signature) and site.key.is_signed(request.url.path, expires, signature, time.time())
+    caller = None if is_signed else auth.caller_of(site.database, request.headers.get("authorization"))
+    with site.database.read() as session:
+        file = session.get(m.UploadedFile, file_id) if file_id.isalnum() else None
+    if file is None or file.name != name or not (is_signed or _may_read(caller, file)):
+        raise not_found()
+    path = site.files.path(file.id)
+    if not path.is_file():
+        raise not_found()
+    restore_head(request)
+    headers = {"ETag": f'"{file.sha256}"', "X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
+    return FileResponse(path, media_type="application/octet-stream", filename=file.name, headers=headers)
+
+
+def _may_read(caller: auth.Caller | None, file: m.UploadedFile) -> bool:
+    return caller is not None and (caller.is_staff or caller.id == file.owner_id)
+
+
+def _too_large(site: Site) -> Exception:
+    return detail(413, f"A file may have at most {site.settings.max_upload_bytes} bytes.")

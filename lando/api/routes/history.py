@@ -1,0 +1,42 @@
+"""``job-errors`` and ``job-activities``: what became of the caller's jobs, to read only."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from lando.api import documents
+from lando.api import models as m
+from lando.api.auth import Caller
+from lando.api.resource import Query, Resource, add_routes
+
+router = APIRouter(tags=["jobs"])
+
+
+def _own_errors(query: Query, caller: Caller) -> Query:
+    return query.join(m.Job, m.Job.id == m.JobError.job_id).where(m.Job.user_id == caller.id, m.Job.state != "D")
+
+
+def _own_activities(query: Query, caller: Caller) -> Query:
+    return query.join(m.Job, m.Job.id == m.JobActivity.job_id).where(m.Job.user_id == caller.id, m.Job.state != "D")
+
+
+add_routes(
+    router,
+    Resource(
+        path="job-errors",
+        model=m.JobError,
+        show=lambda _site, row: documents.job_error(row),
+        scope=_own_errors,
+        filters={"job": m.JobError.job_id},
+    ),
+)
+add_routes(
+    router,
+    Resource(
+        path="job-activities",
+        model=m.JobActivity,
+        show=lambda _site, row: documents.job_activity(row),
+        scope=_own_activities,
+        filters={"job": m.JobActivity.job_id},
+    ),
+)

@@ -1,0 +1,102 @@
+"""``jobs``: a user's own jobs and what can be done with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from fastapi import APIRouter
+from sqlalchemy import select
+from sqlalchemy.orm import Session, joinedload, selectinload
+
+from lando.api import documents, jobs
+from lando.api import models as m
+from lando.api.answers import Json
+from lando.api.auth import Caller, SignedIn
+from lando.api.bodies import AnyText, Body, id_of
+from lando.api.site import Site, TheSite
+
+router = APIRouter(prefix="/jobs", tags=["jobs"])
+
+_EVERYTHING = (
+    joinedload(m.Job.output_project),
+    joinedload(m.Job.run_token),
+    joinedload(m.Job.job_flavor),
+    selectinload(m.Job.errors),
+    selectinload(m.Job.activities),
+)
+
+
+class Empty(Body):
+    """An action needs no more than its address."""
+
+
+class Permission(Body):
+    """The job token that permits a job to run."""
+
+    token: AnyText | None = None
+
+
+@router.get("")
+def list_jobs(site: TheSite, caller: SignedIn) -> list[Json]:
+    """The caller's jobs, oldest first; deleted ones are hidden."""
+    query = select(m.Job).where(m.Job.user_id == caller.id, m.Job.state != "D").order_by(m.Job.id)
+    with site.database.read() as session:
+        return [documents.job(job) for job in session.scalars(query.options(*_EVERYTHING)).unique()]
+
+
+@router.get("/{job_id}")
+def read_job(job_id: str, site: TheSite, caller: SignedIn) -> Json:
+    """One of the caller's jobs."""
+    with site.database.read() as session:
+        return documents.job(jobs.own_job(session, caller, id_of(job_id)))
+
+
+@router.delete("/{job_id}", status_code=204)
+def delete_job(job_id: str, site: TheSite, caller: SignedIn) -> None:
+    """Remove a job that never ran, hide one that has ended."""
+    with site.database.write() as session:
+        jobs.remove(session, caller, id_of(job_id))
+    site.changes.announce()
+
+
+@router.post("/{job_id}/authorize")
+def authorize(job_id: str, site: TheSite, caller: SignedIn, permission: Permission | None = None) -> Json:
+    """Let a new job run, with a job token."""
+    token = permission.token if permission else None
+    with site.database.write() as session:
+        job = documents.job_after_action(jobs.authorize(session, caller, id_of(job_id), token))
+    site.changes.announce()
+    return {"token": token, "job": job}
+
+
+@router.post("/{job_id}/start")
+def start(job_id: str, site: TheSite, caller: SignedIn, _body: Empty | None = None) -> Json:
+    """Run an authorized job."""
+    return _act(site, caller, job_id, jobs.start)
+
+
+@router.post("/{job_id}/cancel")
+def cancel(job_id: str, site: TheSite, caller: SignedIn, _body: Empty | None = None) -> Json:
+    """Stop a job and remove what it made in the cluster."""
+    return _act(site, caller, job_id, jobs.cancel)
+
+
+@router.post("/{job_id}/restart")
+def restart(job_id: str, site: TheSite, caller: SignedIn, _body: Empty | None = None) -> Json:
+    """Run a failed or canceled job again, from where it stopped if possible."""
+    return _act(site, caller, job_id, jobs.restart)
+
+
+@router.post("/{job_id}/live-usage")
+def live_usage(job_id: str, site: TheSite, caller: SignedIn, _body: Empty | None = None) -> Json:
+    """What the job has used until now, also while it runs."""
+    with site.database.read() as session:
+        return documents.job_usage(jobs.own_job(session, caller, id_of(job_id)))
+
+
+def _act(site: Site, caller: Caller, job_id: str, action: Callable[[Session, Caller, int], m.Job]) -> Json:
+    with site.database.write() as session:
+        answer = documents.job_after_action(action(session, caller, id_of(job_id)))
+    site.outbox.wake()
+    site.changes.announce()
+    return answer

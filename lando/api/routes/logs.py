@@ -1,0 +1,149 @@
+"""``runs/{id}/logs``: what a run's steps said, from the archive and from the pod of the step that is at work."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from fastapi import APIRouter
+from fastapi.responses import StreamingResponse
+
+from lando.api import jobs
+from lando.api.answers import invalid
+from lando.api.auth import Caller, SignedIn
+from lando.api.bodies import id_of
+from lando.api.site import Site, TheSite
+from lando.api.usage import STEP_LETTERS
+from lando.config import STEP_TYPES
+from lando.errors import LandoError
+
+logger = logging.getLogger(__name__)
+
+WORKING = "SRrc"
+"""States in which more may come."""
+LOOK_AGAIN_S = 1.0
+
+router = APIRouter(prefix="/runs", tags=["runs"])
+
+
+@router.get("/{run_id}/logs", response_class=StreamingResponse)
+def read_logs(
+    run_id: str, site: TheSite, caller: SignedIn, step: str | None = None, follow: bool = False
+) -> StreamingResponse:
+    """The log of a step, or of all steps so far; with ``follow`` until the step, or the run, has ended."""
+    if step is not None and step not in STEP_LETTERS:
+        raise invalid("step", f"There is no step {step!r}; the steps are {', '.join(STEP_TYPES)}.")
+    with site.database.read() as session:
+        jobs.own_job(session, caller, id_of(run_id))
+    log = _Log(site, caller, id_of(run_id), step, follow)
+    return StreamingResponse(
+        (piece.encode("utf-8", "replace") for piece in log.pieces() if piece),
+        media_type="text/plain; charset=utf-8",
+        headers={"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"},
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Standing:
+    """Where a run stands at one moment."""
+
+    working: bool
+    """Whether more may come."""
+    step: str | None
+    """Type of the step it is at."""
+    mark: int
+    """The newest activity: a new attempt that somebody asked for has another."""
+
+
+class _Log:
+    """One answer: what is archived first, then what is being said."""
+
+    def __init__(self, site: Site, caller: Caller, run_id: int, step: str | None, follow: bool) -> None:
+        self._site = site
+        self._caller = caller
+        self._run_id = run_id
+        self._step = step
+        self._follow = follow
+        self._shown: set[str] = set()
+        self._followed: int | None = None
+
+    def pieces(self) -> Iterator[str]:
+        """The text as it comes."""
+        while True:
+            seen = self._site.changes.count
+            standing = self._standing()
+            live = self._live(standing)
+            yield from self._archived(besides=standing.step if live else None)
+            if live is not None and standing.step is not None:
+                self._shown.add(standing.step)
+                self._followed = standing.mark
+                yield from self._headed(standing.step, live)
+            if not self._follow or self._site.changes.closed or self._is_over(standing):
+                return
+            self._site.changes.wait(seen, LOOK_AGAIN_S)
+
+    def _standing(self) -> _Standing:
+        with self._site.database.read() as session:
+            job = jobs.own_job(session, self._caller, self._run_id)
+            return _Standing(
+                working=job.state in WORKING,
+                step=next((name for name, letter in STEP_LETTERS.items() if letter == job.step), None),
+                mark=job.activities[-1].id if job.activities else 0,
+            )
+
+    def _is_over(self, standing: _Standing) -> bool:
+        if not standing.working:
+            return True
+        if self._step is None or standing.step is None:
+            return False
+        return STEP_TYPES.index(standing.step) > STEP_TYPES.index(self._step)
+
+    def _archived(self, besides: str | None) -> Iterator[str]:
+        """What the archive has of steps that were not shown yet."""
+        archive = self._site.archive
+        if archive is None:
+            return
+        try:
+            kept = {entry.step for entry in archive.entries(self._run_id)} - self._shown - {besides}
+            for step in sorted(kept, key=_place):
+                self._shown.add(step)
+                if self._wants(step):
+                    yield from self._headed(step, iter([archive.read(self._run_id, step)]))
+        except LandoError as error:
+            logger.warning("%s", error)
+            yield "[The archived logs can't be read now; try again later.]\n"
+
+    def _live(self, standing: _Standing) -> Iterator[str] | None:
+        """The log of the pod at work; None when there is none, or it was followed to its end already."""
+        step = standing.step
+        if self._site.live_logs is None or step is None or not standing.working:
+            return None
+        if not self._wants(step) or standing.mark == self._followed:
+            return None
+        try:
+            return self._site.live_logs(self._run_id, step, self._follow)
+        except LandoError as error:
+            logger.warning("%s", error)
+            return iter(["[The log can't be read from the cluster now; try again.]\n"])
+
+    def _headed(self, step: str, text: Iterator[str]) -> Iterator[str]:
+        if self._step is None:
+            yield f"==> {step} <==\n"
+        last = "\n"
+        try:
+            for piece in text:
+                last = piece[-1:] or last
+                yield piece
+        except LandoError as error:
+            logger.warning("%s", error)
+            yield "\n[The log broke off; try again.]"
+        if last != "\n":
+            yield "\n"
+
+    def _wants(self, step: str) -> bool:
+        return self._step is None or self._step == step
+
+
+def _place(step: str) -> int:
+    return STEP_TYPES.index(step) if step in STEP_TYPES else len(STEP_TYPES)

@@ -1,0 +1,65 @@
+"""``runs/{id}/outputs``: the results of a run, listed and streamed."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from fastapi import APIRouter, Request
+from fastapi.responses import FileResponse, Response, StreamingResponse
+
+from lando.api import jobs
+from lando.api.answers import Json, detail, not_found
+from lando.api.auth import Caller, SignedIn
+from lando.api.bodies import id_of
+from lando.api.middleware import restore_head
+from lando.api.results import MAX_FILES, Results, is_below, media_type
+from lando.api.site import Site, TheSite
+from lando.errors import NotFound
+
+router = APIRouter(prefix="/runs", tags=["runs"])
+
+
+@router.get("/{run_id}/outputs")
+def list_outputs(run_id: str, site: TheSite, caller: SignedIn) -> Json:
+    """Path and size of every file of the results; none before the results are stored."""
+    url = _project(site, caller, run_id)
+    if not url:
+        return {"url": None, "files": [], "complete": True}
+    found = list(islice(Results(_served(site, url)).files(), MAX_FILES + 1))
+    return {
+        "url": url,
+        "files": [{"path": file.path, "size": file.size} for file in found[:MAX_FILES]],
+        "complete": len(found) <= MAX_FILES,
+    }
+
+
+@router.get("/{run_id}/outputs/{path:path}", response_class=Response)
+def read_output(run_id: str, path: str, request: Request, site: TheSite, caller: SignedIn) -> Response:
+    """One file of the results."""
+    url = _project(site, caller, run_id)
+    if not url:
+        raise not_found()
+    results = Results(_served(site, url))
+    headers = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "sandbox"}
+    try:
+        file = results.local_file(path)
+        if file is not None:
+            restore_head(request)
+            return FileResponse(file, media_type=media_type(path), headers=headers)
+        size, content = results.open(path)
+    except NotFound as error:
+        raise not_found() from error
+    headers["Content-Length"] = str(size)
+    return StreamingResponse(content, media_type=media_type(path), headers=headers)
+
+
+def _project(site: Site, caller: Caller, run_id: str) -> str | None:
+    with site.database.read() as session:
+        project = jobs.own_job(session, caller, id_of(run_id)).output_project
+        return project.project_id if project and project.project_id else None
+
+
+def _served(site: Site, url: str) -> str:
+    if not is_below(url, site.settings.results_roots):
+        raise detail(404, f"The results are at {url}; this server does not serve files from there.")
+    return url

@@ -1,0 +1,125 @@
+"""``/api/lando/v1/runs``: runs in people's words, for the command line and whoever follows a run."""
+
+from __future__ import annotations
+
+import time
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from sqlalchemy import select
+from sqlalchemy.orm import Session, joinedload, selectinload
+
+from lando.api import jobs, run_documents
+from lando.api import models as m
+from lando.api.answers import Json, invalid, not_found
+from lando.api.auth import Caller, SignedIn, Staff
+from lando.api.bodies import Body, LogText, ShortText, id_of
+from lando.api.site import TheSite
+from lando.api.usage import STATE_WORDS
+from lando.runs import cut_middle
+
+LONGEST_WAIT_S = 60.0
+MAX_WARNINGS = 100
+SENTENCE_BYTES = 4096
+
+router = APIRouter(prefix="/runs", tags=["runs"])
+
+_EVERYTHING = (
+    joinedload(m.Job.user),
+    joinedload(m.Job.output_project),
+    joinedload(m.Job.workflow_version).joinedload(m.WorkflowVersion.workflow),
+    joinedload(m.Job.job_settings).joinedload(m.JobSettings.runtime),
+    selectinload(m.Job.job_settings, m.JobSettings.runtime, m.JobRuntime.steps),
+    selectinload(m.Job.errors),
+    selectinload(m.Job.activities),
+)
+
+
+class ConditionBody(Body):
+    """What a run waits for (a sentence of null: nothing any more), and what a step had to say besides."""
+
+    step: ShortText | None = None
+    sentence: LogText | None = None
+    warnings: list[LogText] = []  # noqa: RUF012 - pydantic copies it
+
+
+@router.get("")
+def list_runs(
+    site: TheSite,
+    caller: SignedIn,
+    state: Annotated[list[str], Query()] = [],  # noqa: B006 - FastAPI copies it
+) -> list[Json]:
+    """The caller's runs, oldest first; ``?state=Running&state=Error`` (or Bespin's letters) picks."""
+    query = select(m.Job).where(m.Job.user_id == caller.id, m.Job.state != "D").order_by(m.Job.id)
+    if state:
+        query = query.where(m.Job.state.in_([_letter(word) for word in state]))
+    with site.database.read() as session:
+        return [run_documents.brief(job) for job in session.scalars(query.options(*_EVERYTHING)).unique()]
+
+
+@router.get("/{run_id}")
+def read_run(
+    run_id: str,
+    site: TheSite,
+    caller: SignedIn,
+    after: int | None = None,
+    wait_s: Annotated[float, Query(ge=0, le=LONGEST_WAIT_S)] = 0.0,
+) -> Json:
+    """One run; with ``after=<version>&wait_s=30`` as soon as it has changed since that version, or the time is up."""
+    deadline = time.monotonic() + wait_s
+    while True:
+        seen = site.changes.count
+        with site.database.read() as session:
+            job = _own(session, caller, run_id)
+            if after is None or job.version != after or job.state in run_documents.ENDED:
+                return run_documents.whole(job)
+        left = deadline - time.monotonic()
+        if left <= 0 or site.changes.closed:
+            with site.database.read() as session:
+                return run_documents.whole(_own(session, caller, run_id))
+        # Another server's process may have made the change: look again after a second in any case.
+        site.changes.wait(seen, min(left, 1.0))
+
+
+@router.get("/{run_id}/activities")
+def list_activities(run_id: str, site: TheSite, caller: SignedIn) -> list[Json]:
+    """Every change of the run's state or step, oldest first."""
+    with site.database.read() as session:
+        return run_documents.activities(_own(session, caller, run_id))
+
+
+@router.put("/{run_id}/condition")
+def write_condition(run_id: str, body: ConditionBody, site: TheSite, _staff: Staff) -> Json:
+    """What the daemon says: what the run waits for, and warnings, which add up until the next start."""
+    given = body.changes()
+    with site.database.write() as session:
+        job = session.get(m.Job, id_of(run_id))
+        if job is None:
+            raise not_found()
+        if "sentence" in given:
+            sentence = cut_middle(body.sentence, SENTENCE_BYTES) if body.sentence else None
+            if sentence != job.condition:
+                job.condition_since = m.now() if sentence else None
+            job.condition = sentence
+            job.condition_step = body.step if sentence else None
+        known = list(job.warnings)
+        new = [cut_middle(text, SENTENCE_BYTES) for text in body.warnings if text]
+        job.warnings = (known + [text for text in dict.fromkeys(new) if text not in known])[:MAX_WARNINGS]
+        answer = {"condition": run_documents.condition(job), "warnings": job.warnings}
+    site.changes.announce()
+    return answer
+
+
+def _own(session: Session, caller: Caller, run_id: str) -> m.Job:
+    query = select(m.Job).where(m.Job.id == id_of(run_id)).options(*_EVERYTHING)
+    session.scalars(query).unique().first()
+    return jobs.own_job(session, caller, id_of(run_id))
+
+
+def _letter(word: str) -> str:
+    letters = {name.casefold(): letter for letter, name in STATE_WORDS.items()}
+    if len(word) == 1 and word in STATE_WORDS:
+        return word
+    if word.casefold() not in letters:
+        raise invalid("state", f'"{word}" is no state; use one of {", ".join(STATE_WORDS.values())}.')
+    return letters[word.casefold()]

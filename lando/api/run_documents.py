@@ -1,0 +1,105 @@
+"""A run in people's words: how each step went, why it failed, what it waits for, where its results are."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from lando.api import models as m
+from lando.api import usage
+from lando.api.answers import Json
+from lando.api.documents import timestamp
+
+ENDED = "FECD"
+"""States in which nothing happens until somebody asks for it."""
+
+
+def brief(job: m.Job) -> Json:
+    """What a list of runs says of each."""
+    version = job.workflow_version
+    step = next((name for name, letter in usage.STEP_LETTERS.items() if letter == job.step), None)
+    return {
+        "id": job.id,
+        "kind": "cwl",
+        "name": job.name,
+        "owner": job.user.username,
+        "workflow": version.tag if version else None,
+        "state": usage.STATE_WORDS[job.state],
+        "step": step,
+        "created": timestamp(job.created),
+        "ended": timestamp(_ended(job)),
+        "last_updated": timestamp(job.last_updated),
+        "steps": steps(job),
+        "cause": cause(job),
+        "condition": condition(job),
+        "warnings": job.warnings,
+    }
+
+
+def whole(job: m.Job) -> Json:
+    """Everything there is to say of one run."""
+    project = job.output_project
+    return {
+        **brief(job),
+        "version": job.version,
+        "activities": activities(job),
+        "outputs": project.project_id if project and project.project_id else None,
+        "readme": project.readme_file_id if project and project.readme_file_id else None,
+    }
+
+
+def steps(job: m.Job) -> list[Json]:
+    """Each step that the run consists of."""
+    defined = {step.step_type for step in job.job_settings.runtime.steps} if job.job_settings.runtime else set()
+    names = [name for name in usage.STEP_LETTERS if name in defined]
+    return [
+        {
+            "name": step.name,
+            "label": usage.STEP_WORDS[usage.STEP_LETTERS[step.name]],
+            "state": step.state,
+            "started": timestamp(step.started),
+            "ended": timestamp(step.ended),
+            "attempt": step.attempts or None,
+        }
+        for step in usage.step_times(job.activities, names)
+    ]
+
+
+def activities(job: m.Job) -> list[Json]:
+    """The run's changes, oldest first."""
+    return [
+        {
+            "state": usage.STATE_WORDS[row.state],
+            "step": usage.STEP_WORDS[row.step],
+            "created": timestamp(row.created),
+        }
+        for row in job.activities
+    ]
+
+
+def cause(job: m.Job) -> Json | None:
+    """Why a failed run failed: its newest job error."""
+    if job.state != "E" or not job.errors:
+        return None
+    newest = job.errors[-1]
+    sentence, _, rest = newest.content.partition("\n")
+    step = next((name for name, letter in usage.STEP_LETTERS.items() if letter == newest.job_step), None)
+    return {
+        "step": step,
+        "category": newest.category,
+        "sentence": sentence.strip(),
+        "text": rest.strip("\n"),
+        "created": timestamp(newest.created),
+    }
+
+
+def condition(job: m.Job) -> Json | None:
+    """What a running run waits for."""
+    if job.condition is None:
+        return None
+    return {"step": job.condition_step, "sentence": job.condition, "since": timestamp(job.condition_since)}
+
+
+def _ended(job: m.Job) -> datetime | None:
+    if job.state not in ENDED:
+        return None
+    return next((row.created for row in reversed(job.activities) if row.state == job.state), job.last_updated)

@@ -1,0 +1,122 @@
+"""The server: uvicorn in a thread, so that one process can hold it beside the daemons."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import socket
+import threading
+from types import TracebackType
+from typing import Self
+
+import uvicorn
+
+from lando.api.app import create_app
+from lando.api.outbox import Publishers
+from lando.api.settings import Settings, with_port
+from lando.api.site import LiveLogs, Site
+from lando.errors import ConfigError, LandoError
+
+logger = logging.getLogger(__name__)
+
+START_S = 30.0
+STOP_S = 10.0
+_DRAIN_S = 5
+
+
+class Server:
+    """One API server; :meth:`start` returns when it answers, :meth:`stop` when it has ended.
+
+    The port is taken when the object is made: with port 0 the settings (and with them every URL given out) name the
+    real one.
+    """
+
+    def __init__(
+        self, settings: Settings, *, publishers: Publishers | None = None, live_logs: LiveLogs | None = None
+    ) -> None:
+        self._socket = _listening(settings.host, settings.port)
+        try:
+            self.settings = with_port(settings, self._socket.getsockname()[1])
+            app = create_app(self.settings, publishers=publishers, live_logs=live_logs)
+        except BaseException:
+            self._socket.close()
+            raise
+        self.site: Site = app.state.site
+        self._uvicorn = uvicorn.Server(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                timeout_graceful_shutdown=_DRAIN_S,
+                lifespan="on",
+            )
+        )
+        self._thread = threading.Thread(target=self._serve, name="api", daemon=True)
+        self._ended = threading.Event()
+
+    @property
+    def url(self) -> str:
+        """Where it answers, without a slash at the end."""
+        return f"http://{self.settings.host}:{self.settings.port}"
+
+    def start(self) -> None:
+        """Begin to serve; raises LandoError when it does not come up."""
+        self._thread.start()
+        pause = threading.Event()
+        for _ in range(int(START_S / 0.01)):
+            if self._uvicorn.started:
+                logger.info("The API answers at %s", self.url)
+                return
+            if self._ended.is_set():
+                break
+            pause.wait(0.01)
+        self.stop()
+        raise LandoError(f"The API server did not come up at {self.url}; its log says why.")
+
+    def stop(self) -> None:
+        """Finish the requests that are under way, publish what can be published, and end."""
+        if self._thread.is_alive():
+            self.site.changes.close()
+            self._uvicorn.should_exit = True
+            self._thread.join(STOP_S)
+            if self._thread.is_alive():
+                self._uvicorn.force_exit = True
+                self._thread.join(STOP_S)
+        self._socket.close()
+
+    def wait(self, timeout_s: float | None = None) -> bool:
+        """Wait until the server has ended by itself; whether it has."""
+        return self._ended.wait(timeout_s)
+
+    def _serve(self) -> None:
+        try:
+            self._uvicorn.run(sockets=[self._socket])
+        finally:
+            self._ended.set()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise ConfigError(
+                f"Port {port} of {host} is in use by another program; stop that one or choose another with --port."
+            ) from error
+        raise ConfigError(f"The API server can't listen on port {port} of {host}: {error.strerror}.") from error
+    return listener

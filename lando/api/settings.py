@@ -1,0 +1,181 @@
+"""The API server's settings: a YAML file, then the environment, then options; the later wins.
+
+The dataclass is the reference: the text under a field gives its meaning, unit and why the default is what it is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lando import home
+from lando.errors import ConfigError
+
+ENVIRONMENT_PREFIX = "LANDO_API_"
+REQUIRE_JOB_TOKENS = "BESPIN_REQUIRE_JOB_TOKENS"
+"""Name of the original's variable; any non-empty value switches job tokens on."""
+
+_GIB = 1024**3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Everything that a site decides about its API server."""
+
+    database_url: str = field(repr=False)
+    """``sqlite:////absolute/path.db`` or ``postgresql+psycopg://user:password@host/name``."""
+    key_file: str
+    """File with the server's secret key, made at the first start (mode 0600); tokens and signed URLs derive from it."""
+    files_dir: str
+    """Folder for uploaded workflows and inputs."""
+    host: str = "127.0.0.1"
+    port: int = 8000
+    """0 takes any free port."""
+    public_url: str | None = None
+    """How pods and clients reach this server, e.g. ``https://bespin.example.org``; None is ``http://host:port``."""
+    archive_url: str | None = None
+    """Where the lando daemon archives logs (its ``archive.url``); None: only logs of live steps are shown."""
+    results_roots: list[str] = field(default_factory=list)
+    """Paths or URLs below which output projects lie; results elsewhere are not served."""
+    require_job_tokens: bool = False
+    """New jobs start in state ``N`` and need a job token before they may run."""
+    max_upload_bytes: int = 100 * _GIB
+    max_body_bytes: int = 32 * 1024 * 1024
+    """Largest JSON body; job errors of several MB are seen in practice, so not less than 8 MiB."""
+    job_error_bytes: int = 64 * 1024
+    """Longer texts of job errors are cut in the middle."""
+    signed_url_ttl_s: int = 7 * 24 * 3600
+    """How long a signed download URL holds at least, in seconds; must outlast a pod's wait for its place."""
+    check_types: bool = True
+    """Also refuse job orders in which a value can never fit its input (the original checks no types)."""
+    allow_system_overrides: bool = False
+    """Let users overwrite any key of a configuration's system job order, as the original does."""
+    outbox_sweep_s: float = 5.0
+    """How often unpublished commands are looked for besides at once after each commit, in seconds."""
+
+    def __post_init__(self) -> None:
+        if self.public_url is not None and not self.public_url.startswith(("http://", "https://")):
+            raise ConfigError(f"public_url must begin with http:// or https://, not {self.public_url!r}.")
+        if not 0 <= self.port <= 65535:
+            raise ConfigError(f"port must be between 0 and 65535, not {self.port}.")
+        for name in ("max_upload_bytes", "max_body_bytes", "job_error_bytes", "signed_url_ttl_s", "outbox_sweep_s"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"{name} must be more than 0, not {getattr(self, name)}.")
+
+    @property
+    def base_url(self) -> str:
+        """The public URL without a slash at its end."""
+        return (self.public_url or f"http://{self.host}:{self.port}").rstrip("/")
+
+
+def load(
+    path: str | os.PathLike[str] | None = None,
+    *,
+    environment: Mapping[str, str] = os.environ,
+    options: Mapping[str, Any] | None = None,
+) -> Settings:
+    """The settings of a file, of ``LANDO_API_<FIELD>`` variables and of ``options`` (None values are left out).
+
+    Without any, everything lies below ``$LANDO_HOME``.
+    Raises ConfigError with file, line and key.
+    """
+    base = home.find(environ=environment)
+    values: dict[str, Any] = {
+        "database_url": f"sqlite:///{base.database}",
+        "key_file": str(base.server_key),
+        "files_dir": str(base.files),
+    }
+    if path is not None:
+        values |= _from_file(Path(path))
+    values |= _from_environment(environment)
+    values |= {key: value for key, value in (options or {}).items() if value is not None}
+    return Settings(**values)
+
+
+def _types() -> dict[str, Any]:
+    return typing.get_type_hints(Settings)
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        text = path.read_text("utf-8")
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        document = yaml.safe_load(text)
+    except OSError as error:
+        raise ConfigError(f"{path}: can't be read: {error.strerror}.") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f":{mark.line + 1}" if mark else ""
+        raise ConfigError(f"{path}{where}: is no YAML: {getattr(error, 'problem', None) or error}.") from error
+    if document is None:
+        return {}
+    if not isinstance(root, yaml.MappingNode) or not isinstance(document, dict):
+        raise ConfigError(f"{path}: must hold keys and values.")
+    lines = {str(key.value): key.start_mark.line + 1 for key, _ in root.value}
+    known = _types()
+    values = {}
+    for key, value in document.items():
+        where = f"{path}:{lines.get(str(key), 1)}"
+        if key not in known:
+            near = get_close_matches(str(key), known, n=1)
+            raise ConfigError(f"{where}: unknown key {key!r}" + (f"; did you mean {near[0]!r}?" if near else "."))
+        if not _fits(value, known[key]):
+            raise ConfigError(f"{where}: {key} must be {_words(known[key])}, not {value!r}.")
+        values[key] = value
+    return values
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, kind in _types().items():
+        variable = ENVIRONMENT_PREFIX + name.upper()
+        if text := environment.get(variable):
+            values[name] = _parsed(variable, text, kind)
+    if environment.get(REQUIRE_JOB_TOKENS):
+        values["require_job_tokens"] = True
+    return values
+
+
+def _parsed(variable: str, text: str, kind: Any) -> Any:
+    if kind == list[str]:
+        return [part.strip() for part in text.split(",") if part.strip()]
+    if str in (kind, *typing.get_args(kind)):
+        return text
+    value = yaml.safe_load(text)
+    if not _fits(value, kind):
+        raise ConfigError(f"{variable} must be {_words(kind)}, not {text!r}.")
+    return value
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    if isinstance(kind, types.UnionType):
+        return any(_fits(value, part) for part in typing.get_args(kind))
+    if typing.get_origin(kind) is list:
+        return isinstance(value, list) and all(isinstance(part, str) for part in value)
+    if kind in (int, float):
+        return isinstance(value, int if kind is int else (int, float)) and not isinstance(value, bool)
+    return isinstance(value, kind)
+
+
+def _words(kind: Any) -> str:
+    if isinstance(kind, types.UnionType):
+        return " or ".join(_words(part) for part in typing.get_args(kind))
+    if typing.get_origin(kind) is list:
+        return "a list of texts"
+    return {str: "a text", int: "a whole number", float: "a number", bool: "true or false", type(None): "null"}.get(
+        kind, str(kind)
+    )
+
+
+def with_port(settings: Settings, port: int) -> Settings:
+    """The same settings at the port that was really bound."""
+    return dataclasses.replace(settings, port=port)

@@ -1,0 +1,54 @@
+"""A whole API server in the process: SQLite in a temporary folder, a broker that notes what it is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from lando.api import setup
+from lando.api.app import create_app
+from lando.api.settings import Settings
+from lando.api.site import LiveLogs, Site
+from tests.unit.api.serving import Api, FakeBroker, Serve
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(
+        database_url=f"sqlite:///{tmp_path}/lando.db",
+        key_file=str(tmp_path / "server.key"),
+        files_dir=str(tmp_path / "files"),
+        archive_url=str(tmp_path / "archive"),
+        results_roots=[str(tmp_path / "results")],
+        public_url="http://testserver",
+    )
+
+
+@pytest.fixture
+def serve(settings: Settings) -> Iterator[Serve]:
+    """Starts a server whose outbox publishes only when a test drains it."""
+    clients: list[TestClient] = []
+
+    def start(*, live_logs: LiveLogs | None = None, **changes: Any) -> Api:
+        broker = FakeBroker()
+        app = create_app(replace(settings, **changes), publishers=broker, live_logs=live_logs)
+        site: Site = app.state.site
+        with site.database.write() as session:
+            embedded = setup.ensure_embedded_site(session, username="operator", key=site.key)
+        client = TestClient(app)
+        clients.append(client)
+        return Api(app, client, broker, {"operator": embedded.user_token, "lando": embedded.daemon_token})
+
+    yield start
+    for client in clients:
+        client.app.state.site.database.close()  # type: ignore[attr-defined]
+        client.close()
+
+
+@pytest.fixture
+def api(serve: Serve) -> Api:
+    return serve()
