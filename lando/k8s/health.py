@@ -63,7 +63,7 @@ def _handler(check: Callable[[], str | None]) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(body)
 
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        def log_message(self, format: str, *args: object) -> None:
             log.debug(format, *args)
 
     return Handler

@@ -1,0 +1,177 @@
+"""One look at one run: read it, read the cluster, decide, carry out."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from lando import labels
+from lando.config import Config
+from lando.decide import Failure, Nothing, Observed, Plan, decide, fail, intent_of
+from lando.errors import Conflict, LandoError, StepError
+from lando.k8s import record
+from lando.k8s.metrics import TRANSITIONS
+from lando.k8s.observe import Observation, observe
+from lando.k8s.perform import Peers, Performer, QuotaWait
+from lando.messages import Command, Message
+from lando.plans import Planner
+from lando.runs import Category, Cause, Intent, Run, RunState, StepState
+
+CHANGED_TRIES = 5  # how often a run that somebody else changes meanwhile is looked at again at once
+QUOTA_RECHECK_S = (10.0, 20.0)  # when a quota is tried again: between these, at random
+RECHECK_SLACK_S = 0.5
+CONDITIONS_REMEMBERED = 10_000  # sentences last shown, so that none is sent twice; the oldest go first
+
+_STARTED = (RunState.STARTING, RunState.RUNNING, RunState.RESTARTING)
+_INDIFFERENT = (RunState.NEW, RunState.AUTHORIZED, RunState.STARTING, RunState.RESTARTING, RunState.CANCELING)
+"""States in which only a command counts."""
+
+log = logging.getLogger(__name__)
+
+
+class Engine:
+    """Looks at runs. Safe to use from several threads for different runs."""
+
+    def __init__(
+        self,
+        config: Config,
+        peers: Peers,
+        planners: Mapping[str, Planner],
+        *,
+        clock: Callable[[], datetime],
+        look_later: Callable[[int, float], None],
+    ) -> None:
+        self._config = config
+        self._peers = peers
+        self._planners = planners
+        self._clock = clock
+        self._look_later = look_later
+        self._conditions: OrderedDict[int, str] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def knows(self, kind: str) -> bool:
+        """Whether runs of this kind can be planned here."""
+        return kind in self._planners
+
+    def look(self, run_id: int, message: Message | None = None) -> None:
+        """Do what is to be done about the run; without ``message`` what its recorded state asks for.
+
+        Raises UnknownRun, Unavailable, StillThere, Halted, and other LandoErrors when it could not be done.
+        """
+        if message is not None and message.command is Command.DEBUG:
+            log.info("Run %d: debug commands are left alone", run_id)
+            return
+        for tries_left in reversed(range(CHANGED_TRIES)):
+            run = self._peers.source.get(run_id)
+            intent = intent_of(message, run) if message is not None else run.intent
+            if intent is Intent.NONE and run.state in _INDIFFERENT:
+                log.info("Run %d is %s: nothing to do", run.id, run.state.value)
+                return
+            try:
+                self._act(run, intent, message)
+            except Conflict:
+                if not tries_left:
+                    raise
+                log.info("Run %d was changed by somebody else: looking again", run.id)
+            else:
+                return
+
+    def give_up(self, run_id: int, reason: str) -> None:
+        """End the run in error because nothing else helped; does nothing to a run that is not under way."""
+        run = self._peers.source.get(run_id)
+        if run.state not in _STARTED:
+            return
+        cause = Cause(
+            category=Category.INFRASTRUCTURE,
+            sentence=f"Lando could not go on with this run: {reason}",
+            advice="Restart the run; if that fails too, tell the administrator.",
+        )
+        planner, plan, observation = self._observe(run, None)
+        self._fail(Performer(self._peers, planner, run, plan, observation), _step_at_work(run), cause)
+
+    def _observe(self, run: Run, message: Message | None) -> tuple[Planner, Plan, Observation]:
+        planner = self._planners[run.kind]
+        plan = planner.plan(run)
+        now = self._clock()
+        observation = observe(
+            self._peers.cluster,
+            plan,
+            labels.selector(planner.labels(run.id)),
+            pool=self._peers.pool,
+            now=now,
+            patience=timedelta(seconds=self._config.patience_s),
+            evidence=message.evidence if message else None,
+        )
+        observed = replace(
+            observation.observed, condition=self._conditions.get(run.id), expired=self._is_expired(run, now)
+        )
+        return planner, plan, replace(observation, observed=observed)
+
+    def _act(self, run: Run, intent: Intent, message: Message | None) -> None:
+        planner, plan, observation = self._observe(run, message)
+        actions = decide(plan, run, observation.observed, intent)
+        if not all(isinstance(action, Nothing) for action in actions):
+            TRANSITIONS.inc()
+        performer = Performer(self._peers, planner, run, plan, observation)
+        try:
+            performer.perform(actions)
+        except StepError as error:
+            self._fail(performer, _step_at_work(performer.run), error.cause)
+        except QuotaWait as wait:
+            self._wait_for_quota(performer, observation.observed, wait)
+        finally:
+            self._remember(run.id, performer.condition)
+        if observation.recheck_at is not None:
+            delay_s = (observation.recheck_at - self._clock()).total_seconds()
+            self._look_later(run.id, max(delay_s, 0.0) + RECHECK_SLACK_S)
+
+    def _fail(self, performer: Performer, step: str | None, cause: Cause) -> None:
+        run = performer.run
+        steps = {name: StepState.FAILED if state is StepState.RUNNING else state for name, state in run.steps.items()}
+        performer.perform(fail(Failure(step=step, cause=cause), steps))
+
+    def _wait_for_quota(self, performer: Performer, observed: Observed, wait: QuotaWait) -> None:
+        now = self._clock()
+        since = observed.record.quota_since if observed.record else None
+        cause = Cause(
+            category=Category.RESOURCES,
+            sentence=f"A quota keeps step {wait.step} from starting: {wait}",
+            advice="Free resources of the project, or ask the administrator for more.",
+        )
+        if since is not None and now - since > timedelta(seconds=self._config.patience_s):
+            self._fail(performer, wait.step, cause)
+            return
+        if since is None:
+            performer.note_quota(record.quota_patch(now))
+        performer.tell_condition(wait.step, cause)
+        self._look_later(performer.run.id, random.uniform(*QUOTA_RECHECK_S))  # noqa: S311 - jitter
+
+    def _is_expired(self, run: Run, now: datetime) -> bool:
+        kept_s = {
+            RunState.FINISHED: self._config.retention.finished_s,
+            RunState.ERROR: self._config.retention.failed_s,
+        }.get(run.state)
+        changed = self._peers.source.changed(run)
+        return kept_s is not None and changed is not None and now - changed > timedelta(seconds=kept_s)
+
+    def _remember(self, run_id: int, condition: str | None) -> None:
+        with self._lock:
+            self._conditions.pop(run_id, None)
+            if condition is not None:
+                self._conditions[run_id] = condition
+                if len(self._conditions) > CONDITIONS_REMEMBERED:
+                    self._conditions.popitem(last=False)
+
+
+def _step_at_work(run: Run) -> str | None:
+    return next((name for name, state in run.steps.items() if state is StepState.RUNNING), None)
+
+
+def words(error: Exception) -> str:
+    """What a failure is called towards people: our own errors speak for themselves, others stay in the log."""
+    return str(error) if isinstance(error, LandoError) else f"an internal error ({type(error).__name__})"

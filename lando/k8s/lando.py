@@ -1,0 +1,302 @@
+"""The lando daemon: turns messages into Kubernetes Jobs (``python -m lando.k8s.lando CONFIG``).
+
+It wires the parts together and settles messages; what is to be done is decided elsewhere. A message is acknowledged
+when its effects are durable. What another system's absence caused is handed back uncounted while consuming pauses; what
+failed otherwise goes down the ladder of delays, at whose end the run is told why.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+from lando import labels, logs, queues
+from lando.archive import Archive
+from lando.config import Config, load, secret_values
+from lando.errors import ConfigError, LandoError, MessageError, Unavailable
+from lando.k8s.cluster import Cluster, KubernetesCluster
+from lando.k8s.dispatch import Dispatcher, Work
+from lando.k8s.engine import Engine, words
+from lando.k8s.health import HealthServer
+from lando.k8s.metrics import HANDLING, MESSAGES, count_calls
+from lando.k8s.outage import Outage
+from lando.k8s.perform import Halted, LogArchive, Peers, StillThere
+from lando.k8s.resync import runs_to_look_at
+from lando.messages import codec
+from lando.plans import Planner
+from lando.plans.cwl import CwlPlanner
+from lando.queues import DELAYS_S, Consumer, Delivery, Publisher
+from lando.sources import Source
+from lando.sources.bespin import BespinSource
+
+PREFETCH_PER_WORKER = 4
+POOL_SIZE = 8  # for the lists of one look, and objects made or deleted side by side
+STOP_S = 20.0  # for work in hand at the end; a pod has 30 s
+LOOK_AGAIN_S = 5.0  # for a look of our own that could not be done
+STANDBY_CHECK_S = 0.5  # how often the resync asks whether this process is the active one
+SUSPECT_AFTER = 3  # times that one run alone meets an unavailable peer, until that counts as its own failure
+SUSPECTS_KEPT = 1000
+
+log = logging.getLogger(__name__)
+
+
+class LandoDaemon:
+    """One lando on given connections, which stay its caller's to close.
+
+    ``clock`` gives aware UTC times; ``planners`` the kinds of runs it can do (cwl when not given).
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        cluster: Cluster,
+        source: Source,
+        consumer: Consumer,
+        publisher: Publisher,
+        archive: LogArchive | None = None,
+        planners: Mapping[str, Planner] | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        stop_s: float = STOP_S,
+    ) -> None:
+        self._config = config
+        self._cluster = cluster
+        self._source = source
+        self._consumer = consumer
+        self._stop_s = stop_s
+        self._stopping = threading.Event()
+        self._halted = threading.Event()
+        self._pool = ThreadPoolExecutor(POOL_SIZE, thread_name_prefix="lando-call")
+        self._dispatcher = Dispatcher(self._handle, workers=config.workers)
+        peers = Peers(
+            cluster=cluster,
+            source=source,
+            publisher=publisher,
+            archive=archive,
+            pool=self._pool,
+            may_act=self._may_act,
+            log_bytes=config.archive.max_bytes_per_container,
+        )
+        self._engine = Engine(
+            config,
+            peers,
+            planners if planners is not None else {"cwl": CwlPlanner(config)},
+            clock=clock,
+            look_later=self._dispatcher.look,
+        )
+        self._outage = Outage(pause=consumer.pause, resume=consumer.resume, probe=self._probe, stop=self._stopping)
+        self._suspects: dict[int, int] = {}
+        self._failure: BaseException | None = None
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until ``stop`` is set; then finish what is in hand, hand back the rest, and return.
+
+        Raises :class:`lando.errors.ConfigError` for settings of the broker that can't work.
+        """
+        consuming_ended = threading.Event()
+        end_consuming = threading.Event()
+
+        def consume() -> None:
+            try:
+                self._consumer.run(self._on_delivery, end_consuming)
+            except BaseException as error:  # noqa: BLE001 - handed to the caller of run
+                self._failure = error
+            finally:
+                consuming_ended.set()
+                stop.set()
+
+        consuming = threading.Thread(target=consume, name="consume", daemon=True)
+        resyncing = threading.Thread(target=self._resync, name="resync", daemon=True)
+        self._dispatcher.start()
+        consuming.start()
+        resyncing.start()
+        stop.wait()
+        self._stopping.set()
+        if not consuming_ended.is_set():
+            self._consumer.pause()
+        self._dispatcher.close(self._stop_s)
+        self._halted.set()
+        end_consuming.set()
+        consuming.join(self._stop_s)
+        resyncing.join(self._stop_s)
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        if self._failure is not None:
+            raise self._failure
+
+    def wrong(self) -> str | None:
+        """What keeps this daemon from working, for ``/healthz``; None while all is well.
+
+        Standing by, and waiting for another system, is well: a restart would not help.
+        """
+        if self._failure is not None:
+            return f"consuming ended: {words(self._failure) if isinstance(self._failure, Exception) else 'stopped'}"
+        return None
+
+    def _may_act(self) -> bool:
+        return self._consumer.active and not self._halted.is_set()
+
+    def _on_delivery(self, delivery: Delivery) -> None:
+        try:
+            message = codec.decode(delivery.body)
+        except MessageError as error:
+            log.error("A message is put aside: %s", error)
+            MESSAGES.labels("unknown", "dead").inc()
+            delivery.dead(str(error))
+            return
+        if not self._engine.knows(message.kind):
+            MESSAGES.labels(message.command.value, "dead").inc()
+            delivery.dead(f"Runs of kind {message.kind!r} can't be run by this lando.")
+            return
+        self._dispatcher.submit(message, delivery)
+
+    def _handle(self, run_id: int, works: Sequence[Work]) -> None:
+        for position, work in enumerate(works):
+            if self._outage.is_on or self._halted.is_set() or not self._handle_one(run_id, work):
+                for rest in works[position:]:
+                    self._hand_back(run_id, rest)
+                return
+
+    def _handle_one(self, run_id: int, work: Work) -> bool:
+        """Look at the run and settle ``work``; False when it can't be settled now and is to be handed back."""
+        began = time.monotonic()
+        try:
+            self._engine.look(run_id, work.message)
+        except Halted:
+            return False
+        except MessageError as error:
+            log.error("Run %d: the message is put aside: %s", run_id, error)
+            self._settle(work, "dead", lambda delivery: delivery.dead(str(error)))
+        except Unavailable as error:
+            if not self._is_suspect(run_id):
+                self._outage.report(error)
+                return False
+            self._retry(run_id, work, error)
+        except StillThere as error:
+            log.info("Run %d: %s: looking again later", run_id, error)
+            self._retry(run_id, work, error)
+        except LandoError as error:
+            log.warning("Run %d: %s", run_id, error)
+            self._retry(run_id, work, error)
+        except Exception as error:
+            log.exception("Run %d: an internal error", run_id)
+            self._retry(run_id, work, error)
+        else:
+            self._suspects.pop(run_id, None)
+            self._settle(work, "done", lambda delivery: delivery.ack())
+        HANDLING.observe(time.monotonic() - began)
+        return True
+
+    def _settle(self, work: Work, outcome: str, settle: Callable[[Delivery], None]) -> None:
+        command = work.message.command.value if work.message else "look"
+        MESSAGES.labels(command, outcome).inc(len(work.deliveries) or 1)
+        for delivery in work.deliveries:
+            settle(delivery)
+
+    def _hand_back(self, run_id: int, work: Work) -> None:
+        self._settle(work, "handed back", lambda delivery: delivery.requeue())
+        if work.message is None and not self._stopping.is_set():
+            self._dispatcher.look(run_id, LOOK_AGAIN_S)
+
+    def _retry(self, run_id: int, work: Work, error: Exception) -> None:
+        """Down the ladder; before its end the run's owner is told, so that no run hangs."""
+        reason = words(error)
+        if work.message is None and isinstance(error, StillThere):
+            self._dispatcher.look(run_id, LOOK_AGAIN_S)
+        if any(delivery.failures >= len(DELAYS_S) for delivery in work.deliveries):
+            self._give_up(run_id, reason)
+        self._settle(work, "retried", lambda delivery: delivery.retry(reason))
+
+    def _give_up(self, run_id: int, reason: str) -> None:
+        try:
+            self._engine.give_up(run_id, reason)
+        except Exception as error:
+            # The message goes to the dead ones with its reason; resync will come by this run again.
+            log.error("Run %d could not even be ended: %s", run_id, words(error))
+
+    def _is_suspect(self, run_id: int) -> bool:
+        """Whether this run meets unavailable peers again and again though they answer to others."""
+        times = self._suspects.pop(run_id, 0) + 1
+        self._suspects[run_id] = times
+        while len(self._suspects) > SUSPECTS_KEPT:
+            self._suspects.pop(next(iter(self._suspects)), None)
+        return times > SUSPECT_AFTER
+
+    def _probe(self) -> None:
+        self._source.probe()
+        self._cluster.list_page("ConfigMap", labels.RUN_RECORD, limit=1)
+
+    def _resync(self) -> None:
+        source: Source | None = self._source
+        while not self._stopping.is_set():
+            wait_s = STANDBY_CHECK_S
+            if self._consumer.active and not self._outage.is_on:
+                try:
+                    for run_id in runs_to_look_at(self._cluster, source):
+                        self._dispatcher.look(run_id)
+                    source = None
+                    wait_s = self._config.resync_s * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
+                except Unavailable as error:
+                    self._outage.report(error)
+                except Exception as error:
+                    log.exception("The resync failed: %s", words(error))
+                    wait_s = LOOK_AGAIN_S
+            self._stopping.wait(wait_s)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the daemon until SIGTERM or SIGINT. Exit status 0 then, 2 without a usable configuration."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    if len(arguments) != 1 or arguments[0].startswith("-"):
+        print("usage: python -m lando.k8s.lando CONFIG", file=sys.stderr)  # noqa: T201
+        return 2
+    logs.configure()
+    stop = threading.Event()
+    try:
+        config = load(arguments[0])
+        logs.configure(level=config.log_level, log_format=config.log_format, secrets=secret_values(config))
+        cluster = KubernetesCluster(config.cluster_api_settings, on_call=count_calls("cluster"))
+        source = BespinSource(config.bespin_api, config.lando_api, on_call=count_calls("api"))
+        archive = _archive(config)
+        consumer = queues.consumer(config.work_queue, prefetch=PREFETCH_PER_WORKER * config.workers)
+        publisher = queues.publisher(config.work_queue)
+        daemon = LandoDaemon(
+            config, cluster=cluster, source=source, consumer=consumer, publisher=publisher, archive=archive
+        )
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: stop.set())
+        health = HealthServer(config.metrics_port, daemon.wrong) if config.metrics_port is not None else None
+    except (ConfigError, OSError) as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 2
+    if health is not None:
+        health.start()
+    try:
+        daemon.run(stop)
+    except ConfigError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        return 2
+    finally:
+        if health is not None:
+            health.close()
+        publisher.close()
+        cluster.close()
+        source.close()
+    return 0
+
+
+def _archive(config: Config) -> Archive | None:
+    if config.archive.url is None:
+        log.warning("archive.url is not set: logs of steps go with their Jobs")
+        return None
+    return Archive(config.archive.url, config.archive.max_bytes_per_container)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

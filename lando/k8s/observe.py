@@ -1,0 +1,209 @@
+"""What the cluster holds of one run: one list of each kind by the run's labels, side by side, judged by diagnosis."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from lando import labels
+from lando.decide import JobPhase, ObjectRef, Observed, ObservedJob, Plan, RunRecord
+from lando.errors import NotFound, PeerError, Unavailable
+from lando.k8s import record
+from lando.k8s.cluster import Cluster, Manifest
+from lando.k8s.diagnose import Diagnosis, Verdict, diagnose
+from lando.k8s.pod_facts import (
+    ENDED_PHASES,
+    log_source,
+    mapping,
+    moment,
+    name,
+    newest_first,
+    objects,
+    phase,
+    termination_message,
+    true_condition,
+    uid,
+)
+from lando.messages import Evidence
+from lando.plans import StepTimes
+from lando.runs import Cause
+
+LOG_LINES = 400  # of a failed container, from its end
+LOG_BYTES = 56 * 1024  # of those; a job error holds 64 KiB with its cause
+OUTPUT_IDS = ("project_id", "readme_file_id")
+_KINDS = ("Job", "Pod", "ConfigMap", "PersistentVolumeClaim")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Observation:
+    """What was observed, and the objects it was read from."""
+
+    observed: Observed
+    jobs: Mapping[ObjectRef, Manifest] = field(default_factory=dict)
+    pods: Mapping[str, Sequence[Manifest]] = field(default_factory=dict)
+    """By the UID of their Job."""
+    times: Mapping[str, StepTimes] = field(default_factory=dict)
+    recheck_at: datetime | None = None
+    """When to look again though nothing has changed."""
+
+
+def observe(
+    cluster: Cluster,
+    plan: Plan,
+    selector: str,
+    *,
+    pool: Executor,
+    now: datetime,
+    patience: timedelta,
+    evidence: Evidence | None = None,
+) -> Observation:
+    """Read all that has the run's labels, and its record. ``evidence`` only lends its log when there is none here."""
+    lists = {kind: pool.submit(cluster.list, kind, selector) for kind in _KINDS}
+    run_record = _read_record(cluster, plan.record)
+    items = {kind: future.result() for kind, future in lists.items()}
+    pods_by_job = _by_owner(items["Pod"])
+    live: set[ObjectRef] = set()
+    dying: set[ObjectRef] = set()
+    for kind in ("Job", "ConfigMap", "PersistentVolumeClaim"):
+        for item in items[kind]:
+            (dying if _is_deleting(item) else live).add(ObjectRef(kind, name(item)))
+    dying |= _outlived(plan, items["Pod"], {uid(job) for job in items["Job"]})
+    jobs: dict[str, ObservedJob] = {}
+    times: dict[str, StepTimes] = {}
+    rechecks = []
+    for job in items["Job"]:
+        key = labels.step_key(mapping(mapping(job.get("metadata")).get("labels")))
+        if key is None:
+            continue
+        pods = pods_by_job.get(uid(job), [])
+        diagnosis = _diagnose(cluster, job, pods, now=now, patience=patience, evidence=evidence)
+        jobs[key.step] = _observed_job(job, pods, diagnosis)
+        times[key.step] = _times(job)
+        if diagnosis.recheck_at is not None:
+            rechecks.append(diagnosis.recheck_at)
+    return Observation(
+        observed=Observed(record=run_record, jobs=jobs, objects=frozenset(live), dying=frozenset(dying)),
+        jobs={ObjectRef("Job", name(job)): job for job in items["Job"]},
+        pods=pods_by_job,
+        times=times,
+        recheck_at=min(rechecks, default=None),
+    )
+
+
+def _read_record(cluster: Cluster, ref: ObjectRef) -> RunRecord | None:
+    try:
+        config_map = cluster.get(ref.kind, ref.name)
+    except NotFound:
+        return None
+    return None if _is_deleting(config_map) else record.read(config_map)
+
+
+def _is_deleting(item: Manifest) -> bool:
+    return bool(mapping(item.get("metadata")).get("deletionTimestamp"))
+
+
+def owning_job(pod: Manifest) -> str:
+    """UID of the Job that controls ``pod``; empty when none does."""
+    for reference in objects(mapping(pod.get("metadata")).get("ownerReferences")):
+        if reference.get("kind") == "Job":
+            return str(reference.get("uid", ""))
+    return ""
+
+
+def _by_owner(pods: Sequence[Manifest]) -> dict[str, list[Manifest]]:
+    found: dict[str, list[Manifest]] = {}
+    for pod in pods:
+        found.setdefault(owning_job(pod), []).append(pod)
+    return found
+
+
+def _outlived(plan: Plan, pods: Sequence[Manifest], job_uids: set[str]) -> set[ObjectRef]:
+    """The Jobs whose pods are still at work though the Jobs themselves are gone: they still write to the volumes."""
+    by_step = {step.name: step.job for step in plan.steps if step.job}
+    found = set()
+    for pod in pods:
+        key = labels.step_key(mapping(mapping(pod.get("metadata")).get("labels")))
+        if key is None or phase(pod) in ENDED_PHASES or owning_job(pod) in job_uids:
+            continue
+        ref = by_step.get(key.step)
+        if ref is not None and owning_job(pod):
+            found.add(ref)
+    return found
+
+
+def _diagnose(
+    cluster: Cluster,
+    job: Manifest,
+    pods: Sequence[Manifest],
+    *,
+    now: datetime,
+    patience: timedelta,
+    evidence: Evidence | None,
+) -> Diagnosis:
+    events: list[Manifest] = []
+    if not (true_condition(job, "Complete") or any(phase(pod) in ("Running", "Succeeded") for pod in pods)):
+        for about in (name(job), *(name(pod) for pod in pods)):
+            events += cluster.list("Event", field_selector=f"involvedObject.name={about}")
+    diagnosis = diagnose(job, pods, events, now=now, patience=patience)
+    if diagnosis.verdict is not Verdict.FAILED or diagnosis.cause is None:
+        return diagnosis
+    tail = _log_tail(cluster, pods)
+    if not tail and evidence is not None and evidence.uid in (None, uid(job)):
+        tail = evidence.log_tail
+    return replace(diagnosis, cause=replace(diagnosis.cause, log_tail=tail))
+
+
+def _log_tail(cluster: Cluster, pods: Sequence[Manifest]) -> str:
+    source = log_source(pods)
+    if source is None:
+        return ""
+    try:
+        return cluster.pod_log(*source, tail_lines=LOG_LINES, limit_bytes=LOG_BYTES)
+    except Unavailable:
+        raise
+    except PeerError:
+        return ""  # the pod went, or its container never started: the cause has to do without
+
+
+def _observed_job(job: Manifest, pods: Sequence[Manifest], diagnosis: Diagnosis) -> ObservedJob:
+    annotations = mapping(mapping(job.get("metadata")).get("annotations"))
+    attempt = str(annotations.get(labels.ATTEMPT, "1"))
+    message = mapping(termination_message(pods))
+    cause: Cause | None = diagnosis.cause
+    warnings = message.get("warnings")
+    return ObservedJob(
+        uid=uid(job),
+        attempt=int(attempt) if attempt.isascii() and attempt.isdigit() else 1,
+        deleting=_is_deleting(job),
+        phase=JobPhase[diagnosis.verdict.name],
+        cause=cause,
+        ids=_ids(message) or _annotated_ids(pods),
+        warnings=tuple(str(warning) for warning in warnings) if isinstance(warnings, list) else (),
+    )
+
+
+def _ids(told: Mapping[str, Any]) -> dict[str, str]:
+    """Both ids, or nothing."""
+    ids = {key: told.get(key) for key in OUTPUT_IDS}
+    return {key: value for key, value in ids.items() if isinstance(value, str)} if all(ids.values()) else {}
+
+
+def _annotated_ids(pods: Sequence[Manifest]) -> dict[str, str]:
+    """As the original's record step leaves them: annotations of its pod; the newest pod with both wins."""
+    for pod in newest_first(pods):
+        if ids := _ids(mapping(mapping(pod.get("metadata")).get("annotations"))):
+            return ids
+    return {}
+
+
+def _times(job: Manifest) -> StepTimes:
+    status = mapping(job.get("status"))
+    return StepTimes(started=_iso(status.get("startTime")), finished=_iso(status.get("completionTime")))
+
+
+def _iso(value: object) -> str:
+    parsed = moment(value)
+    return parsed.astimezone(UTC).isoformat().replace("+00:00", "Z") if parsed else ""

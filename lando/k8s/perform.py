@@ -1,0 +1,379 @@
+"""Carries out the actions of one transition, in their order; each may have been done before and does no harm then.
+
+Whether this process may still act is asked before every effect: one that lost the queue's lock stops before its next.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor as Pool
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from lando import labels
+from lando.decide import (
+    Action,
+    AwaitGone,
+    Create,
+    Delete,
+    DeleteRecord,
+    EnsureRecord,
+    NoteFailure,
+    Nothing,
+    ObjectRef,
+    Plan,
+    RecordAttempts,
+    ReportError,
+    SetCondition,
+    StepRecord,
+    StoreOutput,
+    Warn,
+    Write,
+)
+from lando.errors import Conflict, Expired, LandoError, NotFound, PeerError, QuotaExceeded, Rejected, StepError
+from lando.k8s import record
+from lando.k8s.cluster import Cluster, Manifest
+from lando.k8s.metrics import ACTIONS, UNTOLD
+from lando.k8s.observe import Observation, owning_job
+from lando.k8s.pod_facts import ENDED_PHASES, containers, mapping, name, phase, uid
+from lando.plans import Making, Planner
+from lando.queues import Publisher
+from lando.runs import Category, Cause, Run
+from lando.sources import Source
+
+GONE_WAIT_S = 10.0  # how long a worker waits for objects to go; after that the message comes again later
+
+log = logging.getLogger(__name__)
+
+
+class LogArchive(Protocol):
+    """Where logs go before their Jobs are deleted."""
+
+    def store(
+        self, run_id: int, step: str, attempt: int, container: str, log: str, termination: str | None = None
+    ) -> None: ...
+
+
+class Halted(Exception):  # noqa: N818 - a situation, no error
+    """This process may act no more: the lock is lost or it is to stop. What was begun is taken up by the next one."""
+
+
+class StillThere(LandoError):  # noqa: N818 - named like the errors of lando.errors
+    """Objects of a former attempt are still going; look again later."""
+
+
+class QuotaWait(LandoError):  # noqa: N818 - as above
+    """A quota keeps a step's objects from being made."""
+
+    def __init__(self, step: str, error: QuotaExceeded) -> None:
+        super().__init__(str(error))
+        self.step = step
+
+
+@dataclass(frozen=True, kw_only=True)
+class Peers:
+    """Everything the actions have effects on."""
+
+    cluster: Cluster
+    source: Source
+    publisher: Publisher
+    archive: LogArchive | None
+    pool: Pool
+    may_act: Callable[[], bool]
+    log_bytes: int
+    """Of one container's log in the archive."""
+
+
+class Performer:
+    """Carries out the actions of one decision about one run."""
+
+    def __init__(self, peers: Peers, planner: Planner, run: Run, plan: Plan, observation: Observation) -> None:
+        self.run = run
+        """The run as last answered by its source."""
+        self.condition: str | None = observation.observed.condition
+        """The sentence that is shown to the owner now."""
+        self._peers = peers
+        self._planner = planner
+        self._plan = plan
+        self._observation = observation
+        self._record_uid = observation.observed.record.uid if observation.observed.record else None
+        self._had_quota_wait = bool(observation.observed.record and observation.observed.record.quota_since)
+        self._present = set(observation.observed.objects)
+        self._inputs: dict[str, Any] = {}
+
+    def perform(self, actions: Sequence[Action]) -> None:
+        """Carry out ``actions``.
+
+        Raises Halted, StillThere, QuotaWait, StepError, Conflict (the run was changed by somebody else) and
+        Unavailable; whatever is raised, the rest is found again by the next decision.
+        """
+        for action in actions:
+            if not self._peers.may_act():
+                raise Halted
+            log.debug("Run %d: %s", self.run.id, action)
+            self._do(action)
+            ACTIONS.labels(type(action).__name__).inc()
+
+    def note_quota(self, patch: Manifest) -> None:
+        """Keep in the record since when a quota has been waited for."""
+        self._patch_record(patch)
+
+    def _do(self, action: Action) -> None:
+        match action:
+            case EnsureRecord():
+                self._ensure_record()
+            case Write():
+                self._write(action)
+            case RecordAttempts(steps=steps):
+                self._patch_record(record.steps_patch(steps))
+            case Create():
+                self._create(action)
+            case Delete(refs=refs):
+                self._delete(refs)
+            case AwaitGone(refs=refs):
+                self._await_gone(refs)
+            case DeleteRecord():
+                self._delete_one(self._plan.record)
+                self._record_uid = None
+            case StoreOutput(ids=ids):
+                self._peers.source.store_output(self.run, ids)
+            case NoteFailure(failure=failure):
+                if failure is not None or self._record_uid is not None:
+                    self._patch_record(record.failure_patch(failure))
+            case ReportError(failure=failure, again=again):
+                self._peers.source.report_error(self.run, failure.step, failure.cause.text(), again=again)
+            case SetCondition(step=step, cause=cause):
+                self.tell_condition(step, cause)
+            case Warn(step=step, warnings=warnings):
+                self._harmless("warning", lambda: self._peers.source.warn(self.run, step, warnings))
+            case Nothing(reason=reason):
+                log.info("Run %d: nothing to do: %s", self.run.id, reason)
+
+    # -- the run's source -------------------------------------------------------------------------------------
+
+    def _write(self, action: Write) -> None:
+        expected = action.state or self.run.state
+        self.run, notice = self._peers.source.write(self.run, state=action.state, steps=action.steps)
+        if notice is not None:
+            self._peers.publisher.notify(notice)
+            log.info("Run %d is now %s", self.run.id, notice.decode())
+        if self.run.state is not expected:
+            raise Conflict("source", f"run {self.run.id} was changed by somebody else while a step was written")
+
+    def tell_condition(self, step: str, cause: Cause | None) -> None:
+        """Show the owner what the run waits for; None takes it back. Never raises."""
+        sentence = f"{cause.sentence} {cause.advice}".strip() if cause else None
+
+        def tell() -> None:
+            self._peers.source.set_condition(self.run, step, sentence)
+
+        self._harmless("condition", tell)
+        self.condition = cause.sentence if cause else None
+
+    def _harmless(self, what: str, tell: Callable[[], None]) -> None:
+        """Do what a run must not fail for."""
+        try:
+            tell()
+        except PeerError as error:
+            UNTOLD.labels(what).inc()
+            log.warning("Run %d: the %s could not be told: %s", self.run.id, what, error)
+
+    # -- the record -------------------------------------------------------------------------------------------
+
+    def _ensure_record(self) -> str:
+        if self._record_uid is None:
+            manifest = record.manifest(self._plan.record, self.run.id)
+            try:
+                made = self._peers.cluster.create(manifest)
+            except Conflict:
+                made = self._peers.cluster.get(self._plan.record.kind, self._plan.record.name)
+                if mapping(made["metadata"].get("labels")).get(labels.RUN_RECORD) != str(self.run.id):
+                    raise _refused(f"The name {self._plan.record.name} is taken by a foreign ConfigMap.") from None
+            self._record_uid = uid(made)
+        return self._record_uid
+
+    def _patch_record(self, patch: Manifest) -> None:
+        self._ensure_record()
+        try:
+            self._peers.cluster.patch(self._plan.record.kind, self._plan.record.name, patch)
+        except NotFound:
+            # Somebody removed it since it was observed; its children may be going with it, which the next look sees.
+            self._record_uid = None
+            self._ensure_record()
+            self._peers.cluster.patch(self._plan.record.kind, self._plan.record.name, patch)
+
+    # -- objects ----------------------------------------------------------------------------------------------
+
+    def _create(self, action: Create) -> None:
+        manifests = self._manifests(action)
+        others = [
+            manifest
+            for manifest in manifests
+            if manifest["kind"] != "Job"
+            and not (manifest["kind"] == "PersistentVolumeClaim" and _ref(manifest) in self._present)
+        ]
+        jobs = [manifest for manifest in manifests if manifest["kind"] == "Job"]
+        try:
+            if len(others) == 1:
+                self._make(others[0])
+            else:
+                list(self._peers.pool.map(self._make, others))
+            for job in jobs:
+                if not self._peers.may_act():
+                    raise Halted
+                made = self._make(job)
+                step = StepRecord(attempt=action.attempt, uid=uid(made), retries=action.retries)
+                self._patch_record(record.steps_patch({action.step: step}, quota_ended=self._had_quota_wait))
+        except QuotaExceeded as error:
+            raise QuotaWait(action.step, error) from error
+        self._present |= {_ref(manifest) for manifest in manifests}
+
+    def _manifests(self, action: Create) -> list[Manifest]:
+        wanted = self._planner.inputs(action.step)
+        if wanted is not None and wanted not in self._inputs:
+            self._inputs[wanted] = self._source_inputs(wanted)
+        making = Making(
+            attempt=action.attempt,
+            record_uid=self._ensure_record(),
+            inputs=self._inputs[wanted] if wanted is not None else None,
+            times=self._observation.times,
+        )
+        return self._planner.objects(self.run, action.step, making)
+
+    def _source_inputs(self, wanted: str) -> Any:
+        try:
+            return self._peers.source.inputs(self.run, wanted)
+        except NotFound as error:
+            raise _refused(f"The {wanted.replace('_', ' ')} of run {self.run.id} no longer exists.") from error
+
+    def _make(self, manifest: Manifest) -> Manifest:
+        try:
+            return self._peers.cluster.create(manifest)
+        except Conflict:
+            return self._adopt(manifest)
+        except Rejected as error:
+            kind, name_ = manifest["kind"], manifest["metadata"]["name"]
+            raise _refused(f"The cluster refused the {kind} {name_}: {error}") from error
+
+    def _adopt(self, manifest: Manifest) -> Manifest:
+        """The object that has the name already, if it is this run's; a ConfigMap is brought up to date."""
+        ref, wanted = _ref(manifest), manifest["metadata"]
+        try:
+            there = self._peers.cluster.get(ref.kind, ref.name)
+        except NotFound:
+            raise StillThere(f"{ref.kind} {ref.name} went while it was to be adopted") from None
+        metadata = there["metadata"]
+        if wanted["labels"].items() - mapping(metadata.get("labels")).items():
+            raise _refused(f"The name {ref.name} is taken by a {ref.kind} that is not of this run.")
+        if metadata.get("deletionTimestamp"):
+            raise StillThere(f"{ref.kind} {ref.name} is still being deleted")
+        if ref.kind == "Job":
+            attempt = mapping(metadata.get("annotations")).get(labels.ATTEMPT, "1")
+            if attempt != wanted["annotations"][labels.ATTEMPT]:
+                raise StillThere(f"Job {ref.name} of a former attempt is still there")
+        if ref.kind == "ConfigMap":
+            data = {key: manifest.get(key) for key in ("data", "binaryData")}
+            if any(there.get(key) != value for key, value in data.items()):
+                return self._peers.cluster.patch(ref.kind, ref.name, data)
+        return there
+
+    def _delete(self, refs: Sequence[ObjectRef]) -> None:
+        jobs = [ref for ref in refs if ref.kind == "Job"]
+        for ref in jobs:
+            self._archive(ref)
+        if refs and not self._peers.may_act():
+            raise Halted
+        for group in (jobs, [ref for ref in refs if ref.kind != "Job"]):
+            if len(group) == 1:
+                self._delete_one(group[0])
+            else:
+                list(self._peers.pool.map(self._delete_one, group))
+
+    def _delete_one(self, ref: ObjectRef) -> None:
+        job = self._observation.jobs.get(ref)
+        # A conflict means another object of that name, which nobody has judged yet: the next look does.
+        with contextlib.suppress(NotFound, Conflict):
+            self._peers.cluster.delete(ref.kind, ref.name, uid=uid(job) if job else None)
+        self._present.discard(ref)
+
+    def _archive(self, ref: ObjectRef) -> None:
+        """Keep the logs of a Job's containers; what can't be kept is no reason to stop."""
+        job = self._observation.jobs.get(ref)
+        if job is None or self._peers.archive is None:
+            return
+        key = labels.step_key(mapping(job["metadata"].get("labels")))
+        attempt = str(mapping(job["metadata"].get("annotations")).get(labels.ATTEMPT, "1"))
+        if key is None or not attempt.isdigit():
+            return
+        for pod in self._observation.pods.get(uid(job), ()):
+            for container in containers(pod):
+                if not mapping(container.status.get("state")).keys() & {"running", "terminated"}:
+                    continue
+                self._archive_container(key.step, int(attempt), name(pod), container.name, container.terminated)
+
+    def _archive_container(self, step: str, attempt: int, pod: str, container: str, terminated: Any) -> None:
+        archive = self._peers.archive
+        if archive is None:
+            return
+
+        def keep() -> None:
+            text = self._peers.cluster.pod_log(pod, container, limit_bytes=self._peers.log_bytes)
+            archive.store(self.run.id, step, attempt, container, text, terminated.get("message"))
+
+        self._harmless("archive", keep)
+
+    # -- waiting ----------------------------------------------------------------------------------------------
+
+    def _await_gone(self, refs: Sequence[ObjectRef]) -> None:
+        """Return once all of ``refs`` and the pods of the Jobs among them are gone, told by a watch, not by polling."""
+        selector = labels.selector(self._planner.labels(self.run.id))
+        wanted = {ref.name for ref in refs}
+        job_names = {ref.name for ref in refs if ref.kind == "Job"}
+        end = time.monotonic() + GONE_WAIT_S
+        for kind in sorted({ref.kind for ref in refs}):
+            self._until_none(kind, selector, lambda item: name(item) in wanted, end)
+        if job_names:
+            steps = {step.name for step in self._plan.steps if step.job and step.job.name in job_names}
+
+            def is_at_work(pod: Manifest) -> bool:
+                key = labels.step_key(mapping(pod["metadata"].get("labels")))
+                ours = key is not None and key.step in steps and bool(owning_job(pod))
+                return ours and phase(pod) not in ENDED_PHASES
+
+            self._until_none("Pod", selector, is_at_work, end)
+
+    def _until_none(self, kind: str, selector: str, counts: Callable[[Manifest], bool], end: float) -> None:
+        while True:
+            page = self._peers.cluster.list_page(kind, selector)
+            there = {uid(item): name(item) for item in page.items if counts(item)}
+            if not there:
+                return
+            left_s = end - time.monotonic()
+            if left_s <= 0:
+                raise StillThere(f"{kind} {', '.join(sorted(there.values()))} of a former attempt is still going")
+            timeout_s = max(int(left_s), 1)
+            watch = self._peers.cluster.watch(kind, selector, page.resource_version, timeout_s=timeout_s)
+            try:
+                for event in watch:
+                    item = event["object"]
+                    if event["type"] == "DELETED" or not counts(item):
+                        there.pop(uid(item), None)
+                    if not there:
+                        return
+                    if not self._peers.may_act():
+                        raise Halted
+            except Expired:
+                continue
+            finally:
+                watch.close()
+
+
+def _ref(manifest: Manifest) -> ObjectRef:
+    return ObjectRef(manifest["kind"], manifest["metadata"]["name"])
+
+
+def _refused(sentence: str) -> StepError:
+    return StepError(Cause(category=Category.USER, sentence=sentence, advice="Ask the administrator to look at it."))
