@@ -105,6 +105,11 @@ def default_namespace(manifest: Manifest) -> None:
     metadata.setdefault("labels", {})["kubernetes.io/metadata.name"] = metadata["name"]
 
 
+def keep_namespace_finalizers(new: Manifest, old: Manifest) -> None:
+    """``spec.finalizers`` changes through the finalize subresource only."""
+    new["spec"] = dict(old["spec"])
+
+
 def initialise_namespace(manifest: Manifest) -> None:
     """The first status, and the finalizer that holds the namespace until its contents are gone."""
     manifest.setdefault("spec", {})["finalizers"] = ["kubernetes"]

@@ -32,6 +32,8 @@ class Kind:
     """DELETE answers with the object instead of a Status."""
     fields: tuple[str, ...] = ()
     """Field selectors besides ``metadata.name`` and ``metadata.namespace``."""
+    keep: Callable[[Manifest, Manifest], None] = strategy.keep_nothing
+    """``(new, old)``: carries over, in place, what an update can't touch."""
     default: Callable[[Manifest], None] = strategy.no_defaults
     """Fills in, in place, what the writer left out."""
     initialise: Callable[[Manifest], None] = strategy.no_defaults
@@ -64,6 +66,7 @@ KINDS: tuple[Kind, ...] = (
         namespaced=False,
         has_status=True,
         fields=("status.phase", "name"),
+        keep=configuration.keep_namespace_finalizers,
         default=configuration.default_namespace,
         initialise=configuration.initialise_namespace,
         validate_name=strategy.label_fault,

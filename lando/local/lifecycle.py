@@ -90,8 +90,11 @@ def prepare_update(kind: Kind, old: Manifest, manifest: Manifest, subresource: s
         return _bound(old, new)
     if subresource == "status":
         return _with_status_of(old, new)
+    if subresource == "finalize":
+        return {**old, "spec": new.get("spec") or {}}
     if kind.has_status:
         new["status"] = copy.deepcopy(old.get("status") or {})
+    kind.keep(new, old)
     kind.default(new)
     if kind.has_generation and new.get("spec") != old.get("spec"):
         metadata["generation"] = old_metadata["generation"] + 1
@@ -143,8 +146,7 @@ def _place(kind: Kind, metadata: Manifest, namespace: str) -> None:
     given = metadata.setdefault("namespace", namespace)
     if given != namespace:
         raise status.bad_request(
-            f"the namespace of the provided object does not match the namespace sent on the request ({given} and "
-            f"{namespace})"
+            "the namespace of the provided object does not match the namespace sent on the request"
         )
 
 
@@ -182,15 +184,17 @@ def check_preconditions(kind: Kind, manifest: Manifest, uid: str | None, resourc
     """ApiError 409 when the object to be deleted is not the one that was meant."""
     metadata = manifest["metadata"]
     if uid is not None and uid != metadata["uid"]:
-        raise uid_conflict(kind, metadata["name"], uid, metadata["uid"])
-    if resource_version is not None and resource_version != metadata["resourceVersion"]:
-        raise status.conflict(
-            kind.resource,
-            kind.group,
-            metadata["name"],
-            f"Precondition failed: ResourceVersion in precondition: {resource_version}, ResourceVersion in object "
-            f"meta: {metadata['resourceVersion']}",
+        words = (
+            f"the UID in the precondition ({uid}) does not match the UID in record ({metadata['uid']}). "
+            "The object might have been deleted and then recreated"
         )
+        raise status.conflict(kind.kind, kind.group, metadata["name"], words)
+    if resource_version is not None and resource_version != metadata["resourceVersion"]:
+        words = (
+            f"the ResourceVersion in the precondition ({resource_version}) does not match the ResourceVersion in "
+            f"record ({metadata['resourceVersion']}). The object might have been modified"
+        )
+        raise status.conflict(kind.kind, kind.group, metadata["name"], words)
 
 
 def begin_deletion(

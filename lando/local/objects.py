@@ -29,7 +29,7 @@ from lando.local.selectors import field_test, label_test
 from lando.local.status import ApiError, Manifest
 from lando.local.watching import Event, Subscription, bookmark
 
-Subresource = Literal["status", "binding"]
+Subresource = Literal["status", "binding", "finalize"]
 Propagation = Literal["Background", "Foreground", "Orphan"]
 
 HISTORY_LIMIT = 20_000
@@ -40,11 +40,15 @@ HISTORY_LIMIT = 20_000
 class Stored:
     """One version of one object; never altered."""
 
+    resource: str
     namespace: str
     name: str
     version: int
     manifest: Manifest
     raw: bytes
+
+    def event(self, kind: str) -> Event:
+        return Event(kind, self.raw, self.resource, self.namespace, self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +116,7 @@ class ObjectStore:
         self._subscriptions: list[tuple[Kind | None, Match, Subscription]] = []
         self._objects: dict[str, dict[tuple[str, str], Stored]] = {resource: {} for resource in BY_RESOURCE}
         for resource, namespace, name, version, raw in self._file.objects():
-            self._objects[resource][namespace, name] = Stored(namespace, name, version, json.loads(raw), raw)
+            self._objects[resource][namespace, name] = Stored(resource, namespace, name, version, json.loads(raw), raw)
 
     @property
     def resource_version(self) -> str:
@@ -216,7 +220,7 @@ class ObjectStore:
             subscription = Subscription(since, _bookmarker(kind) if bookmarks and kind is not None else None, timeout_s)
             first: list[Event] = []
             if synthetic:
-                first = [Event("ADDED", stored.raw) for stored in self._present(kind) if match(stored.manifest)]
+                first = [stored.event("ADDED") for stored in self._present(kind) if match(stored.manifest)]
                 if initial_events and bookmarks and kind is not None:
                     first.append(bookmark(kind.kind, kind.api_version, self._version, initial_end=True))
             else:
@@ -242,6 +246,7 @@ class ObjectStore:
             name = new["metadata"]["name"]
             if kind.namespaced:
                 self._check_namespace(kind, namespace, name)
+                self._check_account(kind, namespace, new)
             if (namespace, name) in self._objects[resource]:
                 raise status.already_exists(kind.resource, kind.group, name)
             return self._put(kind, None, new, dry_run=dry_run)
@@ -258,8 +263,8 @@ class ObjectStore:
         """Replace an object. With a ``metadata.resourceVersion`` only that very version (409 Conflict otherwise).
 
         Without ``subresource`` the status stays as it is; ``"status"`` writes only status and metadata; ``"binding"``
-        assigns a pod to the node in ``spec.nodeName``. Removing the last finalizer of an object that is being deleted
-        removes the object. Raises ApiError 404, 409 and 422.
+        assigns a pod to the node in ``spec.nodeName``; ``"finalize"`` sets a namespace's ``spec.finalizers``. Removing
+        the last finalizer of an object that is being deleted removes the object. Raises ApiError 404, 409 and 422.
         """
         kind = _kind(resource)
         name = str((manifest.get("metadata") or {}).get("name") or "")
@@ -372,6 +377,17 @@ class ObjectStore:
                 ],
             )
 
+    def _check_account(self, kind: Kind, namespace: str, manifest: Manifest) -> None:
+        """A pod runs as a service account that is there; ``default`` always is."""
+        account = manifest["spec"]["serviceAccountName"] if kind.kind == "Pod" else "default"
+        if account != "default" and (namespace, account) not in self._objects["serviceaccounts"]:
+            raise status.forbidden(
+                kind.resource,
+                kind.group,
+                manifest["metadata"]["name"],
+                f'error looking up service account {namespace}/{account}: serviceaccount "{account}" not found',
+            )
+
     def _put(self, kind: Kind, old: Stored | None, new: Manifest, *, dry_run: bool) -> Manifest:
         """Write ``new``; an unchanged object keeps its version, one whose deletion is complete goes."""
         if old is not None:
@@ -383,18 +399,18 @@ class ObjectStore:
             if old is None:
                 new["metadata"].pop("resourceVersion", None)
             return new
-        stored = self._versioned(new)
+        stored = self._versioned(kind, new)
         self._commit(_Change(stored.version, kind, old, stored, stored))
         return _copy(stored)
 
     def _remove(self, kind: Kind, old: Stored, last: Manifest, *, dry_run: bool) -> Manifest:
         if dry_run:
             return _copy(old)
-        stored = self._versioned(last)
+        stored = self._versioned(kind, last)
         self._commit(_Change(stored.version, kind, old, None, stored))
         return _copy(stored)
 
-    def _versioned(self, manifest: Manifest) -> Stored:
+    def _versioned(self, kind: Kind, manifest: Manifest) -> Stored:
         """``manifest`` as the next version."""
         version = self._version + 1
         metadata = {**manifest["metadata"], "resourceVersion": str(version)}
@@ -406,7 +422,7 @@ class ObjectStore:
             **{key: value for key, value in manifest.items() if key not in ("apiVersion", "kind", "metadata")},
         }
         raw = json.dumps(versioned, ensure_ascii=False, separators=(",", ":")).encode()
-        return Stored(metadata.get("namespace", ""), metadata["name"], version, json.loads(raw), raw)
+        return Stored(kind.resource, metadata.get("namespace", ""), metadata["name"], version, json.loads(raw), raw)
 
     def _commit(self, change: _Change) -> None:
         """Write the change down, then make it known."""
@@ -497,8 +513,8 @@ def _event(change: _Change, match: Match) -> Event | None:
     before = change.before is not None and match(change.before.manifest)
     after = change.after is not None and match(change.after.manifest)
     if after:
-        return Event("MODIFIED" if before else "ADDED", change.last.raw)
-    return Event("DELETED", change.last.raw) if before else None
+        return change.last.event("MODIFIED" if before else "ADDED")
+    return change.last.event("DELETED") if before else None
 
 
 def _bookmarker(kind: Kind) -> Callable[[int], Event]:

@@ -21,7 +21,7 @@ from lando.local.status import (
 )
 from lando.local.strategy import check_name, label_fault, subdomain_fault, validate_labels
 
-RESTART_POLICIES = ("Always", "Never", "OnFailure")
+RESTART_POLICIES = ("Always", "OnFailure", "Never")
 _ENV_NAME = re.compile(r"[ -<>-~]+")
 _ENV_NAME_WORDS = "a valid environment variable name must consist only of printable ASCII characters other than '='"
 _NON_NEGATIVE = "must be greater than or equal to 0"

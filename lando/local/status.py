@@ -166,7 +166,7 @@ def too_large_version(asked: int, current: int) -> ApiError:
     return ApiError(
         504,
         "Timeout",
-        f"Too large resource version: {asked}, current: {current}",
+        f"Timeout: Too large resource version: {asked}, current: {current}",
         {
             "causes": [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}],
             "retryAfterSeconds": 1,
@@ -206,6 +206,18 @@ def unsupported_media_type(accepted: Sequence[str]) -> ApiError:
         "the body of the request was in an unknown format - accepted media types include: " + ", ".join(accepted),
         {},
     )
+
+
+def not_acceptable() -> ApiError:
+    """406: the client wants an answer in a format that we do not speak."""
+    return ApiError(
+        406, "NotAcceptable", "only the following media types are accepted: application/json, application/yaml", {}
+    )
+
+
+def invalid_options(kind: str, errors: Sequence[FieldError], name: str = "") -> ApiError:
+    """422: the request's own parameters (``ListOptions``, ``DeleteOptions``, …) break the rules."""
+    return invalid(kind, "" if kind == "PodLogOptions" else "meta.k8s.io", name, errors)
 
 
 def too_large(limit: int) -> ApiError:

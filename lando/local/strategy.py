@@ -42,6 +42,10 @@ def no_defaults(_manifest: Manifest) -> None:
     """For kinds with nothing to fill in."""
 
 
+def keep_nothing(_new: Manifest, _old: Manifest) -> None:
+    """For kinds whose every field an update may set."""
+
+
 def no_rules(_manifest: Manifest) -> list[FieldError]:
     """For kinds with no rules but the general ones."""
     return []

@@ -29,6 +29,9 @@ class Event:
     """``ADDED``, ``MODIFIED``, ``DELETED`` or ``BOOKMARK``."""
     raw: bytes
     """The object as JSON."""
+    resource: str = ""
+    namespace: str = ""
+    name: str = ""
 
     @property
     def object(self) -> Manifest:
@@ -81,6 +84,8 @@ class Subscription:
         self._closed = False
         self._failure: ApiError | None = None
         self._waker: Callable[[], None] | None = None
+        self.initial = 0
+        """How many events stand for what was there before the subscription began; they come first."""
 
     @property
     def closed(self) -> bool:
@@ -91,6 +96,7 @@ class Subscription:
         """Queue what the subscriber gets before any change; not counted against the limit."""
         with self._condition:
             self._queue.extend(events)
+            self.initial = len(events)
             self._limit += len(events)
             self._wake()
 

@@ -1,0 +1,52 @@
+"""``python -m lando.local --home DIR``: the embedded cluster as a process of its own."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from lando.errors import ConfigError
+from lando.local.cluster import STOP_TIMEOUT_S, LocalCluster
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run until SIGTERM or SIGINT; says in one line of JSON where the cluster is. Exit code 2: can't be started so."""
+    parser = argparse.ArgumentParser(prog="python -m lando.local", description="Run Lando's embedded cluster.")
+    parser.add_argument("--home", type=Path, required=True, help="folder of the cluster's state; made when missing")
+    parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: the last one, or a free one)")
+    parser.add_argument("--namespace", default="lando", help="namespace of the kubeconfig (default: lando)")
+    parser.add_argument("--sandbox", choices=("auto", "bwrap", "substitute"), default="auto")
+    parser.add_argument("--stop-timeout", type=float, default=STOP_TIMEOUT_S, metavar="SECONDS")
+    options = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    stopping = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stopping.set())
+    cluster = LocalCluster(
+        options.home.absolute(), namespace=options.namespace, port=options.port, sandbox=options.sandbox
+    )
+    try:
+        cluster.start()
+    except ConfigError as error:
+        print(error, file=sys.stderr)  # noqa: T201 - for the person at the terminal
+        return 2
+    place = {
+        "url": cluster.url,
+        "ca_file": str(cluster.ca_file),
+        "token_file": str(cluster.token_file),
+        "kubeconfig": str(cluster.kubeconfig_file),
+        "namespace": cluster.namespace,
+    }
+    print(json.dumps(place), flush=True)  # noqa: T201 - for the program that started this one
+    stopping.wait()
+    cluster.stop(options.stop_timeout)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,171 @@
+"""The embedded cluster as a whole: store, controllers, node and API server, with what a client needs to reach them."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import IO
+
+import yaml
+
+from lando.errors import ConfigError
+from lando.local.access import Access, Grant, ensure_token
+from lando.local.caretakers import ClaimProtection, EventExpiry, NamespaceController
+from lando.local.garbage import GarbageCollector
+from lando.local.images import ImageTable
+from lando.local.node import LocalNode
+from lando.local.objects import ObjectStore
+from lando.local.sandbox import SandboxMode
+from lando.local.scheduler import NodeCapacity
+from lando.local.server import ApiServer
+from lando.local.status import ApiError
+from lando.local.tls import ensure_certificates, write_private
+
+log = logging.getLogger(__name__)
+
+STOP_TIMEOUT_S = 15.0
+_STOP_MARGIN_S = 5.0
+"""Of the time for stopping, what is kept back for all but the pods."""
+ADMINISTRATOR = "lando-admin"
+_OWN_NAMESPACES = ("default",)
+
+
+class LocalCluster:
+    """A cluster of one node, in this process, with its state below ``home``.
+
+    ``home`` belongs to one process at a time: a second one gets ConfigError. After a stop, or the process's end, the
+    next start goes on with the same objects, token and authority, and, where it is free, on the same port.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        namespace: str = "lando",
+        port: int = 0,
+        images: ImageTable | None = None,
+        sandbox: SandboxMode = "auto",
+        capacity: NodeCapacity | None = None,
+    ) -> None:
+        """``port`` 0 takes the last one again, or else a free one; ``images`` None reads ``images.yaml`` in ``home``;
+        ``capacity`` None offers the whole machine."""
+        self.home = home
+        self.namespace = namespace
+        self.kubeconfig_file = home / "kubeconfig"
+        self.token_file = home / "token"
+        self.ca_file = home / "ca.crt"
+        self.url = ""
+        """Of the API; known once started."""
+        self.token = ""
+        """Of the administrator, who may do everything; known once started."""
+        self._port = port
+        self._images = images
+        self._sandbox: SandboxMode = sandbox
+        self._capacity = capacity
+        self._running = contextlib.ExitStack()
+        self._started = False
+        self._stop_grace_s = STOP_TIMEOUT_S - _STOP_MARGIN_S
+
+    def start(self) -> None:
+        """Take ``home``, begin every part, write the kubeconfig; returns when the API answers.
+
+        Raises ConfigError when another process has ``home`` or the port is taken.
+        """
+        if self._started:
+            raise RuntimeError("the cluster has been started already")
+        self._started = True
+        with contextlib.ExitStack() as starting:
+            self._start(starting)
+            self._running = starting.pop_all()
+
+    def stop(self, timeout_s: float = STOP_TIMEOUT_S) -> None:
+        """Take no more requests, end the pods within about ``timeout_s`` seconds, let ``home`` go."""
+        self._stop_grace_s = max(timeout_s - _STOP_MARGIN_S, 0.0)
+        self._running.close()
+
+    def __enter__(self) -> LocalCluster:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _start(self, parts: contextlib.ExitStack) -> None:
+        self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        parts.enter_context(_hold(self.home))
+        certificates = ensure_certificates(self.home)
+        self.token = ensure_token(self.token_file)
+        store = ObjectStore(self.home / "objects.db")
+        parts.callback(store.close)
+        _ensure_namespaces(store, {*_OWN_NAMESPACES, self.namespace})
+        access = Access({self.token: Grant(user=ADMINISTRATOR)})
+        server = self._bind(lambda port: ApiServer(store, access, certificates, port=port))
+        node = LocalNode(store, self.home, sandbox=self._sandbox, capacity=self._capacity, images=self._images)
+        parts.callback(lambda: node.stop(self._stop_grace_s))
+        node.start()
+        caretakers = (GarbageCollector(store), NamespaceController(store), ClaimProtection(store), EventExpiry(store))
+        for controller in caretakers:
+            controller.start()
+            parts.callback(controller.stop)
+        server.set_log_source(node.kubelet)
+        # Stopped in the opposite order: requests first, and before them the watches, which would hold them open.
+        parts.callback(server.stop)
+        parts.callback(server.end_streams)
+        server.start()
+        self.url = server.url
+        write_private(self.home / "port", str(server.port).encode())
+        write_private(self.kubeconfig_file, self._kubeconfig().encode())
+        log.info("the embedded cluster is at %s, its state in %s", self.url, self.home)
+
+    def _bind(self, make: Callable[[int], ApiServer]) -> ApiServer:
+        if self._port:
+            try:
+                return make(self._port)
+            except OSError as error:
+                raise ConfigError(
+                    f"port {self._port} for the embedded cluster can't be used ({error.strerror}); choose another"
+                ) from error
+        with contextlib.suppress(OSError, ValueError):
+            return make(int((self.home / "port").read_text()))
+        return make(0)
+
+    def _kubeconfig(self) -> str:
+        name = "lando"
+        document = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": name, "cluster": {"server": self.url, "certificate-authority": str(self.ca_file)}}],
+            "users": [{"name": name, "user": {"token": self.token}}],
+            "contexts": [{"name": name, "context": {"cluster": name, "user": name, "namespace": self.namespace}}],
+            "current-context": name,
+        }
+        return yaml.safe_dump(document, sort_keys=False)
+
+
+@contextlib.contextmanager
+def _hold(home: Path) -> Iterator[IO[str]]:
+    """Own ``home`` for as long as the context lasts; the lock goes with the process, however it ends."""
+    descriptor = os.open(home / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    with os.fdopen(descriptor, "r+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            words = f"another process runs the embedded cluster in {home}; stop it or choose another folder"
+            raise ConfigError(words) from error
+        yield file
+
+
+def _ensure_namespaces(store: ObjectStore, names: set[str]) -> None:
+    for name in sorted(names):
+        try:
+            store.create("namespaces", "", {"metadata": {"name": name}})
+        except ApiError as error:
+            if error.reason != "AlreadyExists":
+                raise ConfigError(f"the embedded cluster can't have a namespace {name!r}: {error}") from error
