@@ -1,7 +1,115 @@
-"""``lando admin``: what an operator does on the server's own database."""
+"""``lando admin``: what an operator does on the server's own database (not through the API)."""
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
 import typer
 
+from lando.cli.options import AsJson
+
 app = typer.Typer(help="Users, tokens, workflows: on the server's database.", no_args_is_help=True)
+
+SettingsFile = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="The API server's settings; else its environment.")
+]
+UserName = Annotated[str, typer.Argument(metavar="NAME", help="The user's name.")]
+
+
+@app.command()
+def migrate(config: SettingsFile = None) -> None:
+    """Bring the database's schema up to date."""
+    from lando.cli import administration
+
+    administration.migrate(config)
+
+
+@app.command()
+def setup(
+    user: Annotated[str, typer.Argument(metavar="NAME", help="A first user, who becomes staff.")],
+    broker: Annotated[str, typer.Option("--broker", envvar="LANDO_BROKER", help="URL of the broker, amqp://….")],
+    queue: Annotated[str, typer.Option("--queue", help="The lando daemon's queue.")] = "lando",
+    cpus: Annotated[int, typer.Option("--cpus", min=1, help="CPUs of a workflow's step.")] = 1,
+    memory: Annotated[str, typer.Option("--memory", help="Memory of a workflow's step.")] = "1Gi",
+    config: SettingsFile = None,
+) -> None:
+    """Make a new site usable.
+
+    A first user, the daemons' user, the defaults for jobs. Prints both tokens as JSON. Safe to repeat.
+    """
+    from lando.cli import administration
+
+    administration.setup(config, user, broker=broker, queue=queue, cpus=cpus, memory=memory)
+
+
+@app.command()
+def users(as_json: AsJson = False, config: SettingsFile = None) -> None:
+    """List the users."""
+    from lando.cli import administration
+
+    administration.users(config, as_json=as_json)
+
+
+@app.command()
+def add_user(
+    name: UserName,
+    staff: Annotated[bool, typer.Option("--staff", help="May use the admin routes.")] = False,
+    email: Annotated[str, typer.Option("--email", help="Where notices go.")] = "",
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read a password from standard input; else only tokens sign in.")
+    ] = False,
+    config: SettingsFile = None,
+) -> None:
+    """Make a user, and print a token."""
+    from lando.cli import administration
+
+    administration.add_user(config, name, staff=staff, email=email, password_stdin=password_stdin)
+
+
+@app.command()
+def token(
+    name: UserName,
+    renew: Annotated[bool, typer.Option("--renew", help="Make a new one; the old one no longer works.")] = False,
+    config: SettingsFile = None,
+) -> None:
+    """Print a user's token."""
+    from lando.cli import administration
+
+    administration.token(config, name, renew=renew)
+
+
+@app.command()
+def workflows(as_json: AsJson = False, config: SettingsFile = None) -> None:
+    """List workflows, their versions and configurations."""
+    from lando.cli import administration
+
+    administration.workflows(config, as_json=as_json)
+
+
+@app.command()
+def add_workflow(
+    file: Annotated[Path, typer.Argument(metavar="WORKFLOW", help="A CWL file.")],
+    tag: Annotated[str, typer.Option("--tag", help="Its short name, e.g. exome.")],
+    version: Annotated[str, typer.Option("--version", help="E.g. 4.1.0.")],
+    url: Annotated[str, typer.Option("--url", help="Where the pods fetch this packed file, e.g. https://….")],
+    name: Annotated[str | None, typer.Option("--name", help="What people call it.")] = None,
+    configuration: Annotated[str, typer.Option("--configuration", help="Tag of its configuration.")] = "default",
+    system_job_order: Annotated[
+        Path | None, typer.Option("--system-job-order", help="Inputs that the site fixes, YAML or JSON.")
+    ] = None,
+    config: SettingsFile = None,
+) -> None:
+    """Add a version of a public workflow."""
+    from lando.cli import administration
+
+    administration.add_workflow(
+        config,
+        file,
+        tag=tag,
+        version=version,
+        url=url,
+        name=name,
+        configuration=configuration,
+        system_job_order=system_job_order,
+    )

@@ -1,0 +1,172 @@
+"""What ``lando admin`` does: opens the server's database and calls :mod:`lando.api.setup`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from lando.api import models as m
+from lando.api import settings as api_settings
+from lando.api import setup as sites
+from lando.api.database import Database
+from lando.api.keys import ServerKey, load_or_create
+from lando.cli import rendering
+from lando.errors import InputError
+
+
+@dataclass(frozen=True)
+class _Site:
+    database: Database
+    key: ServerKey
+
+
+@contextmanager
+def _site(config: Path | None) -> Iterator[_Site]:
+    settings = api_settings.load(config)
+    database = Database(settings.database_url)
+    try:
+        if database.is_sqlite:
+            database.migrate()
+        else:
+            database.require_current()
+        yield _Site(database, load_or_create(settings.key_file))
+    finally:
+        database.close()
+
+
+def migrate(config: Path | None) -> None:
+    """Bring the schema up to date."""
+    database = Database(api_settings.load(config).database_url)
+    try:
+        before = database.version()
+        database.migrate()
+        after = database.version()
+    finally:
+        database.close()
+    was = "" if before == after else f" (was {before or 'empty'})"
+    typer.echo(f"the database is at version {after}{was}")
+
+
+def setup(config: Path | None, user: str, *, broker: str, queue: str, cpus: int, memory: str) -> None:
+    """Make the site usable; prints the tokens."""
+    with _site(config) as site, site.database.write() as session:
+        made = sites.ensure_embedded_site(
+            session, username=user, key=site.key, cpus=cpus, memory=memory, broker=broker, queue=queue
+        )
+    typer.echo(json.dumps({"user": user, "user_token": made.user_token, "daemon_token": made.daemon_token}))
+
+
+def users(config: Path | None, *, as_json: bool) -> None:
+    """List the users by name."""
+    with _site(config) as site, site.database.read() as session:
+        rows = [
+            {"name": user.username, "staff": user.is_staff, "active": user.is_active, "email": user.email}
+            for user in session.scalars(select(m.User).order_by(m.User.username))
+        ]
+    _show(rows, as_json=as_json)
+
+
+def add_user(config: Path | None, name: str, *, staff: bool, email: str, password_stdin: bool) -> None:
+    """Make the user; prints a token."""
+    password = sys.stdin.readline().rstrip("\n") if password_stdin else None
+    with _site(config) as site, site.database.write() as session:
+        sites.create_user(session, name, password=password, is_staff=staff, email=email)
+        issued = sites.issue_token(session, site.key, name)
+    typer.echo(issued)
+
+
+def token(config: Path | None, name: str, *, renew: bool) -> None:
+    """Print the user's token, a new one with ``renew``."""
+    with _site(config) as site, site.database.write() as session:
+        issue = sites.renew_token if renew else sites.issue_token
+        issued = issue(session, site.key, name)
+    typer.echo(issued)
+
+
+def workflows(config: Path | None, *, as_json: bool) -> None:
+    """List each version with the tags by which jobs are made of it."""
+    with _site(config) as site, site.database.read() as session:
+        versions = session.scalars(
+            select(m.WorkflowVersion).join(m.Workflow).order_by(m.Workflow.tag, m.WorkflowVersion.id)
+        )
+        configurations: dict[int, list[str]] = {}
+        for row in session.scalars(select(m.WorkflowConfiguration).order_by(m.WorkflowConfiguration.id)):
+            configurations.setdefault(row.workflow_id, []).append(row.tag)
+        rows = [
+            {"tag": f"{version.tag}/{configuration}", "name": version.workflow.name, "url": version.url}
+            for version in versions
+            for configuration in configurations.get(version.workflow_id, ["(no configuration)"])
+        ]
+    _show(rows, as_json=as_json)
+
+
+def add_workflow(
+    config: Path | None,
+    file: Path,
+    *,
+    tag: str,
+    version: str,
+    url: str,
+    name: str | None,
+    configuration: str,
+    system_job_order: Path | None,
+) -> None:
+    """Add a version whose packed file lies at ``url``; its inputs are read from ``file``."""
+    from lando.submission import joborder, workflow
+
+    packed = workflow.pack(file)
+    order = joborder.load(system_job_order) if system_job_order else {}
+    fields = [{"name": one.name, "type": one.type} for one in packed.inputs]
+    with _site(config) as site, site.database.write() as session:
+        known = session.scalars(select(m.Workflow).where(m.Workflow.tag == tag)).first()
+        row = known or sites.create_workflow(session, name or packed.name, tag=tag)
+        sites.create_workflow_version(session, row, version, url=url, fields=fields)
+        if not _has_configuration(session, row, configuration):
+            sites.create_configuration(
+                session,
+                row,
+                configuration,
+                strategy=_default(session, m.JobStrategy),
+                share_group=_default(session, m.ShareGroup),
+                system_job_order=order,
+            )
+    typer.echo(f"{tag}/{version}/{configuration}")
+
+
+def _has_configuration(session: Session, workflow: m.Workflow, tag: str) -> bool:
+    query = select(m.WorkflowConfiguration.id).where(
+        m.WorkflowConfiguration.workflow_id == workflow.id, m.WorkflowConfiguration.tag == tag
+    )
+    return session.scalars(query).first() is not None
+
+
+def _default(session: Session, model: Any) -> Any:
+    """The row called ``default``, else the first one."""
+    row = session.scalars(select(model).order_by(model.name != sites.DEFAULT, model.id).limit(1)).first()
+    if row is None:
+        raise InputError("The site has no defaults for jobs yet; run 'lando admin setup' first.")
+    return row
+
+
+def _show(rows: list[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+    elif not rows:
+        typer.echo("none")
+    else:
+        cells = [[_cell(value) for value in row.values()] for row in rows]
+        for line in rendering.table([heading.upper() for heading in rows[0]], cells):
+            typer.echo(line)
+
+
+def _cell(value: Any) -> str:
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
