@@ -17,11 +17,11 @@ log = logging.getLogger(__name__)
 class HealthServer:
     """Answers ``/metrics`` (Prometheus text) and ``/healthz``: 200 ``ok``, or 503 with the reason.
 
-    ``check`` returns None while all is well, else what is wrong in a few words. It listens on all interfaces by
-    default, because the kubelet and Prometheus reach a pod by its address. A port of 0 takes a free one.
+    ``check`` returns None while all is well, else what is wrong in a few words. A port of 0 takes a
+    free one.
     """
 
-    def __init__(self, port: int, check: Callable[[], str | None], *, host: str = "0.0.0.0") -> None:  # noqa: S104
+    def __init__(self, port: int, check: Callable[[], str | None], *, host: str) -> None:
         self._server = ThreadingHTTPServer((host, port), _handler(check))
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)

@@ -172,7 +172,8 @@ class LandoDaemon:
             return False
         except MessageError as error:
             log.error("Run %d: the message is put aside: %s", run_id, error)
-            self._settle(work, "dead", lambda delivery: delivery.dead(str(error)))
+            reason = str(error)
+            self._settle(work, "dead", lambda delivery: delivery.dead(reason))
         except Unavailable as error:
             if not self._is_suspect(run_id):
                 self._outage.report(error)
@@ -218,7 +219,7 @@ class LandoDaemon:
             self._engine.give_up(run_id, reason)
         except Exception as error:
             # The message goes to the dead ones with its reason; resync will come by this run again.
-            log.error("Run %d could not even be ended: %s", run_id, words(error))
+            log.exception("Run %d could not even be ended: %s", run_id, words(error))
 
     def _is_suspect(self, run_id: int) -> bool:
         """Whether this run meets unavailable peers again and again though they answer to others."""
@@ -271,7 +272,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
-        health = HealthServer(config.metrics_port, daemon.wrong) if config.metrics_port is not None else None
+        health = None
+        if config.metrics_port is not None:
+            health = HealthServer(config.metrics_port, daemon.wrong, host=config.metrics_host)
     except (ConfigError, OSError) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 2

@@ -376,7 +376,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         cleanup.callback(publisher.close)
         if config.metrics_port is not None:
             try:
-                health = HealthServer(config.metrics_port, watcher.trouble)
+                health = HealthServer(config.metrics_port, watcher.trouble, host=config.metrics_host)
             except OSError as error:
                 print(f"metrics_port {config.metrics_port} can't be used: {error.strerror}", file=sys.stderr)  # noqa: T201
                 return 2
