@@ -151,12 +151,16 @@ def termination_message(pods: Sequence[Manifest]) -> Mapping[str, Any] | None:
             if not isinstance(message, str) or not message.lstrip().startswith("{"):
                 continue
             try:
-                document = json.loads(message)
-            except ValueError:
+                document = json.loads(message, parse_constant=_no_constant)
+            except (ValueError, RecursionError):
                 continue
             if isinstance(document, dict):
                 return document
     return None
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
 
 
 def told_cause(message: Mapping[str, Any] | None) -> Cause | None:
