@@ -154,6 +154,15 @@ def outputs_table(files: Sequence[OutputFile]) -> Iterator[str]:
     return table(("SIZE", "PATH"), [(decimal_size(file.size), file.path) for file in files])
 
 
+def steps_table(run: RunView) -> Iterator[str]:
+    """One line per step: its state and how long it took."""
+    rows = []
+    for step in run.steps:
+        spent = duration(step.ended - step.started) if step.started and step.ended else ""
+        rows.append((title(step.name), step.state, spent))
+    return table(("STEP", "STATE", "TIME"), rows)
+
+
 def utc_now() -> datetime:
     """Aware, in UTC."""
     return datetime.now(UTC)

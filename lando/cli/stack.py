@@ -1,0 +1,141 @@
+"""``lando up``, ``lando serve`` and ``lando cluster up``: processes that run until they are told to stop."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+import typer
+
+from lando import home as homes
+from lando import logs
+from lando.cli import FAILED, rendering
+
+if TYPE_CHECKING:
+    from lando.embedded import EmbeddedStack
+
+REDRAWS_PER_SECOND = 2.0
+LATEST_RUNS = 15  # in the live view
+
+
+@contextmanager
+def told_to_stop() -> Iterator[threading.Event]:
+    """An event that SIGTERM and SIGINT (Ctrl-C) set; a second signal has its usual effect."""
+    stop = threading.Event()
+    numbers = (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in numbers}
+
+    def note(number: int, _frame: object) -> None:
+        stop.set()
+        signal.signal(number, before[number])
+
+    for number in numbers:
+        signal.signal(number, note)
+    try:
+        yield stop
+    finally:
+        for number in numbers:
+            signal.signal(number, before[number])
+
+
+@contextmanager
+def told_to_stop_as_interrupt() -> Iterator[None]:
+    """SIGTERM ends what is under way as Ctrl-C does, so that everything is cleaned up."""
+
+    def interrupt(_number: int, _frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def up(home: Path | None, port: int | None, *, verbose: bool) -> None:
+    """Run the stack until a signal, or until a part of it fails."""
+    from lando.embedded import EmbeddedStack
+
+    place = homes.find(home)
+    place.prepare()
+    is_live = sys.stdout.isatty() and not verbose
+    with _log(place, to_file=is_live), told_to_stop() as stop, EmbeddedStack(place, port=port) as stack:
+        typer.echo(f"Lando is up at {stack.client.url}; its home is {place.path}.")
+        typer.echo("Submit with: lando submit WORKFLOW JOB-ORDER. Ctrl-C stops it; unfinished runs go on next time.")
+        if is_live:
+            _live_view(stack, stop)
+        while not (stop.wait(0.5) or stack.failed.is_set()):
+            pass
+        failed = stack.failed.is_set()
+        typer.echo("Stopping…")
+    if failed:
+        typer.echo(f"lando: A part of Lando ended by itself; {place.log if is_live else 'the log'} says why.", err=True)
+        raise typer.Exit(FAILED)
+
+
+def cluster_up(home: Path | None, port: int, namespace: str) -> None:
+    """Run the embedded cluster alone until a signal."""
+    from lando.local.cluster import LocalCluster
+
+    place = homes.find(home)
+    place.prepare()
+    logs.configure(level="INFO", stream=sys.stderr)
+    with told_to_stop() as stop, LocalCluster(place.cluster, namespace=namespace, port=port) as cluster:
+        typer.echo(f"The cluster is up at {cluster.url}; use it with: export KUBECONFIG={cluster.kubeconfig_file}")
+        stop.wait()
+
+
+def serve(config: Path | None, host: str | None, port: int | None) -> None:
+    """Run the API server alone until a signal."""
+    from lando.api import settings as api_settings
+    from lando.api.server import Server
+
+    logs.configure(level="INFO")
+    settings = api_settings.load(config, options={"host": host, "port": port})
+    with told_to_stop() as stop, Server(settings) as server:
+        typer.echo(f"The API server is up at {server.url}.")
+        while not (stop.is_set() or server.wait(0.5)):
+            pass
+        ended = not stop.is_set()
+    if ended:
+        raise typer.Exit(FAILED)
+
+
+@contextmanager
+def _log(place: homes.Home, *, to_file: bool) -> Iterator[None]:
+    """Log to the home while the terminal shows a live view, else to standard error."""
+    stream: TextIO = place.log.open("a", encoding="utf-8") if to_file else sys.stderr
+    logs.configure(level="INFO", stream=stream)
+    try:
+        yield
+    finally:
+        if to_file:
+            logs.configure(level="WARNING", stream=sys.stderr)
+            stream.close()
+
+
+def _live_view(stack: EmbeddedStack, stop: threading.Event) -> None:
+    """The latest runs, redrawn until ``stop`` or a failure."""
+    from rich.console import Console
+    from rich.live import Live
+    from rich.text import Text
+
+    from lando.client import LandoClient
+    from lando.errors import LandoError
+
+    with (
+        LandoClient(stack.client.url, stack.client.token) as client,
+        Live(console=Console(highlight=False), auto_refresh=False) as live,
+    ):
+        while not (stop.is_set() or stack.failed.is_set()):
+            try:
+                runs = client.runs()[-LATEST_RUNS:]
+                live.update(Text("\n".join(rendering.runs_table(runs, rendering.utc_now()))), refresh=True)
+            except LandoError as error:
+                live.update(Text(str(error)), refresh=True)
+            stop.wait(1 / REDRAWS_PER_SECOND)

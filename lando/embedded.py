@@ -1,0 +1,224 @@
+"""The whole of Lando in one process: cluster, API server, queue and both daemons, over one home folder.
+
+The daemons are the very ones of production; only what they are connected to is small. Parts start in the order in
+which they need each other and stop in the opposite one, so that no daemon sees its cluster go away. What was not
+finished goes on at the next start: the queue is empty then, and the daemon's resync finds the runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import logging
+import os
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+from lando import labels, queues
+from lando.api import setup
+from lando.api.server import Server
+from lando.api.settings import Settings
+from lando.archive import Archive
+from lando.config import (
+    ArchiveSettings,
+    BespinApiSettings,
+    ClusterSettings,
+    Config,
+    DataStoreSettings,
+    LandoApiSettings,
+    StagingSettings,
+    WorkQueueSettings,
+)
+from lando.errors import ConfigError, NotFound
+from lando.home import ClientSettings, Home
+from lando.k8s.cluster import Cluster, KubernetesCluster
+from lando.k8s.lando import PREFETCH_PER_WORKER, LandoDaemon
+from lando.k8s.watcher import Watcher
+from lando.local.cluster import LocalCluster
+from lando.sources.bespin import BespinSource
+
+log = logging.getLogger(__name__)
+
+NAMESPACE = "lando"
+HOST = "127.0.0.1"
+PORT = 8080  # taken when no other is asked for and it is free
+STOP_S = 25.0  # for each daemon to finish what is in hand
+RESYNC_S = 60
+MEMORY_SHARE = 0.75  # of the machine's memory, for the tools of one workflow
+LEAST_MEMORY_MIB = 1024
+
+
+class EmbeddedStack:
+    """One stack; :meth:`start` returns when everything works, :meth:`stop` when everything has ended.
+
+    Raises :class:`lando.errors.ConfigError` when the home or a port that was asked for is in use.
+    """
+
+    def __init__(self, home: Home, *, port: int | None = None) -> None:
+        """``port`` None takes the one of last time, else 8080, else any that is free."""
+        self.home = home
+        self.failed = threading.Event()
+        """Set when a part ended by itself; the log says why."""
+        self._port = port
+        self._stop = threading.Event()
+        self._running = contextlib.ExitStack()
+        self.client = ClientSettings(url="", token="")
+        """How to reach the server; known once started."""
+
+    def start(self) -> None:
+        """Start every part, then write ``client.json``."""
+        with contextlib.ExitStack() as parts:
+            parts.enter_context(self.home.locked())
+            cluster = LocalCluster(self.home.cluster, namespace=NAMESPACE)
+            parts.callback(cluster.stop)
+            cluster.start()
+            calls = KubernetesCluster(_cluster_settings(cluster))
+            parts.callback(calls.close)
+            server = self._server(calls)
+            parts.callback(server.stop)
+            with server.site.database.write() as session:
+                site = setup.ensure_embedded_site(
+                    session,
+                    username=_user_name(),
+                    key=server.site.key,
+                    cpus=os.cpu_count() or 1,
+                    memory=f"{_memory_mib()}Mi",
+                )
+            server.start()
+            self._start_daemons(parts, _config(self.home, cluster, server, site), calls)
+            self.client = ClientSettings(url=server.url, token=site.user_token, pid=os.getpid())
+            self.home.write_client(self.client)
+            self._running = parts.pop_all()
+
+    def stop(self) -> None:
+        """End every part; takes at most about a minute."""
+        self._running.close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _server(self, cluster: Cluster) -> Server:
+        def bind(port: int) -> Server:
+            settings = Settings(
+                database_url=f"sqlite:///{self.home.database}",
+                key_file=str(self.home.server_key),
+                files_dir=str(self.home.files),
+                host=HOST,
+                port=port,
+                archive_url=self.home.archive.as_uri(),
+                results_roots=[self.home.results.as_uri()],
+            )
+            return Server(settings, live_logs=live_logs(cluster))
+
+        if self._port is not None:
+            return bind(self._port)
+        for port in (self._port_of_last_time(), PORT):
+            with contextlib.suppress(ConfigError):
+                if port is not None:
+                    return bind(port)
+        return bind(0)
+
+    def _port_of_last_time(self) -> int | None:
+        """Files that running steps still have to fetch are named by it."""
+        try:
+            known = self.home.read_client()
+        except ConfigError:
+            return None
+        return urlsplit(known.url).port if known else None
+
+    def _start_daemons(self, parts: contextlib.ExitStack, config: Config, cluster: Cluster) -> None:
+        source = BespinSource(config.bespin_api, config.lando_api)
+        parts.callback(source.close)
+        publishers = [queues.publisher(config.work_queue) for _ in range(2)]
+        for publisher in publishers:
+            parts.callback(publisher.close)
+        daemon = LandoDaemon(
+            config,
+            cluster=cluster,
+            source=source,
+            consumer=queues.consumer(config.work_queue, prefetch=PREFETCH_PER_WORKER * config.workers),
+            publisher=publishers[0],
+            archive=Archive(self.home.archive.as_uri(), config.archive.max_bytes_per_container),
+        )
+        watcher = Watcher(config, cluster=cluster, publisher=publishers[1])
+        threads = [self._thread("lando", daemon.run), self._thread("watcher", watcher.run)]
+        parts.callback(lambda: [thread.join(STOP_S) for thread in threads])
+        parts.callback(self._stop.set)
+        for thread in threads:
+            thread.start()
+
+    def _thread(self, name: str, run: Callable[[threading.Event], None]) -> threading.Thread:
+        def work() -> None:
+            try:
+                run(self._stop)
+            except Exception:
+                log.exception("the %s daemon ended", name)
+            finally:
+                if not self._stop.is_set():
+                    self.failed.set()
+
+        return threading.Thread(target=work, name=name, daemon=True)
+
+
+def live_logs(cluster: Cluster) -> Callable[[int, str, bool], Iterator[str] | None]:
+    """Reads the log of the newest pod of a run's step, for the API; None when there is no pod or no log yet."""
+
+    def read(run_id: int, step: str, follow: bool) -> Iterator[str] | None:
+        selector = f"{labels.BESPIN_JOB_ID}={run_id},{labels.BESPIN_JOB_STEP}={step}"
+        pods = cluster.list("Pod", selector)
+        if not pods:
+            return None
+        newest = max(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
+        pod, container = newest["metadata"]["name"], newest["spec"]["containers"][0]["name"]
+        try:
+            return cluster.follow_pod_log(pod, container) if follow else iter([cluster.pod_log(pod, container)])
+        except NotFound:
+            return None
+
+    return read
+
+
+def _cluster_settings(cluster: LocalCluster) -> ClusterSettings:
+    return ClusterSettings(
+        namespace=cluster.namespace, host=cluster.url, token=cluster.token, ssl_ca_cert=str(cluster.ca_file)
+    )
+
+
+def _config(home: Home, cluster: LocalCluster, server: Server, site: setup.EmbeddedSite) -> Config:
+    """What a file would say to the daemons of production."""
+    return Config(
+        work_queue=WorkQueueSettings(listen_queue=site.queue, url=site.broker),
+        cluster_api_settings=_cluster_settings(cluster),
+        bespin_api=BespinApiSettings(url=f"{server.url}/api/v2", token=site.daemon_token),
+        lando_api=LandoApiSettings(url=f"{server.url}/api/lando/v1", token=site.daemon_token),
+        data_store_settings=DataStoreSettings(url=home.results.as_uri()),
+        staging=StagingSettings(
+            schemes=["http", "https", "gs", "s3", "file"],
+            file_roots=[str(Path.home())],
+            allow_local_addresses=True,
+        ),
+        archive=ArchiveSettings(url=home.archive.as_uri()),
+        resync_s=RESYNC_S,
+    )
+
+
+def _user_name() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a user id without a name, as in some containers
+        return f"user{os.getuid()}"
+
+
+def _memory_mib() -> int:
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(int(total * MEMORY_SHARE) >> 20, LEAST_MEMORY_MIB)
