@@ -152,10 +152,10 @@ class EmbeddedStack:
         )
         watcher = Watcher(config, cluster=cluster, publisher=publishers[1])
         threads = [self._thread("lando", daemon.run), self._thread("watcher", watcher.run)]
-        parts.callback(lambda: [thread.join(STOP_S) for thread in threads])
-        parts.callback(self._stop.set)
         for thread in threads:
+            parts.callback(thread.join, STOP_S)
             thread.start()
+        parts.callback(self._stop.set)
 
     def _thread(self, name: str, run: Callable[[threading.Event], None]) -> threading.Thread:
         def work() -> None:

@@ -98,8 +98,9 @@ def duration(span: timedelta) -> str:
 def changes(before: RunView | None, after: RunView) -> Iterator[str]:
     """What is new in ``after``, line by line, for readers that can't redraw."""
     old_steps = {step.name: step for step in before.steps} if before else {}
-    if before is None or before.state != after.state:
-        yield f"run {after.id}: {after.state}"
+    state = [f"run {after.id}: {after.state}"] if before is None or before.state != after.state else []
+    if not after.over:
+        yield from state
     for step in after.steps:
         old = old_steps.get(step.name)
         if step.state == (old.state if old else "Pending") and (old is None or step.attempt == old.attempt):
@@ -107,6 +108,8 @@ def changes(before: RunView | None, after: RunView) -> Iterator[str]:
         spent = f" ({duration(step.ended - step.started)})" if step.started and step.ended else ""
         attempt = f", attempt {step.attempt}" if step.attempt is not None and step.attempt > 1 else ""
         yield f"{title(step.name)}: {step.state}{spent}{attempt}"
+    if after.over:
+        yield from state
     if after.condition and after.condition != (before.condition if before else "") and not after.over:
         yield f"waits for: {after.condition}"
     for warning in after.warnings:

@@ -27,20 +27,22 @@ LATEST_RUNS = 15  # in the live view
 def told_to_stop() -> Iterator[threading.Event]:
     """An event that SIGTERM and SIGINT (Ctrl-C) set; a second signal has its usual effect."""
     stop = threading.Event()
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    before = {number: signal.getsignal(number) for number in numbers}
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
-    def note(number: int, _frame: object) -> None:
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def note(_number: int, _frame: object) -> None:
         stop.set()
-        signal.signal(number, before[number])
+        restore()
 
-    for number in numbers:
+    for number in before:
         signal.signal(number, note)
     try:
         yield stop
     finally:
-        for number in numbers:
-            signal.signal(number, before[number])
+        restore()
 
 
 @contextmanager
