@@ -137,9 +137,10 @@ def _shorten(report: dict[str, Any], excess: int) -> None:
         if isinstance(value, list) and len(value) > 1:
             value.pop()
             return
-    texts = [(len(str(value)), holder, key) for holder, key, value in _texts(report) if isinstance(value, str)]
+    texts = [(len(value.encode()), holder, key) for holder, key, value in _texts(report) if isinstance(value, str)]
     length, holder, key = max(texts, key=lambda text: text[0])
-    holder[key] = str(holder[key])[: max(length - max(excess, 16), 0)].rstrip() + "…"
+    kept = holder[key].encode()[: max(length - max(excess, 16) - len("…".encode()), 0)]
+    holder[key] = kept.decode("utf-8", "ignore").rstrip() + "…"
 
 
 def _texts(value: Any) -> list[tuple[Any, Any, Any]]:

@@ -175,10 +175,12 @@ def _run_cwltool(options: Options, engine: Engine | None, containers: bool, prog
         environment = {**os.environ, "PATH": search_path(Path(scratch)), "PYTHONUNBUFFERED": "1"}
         log(f"Running {options.workflow_file.name} with cwltool; tools expected: {progress.expected}.")
         output = Path(scratch, "output.json")
-        with output.open("wb") as stdout:
-            child = subprocess.Popen(
+        with (
+            output.open("wb") as stdout,
+            subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE, env=environment
-            )
+            ) as child,
+        ):
             try:
                 assert child.stderr is not None  # noqa: S101 - asked for above
                 _follow(child.stderr, options.stderr, progress)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import lzma
 import shutil
 import stat
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 
 from lando.errors import InputError
@@ -31,7 +33,7 @@ def unzip(archive: Path, folder: Path, *, max_bytes: int | None = None) -> int:
             folder.mkdir(parents=True, exist_ok=True)
             for entry in entries:
                 _unpack(opened, entry, folder, archive.name)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, EOFError) as error:
         raise InputError(f"{archive.name} can't be unpacked: {error}.") from error
     return sum(1 for entry in entries if not entry.is_dir())
 

@@ -1,0 +1,222 @@
+"""The program stage_data, from its command file to the staged files."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+from lando.steps.program import run_program
+from lando.steps.stage_data import USAGE, _work
+from tests.unit.steps.surroundings import Answer, Termination, Web
+
+
+class Volume:
+    """The job's volume, and a way to run the step on it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.job_data = root / "job-data"
+        self.metadata = self.job_data / "workflow-input-files-metadata.json"
+        self.policy: dict[str, Any] = {"schemes": ["http"], "allow_local_addresses": True, "timeout_s": 5}
+
+    def stage(self, *items: dict[str, Any]) -> int:
+        command = self.root / "stagedata.json"
+        command.write_text(json.dumps({"items": items, "policy": self.policy}))
+        return run_program("stage_data", USAGE, _work, [str(command), str(self.metadata)])
+
+    def dest(self, name: str) -> str:
+        return str(self.job_data / name)
+
+
+@pytest.fixture
+def volume(tmp_path: Path, termination: Termination) -> Volume:
+    return Volume(tmp_path)
+
+
+@pytest.fixture
+def bucket() -> Iterator[Any]:
+    filesystem = fsspec.filesystem("memory")
+    yield filesystem
+    filesystem.store.clear()
+    filesystem.pseudo_dirs[:] = [""]
+
+
+def test_a_job_is_staged_in_order(volume: Volume, web: Web, capsys: pytest.CaptureFixture[str]) -> None:
+    web.answer = lambda path, _headers: Answer(body=path.encode())
+    code = volume.stage(
+        {"type": "url", "source": f"{web.url}/flow.cwl?signature=geheim", "dest": volume.dest("workflow/flow.cwl")},
+        {"type": "write", "source": '{"threads": 4, "name": "ä"}', "dest": volume.dest("job-order.json")},
+        {"type": "url", "source": f"{web.url}/r.fq", "dest": volume.dest("in/r.fq"), "size": 5},
+    )
+    assert code == 0
+    assert (volume.job_data / "workflow/flow.cwl").read_bytes() == b"/flow.cwl?signature=geheim"
+    assert json.loads((volume.job_data / "job-order.json").read_text()) == {"threads": 4, "name": "ä"}
+    assert (volume.job_data / "in/r.fq").read_bytes() == b"/r.fq"
+    output = capsys.readouterr().out
+    assert output.index("[1/3]") < output.index("[2/3]") < output.index("[3/3]")
+    assert "signature=***" in output
+    assert "geheim" not in output
+
+
+def test_the_metadata_file_tells_what_came_from_where(volume: Volume, web: Web) -> None:
+    web.serve(Answer(body=b"ACGT"))
+    volume.stage({"type": "url", "source": f"{web.url}/r.fq?token=geheim", "dest": volume.dest("r.fq")})
+    assert json.loads(volume.metadata.read_text()) == {
+        "items": [],
+        "files": [
+            {
+                "source": f"{web.url}/r.fq",
+                "dest": volume.dest("r.fq"),
+                "size": 4,
+                "sha256": hashlib.sha256(b"ACGT").hexdigest(),
+            }
+        ],
+    }
+
+
+def test_a_job_without_files_is_staged_too(volume: Volume) -> None:
+    volume.job_data.mkdir()
+    assert volume.stage() == 0
+    assert json.loads(volume.metadata.read_text()) == {"items": [], "files": []}
+
+
+def test_staging_again_overwrites_and_leaves_no_parts(volume: Volume, web: Web) -> None:
+    item = {"type": "url", "source": f"{web.url}/a", "dest": volume.dest("a")}
+    web.serve(Answer(body=b"a long first version"))
+    volume.stage(item)
+    (volume.job_data / ".a.lando-part").write_bytes(b"left by a killed attempt")
+    web.serve(Answer(body=b"second"))
+    assert volume.stage(item) == 0
+    assert {path.name for path in volume.job_data.iterdir()} == {"a", volume.metadata.name}
+    assert (volume.job_data / "a").read_bytes() == b"second"
+
+
+def test_a_url_that_answers_404_is_the_users_and_named_without_its_signature(
+    volume: Volume, web: Web, termination: Termination
+) -> None:
+    url = f"{web.url}/flow.cwl?expires=1&signature=geheim"
+    assert volume.stage({"type": "url", "source": url, "dest": volume.dest("flow.cwl")}) == 1
+    cause = termination.cause()
+    assert cause["category"] == "user"
+    assert cause["sentence"] == f"{web.url}/flow.cwl does not exist (404)."
+    assert not (volume.job_data / "flow.cwl").exists()
+
+
+def test_a_failed_download_leaves_the_old_file_whole(volume: Volume, web: Web) -> None:
+    volume.job_data.mkdir()
+    (volume.job_data / "a").write_bytes(b"old")
+    web.serve(Answer(body=b"new but too long"))
+    item = {"type": "url", "source": f"{web.url}/a", "dest": volume.dest("a"), "size": 3}
+    assert volume.stage(item) == 1
+    assert (volume.job_data / "a").read_bytes() == b"old"
+    assert [path.name for path in volume.job_data.iterdir()] == ["a"]
+
+
+def archive(path: Path, name: str) -> Path:
+    with zipfile.ZipFile(path, "w") as opened:
+        opened.writestr(name, b"cwlVersion: v1.2")
+    return path
+
+
+def test_a_zipped_workflow_is_unpacked(volume: Volume, web: Web, tmp_path: Path) -> None:
+    web.serve(Answer(body=archive(tmp_path / "f.zip", "flow/main.cwl").read_bytes()))
+    folder = volume.dest("workflow")
+    item = {"type": "url", "source": f"{web.url}/f.zip", "dest": f"{folder}/f.zip", "unzip_to": folder}
+    assert volume.stage(item) == 0
+    assert (volume.job_data / "workflow/flow/main.cwl").is_file()
+    assert (volume.job_data / "workflow/f.zip").is_file()
+
+
+def test_a_zip_that_leads_outside_fails_the_step(
+    volume: Volume, web: Web, tmp_path: Path, termination: Termination
+) -> None:
+    web.serve(Answer(body=archive(tmp_path / "f.zip", "../evil").read_bytes()))
+    folder = volume.dest("workflow")
+    item = {"type": "url", "source": f"{web.url}/f.zip", "dest": f"{folder}/f.zip", "unzip_to": folder}
+    assert volume.stage(item) == 1
+    assert termination.cause()["sentence"] == "f.zip is refused: its entry '../evil' would lie outside its folder."
+
+
+def test_local_files_come_only_from_the_allowed_folders(
+    volume: Volume, tmp_path: Path, termination: Termination
+) -> None:
+    allowed, other = tmp_path / "allowed", tmp_path / "other"
+    for folder in (allowed, other):
+        folder.mkdir()
+        (folder / "reads 1.fq").write_bytes(b"ACGT")
+    (allowed / "link").symlink_to(other / "reads 1.fq")
+    volume.policy["file_roots"] = [str(allowed)]
+    good = (allowed / "reads 1.fq").as_uri()
+    assert volume.stage({"type": "url", "source": good, "dest": volume.dest("r.fq"), "size": 4}) == 0
+    assert (volume.job_data / "r.fq").read_bytes() == b"ACGT"
+    for bad in (
+        (other / "reads 1.fq").as_uri(),
+        f"file://{allowed}/../other/reads%201.fq",
+        (allowed / "link").as_uri(),
+        f"file://elsewhere{allowed}/reads%201.fq",
+    ):
+        assert volume.stage({"type": "url", "source": bad, "dest": volume.dest("x")}) == 1
+        assert "lies outside the folders that this installation stages from" in termination.cause()["sentence"]
+    assert not (volume.job_data / "x").exists()
+
+
+@pytest.mark.parametrize("source", ["file:///etc/passwd", "ftp://example.org/a", "gs://bucket/a", "/etc/passwd"])
+def test_other_schemes_are_refused(volume: Volume, source: str, termination: Termination) -> None:
+    assert volume.stage({"type": "url", "source": source, "dest": volume.dest("a")}) == 1
+    assert "not one of the schemes that this installation stages from (http)" in termination.cause()["sentence"]
+
+
+def test_without_a_policy_loopback_is_refused(volume: Volume, web: Web, termination: Termination) -> None:
+    volume.policy = {}
+    assert volume.stage({"type": "url", "source": f"{web.url}/a", "dest": volume.dest("a")}) == 1
+    assert "where staging does not go" in termination.cause()["sentence"]
+
+
+def test_files_come_from_stores(volume: Volume, bucket: Any, termination: Termination) -> None:
+    bucket.pipe_file("/bucket/in/r.fq", b"ACGT")
+    volume.policy["schemes"] = ["memory"]
+    item = {"type": "url", "source": "memory://bucket/in/r.fq", "dest": volume.dest("r.fq")}
+    assert volume.stage(item) == 0
+    assert (volume.job_data / "r.fq").read_bytes() == b"ACGT"
+    assert volume.stage({**item, "size": 9}) == 1
+    assert "is 4 bytes long, but the job says 9 bytes" in termination.cause()["sentence"]
+    assert volume.stage({**item, "source": "memory://bucket/in/none"}) == 1
+    assert termination.cause()["sentence"] == "memory://bucket/in/none does not exist."
+
+
+def test_the_largest_file_is_bounded(volume: Volume, tmp_path: Path, termination: Termination) -> None:
+    (tmp_path / "big").write_bytes(bytes(2000))
+    volume.policy |= {"file_roots": [str(tmp_path)], "max_bytes": 1000}
+    assert volume.stage({"type": "url", "source": (tmp_path / "big").as_uri(), "dest": volume.dest("a")}) == 1
+    assert "larger (2000 bytes or more) than this installation stages (1000 bytes)" in termination.cause()["sentence"]
+
+
+@pytest.mark.parametrize(
+    ("item", "sentence"),
+    [
+        ({"type": "DukeDS", "source": "5b0f", "dest": "a"}, "Duke Data Service"),
+        ({"type": "carrier pigeon", "source": "x", "dest": "a"}, "unknown type 'carrier pigeon'"),
+        ({"type": "write", "source": {"a": 1}, "dest": "a"}, "'source' has the wrong type (dict)"),
+        ({"type": "write", "dest": "a"}, "item 1 lacks the key 'source'"),
+        ({"type": "write", "source": "x", "dest": "/data/../etc/x"}, "may not contain '..'"),
+    ],
+)
+def test_an_item_that_makes_no_sense_is_named(
+    volume: Volume, item: dict[str, Any], sentence: str, termination: Termination
+) -> None:
+    if "dest" in item and not item["dest"].startswith("/"):
+        item = {**item, "dest": volume.dest(item["dest"])}
+    assert volume.stage(item) == 1
+    assert termination.cause()["category"] == "user"
+    assert sentence in termination.cause()["sentence"]
+
+
+def test_arguments_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_program("stage_data", USAGE, _work, []) == 2
+    assert USAGE in capsys.readouterr().out
