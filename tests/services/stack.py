@@ -200,7 +200,12 @@ class Stack:
     def _spawn(self, name: str, command: list[str], stdout: int | IO[bytes] | None = None) -> subprocess.Popen[bytes]:
         with (self.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
-                command, env=self._environment, stdout=stdout or log, stderr=log, start_new_session=True, cwd=self.folder
+                command,
+                env=self._environment,
+                stdout=stdout or log,
+                stderr=log,
+                start_new_session=True,
+                cwd=self.folder,
             )
         self._processes[name] = process
         return process

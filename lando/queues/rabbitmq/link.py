@@ -10,6 +10,7 @@ from typing import Any
 
 import pika
 import pika.exceptions
+from pika.adapters.utils.connection_workflow import AMQPConnectorException, AMQPConnectorStackTimeout
 
 from lando.errors import Unavailable
 
@@ -28,7 +29,7 @@ TLS_FAILED = "TLSFailed"
 LASTING = frozenset({ACCESS_REFUSED, DECLARED_DIFFERENTLY, TLS_FAILED})
 """Reasons that waiting alone does not remove."""
 
-BROKEN = (pika.exceptions.AMQPError, OSError)
+BROKEN = (pika.exceptions.AMQPError, AMQPConnectorException, OSError)
 """What pika raises when a connection or channel can't be used any more."""
 
 
@@ -63,15 +64,15 @@ class Link:
             self.connection.process_data_events(time_limit=seconds)
 
     @contextlib.contextmanager
-    def limit(self, seconds: float = CALL_TIMEOUT_S) -> Iterator[None]:
-        """Ends the connection when the calls inside wait longer than ``seconds``; then they raise.
+    def limit(self) -> Iterator[None]:
+        """Ends the connection when the calls inside wait longer than :data:`CALL_TIMEOUT_S`; then they raise.
 
         A blocking call of pika waits for ever as long as heartbeats come, e.g. for the confirm of a queue that
         has no majority. Its public timers are only served between calls, hence the one of the loop below them.
         """
         loop = self.connection._impl
-        silence = pika.exceptions.AMQPConnectionError(f"no answer within {seconds:g} s")
-        timer = loop._adapter_call_later(seconds, lambda: loop._terminate_stream(silence))
+        silence = pika.exceptions.AMQPConnectionError(f"no answer within {CALL_TIMEOUT_S:g} s")
+        timer = loop._adapter_call_later(CALL_TIMEOUT_S, lambda: loop._terminate_stream(silence))
         try:
             yield
         finally:
@@ -140,6 +141,8 @@ def _unavailable(error: BaseException, broker: pika.ConnectionParameters) -> Una
     root = _root(error)
     if isinstance(root, ssl.SSLError):
         return Unavailable("broker", f"{where}: TLS failed ({root}); check work_queue.tls", reason=TLS_FAILED)
+    if isinstance(root, AMQPConnectorStackTimeout):
+        return Unavailable("broker", f"{where}: connected, but no broker answered within {broker.stack_timeout:g} s")
     if isinstance(error, pika.exceptions.ConnectionClosedByBroker):
         return Unavailable("broker", f"{where} closed the connection: {error.reply_text}")
     return Unavailable("broker", f"{where}: {_words(root)}")

@@ -100,11 +100,7 @@ class RabbitPublisher:
                 return
             self._wake()
         thread.join(timeout_s)
-        with self._changed:
-            left, self._pending = self._pending, deque()
-            self._notices.clear()
-        for outgoing in left:
-            _fail(outgoing, Unavailable("broker", "the publisher was closed before this message was sent"))
+        self._give_up()
 
     # -- the thread -------------------------------------------------------------------------------------------
 
@@ -118,12 +114,15 @@ class RabbitPublisher:
             self._link.call(_nothing)
 
     def _work(self) -> None:
-        while (work := self._next()) is not None:
-            if isinstance(work, Outgoing):
-                self._publish(work)
-            else:
-                self._notify(work)
-        self._drop()
+        try:
+            while (work := self._next()) is not None:
+                if isinstance(work, Outgoing):
+                    self._publish(work)
+                else:
+                    self._notify(work)
+        finally:  # whatever happens, nobody waits for a thread that has ended
+            self._drop()
+            self._give_up()
 
     def _next(self) -> Outgoing | bytes | None:
         """The next thing to send, messages before notices; None when all is sent and the publisher is closed."""
@@ -149,22 +148,26 @@ class RabbitPublisher:
         if not outgoing.confirmed.set_running_or_notify_cancel():
             return
         error = Unavailable("broker", "the message waited too long to be published")
-        for attempt in range(TRIES):
-            if attempt:
-                self._pause(backoff_s(attempt), outgoing.deadline)
-            if time.monotonic() > outgoing.deadline or (attempt and self._closing):
-                break
-            try:
-                self._publish_once(outgoing)
-            except Unavailable as failure:
-                error = failure
-                log.warning("Publishing to %s failed (try %d of %d): %s", outgoing.queue, attempt + 1, TRIES, failure)
-                if failure.reason in LASTING:
+        try:
+            for attempt in range(TRIES):
+                if attempt:
+                    self._pause(backoff_s(attempt), outgoing.deadline)
+                if time.monotonic() > outgoing.deadline or (attempt and self._closing):
                     break
-            else:
-                outgoing.confirmed.set_result(None)
-                return
-        outgoing.confirmed.set_exception(error)
+                try:
+                    self._publish_once(outgoing)
+                except Unavailable as failure:
+                    error = failure
+                    queue, number = outgoing.queue, attempt + 1
+                    log.warning("Publishing to %s failed (try %d of %d): %s", queue, number, TRIES, failure)
+                    if failure.reason in LASTING:
+                        break
+                else:
+                    outgoing.confirmed.set_result(None)
+                    break
+        finally:
+            if not outgoing.confirmed.done():
+                outgoing.confirmed.set_exception(error)
 
     def _publish_once(self, outgoing: Outgoing) -> None:
         queue = outgoing.queue
@@ -218,6 +221,15 @@ class RabbitPublisher:
         self._commands = self._notifying = None
         if link is not None:
             link.close()
+
+    def _give_up(self) -> None:
+        """Take nothing more, and fail what has not been sent."""
+        with self._changed:
+            self._closing = True
+            left, self._pending = self._pending, deque()
+            self._notices.clear()
+        for outgoing in left:
+            _fail(outgoing, Unavailable("broker", "the publisher was closed before this message was sent"))
 
     def _pause(self, seconds: float, deadline: float) -> None:
         """Wait before the next try; not when the publisher is closed meanwhile, nor beyond ``deadline``."""
