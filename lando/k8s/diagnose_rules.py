@@ -298,10 +298,10 @@ WAITING_REASONS: Mapping[str, Words] = {
 
 _NO_SUCH_IMAGE = re.compile(
     r"manifest unknown|name unknown|not found|repository does not exist|no such image|invalid reference format"
-    r"|no match for platform|no matching manifest",
+    r"|no match for platform|no matching manifest|runs programs of the machine, not images|no command of its own on",
     re.IGNORECASE,
 )
-"""Registries' words for an image that is not there and won't come by waiting."""
+"""Registries' words, and the embedded node's, for an image that is not there and won't come by waiting."""
 
 _SETTING_UP = ("", "ContainerCreating", "PodInitializing")
 

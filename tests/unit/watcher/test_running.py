@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lando import logs
 from lando.errors import Unavailable
 from lando.k8s import watcher as watcher_module
 from lando.k8s.cluster import Page
@@ -142,7 +143,7 @@ def test_without_exactly_one_file_it_prints_its_usage(arguments: list[str], caps
 def test_a_mistake_in_the_file_is_one_sentence_and_no_traceback(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watcher_module.logs, "configure", lambda **options: None)
+    monkeypatch.setattr(logs, "configure", lambda **options: None)
     path = tmp_path / "k8s.config"
     path.write_text("work_queue: {}\n")
 
