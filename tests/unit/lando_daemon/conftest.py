@@ -7,12 +7,11 @@ import itertools
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-
 from lando.config import BespinApiSettings, ClusterSettings, Config, WorkQueueSettings
 from lando.errors import Conflict, NotFound, PeerError, Rejected
 from lando.k8s.cluster import Manifest, Page
@@ -136,9 +135,6 @@ class MemoryCluster:
                 raise NotFound("cluster", f"{kind} {name} is not there", status=404)
             return copy.deepcopy(self.objects[kind, name])
 
-    def list(self, kind: str, label_selector: str = "", field_selector: str = "") -> list[Manifest]:
-        return self.list_page(kind, label_selector).items
-
     def list_page(
         self,
         kind: str,
@@ -226,6 +222,9 @@ class MemoryCluster:
                 condition["reason"] = "BackoffLimitExceeded"
             item["status"] = {"conditions": [condition], "startTime": STAMP, "completionTime": STAMP}
 
+    def list(self, kind: str, label_selector: str = "", field_selector: str = "") -> list[Manifest]:
+        return self.list_page(kind, label_selector).items
+
     def pod(self, job: str) -> Manifest:
         uid = self.objects["Job", job]["metadata"]["uid"]
         return next(
@@ -234,7 +233,7 @@ class MemoryCluster:
             if kind == "Pod" and item["metadata"]["ownerReferences"][0]["uid"] == uid
         )
 
-    def names(self, *kinds: str) -> list[str]:
+    def names(self, *kinds: str) -> Sequence[str]:
         """Names of all objects of these kinds."""
         with self.changed:
             return sorted(name for kind, name in self.objects if kind in kinds)
@@ -466,13 +465,13 @@ class World:
         self.complete("O", "save_output", {"project_id": "p-1", "readme_file_id": "r-1"})
 
 
-@pytest.fixture()
+@pytest.fixture
 def world() -> Iterator[World]:
     world = World()
     yield world
     world.stop()
 
 
-@pytest.fixture()
+@pytest.fixture
 def waiting() -> Callable[..., Any]:
     return wait_for
