@@ -6,14 +6,14 @@ from lando.local.podrules import validate_pod_spec
 from lando.local.podspec import default_pod_spec
 from lando.local.selectors import match_labels
 from lando.local.status import FieldError, Manifest, invalid_value, required, unsupported
-from lando.local.strategy import immutable, validate_labels
+from lando.local.strategy import immutable, label_value_fault, validate_labels
 
 CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
 JOB_NAME = "batch.kubernetes.io/job-name"
 LEGACY_CONTROLLER_UID = "controller-uid"
 LEGACY_JOB_NAME = "job-name"
 """The labels without a prefix are what older clients select pods by; both are set."""
-_COUNTS = ("parallelism", "completions", "backoffLimit", "activeDeadlineSeconds", "ttlSecondsAfterFinished")
+_COUNTS = ("parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished")
 _FINISHING_POLICIES = ("OnFailure", "Never")
 
 
@@ -32,8 +32,14 @@ def default(manifest: Manifest) -> None:
     ):
         spec.setdefault(field, value)
     default_pod_spec(spec.setdefault("template", {}).setdefault("spec", {}))
-    if not (manifest["metadata"].get("labels") or (spec["template"].get("metadata") or {}).get("labels") is None):
-        manifest["metadata"]["labels"] = dict(spec["template"]["metadata"]["labels"])
+    _default_labels(manifest)
+
+
+def _default_labels(manifest: Manifest) -> None:
+    """A Job without labels of its own has those of its pods."""
+    labels = (manifest["spec"]["template"].get("metadata") or {}).get("labels")
+    if labels and not manifest["metadata"].get("labels"):
+        manifest["metadata"]["labels"] = dict(labels)
 
 
 def initialise(manifest: Manifest) -> None:
@@ -49,6 +55,8 @@ def initialise(manifest: Manifest) -> None:
     chosen = spec.setdefault("selector", {}).setdefault("matchLabels", {})
     if not {LEGACY_CONTROLLER_UID, CONTROLLER_UID} & chosen.keys():
         chosen[CONTROLLER_UID] = metadata["uid"]
+    if label_value_fault(metadata["name"]) is None:
+        _default_labels(manifest)
 
 
 def validate(manifest: Manifest) -> list[FieldError]:

@@ -124,10 +124,9 @@ def _typed(kind: Kind, manifest: Manifest) -> Manifest:
     """A copy of ``manifest`` with apiVersion, kind and metadata in place, and known fields of the right type only."""
     if not isinstance(manifest, dict):
         raise status.bad_request("the object provided is not a JSON object")
-    for part, expected in (("kind", kind.kind), ("apiVersion", kind.api_version)):
-        given = manifest.get(part)
-        if given not in (None, "", expected):
-            raise status.bad_request(f"the object provided is of {part} {given!r}; this path takes {part} {expected!r}")
+    given = (manifest.get("apiVersion") or kind.api_version, manifest.get("kind") or kind.kind)
+    if given != (kind.api_version, kind.kind):
+        raise status.bad_request(f'{given[1]} in version "{given[0]}" cannot be handled as a {kind.kind}')
     new, _ = conform(kind.kind, manifest)
     new["kind"], new["apiVersion"] = kind.kind, kind.api_version
     metadata = new.setdefault("metadata", {})

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast, get_args
 
 from lando.local import status
-from lando.local.objects import Propagation
+from lando.local.objects import Propagation, parse_version
 from lando.local.routing import flag
 from lando.local.status import FieldError, Manifest
 
@@ -59,6 +59,8 @@ class ListOptions:
         errors += _match_errors(match, version, token, watching=watching, initial=initial)
         if errors:
             raise status.invalid_options("ListOptions", errors)
+        if version:
+            parse_version(version)
         if token and version not in ("", "0"):
             raise status.bad_request("specifying resource version is not allowed when using continue")
         timeout_s = integer(query, "timeoutSeconds")

@@ -6,6 +6,7 @@ asks for strict validation, named).
 
 from __future__ import annotations
 
+import base64
 import functools
 import re
 from typing import Any
@@ -85,6 +86,8 @@ def _object(model: str, value: Any, path: str, unknown: list[str]) -> Manifest:
 
 
 def _value(declared: str, value: Any, path: str, unknown: list[str], *, quantity: bool) -> Any:
+    if declared == "bytes" and isinstance(value, str) and not _is_base64(value):
+        raise _UnfitError(path, value, "base64 data")
     if scalar := _SCALARS.get(declared):
         types, word = scalar
         if quantity and declared == "str":
@@ -108,6 +111,14 @@ def _value(declared: str, value: Any, path: str, unknown: list[str], *, quantity
     if declared.startswith(("V", "CoreV")):
         return _object(declared, value, path, unknown)
     return value
+
+
+def _is_base64(text: str) -> bool:
+    try:
+        base64.b64decode(text, validate=True)
+    except ValueError:
+        return False
+    return True
 
 
 def _quantity(value: Any, path: str) -> str:
