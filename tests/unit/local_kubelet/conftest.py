@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
 from lando.errors import ConfigError
 from lando.local.sandbox import probe_bubblewrap
 from tests.services.local_node import Cluster

@@ -10,7 +10,6 @@ import textwrap
 from pathlib import Path
 
 import pytest
-
 from lando.local.process_table import all_processes, marked
 from tests.services.local_node import Cluster, conditions, phase, state
 from tests.services.providing import wait_until

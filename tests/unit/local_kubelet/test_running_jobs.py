@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
 from lando.local.status import forbidden
 from tests.services.local_node import Cluster, conditions, phase
 

@@ -7,11 +7,10 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-
 from lando.local.process_table import all_processes, marked
 from lando.local.scheduler import NodeCapacity
 from lando.local.status import ApiError
-from tests.services.local_node import Cluster, conditions, phase, state, waiting_for
+from tests.services.local_node import Cluster, Manifest, conditions, phase, state, waiting_for
 from tests.services.providing import wait_until
 
 
@@ -73,8 +72,9 @@ def test_init_containers_run_first_and_in_order(cluster: Cluster) -> None:
     volume = {"volumes": [{"name": "v", "emptyDir": {}}]}
     mounts = [{"name": "v", "mountPath": "/shared"}]
 
-    def init(name: str) -> dict[str, object]:
-        return {"name": name, "image": "i", "command": ["sh", "-c", f"echo {name} >> /shared/f"], "volumeMounts": mounts}
+    def init(name: str) -> Manifest:
+        script = f"echo {name} >> /shared/f"
+        return {"name": name, "image": "i", "command": ["sh", "-c", script], "volumeMounts": mounts}
 
     cluster.pod(
         "ordered",
