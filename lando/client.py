@@ -29,6 +29,8 @@ FOLLOW_WAIT_S = 5.0
 """How long the server may hold back an answer about a run that has not changed."""
 FOLLOW_RETRY_S = 0.25
 FOLLOW_TRIES = 7
+CAUSE_TRIES = 6
+CAUSE_RETRY_S = 0.05
 CHUNK_BYTES = 256 * 1024
 
 
@@ -223,6 +225,17 @@ class LandoClient:
             if seen is None or document != seen.document:
                 seen = run_view(document)
                 yield seen
+        if seen.state == "Error" and not seen.cause:
+            yield from self._late_cause(run_id)
+
+    def _late_cause(self, run_id: int) -> Iterator[RunView]:
+        """A daemon writes the state first and the cause at once after it: wait a moment for that."""
+        for tries in range(CAUSE_TRIES):
+            time.sleep(CAUSE_RETRY_S * 2**tries)
+            view = self.run(run_id)
+            if view.cause or not view.over:
+                yield view
+                return
 
     def logs(self, run_id: int, *, step: str | None = None, follow: bool = False) -> Iterator[str]:
         """Pieces of the log of a step (of the current or last one if none is named), as they come."""

@@ -43,3 +43,11 @@ def connect(url: str | None, token: str | None) -> LandoClient:
     if not url.startswith(("http://", "https://")):
         raise ConfigError(f"The server's URL must begin with http:// or https://, not {url}.")
     return LandoClient(url, token)
+
+
+def is_embedded(client: LandoClient) -> bool:
+    """Whether the server is the stack of this machine's home, so that workflows run here."""
+    from lando import home
+
+    known = home.find().read_client()
+    return known is not None and known.pid is not None and known.url == client.url

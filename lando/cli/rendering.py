@@ -10,7 +10,7 @@ from lando.client import OutputFile, RunView, StepView
 from lando.units import decimal_size
 
 LOG_LINES = 12  # of a failed step's log that are shown with its cause
-_MARKS = {"Pending": "·", "Running": "▶", "Complete": "✔", "Failed": "✘"}
+_MARKS = {"Pending": "·", "Running": "▶", "Complete": "✔", "Failed": "✘", "Canceled": "⊘"}
 _STYLES = {
     "Pending": "dim",
     "Running": "bold cyan",

@@ -12,7 +12,7 @@ import typer
 
 from lando.cli import FAILED, rendering
 from lando.cli.following import follow
-from lando.cli.options import connect
+from lando.cli.options import connect, is_embedded
 from lando.client import LandoClient, RunView
 from lando.errors import InputError
 
@@ -31,7 +31,7 @@ def submit(
     from lando import submission
 
     with connect(url, token) as client:
-        prepared = submission.prepare(workflow, job_order, name=name)
+        prepared = submission.prepare(workflow, job_order, name=name, runs_here=is_embedded(client))
         run_id = submission.send(client, prepared, progress=lambda line: typer.echo(line, err=True))
         if not as_json:
             typer.echo(f'run {run_id} "{prepared.name}" is started; follow it with: lando status {run_id} --watch')

@@ -41,7 +41,7 @@ class PackedWorkflow:
     """A workflow that can be uploaded as one JSON document."""
 
     name: str
-    """File name without its ending."""
+    """File name without its ending, or the folder's name where that says nothing."""
     document: CwlObject
     """``{"cwlVersion", "$graph"}``; the workflow itself is ``#main``."""
     inputs: tuple[InputField, ...]
@@ -61,11 +61,15 @@ def pack(path: Path) -> PackedWorkflow:
     _inline_local_files(document, path.parent)
     main = _main_process(document)
     return PackedWorkflow(
-        name=path.stem,
+        name=_name(path.resolve()),
         document=document,
         inputs=tuple(_inputs(main)),
         named_types=_named_types(document),
     )
+
+
+def _name(path: Path) -> str:
+    return path.parent.name if path.stem in ("workflow", "main") and path.parent.name else path.stem
 
 
 def _pack_with_cwltool(path: Path) -> CwlObject:
