@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from lando.errors import UnknownCommand, UnreadableMessage, UnsupportedVersion
 from lando.messages import Command, Condition, Evidence, Message
-from lando.messages.fields import run_id
+from lando.messages.fields import LARGEST_ID, run_id
 from lando.runs import Category, cut_middle
 
 VERSION = 1
@@ -131,9 +131,9 @@ def _text(document: dict[str, Any], name: str) -> str | None:
 
 def _whole(document: dict[str, Any], name: str) -> int | None:
     value = document.get(name)
-    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and abs(value) <= LARGEST_ID):
         return value
-    raise _wrong(name, "a whole number")
+    raise _wrong(name, "a whole number of 64 bits")
 
 
 def _object(document: dict[str, Any], name: str) -> dict[str, Any]:

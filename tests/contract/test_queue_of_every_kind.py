@@ -53,7 +53,7 @@ class Broker:
         return consuming(lambda: self.consumer(prefetch=prefetch))
 
 
-@pytest.fixture(params=["memory", "rabbitmq"])
+@pytest.fixture(params=["memory", pytest.param("rabbitmq", marks=pytest.mark.service("rabbitmq"))])
 def broker(request: pytest.FixtureRequest) -> Broker:
     if request.param == "memory":
         return _memory()

@@ -28,6 +28,8 @@ from tests.services.proxy import Proxy, proxy
 from tests.services.rabbitmq import LocalServer, RabbitMQ
 from tests.services.vectors import GOOD
 
+pytestmark = pytest.mark.service("rabbitmq")
+
 TIMEOUT_S = 30.0
 PROPERTIES = [name for name in vars(pika.BasicProperties()) if not name.startswith("_")]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import shutil
 import signal
 import socket
@@ -23,11 +24,20 @@ def missing(service: str, how_to_get_it: str) -> NoReturn:
 
 
 def free_port() -> int:
-    """A TCP port of the loopback address that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port of the loopback address that nobody uses now.
+
+    From below the range that the kernel gives to outgoing connections (32768 and up), so that none of those takes
+    it while a service that is to listen there is still starting.
+    """
+    for port in random.sample(range(20_000, 32_000), 100):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # ports of ended connections will do
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    pytest.fail("no TCP port is free on 127.0.0.1")
 
 
 def wait_until(condition: Callable[[], bool], timeout_s: float = 10.0, *, what: str = "the condition") -> None:

@@ -64,9 +64,13 @@ class Session:
 
     def wait_for_lease(self, stop: threading.Event, standby_s: float) -> bool:
         """Become the one at work, trying every ``standby_s`` seconds; False when ``stop`` came first."""
+        is_standby = False
         while not stop.is_set():
             if self._take_lease():
                 return True
+            if not is_standby:
+                log.info("Standing by: another process is active on %s", self.queue)
+                is_standby = True
             again_at = time.monotonic() + standby_s
             while not stop.is_set() and (left := again_at - time.monotonic()) > 0:
                 self._link.serve(min(left, STOP_CHECK_S))

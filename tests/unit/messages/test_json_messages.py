@@ -130,6 +130,7 @@ def test_a_job_id_has_to_be_a_whole_number(job_id: object) -> None:
         (_body(kind=5), "kind"),
         (_body(generation="3"), "generation"),
         (_body(generation=True), "generation"),
+        (_body(generation=2**64), "generation"),
         (_body(id=5), "id"),
         (_body(sent="yesterday"), "sent"),
         (_body(sent="2026-03-04T10:11:12"), "sent"),
