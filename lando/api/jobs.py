@@ -107,6 +107,8 @@ def _command(
 ) -> Job:
     changes = {**changes, "generation": Job.generation + 1}
     changes |= {"condition": None, "condition_step": None, "condition_since": None}
+    if command is not Command.CANCEL and not job.step:
+        changes["warnings"] = []  # it begins anew; a restart half-way keeps what earlier steps had to say
     job = _move(session, job, expected, changes, refusal)
     outbox.enqueue(session, job, command)
     return job

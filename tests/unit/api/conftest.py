@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,13 +12,25 @@ import pytest
 from fastapi.testclient import TestClient
 from lando.api import setup
 from lando.api.app import create_app
+from lando.api.database import Database
 from lando.api.settings import Settings
 from lando.api.site import LiveLogs, Site
 from tests.unit.api.serving import Api, FakeBroker, Serve
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An empty database with the newest schema, to copy: migrating takes longer than most tests."""
+    path = tmp_path_factory.mktemp("api") / "empty.db"
+    database = Database(f"sqlite:///{path}")
+    database.migrate()
+    database.close()
+    return path
+
+
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def settings(tmp_path: Path, migrated: Path) -> Settings:
+    shutil.copy(migrated, tmp_path / "lando.db")
     return Settings(
         database_url=f"sqlite:///{tmp_path}/lando.db",
         key_file=str(tmp_path / "server.key"),

@@ -1,0 +1,130 @@
+"""The outbox: at least once, at once, whatever the broker does."""
+
+from __future__ import annotations
+
+import base64
+import threading
+from concurrent.futures import Future
+from datetime import timedelta
+
+from lando.api import outbox, setup
+from lando.api.models import LandoConnection, PendingCommand, now
+from lando.api.outbox import Outbox, pause_s
+from lando.errors import ConfigError
+from lando.messages import Command
+from lando.queues import Publisher
+from sqlalchemy import select, update
+from tests.unit.api.serving import Api, FakeBroker
+
+START_42_PICKLE = (
+    "gAJjbGFuZG9fbWVzc2FnaW5nLndvcmtxdWV1ZQpXb3JrUmVxdWVzdApxACmBcQF9cQIoWAcAAABjb21tYW5kcQNYCQAAAHN0YXJ0X2pvYnEEWAcAAABw"
+    "YXlsb2FkcQVjbGFuZG9fbWVzc2FnaW5nLm1lc3NhZ2luZwpTdGFydEpvYlBheWxvYWQKcQYpgXEHfXEIWAYAAABqb2JfaWRxCVgCAAAANDJxCnNiWAcA"
+    "AAB2ZXJzaW9ucQtYBQAAADIuMS4wcQx1Yi4="
+)
+
+
+def add_command(api: Api, job_id: int = 42) -> None:
+    with api.site.database.write() as session:
+        connection = session.scalars(select(LandoConnection)).one()
+        session.add(
+            PendingCommand(
+                job_id=job_id, lando_connection_id=connection.id, command="start", generation=1, message_id="m-1"
+            )
+        )
+
+
+def test_a_json_message_has_its_properties(api: Api) -> None:
+    add_command(api)
+    assert api.published() == [("start", 42)]
+    assert api.broker.properties == [("lando", "application/json", "m-1")]
+    assert api.broker.messages[0].command is Command.START
+
+
+def test_a_pickle_is_the_originals_byte_for_byte_and_has_no_properties(api: Api) -> None:
+    with api.site.database.write() as session:
+        session.execute(update(LandoConnection).values(message_format="pickle"))
+    add_command(api)
+    api.site.outbox.drain()
+    assert api.broker.bodies == [base64.b64decode(START_42_PICKLE)]
+    assert api.broker.properties == [("lando", None, None)]
+
+
+def test_a_command_that_another_server_is_publishing_is_left_alone(api: Api) -> None:
+    add_command(api)
+    with api.site.database.write() as session:
+        session.execute(update(PendingCommand).values(due=now() + timedelta(seconds=30)))
+    assert api.published() == []
+
+
+def test_a_running_outbox_publishes_as_soon_as_it_is_woken(api: Api) -> None:
+    published = threading.Event()
+
+    class Noting(FakeBroker):
+        def publish(
+            self, queue: str, body: bytes, *, content_type: str | None = None, message_id: str | None = None
+        ) -> Future[None]:
+            future = super().publish(queue, body, content_type=content_type, message_id=message_id)
+            published.set()
+            return future
+
+    broker = Noting()
+    running = Outbox(api.site.database, lambda _connection: broker, sweep_s=60)
+    running.start()
+    try:
+        add_command(api)
+        running.wake()
+        assert published.wait(10)
+    finally:
+        running.stop()
+    assert len(broker.bodies) == 1
+
+
+def test_stopping_publishes_what_is_left(api: Api) -> None:
+    broker = FakeBroker()
+    stopped = Outbox(api.site.database, lambda _connection: broker, sweep_s=60)
+    stopped.start()
+    add_command(api)
+    stopped.stop()
+    assert len(broker.bodies) == 1
+
+
+def test_a_connection_whose_settings_can_not_work_delays_only_its_own_commands(api: Api) -> None:
+    add_command(api, 1)
+    with api.site.database.write() as session:
+        other = setup.create_lando_connection(session, queue_name="other", host="broken")
+        session.add(
+            PendingCommand(job_id=2, lando_connection_id=other.id, command="start", generation=1, message_id="m-2")
+        )
+    broker = FakeBroker()
+
+    def publishers(connection: outbox.Connection) -> Publisher:
+        if connection.host == "broken":
+            raise ConfigError("no such host")
+        return broker
+
+    sent = Outbox(api.site.database, publishers)
+    assert sent.drain() == 1
+    assert [message.run_id for message in broker.messages] == [1]
+    assert sent.failures == 1
+
+
+def test_pauses_grow_to_a_limit_and_are_jittered() -> None:
+    for attempts in range(1, 40):
+        longest = min(outbox.FIRST_PAUSE_S * 2**attempts, outbox.LONGEST_PAUSE_S)
+        assert longest / 2 <= pause_s(attempts) <= longest
+
+
+def test_a_connections_password_is_in_no_representation() -> None:
+    connection = outbox.Connection(
+        id=1, queue="q", message_format="json", url="amqp://u:s3cret@h", host="h", username="u", password="s3cret"
+    )
+    assert "s3cret" not in repr(connection)
+
+
+def test_the_default_publisher_reaches_the_memory_broker() -> None:
+    connection = outbox.Connection(
+        id=1, queue="lando", message_format="json", url="memory://api-test", host="", username="", password=""
+    )
+    publisher = outbox.default_publishers(connection)
+    publisher.publish("lando", b"{}").result(5)
+    publisher.close()
