@@ -294,7 +294,6 @@ class KubernetesCluster:
         try:
             document = json.loads(_whole(response))
         except cluster_errors.TRANSPORT_ERRORS as error:
-            response.close()
             raise cluster_errors.from_exception(error, what=what) from error
         if not isinstance(document, dict):
             raise Unavailable(cluster_errors.PEER, f"{what}: the answer is no JSON object")
@@ -368,10 +367,13 @@ class KubernetesCluster:
 
 def _whole(response: urllib3.BaseHTTPResponse) -> bytes:
     """The answer's whole body; its connection goes back to the pool."""
-    body = response.read(MAX_ANSWER)
-    if response.read(1):
+    try:
+        body = response.read(MAX_ANSWER)
+        if response.read(1):
+            raise http.client.HTTPException(f"an answer of more than {MAX_ANSWER} bytes")
+    except BaseException:
         response.close()
-        raise http.client.HTTPException(f"an answer of more than {MAX_ANSWER} bytes")
+        raise
     response.release_conn()
     return body
 

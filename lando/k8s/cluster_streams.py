@@ -6,6 +6,7 @@ the socket down, the reader sees the end of the stream and drops the connection.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Iterator
@@ -26,29 +27,35 @@ class Lines:
         self._response = response
         self._what = what
         self._closed = threading.Event()
+        self._reading = threading.Lock()
         self._lines = self._split()
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> bytes:
-        try:
-            return next(self._lines)
-        except StopIteration:
-            raise
-        except (*cluster_errors.TRANSPORT_ERRORS, AttributeError) as error:
-            # AttributeError: what the standard library makes of a TLS socket shut down under a reader.
-            self._response.close()
+        with self._reading:
             if self._closed.is_set():
-                raise StopIteration from None
-            raise cluster_errors.from_exception(error, what=self._what) from error
+                self._response.close()
+                raise StopIteration
+            try:
+                return next(self._lines)
+            except StopIteration:
+                raise
+            except (*cluster_errors.TRANSPORT_ERRORS, AttributeError) as error:
+                # AttributeError: what the standard library makes of a TLS socket shut down under a reader.
+                self._response.close()
+                if self._closed.is_set():
+                    raise StopIteration from None
+                raise cluster_errors.from_exception(error, what=self._what) from error
 
     def close(self) -> None:
         self._closed.set()
-        try:
-            self._response.shutdown()  # wakes the reader, who then closes
-        except (ValueError, RuntimeError, OSError):
-            return  # it had ended already
+        with contextlib.suppress(ValueError, RuntimeError, OSError):  # what it says when it had ended already
+            self._response.shutdown()  # wakes a reader, who then closes
+        if self._reading.acquire(blocking=False):
+            self._response.close()
+            self._reading.release()
 
     def _split(self) -> Iterator[bytes]:
         rest = bytearray()
