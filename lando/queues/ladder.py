@@ -84,9 +84,6 @@ def dead(queue: str, headers: Mapping[str, Any] | None, reason: str) -> Rung:
 
 def _headers(headers: Mapping[str, Any] | None, reason: str, count: int) -> dict[str, Any]:
     last = cut_middle(reason, REASON_LIMIT)
-    first = (headers or {}).get(FIRST_REASON)
-    return {
-        FAILURES: count,
-        FIRST_REASON: cut_middle(first, REASON_LIMIT) if isinstance(first, str) else last,
-        LAST_REASON: last,
-    }
+    given = (headers or {}).get(FIRST_REASON)
+    first = cut_middle(given, REASON_LIMIT) if isinstance(given, str) else last
+    return {FAILURES: count, FIRST_REASON: first, LAST_REASON: last}
