@@ -1,0 +1,57 @@
+"""``lando up``: one per home, its port, and runs that go on after the process has gone."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SLEEP = Path(__file__).parents[2] / "examples" / "sleep"
+
+
+def end(process: subprocess.Popen[str], number: signal.Signals) -> int:
+    process.send_signal(number)
+    code = process.wait(60)
+    if process.stdout is not None:
+        process.stdout.close()
+    return code
+
+
+def test_a_second_stack_in_one_home_is_refused(stack: Any) -> None:
+    done = stack("up")
+    assert done.returncode == 2
+    assert "Another Lando (process " in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_port_in_use_is_one_sentence(lando: Any) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        done = lando("up", "--port", port)
+    assert done.returncode == 2
+    assert f"lando: Port {port} of 127.0.0.1 is in use by another program" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_an_unfinished_run_goes_on_at_the_next_start(lando: Any, tmp_path: Path, number: signal.Signals) -> None:
+    order = tmp_path / "order.yaml"
+    order.write_text("seconds: 3\n")
+    process = lando.up()
+    run_id = lando.submit(SLEEP / "workflow.cwl", order)
+    lando.until(run_id, lambda run: any(s["name"] == "run_workflow" and s["state"] == "Running" for s in run["steps"]))
+    code = end(process, number)
+    assert code == (0 if number == signal.SIGTERM else -signal.SIGKILL)
+
+    process = lando.up()
+    try:
+        done = lando("status", run_id, "--watch")
+        assert done.returncode == 0, done.stdout + done.stderr
+    finally:
+        assert end(process, signal.SIGINT) == 0
