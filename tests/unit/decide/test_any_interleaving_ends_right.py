@@ -141,6 +141,8 @@ class Machine(RuleBasedStateMachine):
                     world.state = state
                 if steps is not None:
                     world.letter = letters.letter_of(steps)
+                if world.letter in ("", "V"):
+                    world.done = set()
             case RecordAttempts(steps=steps):
                 assert world.record is not None
                 world.record = RunRecord(
@@ -217,7 +219,6 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def restart(self) -> None:
         self.world.state = RunState.RESTARTING
-        self.world.done = set() if self.world.letter == "" else self.world.done
         self.say(Command.RESTART)
 
     # -- the cluster ------------------------------------------------------------------------------------------
@@ -276,6 +277,56 @@ class Machine(RuleBasedStateMachine):
             return
         self.handle(message)
 
+    @precondition(lambda self: self.world.state not in ENDED)
+    @rule(steps=st.integers(1, 5))
+    def go_on(self, steps: int) -> None:
+        """Some steps of undisturbed progress, so that late states are met too."""
+        if self.world.state is RunState.AUTHORIZED:
+            self.start()
+        for _ in range(steps):
+            self.old_pods_end()
+            while self.queue:
+                message = self.queue[0]
+                if not self.handle(message):
+                    self.old_pods_end()
+                    assert self.handle(message), "an undisturbed message was not settled"
+                self.queue.remove(message)
+            for step in self.running():
+                self.end(step, JobPhase.COMPLETE)
+
+    @precondition(lambda self: self.running())
+    @rule(data=st.data(), crash_after=st.integers(0, 8), category=st.sampled_from(Category))
+    def fail_and_crash(self, data: st.DataObject, crash_after: int, category: Category) -> None:
+        """The daemon dies while it deals with a failure."""
+        self.end(data.draw(st.sampled_from(self.running())), JobPhase.FAILED, CAUSES[category])
+        self.handle(self.queue[-1], crash_after)
+
+    @precondition(lambda self: self.running())
+    @rule(data=st.data(), crash_after=st.integers(0, 8))
+    def complete_and_crash(self, data: st.DataObject, crash_after: int) -> None:
+        """The daemon dies in the middle of a transition."""
+        self.end(data.draw(st.sampled_from(self.running())), JobPhase.COMPLETE)
+        self.handle(self.queue[-1], crash_after)
+
+    @precondition(lambda self: self.world.state in (RunState.ERROR, RunState.CANCELED))
+    @rule(directly=st.booleans(), crash_after=st.none() | st.integers(0, 12))
+    def restart_now(self, directly: bool, crash_after: int | None) -> None:
+        """A restart by the API, or a message that somebody published directly."""
+        if directly:
+            self.say(Command.RESTART)
+        else:
+            self.restart()
+        if self.handle(self.queue[-1], crash_after):
+            self.queue.pop()
+
+    @precondition(lambda self: self.world.state is not RunState.AUTHORIZED and self.world.state not in ENDED)
+    @rule(crash_after=st.none() | st.integers(0, 12))
+    def cancel_now(self, crash_after: int | None) -> None:
+        """A cancel that somebody published directly."""
+        self.say(Command.CANCEL)
+        if self.handle(self.queue[-1], crash_after):
+            self.queue.pop()
+
     @precondition(lambda self: self.queue)
     @rule(data=st.data())
     def lose(self, data: st.DataObject) -> None:
@@ -322,8 +373,8 @@ def test_any_interleaving_of_events_repeats_losses_and_crashes_ends_right(make: 
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=150,
-            stateful_step_count=40,
+            max_examples=300,
+            stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
