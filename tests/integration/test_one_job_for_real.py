@@ -16,8 +16,8 @@ from tests.services.rabbitmq import LocalServer, RabbitMQ
 from tests.services.vectors import GOOD
 
 if TYPE_CHECKING:
-    from tests.integration.conftest import User
     from tests.services.stack import Stack
+    from tests.services.user import User
 
 pytestmark = [pytest.mark.service("rabbitmq"), pytest.mark.timeout(240)]
 
