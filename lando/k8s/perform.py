@@ -145,6 +145,9 @@ class Performer:
                     self._patch_record(record.failure_patch(failure))
             case ReportError(failure=failure, again=again):
                 self._peers.source.report_error(self.run, failure.step, failure.cause.text(), again=again)
+                for step in self._plan.steps:
+                    if step.name == failure.step and step.job is not None:
+                        self._archive(step.job)  # it stays for a restart; its log is wanted now
             case SetCondition(step=step, cause=cause):
                 self.tell_condition(step, cause)
             case Warn(step=step, warnings=warnings):
