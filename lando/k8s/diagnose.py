@@ -1,8 +1,8 @@
 """What became of a step's Job, and why, from the Job, its pods and their events. Pure.
 
 The Job's own conditions decide whether it has ended; its pods say why, by the rules of
-:mod:`lando.k8s.diagnose_rules`. A Job without a condition fails here only for a state that can't pass, or that has
-lasted longer than patience.
+:mod:`lando.k8s.diagnose_ends` and :mod:`lando.k8s.diagnose_waits`. A Job without a condition fails here only for a
+state that can't pass, or that has lasted longer than patience.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
-from lando.k8s import diagnose_rules
-from lando.k8s.diagnose_rules import Finding, PodRule, Wait
+from lando.k8s import diagnose_ends, diagnose_waits
+from lando.k8s.findings import Finding, PodRule, Wait
 from lando.k8s.pod_facts import (
     ENDED_PHASES,
     Manifest,
@@ -83,25 +83,25 @@ def diagnose(
 def _why_failed(job: Manifest, reason: object, pods: Sequence[Manifest], events: Sequence[Manifest]) -> Finding:
     """Why a Job failed that has failed."""
     if reason == "DeadlineExceeded":
-        hindered = (_first(diagnose_rules.UNFINISHED, pod, events) for pod in pods if _never_started(pod))
-        return diagnose_rules.deadline(job, next((found for found in hindered if found is not None), None))
+        hindered = (_first(diagnose_waits.UNFINISHED, pod, events) for pod in pods if _never_started(pod))
+        return diagnose_ends.deadline(job, next((found for found in hindered if found is not None), None))
     # A failed Job's other pods are deleted by its controller: the one that was not deleted is to blame.
     by_blame = sorted(newest_first(pods), key=lambda pod: bool(mapping(pod.get("metadata")).get("deletionTimestamp")))
     for pod in by_blame:
-        if found := _first(diagnose_rules.ENDED, pod, events):
+        if found := _first(diagnose_ends.ENDED, pod, events):
             return found
-    return diagnose_rules.unexplained(job, bool(pods))
+    return diagnose_ends.unexplained(job, bool(pods))
 
 
 def _hindrance(job: Manifest, pods: Sequence[Manifest], events: Sequence[Manifest]) -> Finding | None:
     """What keeps an unfinished Job from its work, if anything does."""
     if not pods:
-        return diagnose_rules.no_pod(job, events_of(job, events))
+        return diagnose_waits.no_pod(job, events_of(job, events))
     newest = newest_first(pods)[0]
     if phase(newest) in ENDED_PHASES:
         return None  # the Job's condition, or its next pod, is about to follow
-    if diagnose_rules.is_hindered(newest):
-        return _first(diagnose_rules.UNFINISHED, newest, events)
+    if diagnose_waits.is_hindered(newest):
+        return _first(diagnose_waits.UNFINISHED, newest, events)
     return None
 
 
@@ -136,4 +136,4 @@ def _first(rules: Sequence[PodRule], pod: Manifest, events: Sequence[Manifest]) 
 
 
 def _never_started(pod: Manifest) -> bool:
-    return diagnose_rules.is_hindered(pod) and phase(pod) != "Running"
+    return diagnose_waits.is_hindered(pod) and phase(pod) != "Running"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from lando.k8s.diagnose import Verdict
-from lando.k8s.diagnose_rules import DISRUPTIONS, POD_REASONS
+from lando.k8s.diagnose_ends import DISRUPTIONS, POD_REASONS
 from lando.runs import Category
 
 NAME = "run-workflow-42-ada"
