@@ -9,13 +9,15 @@ there themselves.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
+from pathlib import Path
 from types import FrameType
 
 RECORD_MARK = "\x1e"  # ASCII record separator: starts a log record
@@ -48,31 +50,29 @@ def main(argv: list[str]) -> int:
 
 def _stop(_signal: int, _frame: FrameType | None) -> None:
     """End the tools, then this process; without a way back, as cwltool's threads would start the next tools."""
-    from cwltool.utils import processes_to_kill
+    import psutil  # type: ignore[import-untyped]
 
-    tools = [tool for tool in processes_to_kill.copy() if tool.poll() is None]
-    for tool in tools:
-        tool.terminate()  # `docker run` and its like hand it on to their containers
     deadline = time.monotonic() + TOOLS_STOP_TIMEOUT_S
-    for tool in tools:
-        try:
-            tool.wait(max(deadline - time.monotonic(), 0))
-        except subprocess.TimeoutExpired:
-            _kill_container(str(part) for part in (tool.args if isinstance(tool.args, list) else ()))
-            tool.kill()
+    for _ in range(2):  # again, for one that was just being started
+        tools = psutil.Process().children(recursive=True)
+        for tool in tools:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                tool.terminate()  # `docker run` and its like hand it on to their containers
+        _, alive = psutil.wait_procs(tools, timeout=max(deadline - time.monotonic(), 0))
+        for tool in alive:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                _kill_container(tool.cmdline())
+                tool.kill()
     os._exit(128 + signal.SIGTERM)
 
 
-def _kill_container(arguments: Iterable[str]) -> None:
+def _kill_container(command: Sequence[str]) -> None:
     """End the container of a ``docker run --cidfile=…`` that did not heed SIGTERM."""
-    engine, *others = [*arguments] or [""]
-    for argument in others:
+    for argument in command[1:]:
         if argument.startswith("--cidfile="):
-            try:
-                with open(argument.partition("=")[2], encoding="utf-8") as file:
-                    subprocess.run([engine, "kill", file.read().strip()], timeout=CONTAINER_STOP_TIMEOUT_S, check=False)
-            except (OSError, subprocess.TimeoutExpired):
-                return
+            with contextlib.suppress(OSError, subprocess.TimeoutExpired):
+                container = Path(argument.partition("=")[2]).read_text(encoding="utf-8").strip()
+                subprocess.run([command[0], "kill", container], timeout=CONTAINER_STOP_TIMEOUT_S, check=False)
 
 
 if __name__ == "__main__":

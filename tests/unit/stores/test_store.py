@@ -1,0 +1,259 @@
+"""Every store keeps the same promises: a folder, an fsspec filesystem, a bucket of Google's."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import pytest
+from google.api_core import exceptions as google
+from lando.errors import ConfigError, NotFound, Rejected, Unavailable
+from lando.stores import Entry, Store, open_store
+from lando.stores.files import FileStore
+from lando.stores.fsspec_store import FsspecStore
+from lando.stores.gs import GoogleStore
+
+
+class FakeBlob:
+    """One object of :class:`FakeClient`'s bucket."""
+
+    def __init__(self, objects: dict[str, bytes], name: str) -> None:
+        self._objects = objects
+        self.name = name
+
+    @property
+    def size(self) -> int:
+        return len(self._objects[self.name])
+
+    @property
+    def md5_hash(self) -> str:
+        return base64.b64encode(hashlib.md5(self._objects[self.name]).digest()).decode()
+
+    def open(self, _mode: str) -> io.BytesIO:
+        return io.BytesIO(self._objects[self.name])
+
+    def upload_from_filename(self, name: str, *, timeout: float, checksum: str) -> None:
+        assert (timeout, checksum) == (60.0, "md5")
+        self._objects[self.name] = Path(name).read_bytes()
+
+    def upload_from_string(self, data: bytes, *, timeout: float, checksum: str) -> None:
+        assert (timeout, checksum) == (60.0, "md5")
+        self._objects[self.name] = data
+
+    def delete(self, *, timeout: float) -> None:
+        assert timeout
+        if self._objects.pop(self.name, None) is None:
+            raise google.NotFound("no such object")
+
+
+class FakeClient:
+    """What :class:`GoogleStore` calls of ``google.cloud.storage.Client``, with one bucket in memory."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, bytes] = {}
+        self.failure: Exception | None = None
+
+    def bucket(self, name: str) -> FakeClient:
+        assert name == "bucket"
+        return self
+
+    def blob(self, name: str) -> FakeBlob:
+        return FakeBlob(self.objects, name)
+
+    def get_blob(self, name: str, *, timeout: float) -> FakeBlob | None:
+        assert timeout
+        if self.failure is not None:
+            raise self.failure
+        return self.blob(name) if name in self.objects else None
+
+    def list_blobs(self, _bucket: Any, *, prefix: str, timeout: float) -> Iterator[FakeBlob]:
+        assert timeout
+        return (self.blob(name) for name in sorted(self.objects) if name.startswith(prefix))
+
+
+@pytest.fixture(params=["folder", "fsspec", "google", "google without a folder"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    if request.param == "folder":
+        yield FileStore((tmp_path / "my results").as_uri())
+    elif request.param == "fsspec":
+        yield FsspecStore("memory://bucket/results/")
+        filesystem = fsspec.filesystem("memory")
+        filesystem.store.clear()
+        filesystem.pseudo_dirs[:] = [""]
+    else:
+        yield GoogleStore("gs://bucket" + ("/results/" if request.param == "google" else ""), FakeClient())
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Path:
+    path = tmp_path / "local.bin"
+    path.write_bytes(b"0123456789" * 1000)
+    return path
+
+
+def test_a_file_that_is_put_is_there_whole(store: Store, local: Path) -> None:
+    moved: list[int] = []
+    store.put(local, "42/results/a b.bin", moved.append)
+    with store.open("42/results/a b.bin") as stream:
+        assert stream.read() == local.read_bytes()
+    entry = store.entry("42/results/a b.bin")
+    assert entry is not None
+    assert entry.size == 10_000
+    assert sum(moved) == 10_000
+
+
+def test_a_checksum_is_that_of_the_content(store: Store, local: Path) -> None:
+    store.put(local, "a")
+    entry = store.entry("a")
+    assert entry is not None
+    if entry.checksum is not None:
+        algorithm, value = entry.checksum
+        assert value == hashlib.new(algorithm, local.read_bytes()).hexdigest()
+    assert isinstance(store, FsspecStore) == (entry.checksum is None)
+
+
+def test_putting_again_replaces(store: Store, local: Path) -> None:
+    store.put_bytes(b"old and much longer" * 1000, "a")
+    store.put(local, "a")
+    with store.open("a") as stream:
+        assert stream.read() == local.read_bytes()
+
+
+def test_what_is_not_there_is_none_or_not_found(store: Store) -> None:
+    assert store.entry("none") is None
+    with pytest.raises(NotFound, match="none does not exist"):
+        store.open("none")
+    store.delete("none")
+
+
+def test_a_listing_is_sorted_and_relative_to_the_store(store: Store) -> None:
+    for path in ("b/2", "b/1", "a", "bc/3"):
+        store.put_bytes(b"xy", path)
+    assert sorted(entry.path for entry in store.list()) == ["a", "b/1", "b/2", "bc/3"]
+    assert [(entry.path, entry.size) for entry in store.list("b")] == [("b/1", 2), ("b/2", 2)]
+    assert list(store.list("none")) == []
+
+
+def test_a_deleted_file_is_gone(store: Store) -> None:
+    store.put_bytes(b"x", "a/b")
+    store.delete("a/b")
+    assert store.entry("a/b") is None
+
+
+def test_urls_begin_with_the_stores_own(store: Store) -> None:
+    assert store.url_of("a/b.md") == f"{store.url}/a/b.md"
+    assert not store.url.endswith("/")
+
+
+@pytest.mark.parametrize("path", ["", "/a", "../a", "a/../../b", "a//b", "./a", "a\0b"])
+def test_paths_stay_inside_the_store(store: Store, path: str, local: Path) -> None:
+    for work in (
+        lambda: store.put(local, path),
+        lambda: store.put_bytes(b"x", path),
+        lambda: store.open(path),
+        lambda: store.entry(path),
+        lambda: store.delete(path),
+    ):
+        with pytest.raises(ValueError, match="is not a path inside a store"):
+            work()
+
+
+def test_a_failed_upload_leaves_the_old_file_and_no_part(tmp_path: Path, local: Path) -> None:
+    store = FileStore((tmp_path / "store").as_uri())
+    store.put_bytes(b"old", "a")
+
+    def fail(_size: int) -> None:
+        raise RuntimeError("out of power")
+
+    with pytest.raises(RuntimeError):
+        store.put(local, "a", fail)
+    assert [path.name for path in (tmp_path / "store").iterdir()] == ["a"]
+    assert (tmp_path / "store/a").read_bytes() == b"old"
+
+
+@pytest.mark.parametrize(
+    ("failure", "expected"),
+    [
+        (google.Forbidden("no"), Rejected),
+        (google.ServiceUnavailable("later"), Unavailable),
+        (google.TooManyRequests("later"), Unavailable),
+        (google.RetryError("tried", cause=None), Unavailable),
+        (ConnectionError("broken"), Unavailable),
+        (google.NotFound("no bucket"), NotFound),
+        (google.BadRequest("odd"), Rejected),
+    ],
+)
+def test_every_error_of_google_has_a_place_in_ours(failure: Exception, expected: type[Exception]) -> None:
+    client = FakeClient()
+    client.failure = failure
+    with pytest.raises(expected):
+        GoogleStore("gs://bucket/x", client).entry("a")
+
+
+@pytest.mark.parametrize(
+    ("failure", "expected"), [(PermissionError("Access Denied"), Rejected), (OSError("broken"), Unavailable)]
+)
+def test_errors_of_other_filesystems_too(
+    failure: Exception, expected: type[Exception], monkeypatch: pytest.MonkeyPatch, local: Path
+) -> None:
+    store = FsspecStore("memory://bucket/x")
+
+    def fail(*_args: Any, **_kwargs: Any) -> None:
+        raise failure
+
+    for name in ("info", "find", "open", "_open", "pipe_file", "rm_file"):
+        monkeypatch.setattr(fsspec.implementations.memory.MemoryFileSystem, name, fail)
+    calls: list[Callable[[], object]] = [
+        lambda: store.entry("a"),
+        lambda: list(store.list()),
+        lambda: store.open("a"),
+        lambda: store.put(local, "a"),
+        lambda: store.put_bytes(b"", "a"),
+        lambda: store.delete("a"),
+    ]
+    for call in calls:
+        with pytest.raises(expected):
+            call()
+
+
+def test_s3_tells_the_md5_of_what_was_sent_in_one_part() -> None:
+    from lando.stores.fsspec_store import _entry
+
+    md5 = hashlib.md5(b"x").hexdigest()
+    assert _entry("a", {"size": 1, "ETag": f'"{md5}"'}) == Entry(path="a", size=1, checksum=("md5", md5))
+    assert _entry("a", {"size": 1, "ETag": f'"{md5}-3"'}).checksum is None
+    assert _entry("a", {"size": 1, "ETag": f'"{md5}"', "ServerSideEncryption": "aws:kms"}).checksum is None
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("results", "is no URL"),
+        ("file://host/folder", "must name an absolute folder"),
+        ("gs:///folder", "must name a bucket"),
+        ("dds:", "Duke Data Service"),
+        ("pigeon://x", "Nothing here can speak pigeon://"),
+    ],
+)
+def test_a_url_that_names_no_store_is_refused(url: str, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence):
+        open_store(url)
+
+
+def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(*_args: Any) -> None:
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.setattr(fsspec.core, "url_to_fs", missing)
+    with pytest.raises(ConfigError, match=r"pip install 'lando\[s3\]'"):
+        open_store("s3://bucket/x")
+
+
+def test_stores_are_opened_by_their_scheme(tmp_path: Path) -> None:
+    assert isinstance(open_store(tmp_path.as_uri()), FileStore)
+    assert isinstance(open_store("memory://x"), FsspecStore)
