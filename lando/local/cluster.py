@@ -107,6 +107,7 @@ class LocalCluster:
         _ensure_namespaces(store, {*_OWN_NAMESPACES, self.namespace})
         access = Access({self.token: Grant(user=ADMINISTRATOR)})
         server = self._bind(lambda port: ApiServer(store, access, certificates, port=port))
+        parts.callback(server.stop)
         node = LocalNode(store, self.home, sandbox=self._sandbox, capacity=self._capacity, images=self._images)
         parts.callback(lambda: node.stop(self._stop_grace_s))
         node.start()
@@ -115,9 +116,7 @@ class LocalCluster:
             controller.start()
             parts.callback(controller.stop)
         server.set_log_source(node.kubelet)
-        # Stopped in the opposite order: requests first, and before them the watches, which would hold them open.
-        parts.callback(server.stop)
-        parts.callback(server.end_streams)
+        parts.callback(server.stop)  # before all that it serves; the earlier one is for a start that fails
         server.start()
         self.url = server.url
         write_private(self.home / "port", str(server.port).encode())

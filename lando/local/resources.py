@@ -77,7 +77,7 @@ class Resources:
         namespace = (info.namespace or None) if kind.namespaced else ""
         options = ListOptions.read(request.query, watching=info.verb == "watch")
         if info.verb == "watch":
-            return Streaming(self._watch(kind, namespace, options))
+            return self._watch(kind, namespace, options)
         listing = self._store.list(
             kind.resource,
             namespace,
@@ -177,12 +177,11 @@ class Resources:
 
     # -- watching ----------------------------------------------------------------------------------------------------
 
-    async def _watch(self, kind: Kind, namespace: str | None, options: ListOptions) -> AsyncIterator[bytes]:
-        """Events, one per line, until the time is up; an error is an event, too: the response has begun."""
-        subscription: Subscription | None = None
+    def _watch(self, kind: Kind, namespace: str | None, options: ListOptions) -> Streaming:
+        """The stream of a watch. A version that is too old is told as an event, as the real API server does it."""
+        if self._closing:
+            raise status.too_many_requests("the API server is stopping")
         try:
-            if self._closing:
-                return
             subscription = self._store.watch(
                 kind.resource,
                 namespace,
@@ -193,7 +192,16 @@ class Resources:
                 timeout_s=options.timeout_s or random.uniform(*WATCH_TIMEOUT_S),  # noqa: S311 - spreads load, no secret
                 initial_events=options.initial_events,
             )
-            self._watches.add(subscription)
+        except ApiError as error:
+            if error.code != 410:
+                raise
+            return Streaming(_only(_error_line(error)))
+        self._watches.add(subscription)
+        return Streaming(self._lines(subscription))
+
+    async def _lines(self, subscription: Subscription) -> AsyncIterator[bytes]:
+        """Events, one per line, until the time is up or the server stops."""
+        try:
             while True:
                 event = await subscription.aget(_IDLE_S)
                 if event is not None:
@@ -201,11 +209,18 @@ class Resources:
                 elif subscription.closed:
                     return
         except ApiError as error:
-            yield json_answer(200, {"type": "ERROR", "object": error.body()}).body
+            yield _error_line(error)
         finally:
-            if subscription is not None:
-                self._watches.discard(subscription)
-                subscription.close()
+            self._watches.discard(subscription)
+            subscription.close()
+
+
+def _error_line(error: ApiError) -> bytes:
+    return json_answer(200, {"type": "ERROR", "object": error.body()}).body
+
+
+async def _only(chunk: bytes) -> AsyncIterator[bytes]:
+    yield chunk
 
 
 def _kind(info: RequestInfo) -> Kind:

@@ -18,6 +18,8 @@ BOOKMARK_INTERVAL_S = 60.0
 """How often a quiet subscription says how far it has got, as the real API server does."""
 QUEUE_LIMIT = 4096
 """Events a subscriber may lag behind before it has to list again."""
+ABANDONED_AFTER_S = 60.0
+"""A subscription that nobody takes from for so long after its time was up is dropped."""
 INITIAL_EVENTS_END = "k8s.io/initial-events-end"
 
 
@@ -103,6 +105,9 @@ class Subscription:
     def push(self, event: Event | None, version: int) -> None:
         """Deliver the change that led to ``version``; None when it does not concern this subscriber."""
         with self._condition:
+            if self._deadline is not None and self._clock() > self._deadline + ABANDONED_AFTER_S:
+                self._closed = True
+                self._queue.clear()
             if self._closed:
                 return
             self._version = version

@@ -253,15 +253,15 @@ def test_a_pod_needs_a_service_account_that_is_there(api: KubernetesApi) -> None
 
 def test_status_is_written_only_through_its_subresource(api: KubernetesApi) -> None:
     claim = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}}
-    created = api.create("persistentvolumeclaims", {"metadata": {"name": "data"}, "spec": claim}).body
-    del created["metadata"]["resourceVersion"]
+    api.create("persistentvolumeclaims", {"metadata": {"name": "data"}, "spec": claim})
     condition = {"type": "Tested", "status": "True", "lastProbeTime": None, "lastTransitionTime": None}
-    changed = {**created, "status": {**created["status"], "conditions": [condition]}}
-    ignored = api.replace("persistentvolumeclaims", changed)
+    patch = {"status": {"conditions": [condition]}}
+    ignored = api.patch("persistentvolumeclaims", "data", patch)
     assert ignored.code == 200
     assert "conditions" not in ignored.body["status"]
-    resized = {**claim, "resources": {"requests": {"storage": "2Gi"}}}
-    written = api.replace("persistentvolumeclaims", {**changed, "spec": resized}, "status").body
+    larger = {"spec": {"resources": {"requests": {"storage": "2Gi"}}}}
+    path = api.path("persistentvolumeclaims", "data", "status")
+    written = api.call("PATCH", path, {**patch, **larger}, content_type="application/merge-patch+json").body
     assert written["status"]["conditions"][0]["type"] == "Tested"
     assert written["spec"]["resources"]["requests"]["storage"] == "1Gi"
 
