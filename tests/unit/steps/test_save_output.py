@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from lando.errors import Unavailable
-from lando.steps import save_output
 from lando.steps.program import run_program
 from lando.steps.save_output import USAGE, _work
+from lando.stores import transfer
 from lando.stores.files import FileStore
 from tests.unit.steps.surroundings import Termination
 
@@ -115,7 +115,7 @@ def test_what_an_earlier_attempt_left_is_removed_but_nothing_of_the_owners(volum
 
 def test_an_attempt_that_broke_off_is_known_to_the_next(volumes: Volumes, monkeypatch: pytest.MonkeyPatch) -> None:
     (volumes.results / "partial.txt").write_text("partial")
-    monkeypatch.setattr(save_output, "upload", _break_off_after_partial(save_output.upload))
+    monkeypatch.setattr("lando.steps.save_output.upload", _break_off_after_partial(transfer.upload))
     assert volumes.save() == 1
     monkeypatch.undo()
     monkeypatch.setenv("LANDO_TERMINATION_LOG", str(volumes.root / "termination-log"))

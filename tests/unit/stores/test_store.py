@@ -11,12 +11,14 @@ from typing import Any
 
 import fsspec
 import pytest
-from google.api_core import exceptions as google
+from google.api_core import exceptions
 from lando.errors import ConfigError, NotFound, Rejected, Unavailable
 from lando.stores import Entry, Store, open_store
 from lando.stores.files import FileStore
 from lando.stores.fsspec_store import FsspecStore
 from lando.stores.gs import GoogleStore
+
+google: Any = exceptions  # its classes are untyped
 
 
 class FakeBlob:
