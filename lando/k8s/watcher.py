@@ -31,6 +31,7 @@ from lando.k8s.agenda import Agenda
 from lando.k8s.cluster import Cluster, KubernetesCluster, Manifest
 from lando.k8s.diagnose import Diagnosis, Verdict, diagnose
 from lando.k8s.health import HealthServer
+from lando.k8s.metrics import count_calls
 from lando.k8s.pod_facts import ENDED_PHASES, log_source, mapping, name, phase, termination_message
 from lando.k8s.reflector import Change, Reflector
 from lando.k8s.sightings import Sighting, Sightings
@@ -362,7 +363,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         config = load(arguments[0])
         logs.configure(level=config.log_level, log_format=config.log_format, secrets=secret_values(config))
-        cluster = KubernetesCluster(config.cluster_api_settings)
+        cluster = KubernetesCluster(config.cluster_api_settings, on_call=count_calls("cluster"))
         publisher = queues.publisher(config.work_queue)
     except ConfigError as error:
         print(error, file=sys.stderr)  # noqa: T201

@@ -128,19 +128,31 @@ class LocalServer:
         }
 
 
+@contextlib.contextmanager
+def local_broker(folder: Path) -> Iterator[LocalServer]:
+    """The installed RabbitMQ, running in ``folder``; skips where none is installed."""
+    sbin = _installed()
+    if sbin is None:
+        missing("rabbitmq", HOW_TO_GET_IT)
+    server = LocalServer(sbin, folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()
+
+
 @pytest.fixture(scope="session")
 def rabbitmq() -> Iterator[RabbitMQ]:
     """The broker of this test session."""
     if url := os.environ.get("LANDO_TEST_AMQP_URL"):
         yield RabbitMQ(url)
-    elif (sbin := _installed()) is not None:
-        with tempfile.TemporaryDirectory(prefix="lando-rabbitmq-") as folder:
-            server = LocalServer(sbin, Path(folder))
-            try:
-                server.start()
-                yield RabbitMQ(server.url(), server)
-            finally:
-                server.close()
+    elif _installed() is not None:
+        with (
+            tempfile.TemporaryDirectory(prefix="lando-rabbitmq-") as folder,
+            local_broker(Path(folder)) as server,
+        ):
+            yield RabbitMQ(server.url(), server)
     elif docker_answers():
         with _container() as url:
             yield RabbitMQ(url)

@@ -1,0 +1,70 @@
+"""``python -m bench``: measure a stack of processes on this machine and print what came out."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import json
+import os
+import platform
+import sys
+from typing import Any
+
+from bench import handoff, throughput
+from bench.site import Client, site
+
+PACKAGES = ("lando", "pika", "kubernetes", "fastapi", "sqlalchemy")
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    return {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "cores": os.cpu_count(),
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+    }
+
+
+def main() -> int:
+    """Exit status 0 when all was measured."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--jobs", type=int, default=50, help="jobs queued at once (default: 50)")
+    parser.add_argument("--hand-offs", type=int, default=20, metavar="JOBS", help="jobs run one by one (default: 20)")
+    parser.add_argument("--json", action="store_true", help="print JSON only")
+    options = parser.parse_args()
+    figures: dict[str, Any] = {"machine": machine()}
+    with site() as (stack, user):
+        client = Client(user)
+        figures["hand_off"] = handoff.measure(stack, user, client, options.hand_offs)
+        figures["throughput"] = throughput.measure(stack, user, client, options.jobs)
+    print(json.dumps(figures, indent=2) if options.json else as_text(figures))
+    return 0
+
+
+def as_text(figures: dict[str, Any]) -> str:
+    """The figures for a reader."""
+    where, hand, through = figures["machine"], figures["hand_off"], figures["throughput"]
+    versions = ", ".join(f"{name} {version}" for name, version in where["versions"].items())
+    lines = [
+        f"Python {where['python']} on {where['system']}, {where['cores']} cores; {versions}",
+        "",
+        f"Hand-off from a Job's Complete condition to the next step's Job ({hand['hand_offs']} of them)",
+        f"  hand-off    p50 {hand['hand_off']['p50_ms']:7.1f} ms   p99 {hand['hand_off']['p99_ms']:7.1f} ms",
+        f"  raw calls   p50 {hand['raw_calls']['p50_ms']:7.1f} ms   p99 {hand['raw_calls']['p99_ms']:7.1f} ms",
+        f"  ratio       p50 {hand['ratio_p50']:7.2f}      p99 {hand['ratio_p99']:7.2f}",
+        "",
+        f"{through['jobs']} jobs queued at once: {through['jobs_per_minute']:.0f} jobs per minute",
+        "",
+        "Calls per job",
+    ]
+    for daemon, calls in through["calls_per_job"].items():
+        lines += [f"  {daemon:<8} {count:6.2f}  {what}" for what, count in calls.items()]
+        lines.append(f"  {daemon:<8} {sum(calls.values()):6.2f}  in all")
+    lines += ["", "Memory, MiB (now, peak)"]
+    lines += [f"  {name:<8} {size['now']:6.1f} {size['peak']:6.1f}" for name, size in through["memory_mib"].items()]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
