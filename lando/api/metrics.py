@@ -73,7 +73,7 @@ class _SiteCollector:
         try:
             with self._site.database.read() as session:
                 rows = session.execute(select(Job.state, func.count(Job.id)).group_by(Job.state))
-                counts = {state: count for state, count in rows.tuples()}  # noqa: C416 - a Row is no pair to mypy
+                counts = {row[0]: row[1] for row in rows}
             waiting, oldest_s = self._site.outbox.waiting()
         except Unavailable:
             return

@@ -137,7 +137,8 @@ class _Log:
                 yield piece
         except LandoError as error:
             logger.warning("%s", error)
-            yield "\n[The log broke off; try again.]"
+            yield ("" if last == "\n" else "\n") + "[The log broke off; try again.]\n"
+            return
         if last != "\n":
             yield "\n"
 

@@ -68,7 +68,8 @@ def test_values_that_can_never_fit_are_found(value: Any, kind: Any) -> None:
 @pytest.mark.parametrize(
     ("value", "kind"),
     [
-        (4, "int"), (4.0, "long"), (4, "double"), (None, "int"), ("", "int"), ("x", "string"), (4, ["null", "string", "int"]),
+        (4, "int"), (4.0, "long"), (4, "double"), (None, "int"), ("", "int"), ("x", "string"),
+        (4, ["null", "string", "int"]),
         ({"class": "File", "location": "x"}, "File"), ({"class": "File", "contents": ""}, "File"),
         ([], {"type": "array", "items": "int"}), ({"a": 1}, {"type": "record", "fields": []}), ("x", "SomeType"),
         (["a"], "string"), ({"class": "Directory", "listing": [1]}, "Directory"),

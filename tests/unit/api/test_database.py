@@ -1,0 +1,88 @@
+"""Sessions, outages and the schema's version."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+
+import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from lando.api import database
+from lando.api.database import Database
+from lando.api.models import User
+from lando.errors import ConfigError, Unavailable
+from sqlalchemy import select, text
+
+
+@pytest.fixture
+def empty(tmp_path: Path, migrated: Path) -> Database:
+    path = tmp_path / "copy.db"
+    path.write_bytes(migrated.read_bytes())
+    return Database(f"sqlite:///{path}")
+
+
+def test_the_newest_migration_is_the_one_the_program_needs() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(database.MIGRATIONS))
+    assert ScriptDirectory.from_config(config).get_current_head() == database.HEAD
+
+
+def test_a_failed_transaction_leaves_nothing(empty: Database) -> None:
+    with pytest.raises(RuntimeError), empty.write() as session:  # noqa: PT012 - the failure comes after a change
+        session.add(User(username="ada"))
+        session.flush()
+        raise RuntimeError
+    with empty.read() as session:
+        assert session.scalars(select(User)).all() == []
+    empty.close()
+
+
+def test_what_a_writer_reads_holds_until_it_commits(empty: Database) -> None:
+    def add() -> None:
+        for _ in range(20):
+            with empty.write() as session:
+                user = session.scalars(select(User)).first() or User(username="n", first_name="0")
+                user.first_name = str(int(user.first_name) + 1)
+                session.add(user)
+
+    threads = [threading.Thread(target=add) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with empty.read() as session:
+        assert session.scalars(select(User)).one().first_name == "80"
+    empty.close()
+
+
+def test_readers_do_not_wait_for_a_writer(empty: Database) -> None:
+    with empty.write() as writer:
+        writer.add(User(username="ada"))
+        writer.flush()
+        with empty.read() as reader:
+            assert reader.scalars(select(User)).all() == []
+    empty.close()
+
+
+def test_a_database_that_is_away_is_unavailable_without_its_password() -> None:
+    away = Database("postgresql://lando:s3cret@127.0.0.1:9/none?connect_timeout=2")
+    with pytest.raises(Unavailable) as outage:
+        away.version()
+    assert "s3cret" not in str(outage.value)
+    away.close()
+
+
+@pytest.mark.parametrize("url", ["", "nonsense", "mysql://h/d", "sqlite://", "sqlite:///:memory:"])
+def test_a_url_that_can_not_work_is_refused(url: str) -> None:
+    with pytest.raises(ConfigError):
+        Database(url)
+
+
+def test_an_old_schema_is_named_with_the_command_that_mends_it(empty: Database) -> None:
+    empty.require_current()
+    with empty.write() as session:
+        session.execute(text("UPDATE alembic_version SET version_num = '0000'"))
+    with pytest.raises(ConfigError, match="lando admin migrate"):
+        empty.require_current()
+    empty.close()

@@ -1,0 +1,148 @@
+"""Uploads, signed downloads, and registering workflows."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from lando.api.files import FileStore, FileUrls, TooLarge, safe_name
+from lando.api.keys import ServerKey
+from lando.api.settings import Settings
+from tests.unit.api.serving import PACKED, Api, Serve
+
+FILES = "/api/lando/v1/files"
+
+
+def upload(api: Api, content: bytes = b"0123456789", name: str = "a.txt", user: str = "ada") -> dict[str, str]:
+    answer = api.call("POST", f"{FILES}?name={name}", user=user, content=content)
+    assert answer.status_code == 201, answer.text
+    result: dict[str, str] = answer.json()
+    return result
+
+
+def test_an_upload_is_measured_and_kept(api: Api, settings: Settings) -> None:
+    data = b"ACGT" * 1_000_000
+    made = upload(api, data)
+    assert (made["size"], made["sha256"]) == (len(data), hashlib.sha256(data).hexdigest())
+    assert made["url"] == f"http://testserver{FILES}/{made['id']}/a.txt"
+    assert api.get(made["url"]).content == data
+    assert not list(Path(settings.files_dir).rglob("*.part"))
+
+
+def test_an_empty_file_is_a_file(api: Api) -> None:
+    assert api.get(upload(api, b"")["url"]).content == b""
+
+
+def test_an_upload_of_any_content_type_is_taken(api: Api) -> None:
+    answer = api.call("POST", f"{FILES}/?name=x", content=b"x", headers={"Content-Type": "application/octet-stream"})
+    assert answer.status_code == 201
+
+
+def test_too_large_an_upload_leaves_nothing(serve: Serve, settings: Settings) -> None:
+    api = serve(max_upload_bytes=1000, max_body_bytes=100)
+    assert upload(api, b"x" * 1000)["size"] == 1000
+    assert api.call("POST", f"{FILES}?name=x", content=b"x" * 1001).status_code == 413
+    assert api.call("POST", f"{FILES}?name=x", content=iter([b"x" * 600, b"x" * 600])).status_code == 413
+    assert len([path for path in Path(settings.files_dir).rglob("*") if path.is_file()]) == 1
+
+
+def test_ranges_and_heads_are_served(api: Api) -> None:
+    url = upload(api)["url"]
+    part = api.get(url, headers={"Range": "bytes=2-4"})
+    assert (part.status_code, part.content, part.headers["content-range"]) == (206, b"234", "bytes 2-4/10")
+    assert api.get(url, headers={"Range": "bytes=99-"}).status_code == 416
+    head = api.call("HEAD", url)
+    assert (head.content, head.headers["content-length"]) == (b"", "10")
+
+
+def test_a_signed_url_needs_no_sign_in_and_any_other_does(api: Api) -> None:
+    made = upload(api)
+    urls = FileUrls(api.site.settings, api.site.key)
+    signed = urls.for_daemon(urls.to_store(made["url"]))
+    assert api.client.get(signed).content == b"0123456789"
+    assert api.client.get(made["url"]).status_code == 401
+    assert api.client.get(signed.replace("signature=", "signature=0")).status_code == 401
+    assert api.client.get(signed.replace("a.txt", "b.txt")).status_code == 401
+    assert api.get(made["url"], "eve").status_code == 404
+    assert api.get(made["url"], "operator").status_code == 200
+    assert api.get(f"{FILES}/{'0' * 32}/a.txt").status_code == 404
+    assert api.get(f"{FILES}/{made['id']}/b.txt").status_code == 404
+
+
+def test_a_signed_url_expires(api: Api, settings: Settings) -> None:
+    stored = FileUrls(settings, api.site.key).to_store(upload(api)["url"])
+    old = FileUrls(settings, api.site.key, clock=lambda: 0.0)
+    assert api.client.get(old.for_daemon(stored)).status_code == 401
+
+
+def test_the_same_signed_url_is_given_all_day(settings: Settings) -> None:
+    clock = [86_400.0 * 20_000 + 10]
+    urls = FileUrls(settings, ServerKey(b"k" * 32), clock=lambda: clock[0])
+    stored = urls.stored("0" * 32, "a b.txt")
+    first = urls.for_daemon(stored)
+    clock[0] += 80_000
+    assert urls.for_daemon(stored) == first
+    assert "/a%20b.txt?expires=" in first
+
+
+def test_a_name_with_odd_characters_becomes_a_plain_one(api: Api) -> None:
+    made = upload(api, name="..%2F..%2Fé%20%00x.txt")
+    assert made["url"].endswith("/_x.txt")
+    assert api.get(made["url"]).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("name", "safe"),
+    [("a.txt", "a.txt"), ("/etc/passwd", "passwd"), ("..", "file"), ("", "file"), ("a\\b", "b"),
+     (".x", "x"), ("a;b", "a_b")],
+)  # fmt: skip
+def test_names_are_safe_in_urls_and_folders(name: str, safe: str) -> None:
+    assert safe_name(name) == safe
+
+
+def test_an_upload_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
+    store = FileStore(tmp_path)
+    with store.begin(10) as pending:
+        pending.write(b"x")
+    with pytest.raises(TooLarge), store.begin(1) as pending:
+        pending.write(b"xx")
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_only_our_own_address_is_taken_for_ours(settings: Settings) -> None:
+    urls = FileUrls(settings, ServerKey(b"k" * 32))
+    path = urls.stored("0" * 32, "a.txt")
+    assert urls.to_store(f"http://testserver{path}") == path
+    for foreign in (f"http://elsewhere{path}", f"http://testserver.evil.org{path}", "https://x.org/a"):
+        assert urls.to_store(foreign) == foreign
+        assert urls.for_daemon(foreign) == foreign
+
+
+def test_a_registered_workflow_is_private_and_registered_once(api: Api) -> None:
+    tag = api.register("ada")
+    assert tag == "ada-read-counts/1/default"
+    assert api.register("ada") == tag
+    assert api.register("eve") == "eve-read-counts/1/default"
+    changed = {**PACKED, "cwlVersion": "v1.1"}
+    answer = api.post("/api/lando/v1/workflows", {"name": "Read counts", "packed": changed})
+    assert answer.json()["tag"] == "ada-read-counts/2/default"
+    named = api.post("/api/lando/v1/workflows", {"name": "Read counts", "packed": changed, "version": "v9"})
+    assert named.json()["tag"] == "ada-read-counts/v9/default"
+    taken = api.post("/api/lando/v1/workflows", {"name": "Read counts", "packed": PACKED, "version": "v9"})
+    assert (taken.status_code, list(taken.json())) == (400, ["version"])
+
+
+def test_workflows_whose_names_look_alike_get_tags_of_their_own(api: Api) -> None:
+    assert api.register("ada", "a b") != api.register("ada", "a-b")
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [({"packed": {}}, "packed"), ({"packed": "x"}, "packed"), ({"packed": None}, "packed"), ({"name": ""}, "name"),
+     ({"version": "a/b"}, "version")],
+)  # fmt: skip
+def test_what_is_no_workflow_is_refused(api: Api, changes: dict[str, object], field: str) -> None:
+    answer = api.post("/api/lando/v1/workflows", {"name": "x", "packed": PACKED, **changes})
+    assert (answer.status_code, list(answer.json())) == (400, [field])
+    assert api.get("/api/v2/workflows/").json() == []

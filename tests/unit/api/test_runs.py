@@ -1,0 +1,238 @@
+"""Runs in people's words, their logs and their results."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from lando.api import results
+from lando.api.settings import Settings
+from lando.archive import Archive
+from lando.errors import NotFound, Unavailable
+from tests.unit.api.serving import Api, Serve
+
+RUNS = "/api/lando/v1/runs"
+
+
+def test_a_run_says_how_each_step_went(api: Api) -> None:
+    job = api.new_job()
+    api.post(f"/api/v2/jobs/{job}/start/")
+    api.write(job, "R/", "R/V", "R/S", "R/R")
+    run = api.get(f"{RUNS}/{job}").json()
+    assert (run["state"], run["step"], run["kind"], run["owner"]) == ("Running", "run_workflow", "cwl", "ada")
+    assert run["workflow"] == "ada-read-counts/1"
+    assert [(step["name"], step["state"], step["attempt"]) for step in run["steps"]] == [
+        ("stage_data", "Complete", 1),
+        ("run_workflow", "Running", 1),
+        ("organize_output", "Pending", None),
+        ("save_output", "Pending", None),
+    ]
+    assert run["steps"][0]["label"] == "Staging In"
+    assert run["ended"] is None
+    assert api.get(f"{RUNS}/{job}/activities").json() == run["activities"]
+    assert run["activities"][-1]["step"] == "Running Workflow"
+
+
+def test_a_failed_run_says_why(api: Api) -> None:
+    job = api.new_job()
+    api.write(job, "R/S", "R/R")
+    body = {"job": job, "job_step": "R", "content": "The tool exited with 3. Look at its log.\n\nlast line"}
+    api.post("/api/v2/admin/job-errors/", {**body, "category": "user"}, "lando")
+    assert api.get(f"{RUNS}/{job}").json()["cause"] is None
+    api.write(job, "E/R")
+    run = api.get(f"{RUNS}/{job}").json()
+    assert run["state"] == "Error"
+    assert run["ended"]
+    cause = run["cause"]
+    assert (cause["step"], cause["category"]) == ("run_workflow", "user")
+    assert (cause["sentence"], cause["text"]) == ("The tool exited with 3. Look at its log.", "last line")
+    assert run["steps"][1]["state"] == "Failed"
+
+
+def test_runs_are_listed_by_state_in_words_or_letters(api: Api) -> None:
+    first, second = api.new_job(), api.new_job()
+    api.write(second, "R/S")
+    assert [run["id"] for run in api.get(RUNS).json()] == [first, second]
+    assert [run["id"] for run in api.get(f"{RUNS}?state=running").json()] == [second]
+    assert [run["id"] for run in api.get(f"{RUNS}?state=A&state=R").json()] == [first, second]
+    assert list(api.get(f"{RUNS}?state=Done").json()) == ["state"]
+    assert api.get(RUNS, "eve").json() == []
+
+
+@pytest.mark.parametrize("path", ["", "/activities", "/logs", "/outputs", "/outputs/x"])
+def test_other_peoples_runs_do_not_exist(api: Api, path: str) -> None:
+    job = api.new_job()
+    assert api.get(f"{RUNS}/{job}{path}", "eve").status_code == 404
+    assert api.get(f"{RUNS}/{job}{path}", "lando").status_code == 404
+
+
+def test_a_change_ends_the_wait_for_it(api: Api) -> None:
+    job = api.new_job()
+    version = api.get(f"{RUNS}/{job}").json()["version"]
+    answers: list[str] = []
+    waiting = threading.Thread(
+        target=lambda: answers.append(api.get(f"{RUNS}/{job}?after={version}&wait_s=30").json()["state"])
+    )
+    waiting.start()
+    api.post(f"/api/v2/jobs/{job}/start/")
+    waiting.join(10)
+    assert answers == ["Starting"]
+
+
+def test_a_wait_that_is_up_answers_what_there_is(api: Api) -> None:
+    job = api.new_job()
+    run = api.get(f"{RUNS}/{job}").json()
+    assert api.get(f"{RUNS}/{job}?after={run['version']}&wait_s=0").json() == run
+
+
+def logs(api: Api, job: int, query: str = "") -> str:
+    answer = api.get(f"{RUNS}/{job}/logs{query}")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+    return answer.text
+
+
+def test_archived_logs_are_shown_by_step(api: Api, settings: Settings) -> None:
+    job = api.new_job()
+    archive = Archive(str(settings.archive_url))
+    archive.store(job, "run_workflow", 1, "main", "tool 1 of 2")
+    archive.store(job, "stage_data", 1, "main", "ü fetched\n")
+    api.write(job, "R/R", "F/")
+    assert logs(api, job) == "==> stage_data <==\nü fetched\n==> run_workflow <==\ntool 1 of 2\n"
+    assert logs(api, job, "?step=run_workflow") == "tool 1 of 2\n"
+    assert logs(api, job, "?step=save_output") == ""
+    assert list(api.get(f"{RUNS}/{job}/logs?step=../x").json()) == ["step"]
+
+
+def test_the_log_of_the_step_at_work_comes_from_its_pod(serve: Serve, settings: Settings) -> None:
+    asked: list[tuple[int, str, bool]] = []
+
+    def live(run_id: int, step: str, follow: bool) -> Iterator[str] | None:
+        asked.append((run_id, step, follow))
+        return iter(["tool 1", " of 2\n"])
+
+    api = serve(live_logs=live)
+    job = api.new_job()
+    Archive(str(settings.archive_url)).store(job, "stage_data", 1, "main", "fetched\n")
+    api.write(job, "R/S", "R/R")
+    assert logs(api, job) == "==> stage_data <==\nfetched\n==> run_workflow <==\ntool 1 of 2\n"
+    assert logs(api, job, "?step=stage_data") == "fetched\n"
+    assert asked == [(job, "run_workflow", False)]
+
+
+def test_following_goes_on_from_step_to_step_until_the_run_has_ended(serve: Serve) -> None:
+    def live(run_id: int, step: str, follow: bool) -> Iterator[str] | None:
+        yield f"{step} at work\n"
+        api.write(run_id, {"stage_data": "R/R", "run_workflow": "F/"}[step])
+
+    api = serve(live_logs=live)
+    job = api.new_job()
+    api.write(job, "R/S")
+    assert logs(api, job, "?follow=true") == (
+        "==> stage_data <==\nstage_data at work\n==> run_workflow <==\nrun_workflow at work\n"
+    )
+
+
+def test_following_one_step_ends_with_it(serve: Serve) -> None:
+    def live(run_id: int, step: str, follow: bool) -> Iterator[str] | None:
+        yield "at work"
+        api.write(run_id, "R/R")
+
+    api = serve(live_logs=live)
+    job = api.new_job()
+    api.write(job, "R/S")
+    assert logs(api, job, "?follow=true&step=stage_data") == "at work\n"
+
+
+def test_a_cluster_that_is_away_breaks_a_log_off_with_a_word(serve: Serve) -> None:
+    def live(_run_id: int, _step: str, _follow: bool) -> Iterator[str] | None:
+        yield "tool 1\n"
+        raise Unavailable("cluster", "connection refused")
+
+    api = serve(live_logs=live)
+    job = api.new_job()
+    api.write(job, "R/R")
+    assert logs(api, job, "?step=run_workflow") == "tool 1\n[The log broke off; try again.]\n"
+
+
+@pytest.fixture
+def project(api: Api, tmp_path: Path) -> tuple[Api, int, Path]:
+    """A finished job with results, and something beside them."""
+    job = api.new_job()
+    folder = tmp_path / "results" / f"{job}-batch-17"
+    (folder / "results" / "docs").mkdir(parents=True)
+    (folder / "results" / "docs" / "README.md").write_text("# ü")
+    (folder / "results" / "counts.txt").write_text("0123456789")
+    (tmp_path / "secret.txt").write_text("secret")
+    (folder / "link.txt").symlink_to(tmp_path / "secret.txt")
+    row = api.get(f"/api/v2/admin/jobs/{job}/", "lando").json()["output_project"]["id"]
+    body = {"job": job, "project_id": folder.as_uri(), "readme_file_id": "x"}
+    assert api.put(f"/api/v2/admin/job-dds-output-projects/{row}/", body).status_code == 200
+    return api, job, folder
+
+
+def test_results_are_listed_and_streamed(project: tuple[Api, int, Path]) -> None:
+    api, job, folder = project
+    listed = api.get(f"{RUNS}/{job}/outputs").json()
+    assert listed["files"] == [
+        {"path": "results/counts.txt", "size": 10},
+        {"path": "results/docs/README.md", "size": 4},
+    ]
+    assert listed["url"] == folder.as_uri()
+    assert api.get(f"{RUNS}/{job}").json()["outputs"] == folder.as_uri()
+    file = api.get(f"{RUNS}/{job}/outputs/results/counts.txt")
+    assert (file.text, file.headers["content-type"]) == ("0123456789", "text/plain; charset=utf-8")
+    part = api.get(f"{RUNS}/{job}/outputs/results/counts.txt", headers={"Range": "bytes=8-"})
+    assert (part.status_code, part.text) == (206, "89")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["link.txt", "nothing", "results", "..%2F..%2Fsecret.txt", "%2Fetc%2Fpasswd", "results%2F..%2F..%2Fx", "a%00b"],
+)
+def test_nothing_beside_the_results_is_served(project: tuple[Api, int, Path], path: str) -> None:
+    api, job, _ = project
+    assert api.get(f"{RUNS}/{job}/outputs/{path}").status_code == 404
+
+
+def test_results_elsewhere_are_not_served(api: Api, tmp_path: Path) -> None:
+    job = api.new_job()
+    assert api.get(f"{RUNS}/{job}/outputs").json() == {"url": None, "files": [], "complete": True}
+    row = api.get(f"/api/v2/admin/jobs/{job}/", "lando").json()["output_project"]["id"]
+    body = {"job": job, "project_id": (tmp_path / "elsewhere").as_uri()}
+    api.put(f"/api/v2/admin/job-dds-output-projects/{row}/", body)
+    assert api.get(f"{RUNS}/{job}/outputs").status_code == 404
+    assert api.get(f"{RUNS}/{job}/outputs/x").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("url", "below"),
+    [
+        ("file:///data/results/1-x", True),
+        ("/data/results/1-x", True),
+        ("file:///data/results/../secret", False),
+        ("file:///data/results2/1-x", False),
+        ("file://host/data/results/1-x", False),
+        ("s3://bucket/results/1-x", True),
+        ("s3://other/results/1-x", False),
+        ("s3://bucket/results/1-x?versionId=1", False),
+    ],
+)
+def test_only_what_lies_below_a_root_is_served(url: str, below: bool) -> None:
+    assert results.is_below(url, ["/data/results", "s3://bucket/results"]) is below
+
+
+def test_results_in_another_store_are_read_by_fsspec() -> None:
+    import fsspec
+
+    store = fsspec.filesystem("memory")
+    store.pipe_file("/api-test/1-x/results/a.txt", b"abc")
+    found = results.Results("memory://api-test/1-x")
+    assert [(file.path, file.size) for file in found.files()] == [("results/a.txt", 3)]
+    size, content = found.open("results/a.txt")
+    assert (size, b"".join(content)) == (3, b"abc")
+    for path in ("results", "nothing", "../1-x/results/a.txt"):
+        with pytest.raises(NotFound):
+            found.open(path)

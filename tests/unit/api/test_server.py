@@ -1,0 +1,93 @@
+"""The server as a thread: starts, answers, measures itself, stops."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from dataclasses import replace
+
+import pytest
+import requests
+from lando.api import setup
+from lando.api.server import Server
+from lando.api.settings import Settings
+from lando.errors import ConfigError
+from tests.unit.api.serving import Api, FakeBroker, Serve
+
+TIMEOUT_S = 10
+
+
+def test_it_takes_a_free_port_and_gives_out_urls_that_lead_to_it(settings: Settings) -> None:
+    broker = FakeBroker()
+    with Server(replace(settings, port=0, public_url=None), publishers=broker) as server:
+        assert server.settings.port != 0
+        assert requests.get(f"{server.url}/healthz", timeout=TIMEOUT_S).json()["status"] == "ok"
+        with server.site.database.write() as session:
+            token = setup.ensure_embedded_site(session, username="ada", key=server.site.key).user_token
+        headers = {"Authorization": f"Token {token}"}
+        made = requests.post(f"{server.url}/api/lando/v1/files?name=a", b"x", headers=headers, timeout=TIMEOUT_S).json()
+        assert made["url"].startswith(server.url)
+        assert requests.get(made["url"], headers=headers, timeout=TIMEOUT_S).content == b"x"
+    assert not any(thread.name in ("api", "outbox") for thread in threading.enumerate())
+    with pytest.raises(requests.ConnectionError):
+        requests.get(f"{server.url}/healthz", timeout=TIMEOUT_S)
+
+
+def test_a_port_in_use_is_one_clear_sentence(settings: Settings) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"^Port {port} of 127.0.0.1 is in use by another program"):
+            Server(replace(settings, port=port))
+
+
+def test_a_database_that_can_not_be_opened_frees_the_port_again(settings: Settings) -> None:
+    with pytest.raises(ConfigError):
+        Server(replace(settings, port=0, database_url="mysql://x/y"))
+
+
+def test_stopping_ends_those_who_wait(settings: Settings) -> None:
+    server = Server(replace(settings, port=0), publishers=FakeBroker())
+    server.start()
+    with server.site.database.write() as session:
+        token = setup.ensure_embedded_site(session, username="ada", key=server.site.key).user_token
+    answered = threading.Event()
+
+    def follow() -> None:
+        requests.get(f"{server.url}/api/lando/v1/runs", headers={"Authorization": f"Token {token}"}, timeout=TIMEOUT_S)
+        answered.set()
+
+    thread = threading.Thread(target=follow)
+    thread.start()
+    assert answered.wait(TIMEOUT_S)
+    server.stop()
+    thread.join(TIMEOUT_S)
+    assert server.wait(0)
+
+
+def test_metrics_tell_requests_jobs_and_waiting_commands(api: Api) -> None:
+    job = api.new_job()
+    api.broker.away = True
+    api.post(f"/api/v2/jobs/{job}/start/")
+    api.client.get("/nothing")
+    text = api.client.get("/metrics").text
+    assert 'lando_api_jobs{state="Starting"} 1.0' in text
+    assert "lando_api_commands_waiting 1.0" in text
+    assert 'method="POST",route="/api/v2/jobs/{job_id}/start",status="200"' in text
+    assert 'route="(none)"' in text
+
+
+def test_health_tells_of_a_database_that_is_away(api: Api, settings: Settings) -> None:
+    assert api.client.get("/healthz").status_code == 200
+    api.site.database.close()
+    with api.site.database.write() as session:
+        session.connection().exec_driver_sql("DROP TABLE pending_commands")
+    answer = api.client.get("/healthz")
+    assert (answer.status_code, answer.json()["status"]) == (503, "unavailable")
+
+
+def test_the_openapi_description_is_served_without_documentation_pages(serve: Serve) -> None:
+    api = serve()
+    assert "/api/v2/jobs/{job_id}/start" in api.client.get("/api/lando/v1/openapi.json").json()["paths"]
+    assert api.client.get("/docs").status_code == 404
