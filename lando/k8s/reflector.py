@@ -170,7 +170,7 @@ class Reflector:
                 break
         with self._lock:
             old, self._view = self._view, found
-        self.last_error = None
+        self._well()
         for uid in old.keys() - found.keys():
             self._tell(Change(type=ChangeType.DELETED, object=old[uid]))
         for uid, item in found.items():
@@ -193,7 +193,7 @@ class Reflector:
                 if self._stop.is_set():
                     watch.close()
             self._heard = self._clock()
-            self.last_error = None
+            self._well()
             try:
                 for event in watch:
                     self._heard = self._clock()
@@ -264,6 +264,11 @@ class Reflector:
         self.last_error = error
         # One line when trouble begins; while it lasts, it shows in age_s and last_error.
         log.log(logging.WARNING if failures == 1 else logging.DEBUG, "%s: %s (try %d)", self.kind, error, failures)
+
+    def _well(self) -> None:
+        if self.last_error is not None:
+            log.warning("%s: the cluster is heard again", self.kind)
+        self.last_error = None
 
     def _wait(self, failures: int, error: LandoError | None) -> None:
         """Pause before the next try: twice as long each time, jittered, and no shorter than the server asked."""

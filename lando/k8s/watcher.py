@@ -33,7 +33,7 @@ from lando.k8s.diagnose import Diagnosis, Verdict, diagnose
 from lando.k8s.health import HealthServer
 from lando.k8s.metrics import count_calls
 from lando.k8s.pod_facts import ENDED_PHASES, log_source, mapping, name, phase, termination_message
-from lando.k8s.reflector import Change, Reflector
+from lando.k8s.reflector import SILENCE_S, Change, Reflector
 from lando.k8s.sightings import Sighting, Sightings
 from lando.labels import StepKey
 from lando.messages import Command, Condition, Evidence, Message, codec
@@ -136,10 +136,10 @@ class Watcher:
         return max(reflector.age_s() for reflector in self._reflectors)
 
     def trouble(self) -> str | None:
-        """Why what is seen of the cluster can't be trusted now; None while every stream is filled and lively."""
+        """What is wrong when a stream of Jobs or Pods has been silent for too long; None while all is well."""
         for reflector in self._reflectors:
-            if not reflector.healthy():
-                why = reflector.last_error or "nothing was heard"
+            if reflector.age_s() > SILENCE_S:
+                why = reflector.last_error or "no error, just silence"
                 return f"{reflector.kind}s: not heard of for {reflector.age_s():.0f} s ({why})"
         return None
 

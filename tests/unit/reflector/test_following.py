@@ -346,6 +346,7 @@ def test_trouble_is_logged_when_it_begins_and_not_at_every_try(caplog: pytest.Lo
         Following(cluster).to_its_end()
 
     assert caplog.text.count("connection refused") == 1
+    assert caplog.text.count("heard again") == 1
 
 
 def test_what_nobody_reads_is_not_kept() -> None:

@@ -64,16 +64,25 @@ def wait_until(condition: Any) -> None:
 def test_what_is_there_at_the_start_is_told_and_stopping_is_prompt(scene: Any, job: Any, pod: Any) -> None:
     state = {"terminated": {"exitCode": 0}}
     follow(scene, [job("Complete")], [pod("Succeeded", state)])
-    assert scene.watcher.trouble() is not None  # nothing was heard yet
     thread, stop = running(scene)
 
     wait_until(lambda: scene.publisher.published)
-    wait_until(lambda: scene.watcher.trouble() is None)
+    assert scene.watcher.trouble() is None
     assert scene.watcher.age_s() < 60
     stop.set()
     thread.join(10)
     assert not thread.is_alive()
     assert len(scene.publisher.published) == 1
+
+
+def test_silence_is_trouble_and_says_why(scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert scene.watcher.trouble() is None
+    jobs = scene.watcher._reflectors[0]
+    monkeypatch.setattr(jobs, "age_s", lambda: 500.0)
+    assert scene.watcher.trouble() == "Jobs: not heard of for 500 s (no error, just silence)"
+    jobs.last_error = Unavailable("cluster", "connection refused")
+    assert "connection refused" in scene.watcher.trouble()
+    assert scene.watcher.age_s() == 500
 
 
 def test_an_outcome_is_told_in_the_end_however_often_the_broker_is_away(
