@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import shutil
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from lando.local.container_logs import LogWriter, read_log
 from lando.local.environment import ContainerConfigError, command_line, resolve_environment
 from lando.local.event_recorder import NORMAL, WARNING, EventRecorder
 from lando.local.images import Image, ImagePullError, ImageTable, base_environment
+from lando.local.lifecycle import timestamp
 from lando.local.objects import ObjectStore
 from lando.local.pod_status import (
     ENDED,
@@ -33,7 +33,14 @@ from lando.local.processes import ContainerProcess, Ended
 from lando.local.quantities import parse_quantity
 from lando.local.sandbox import ContainerSpec, Sandbox, StartError
 from lando.local.status import ApiError, Manifest
-from lando.local.volumes import MountError, Volume, VolumeSources, prepare_volumes, resolve_mounts
+from lando.local.volumes import (
+    MountError,
+    Volume,
+    VolumeSources,
+    prepare_volumes,
+    remove_tree,
+    resolve_mounts,
+)
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +53,7 @@ CRASH_LIMIT_S = 300.0
 NOT_STARTED = 128
 """Exit code of a container whose program could not be started."""
 NEVER_SEEN = 137
+"""Exit code of a container that was never found to have run."""
 MESSAGE_LIMIT = 4096
 FALLBACK_BYTES = 2048
 FALLBACK_LINES = 80
@@ -87,7 +95,11 @@ class PodFolder:
         return any(self.path.glob("containers/*/0.log"))
 
     def remove(self) -> None:
-        shutil.rmtree(self.path, ignore_errors=True)
+        """Delete all of it; what can't be is left and logged."""
+        try:
+            remove_tree(self.path)
+        except OSError as error:
+            log.warning("the folder of a deleted pod could not be removed wholly: %s", error)
 
 
 class _Stopped(Exception):  # noqa: N818 - says that the work is over, not that anything is wrong
@@ -258,12 +270,8 @@ class PodWorker:
         with self._condition:
             for state in self._states.values():
                 if "waiting" in state.state and (self._grace_s is not None or self._failure is not None):
-                    state.state = terminated(
-                        NEVER_SEEN,
-                        "ContainerStatusUnknown",
-                        message="The container could not be located when the pod was terminated",
-                    )
-            status = self._publish(now, over=True)
+                    state.state = _never_seen()
+        status = self._publish(now, over=True)
         if status is not None and "deletionTimestamp" in status["metadata"]:
             remove_for_good(self._context.store, status)
 
@@ -420,7 +428,7 @@ class PodWorker:
         name = container["name"]
         with self._condition:
             state.container_id = self._container_id(name, state)
-            state.state = {"running": {"startedAt": started.strftime("%Y-%m-%dT%H:%M:%SZ")}}
+            state.state = {"running": {"startedAt": timestamp(started)}}
         self._publish()
         self._say(NORMAL, "Pulled", f'Container image "{container.get("image", "")}" already present on machine', name)
         self._say(NORMAL, "Created", f"Created container {name}", name)
@@ -514,11 +522,7 @@ def fail_pod(store: ObjectStore, pod: Manifest, failure: PodFailure, now: dateti
                 container_id=reported.get("containerID", ""),
             )
             if known.exit_code is None:
-                known.state = terminated(
-                    NEVER_SEEN,
-                    "ContainerStatusUnknown",
-                    message="The container could not be located when the pod was terminated",
-                )
+                known.state = _never_seen()
             return known
 
         spec, status = current["spec"], current.get("status") or {}
@@ -540,6 +544,12 @@ def fail_pod(store: ObjectStore, pod: Manifest, failure: PodFailure, now: dateti
         if error.code not in (404, 409):
             raise
         return None
+
+
+def _never_seen() -> Manifest:
+    """The state of a container of which nothing is known at its pod's end."""
+    message = "The container could not be located when the pod was terminated"
+    return terminated(NEVER_SEEN, "ContainerStatusUnknown", message=message)
 
 
 def write_identity(folder: PodFolder, pod: Manifest) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -11,7 +12,6 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,8 @@ MEMORY_CHECK_S = 1.0
 """How often the memory of a container with a limit is summed up."""
 DRAIN_S = 2.0
 """How long output is still read after the program's end, where a process beyond our reach holds it open."""
+LEFTOVERS_END_S = 10.0
+"""How long the node's start waits for killed processes of its earlier life to be gone."""
 KILLED = 128 + signal.SIGKILL
 
 
@@ -58,6 +60,7 @@ class ContainerProcess:
         self._output = output
         self._marker = marker
         self._record = record
+        self._status_file = record.with_name("wrapper.json")
         self._memory_limit = memory_limit
         self._memory_check_s = memory_check_s
         self._lock = threading.Lock()
@@ -78,6 +81,11 @@ class ContainerProcess:
             threading.Thread(target=self._wait, args=(process,), name=f"wait-{process.pid}", daemon=True).start()
             on_started()
             self._supervise(process, read_end)
+        except BaseException:
+            # Whatever went wrong on our side: nothing runs unwatched.
+            if self._process is not None:
+                self._kill(self._process.pid)
+            raise
         finally:
             os.close(read_end)
             with self._lock:
@@ -88,6 +96,8 @@ class ContainerProcess:
         code = process.returncode
         if self._out_of_memory:
             return Ended(exit_code=KILLED, out_of_memory=True)
+        if code > 0 and self._kill_at is None and not self._was_started():
+            raise StartError("its volumes could not be mounted; its log says more")
         return Ended(exit_code=128 - code if code < 0 else code)
 
     def terminate(self, grace_s: float) -> None:
@@ -104,12 +114,19 @@ class ContainerProcess:
             self._ask_to_end(process.pid)
 
     def _start(self, write_end: int) -> subprocess.Popen[bytes]:
-        with self._lock:
+        argv, passed = list(self._launch.argv), contextlib.ExitStack()
+        with passed, self._lock:
             if self._kill_at is not None:
                 raise StartError("the pod was deleted before the container started")
+            descriptors = []
+            if self._launch.status_option is not None:
+                status = passed.enter_context(self._status_file.open("wb"))
+                descriptors.append(status.fileno())
+                argv[1:1] = [self._launch.status_option, str(status.fileno())]
             try:
                 process = subprocess.Popen(
-                    list(self._launch.argv),
+                    argv,
+                    pass_fds=descriptors,
                     env={**self._launch.env, MARKER: self._marker},
                     cwd=self._launch.cwd,
                     stdin=subprocess.DEVNULL,
@@ -123,6 +140,12 @@ class ContainerProcess:
         started = read_process(process.pid)
         write_record(self._record, process.pid, started.started if started is not None else 0)
         return process
+
+    def _was_started(self) -> bool:
+        """Whether the wrapper, if there is one, got as far as to start the container's program."""
+        if self._launch.status_option is None:
+            return True
+        return b'"exit-code"' in self._status_file.read_bytes()
 
     def _wait(self, process: subprocess.Popen[bytes]) -> None:
         process.wait()
@@ -216,7 +239,7 @@ class ContainerProcess:
 
 
 def _poke(descriptor: int) -> None:
-    with suppress(BlockingIOError):
+    with contextlib.suppress(BlockingIOError):
         os.write(descriptor, b".")
 
 
@@ -232,7 +255,7 @@ def end_leftovers(records: list[Path], marker_prefixes: list[str]) -> int:
     by_pid = {process.pid: process for process in processes}
     found: dict[int, Process] = {}
     for record in records:
-        with suppress(OSError, ValueError, KeyError, TypeError):
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
             known = json.loads(record.read_text(encoding="utf-8"))
             leader = by_pid.get(known["pid"])
             if leader is not None and leader.started == known["started"]:
@@ -242,4 +265,15 @@ def end_leftovers(records: list[Path], marker_prefixes: list[str]) -> int:
     found.pop(os.getpid(), None)
     for process in found.values():
         send(process, signal.SIGKILL)
+    until = time.monotonic() + LEFTOVERS_END_S
+    while any(_is_alive(process) for process in found.values()):
+        if time.monotonic() > until:
+            log.error("processes that an earlier life of the node left running can't be ended: %s", sorted(found))
+            break
+        time.sleep(0.01)  # they are not our children: nothing tells when they are gone
     return len(found)
+
+
+def _is_alive(process: Process) -> bool:
+    now = read_process(process.pid)
+    return now is not None and now.started == process.started and not now.zombie

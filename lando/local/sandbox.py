@@ -62,6 +62,9 @@ class Launch:
     cwd: str
     wrappers: int = 0
     """How many processes, from the started one down, only hold the container's program."""
+    status_option: str | None = None
+    """An option, to follow ``argv[0]``, that takes the number of a descriptor to which the wrapper writes lines of
+    JSON: one with ``exit-code`` only if the container's program was started."""
     dies_whole: bool = False
     """Whether all of the container's processes end with the started one."""
 
@@ -154,6 +157,7 @@ class Bubblewrap:
             env=env,
             cwd="/",
             wrappers=2 if self._own_processes else 1,
+            status_option="--json-status-fd",
             dies_whole=self._own_processes,
         )
 

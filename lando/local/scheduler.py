@@ -111,7 +111,8 @@ def unschedulable(reasons: Iterable[str]) -> str:
 class Scheduler:
     """Watches pods and claims; binds pods to the node in the order of their making.
 
-    A pod that only has to wait for others to end holds back those made after it, so that none starves.
+    A pod that has to wait for room does not hold back smaller ones made after it: one of them may be what a pod
+    at work waits for.
     """
 
     def __init__(
@@ -166,17 +167,12 @@ class Scheduler:
         pending = [
             pod for pod in pods if not pod["spec"].get("nodeName") and "deletionTimestamp" not in pod["metadata"]
         ]
-        held_back: list[str] = []
         for pod in sorted(pending, key=self._order):
             missing = self._missing_claim(pod)
-            never = misfits(pod, self._node, Requests())
             if missing is not None:
                 self._refuse(pod, f"0/1 nodes are available: {missing}.")
-            elif never:
-                self._refuse(pod, unschedulable(never))
-            elif held_back or (now := misfits(pod, self._node, used)):
-                held_back = held_back or now
-                self._refuse(pod, unschedulable(held_back))
+            elif reasons := misfits(pod, self._node, used):
+                self._refuse(pod, unschedulable(reasons))
             elif self._bind(pod):
                 used += pod_requests(pod)
         return None

@@ -7,7 +7,6 @@ granted; nothing enforces it.
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +15,7 @@ from lando.local.event_recorder import NORMAL, EventRecorder
 from lando.local.objects import ObjectStore
 from lando.local.reconciling import Controller, Informer, Key, key_of
 from lando.local.status import Manifest
+from lando.local.volumes import remove_tree
 
 log = logging.getLogger(__name__)
 
@@ -96,9 +96,7 @@ class VolumeBinder:
         self._events.record(claim, NORMAL, "ProvisioningSucceeded", f"Successfully provisioned volume pvc-{uid}")
 
     def _remove(self, folder: Path) -> None:
-        if not folder.exists():
-            return
         try:
-            shutil.rmtree(folder)
+            remove_tree(folder)
         except OSError as error:
             log.warning("the folder of a deleted claim could not be removed wholly: %s", error)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import os
+import shutil
 import stat
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -161,6 +162,18 @@ def replace_file(place: Path, content: bytes, mode: int) -> None:
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
         os.fchmod(file.fileno(), stat.S_IMODE(mode))
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a folder, if it is there, with all that is in it, also what programs made unwritable."""
+    if not folder.exists():
+        return
+    try:
+        shutil.rmtree(folder)
+    except PermissionError:
+        for place, _, _ in os.walk(folder):
+            os.chmod(place, 0o700)
+        shutil.rmtree(folder)
 
 
 def resolve_mounts(container: Manifest, volumes: Mapping[str, Volume], env: Mapping[str, str]) -> list[Mount]:

@@ -14,6 +14,7 @@ from lando.errors import ConfigError
 from lando.local import sandbox
 from lando.local.sandbox import Substitution, choose_sandbox, probe_bubblewrap
 from tests.services.local_node import Cluster, phase, state
+from tests.services.providing import wait_until
 
 
 def volume(name: str, path: str, source: dict[str, Any], **mount: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -224,3 +225,32 @@ def test_a_bubblewrap_that_does_not_work_is_not_used(tmp_path: Path, monkeypatch
             choose_sandbox("bwrap")
     finally:
         sandbox.probe_bubblewrap.cache_clear()
+
+
+@pytest.mark.service("bubblewrap")
+@pytest.mark.usefixtures("bubblewrap")
+def test_a_volume_that_cannot_be_mounted_is_a_start_error_and_not_the_programs_fault(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path, "bwrap").start()
+    try:
+        cluster.create("configmaps", "one", data={"k": "v"})
+        source, mount = volume("c", "/etc/passwd", {"configMap": {"name": "one"}})
+        cluster.pod("odd", "exit 1", container={"volumeMounts": [mount]}, volumes=[source])
+        ended = state(cluster.ended("odd"))["terminated"]
+        assert (ended["exitCode"], ended["reason"]) == (128, "StartError")
+        assert "volumes could not be mounted" in ended["message"]
+        assert "bwrap" in cluster.log("odd")
+        cluster.pod("plain", "exit 1")
+        assert state(cluster.ended("plain"))["terminated"]["reason"] == "Error"
+    finally:
+        cluster.stop()
+
+
+def test_folders_that_programs_made_unwritable_go_with_their_claim(cluster: Cluster) -> None:
+    cluster.claim("data")
+    run(cluster, "mkdir -p /d/a/b; touch /d/a/b/f; chmod 500 /d/a/b /d/a", volume("d", "/d", claim("data")))
+    folder = cluster.claim_folder("data")
+    assert (folder / "a" / "b" / "f").exists()
+    metadata: dict[str, Any] = {"metadata": {"finalizers": []}}
+    cluster.store.patch("persistentvolumeclaims", "default", "data", metadata)
+    cluster.store.delete("persistentvolumeclaims", "default", "data")
+    wait_until(lambda: not folder.exists(), what="the end of the claim's folder")

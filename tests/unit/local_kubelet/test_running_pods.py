@@ -283,3 +283,18 @@ def test_pods_wait_their_turn_for_free_capacity(tmp_path: Path) -> None:
         assert state(first)["terminated"]["finishedAt"] <= state(second)["terminated"]["startedAt"]
     finally:
         cluster.stop()
+
+
+def test_a_small_pod_is_not_held_back_by_a_big_one_that_waits(tmp_path: Path) -> None:
+    """The small one may be what the pod at work waits for."""
+    cluster = Cluster(tmp_path, capacity=NodeCapacity(cpus=Decimal(2), memory=Decimal(2**30))).start()
+    try:
+        cluster.pod("at-work", "exec sleep 60", container={"resources": {"requests": {"cpu": "1"}}})
+        cluster.running("at-work")
+        cluster.pod("big", container={"resources": {"requests": {"cpu": "2"}}})
+        cluster.wait_event("big", "FailedScheduling")
+        cluster.pod("small", container={"resources": {"requests": {"cpu": "1"}}})
+        assert phase(cluster.ended("small")) == "Succeeded"
+        assert phase(cluster.store.get("pods", "default", "big")) == "Pending"
+    finally:
+        cluster.stop()
