@@ -47,11 +47,7 @@ def create_app(
     ``publishers`` makes the publisher of a lando connection (by default of the broker it names), ``live_logs`` reads
     the log of a step's pod. Raises ConfigError.
     """
-    database = Database(settings.database_url)
-    if database.is_sqlite:
-        database.migrate()
-    else:
-        database.require_current()
+    database = _current_database(settings)
     site = Site(
         settings=settings,
         database=database,
@@ -82,6 +78,19 @@ def create_app(
     app.include_router(signin.router)
     app.include_router(operations.router)
     return app
+
+
+def _current_database(settings: Settings) -> Database:
+    database = Database(settings.database_url)
+    try:
+        if database.is_sqlite:
+            database.migrate()
+        else:
+            database.require_current()
+    except BaseException:
+        database.close()
+        raise
+    return database
 
 
 @asynccontextmanager

@@ -17,6 +17,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from lando.api.files import PREFIX
 from lando.api.metrics import Metrics
 
+PREFIXES = ("/api/lando/v1", "/api/v2", "/api")
+"""Under which families of routes stand, the longer first."""
 _SLASHES = re.compile(r"/{2,}")
 _HEAD = "lando.head"
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
@@ -53,8 +55,7 @@ class Doorman:
             else:
                 await self._app(scope, self._counted(scope, receive), sending)
         finally:
-            route = getattr(scope.get("route"), "path", "(none)")
-            self._metrics.observe(scope["method"], route, status, time.perf_counter() - started)
+            self._metrics.observe(scope["method"], _route(scope), status, time.perf_counter() - started)
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         headers = {name: value for name, value in scope["headers"] if name in (b"content-length", b"content-type")}
@@ -100,6 +101,16 @@ def _normalised(scope: Scope) -> Scope:
     if scope["method"] == "HEAD":
         changes |= {"method": "GET", _HEAD: True}
     return {**scope, **changes}
+
+
+def _route(scope: Scope) -> str:
+    """The pattern of the route that answered: few different ones, whatever ids are asked for."""
+    pattern = getattr(scope.get("route"), "path", None)
+    if pattern is None:
+        return "(none)"
+    # The route itself may know only its part below the prefix it was included under.
+    prefix = next((prefix for prefix in PREFIXES if scope["path"].startswith(prefix + "/")), "")
+    return str(pattern) if pattern.startswith(prefix + "/") else prefix + str(pattern)
 
 
 def _is_upload(scope: Scope) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from lando.api.files import FileStore, FileUrls, TooLarge, safe_name
@@ -14,10 +15,10 @@ from tests.unit.api.serving import PACKED, Api, Serve
 FILES = "/api/lando/v1/files"
 
 
-def upload(api: Api, content: bytes = b"0123456789", name: str = "a.txt", user: str = "ada") -> dict[str, str]:
+def upload(api: Api, content: bytes = b"0123456789", name: str = "a.txt", user: str = "ada") -> dict[str, Any]:
     answer = api.call("POST", f"{FILES}?name={name}", user=user, content=content)
     assert answer.status_code == 201, answer.text
-    result: dict[str, str] = answer.json()
+    result: dict[str, Any] = answer.json()
     return result
 
 

@@ -123,7 +123,7 @@ def test_the_log_of_the_step_at_work_comes_from_its_pod(serve: Serve, settings: 
 
 
 def test_following_goes_on_from_step_to_step_until_the_run_has_ended(serve: Serve) -> None:
-    def live(run_id: int, step: str, follow: bool) -> Iterator[str] | None:
+    def live(run_id: int, step: str, follow: bool) -> Iterator[str]:
         yield f"{step} at work\n"
         api.write(run_id, {"stage_data": "R/R", "run_workflow": "F/"}[step])
 
@@ -136,7 +136,7 @@ def test_following_goes_on_from_step_to_step_until_the_run_has_ended(serve: Serv
 
 
 def test_following_one_step_ends_with_it(serve: Serve) -> None:
-    def live(run_id: int, step: str, follow: bool) -> Iterator[str] | None:
+    def live(run_id: int, step: str, follow: bool) -> Iterator[str]:
         yield "at work"
         api.write(run_id, "R/R")
 
@@ -147,7 +147,7 @@ def test_following_one_step_ends_with_it(serve: Serve) -> None:
 
 
 def test_a_cluster_that_is_away_breaks_a_log_off_with_a_word(serve: Serve) -> None:
-    def live(_run_id: int, _step: str, _follow: bool) -> Iterator[str] | None:
+    def live(_run_id: int, _step: str, _follow: bool) -> Iterator[str]:
         yield "tool 1\n"
         raise Unavailable("cluster", "connection refused")
 

@@ -40,7 +40,11 @@ def test_each_type_has_its_placeholder(kind: Any, value: Any) -> None:
 
 
 def test_optional_fields_and_those_of_the_system_are_left_out() -> None:
-    fields = [{"name": "a", "type": "int"}, {"name": "b", "type": ["null", "int"]}, {"name": "c", "type": "File"}]
+    fields: list[dict[str, Any]] = [
+        {"name": "a", "type": "int"},
+        {"name": "b", "type": ["null", "int"]},
+        {"name": "c", "type": "File"},
+    ]
     assert templates.job_order_template(templates.user_fields(fields, {"c": 1})) == {"a": "<Integer Value>"}
 
 

@@ -21,10 +21,8 @@ class Row:
 
 def rows(*letters: str) -> list[Row]:
     """One row an hour, each given as ``R/S``."""
-    return [
-        Row(*pair.split("/"), START + timedelta(hours=number))  # type: ignore[arg-type]
-        for number, pair in enumerate(letters)
-    ]
+    pairs = [pair.split("/") for pair in letters]
+    return [Row(state, step, START + timedelta(hours=number)) for number, (state, step) in enumerate(pairs)]
 
 
 @pytest.mark.parametrize(
