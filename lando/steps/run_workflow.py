@@ -38,6 +38,7 @@ USAGE = (
 STOP_TIMEOUT_S = 20.0  # seconds that cwltool gets to end its tools when the pod is stopped
 LOG_LINES_LIMIT = 20_000  # lines of the tools' own output in this step's log; the --stderr file has all of them
 SENTENCE_LIMIT = 600  # characters of cwltool's own words in a cause
+LINE_BYTES = 1024 * 1024  # of one line of standard error; longer ones are taken as several
 TAIL_BYTES = 64 * 1024  # read from the end of a tool's own stderr file
 
 _INTRODUCTION = re.compile(r"^(\[job [^\]]+\] Job error:|Workflow error(, try again with --debug[^\n]*)?:)\s*")
@@ -221,8 +222,8 @@ def _follow(stream: IO[bytes], log_file: Path | None, progress: CwlLog) -> None:
     """Read cwltool's standard error to its end: all of it to the file, what matters to this step's log."""
     lines = 0
     with open(log_file or os.devnull, "w", encoding="utf-8", errors="replace") as file:
-        for raw in stream:
-            line = raw.decode("utf-8", "replace").rstrip("\r\n")
+        for raw in iter(lambda: stream.readline(LINE_BYTES), b""):
+            line = raw.decode("utf-8", "replace").rstrip("\r\n").rpartition("\r")[2]  # a progress bar's last state
             file.write(f"{readable(line)}\n")
             file.flush()
             for said in progress.feed(line, datetime.now(UTC)):

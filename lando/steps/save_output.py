@@ -22,7 +22,7 @@ from typing import Any
 from lando.errors import ConfigError, InputError
 from lando.steps.activity import Activity
 from lando.steps.program import UsageError, log, read_command_file, required, run_program
-from lando.stores import Store, open_store
+from lando.stores import Store, open_store, relative_path
 from lando.stores.transfer import LocalFile, Uploaded, files_below, upload, with_retries
 from lando.stores.urls import masked
 from lando.units import decimal_size
@@ -62,6 +62,10 @@ class Command:
             project = recorded.removeprefix(f"{url}/")
         else:
             project = required(store, "project", str, f"{path}, store")
+        try:
+            relative_path(project)
+        except ValueError as error:
+            raise InputError(f"{path}: {error}.", field="project") from error
         title = required(command, "destination", str, path)
         return cls(
             store_url=url,
@@ -131,11 +135,10 @@ def _recorded(store: Store) -> list[str]:
     """The files that earlier attempts put, or meant to put, into the project."""
     if with_retries(lambda: store.entry(ACTIVITY_FILE)) is None:
         return []
-    with store.open(ACTIVITY_FILE) as stream:
-        try:
-            record = json.loads(stream.read())
-        except ValueError:
-            return []
+    try:
+        record = json.loads(with_retries(lambda: b"".join(store.read(ACTIVITY_FILE))))
+    except ValueError:
+        return []
     files = record.get("files") if isinstance(record, dict) else None
     return [path for path in files if isinstance(path, str)] if isinstance(files, list) else []
 

@@ -9,11 +9,12 @@ Duke Data Service files (``items``) and, beside them, what was staged from URLs 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,12 +27,12 @@ from lando.steps.program import UsageError, log, read_command_file, required, ru
 from lando.steps.unzip import unzip
 from lando.stores import open_store
 from lando.stores.dukeds import open_dukeds
-from lando.stores.files import sha256_of
+from lando.stores.files import FileStore
+from lando.stores.transfer import with_retries
 from lando.stores.urls import masked, without_query
 from lando.units import decimal_size
 
 USAGE = "python -m lando.steps.stage_data COMMAND_FILE [METADATA_FILE]"
-CHUNK = 1 << 20  # bytes
 TELL_EVERY_S = 5.0  # seconds between two progress lines of one file
 _PART_SUFFIX = ".lando-part"
 
@@ -125,7 +126,8 @@ def _do_item(
         _write_text(source, dest)
     elif kind == "url":
         log(f"{number} {masked(source)} -> {dest.name}")
-        size, sha256 = _fetch(source, dest, item.get("size"), policy, downloader)
+        expected = required(item, "size", int, where) if item.get("size") is not None else None
+        size, sha256 = _fetch(source, dest, expected, policy, downloader)
         log(f"  done, {decimal_size(size)}")
         record = {"source": without_query(source), "dest": str(dest), "size": size, "sha256": sha256}
     elif kind == "DukeDS":
@@ -140,7 +142,10 @@ def _do_item(
 
 def _fetch(source: str, dest: Path, size: int | None, policy: Policy, downloader: Downloader) -> tuple[int, str]:
     """Fetch one file to ``dest``; its size and SHA-256."""
-    scheme = urlsplit(source).scheme.lower()
+    try:
+        scheme = urlsplit(source).scheme.lower()
+    except ValueError as error:
+        raise InputError(f"{source!r} is not a valid URL: {error}.", field="source") from error
     local = scheme == "file" and bool(policy.file_roots)
     if not local and scheme not in policy.schemes:
         allowed = ", ".join(sorted(policy.schemes | ({"file"} if policy.file_roots else set())))
@@ -156,7 +161,7 @@ def _fetch(source: str, dest: Path, size: int | None, policy: Policy, downloader
         elif scheme in ("http", "https"):
             done = downloader.fetch(source, part, size, progress)
         else:
-            done = _fetch_from_store(source, part, size, policy, progress)
+            done = with_retries(lambda: _fetch_from_store(source, part, size, policy, progress))
         with part.open("rb") as written:
             os.fsync(written.fileno())
         os.replace(part, dest)
@@ -181,8 +186,7 @@ def _copy(source: str, path: Path, part: Path, size: int | None, policy: Policy,
     total = path.stat().st_size
     check_size_limit(source, total, policy.max_bytes)
     check_expected_size(source, total, size)
-    with path.open("rb") as stream:
-        return _pour(stream, part, source, total, policy, progress)
+    return _pour(FileStore(path.parent.as_uri()).read(path.name), part, source, total, policy, progress)
 
 
 def _fetch_from_store(source: str, part: Path, size: int | None, policy: Policy, progress: Progress) -> tuple[int, str]:
@@ -195,8 +199,7 @@ def _fetch_from_store(source: str, part: Path, size: int | None, policy: Policy,
             raise NotFound("store", f"{source} does not exist", status=404)
         check_size_limit(source, entry.size, policy.max_bytes)
         check_expected_size(source, entry.size, size)
-        with store.open(name) as stream:
-            return _pour(stream, part, source, entry.size, policy, progress)
+        return _pour(store.read(name), part, source, entry.size, policy, progress)
     except NotFound as error:
         raise StepError(
             Cause(
@@ -209,16 +212,19 @@ def _fetch_from_store(source: str, part: Path, size: int | None, policy: Policy,
         raise InputError(f"{source} can't be staged: {error}") from error
 
 
-def _pour(stream: Any, part: Path, source: str, total: int, policy: Policy, progress: Progress) -> tuple[int, str]:
-    done = 0
+def _pour(
+    chunks: Iterable[bytes], part: Path, source: str, total: int, policy: Policy, progress: Progress
+) -> tuple[int, str]:
+    done, digest = 0, hashlib.sha256()
     with part.open("wb") as sink:
-        while chunk := stream.read(CHUNK):
+        for chunk in chunks:
             sink.write(chunk)
+            digest.update(chunk)
             done += len(chunk)
             check_size_limit(source, done, policy.max_bytes)
             progress.tell(done, total)
     check_expected_size(source, done, total)
-    return done, sha256_of(part)
+    return done, digest.hexdigest()
 
 
 def _write_text(text: str, dest: Path) -> None:

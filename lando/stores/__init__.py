@@ -11,10 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from lando.errors import ConfigError
+
+CHUNK = 1 << 20  # bytes moved at once
 
 Progress = Callable[[int], None]
 """Called with the number of bytes just moved."""
@@ -60,8 +62,8 @@ class Store(Protocol):
         """Every file below ``prefix`` (a folder; "" is everything), in the order of their paths."""
         ...
 
-    def open(self, path: str) -> BinaryIO:
-        """The file's content as a stream; the caller closes it."""
+    def read(self, path: str) -> Iterator[bytes]:
+        """The file's content, piece by piece."""
         ...
 
     def put(self, local: Path, path: str, progress: Progress = no_progress) -> None:

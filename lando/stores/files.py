@@ -12,9 +12,8 @@ from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
 from lando.errors import ConfigError, NotFound
-from lando.stores import Entry, Progress, no_progress, relative_path
+from lando.stores import CHUNK, Entry, Progress, no_progress, relative_path
 
-CHUNK = 1 << 20  # bytes
 _PART_PREFIX = ".lando-part-"  # never listed; a leftover of a killed upload is harmless
 
 
@@ -50,11 +49,14 @@ class FileStore:
                 if not name.startswith(_PART_PREFIX) and local.is_file():
                     yield Entry(path=local.relative_to(self._root).as_posix(), size=local.stat().st_size)
 
-    def open(self, path: str) -> BinaryIO:
+    def read(self, path: str) -> Iterator[bytes]:
         try:
-            return self._local(path).open("rb")
+            stream = self._local(path).open("rb")
         except FileNotFoundError as error:
             raise NotFound("file store", f"{self.url_of(path)} does not exist", status=404) from error
+        with stream:
+            while chunk := stream.read(CHUNK):
+                yield chunk
 
     def put(self, local: Path, path: str, progress: Progress = no_progress) -> None:
         with local.open("rb") as source:

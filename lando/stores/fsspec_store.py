@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 from urllib.parse import urlsplit
 
 from lando.errors import ConfigError, NotFound, Rejected, Unavailable
-from lando.stores import Entry, Progress, no_progress, relative_path
+from lando.stores import CHUNK, Entry, Progress, no_progress, relative_path
 
-CHUNK = 1 << 20  # bytes
 _EXTRAS = {"s3": "s3", "s3a": "s3"}
 
 
@@ -52,13 +51,17 @@ class FsspecStore:
         for key in sorted(found):
             yield _entry(key.removeprefix(self._root).lstrip("/"), found[key])
 
-    def open(self, path: str) -> BinaryIO:
+    def read(self, path: str) -> Iterator[bytes]:
+        key = self._key(path)
         try:
-            return cast(BinaryIO, self._filesystem.open(self._key(path), "rb"))
+            stream = self._filesystem.open(key, "rb")
         except FileNotFoundError as error:
             raise NotFound(self._peer, f"{self.url_of(path)} does not exist", status=404) from error
         except OSError as error:
             raise self._failed(error) from error
+        with stream:
+            while chunk := self._piece(stream):
+                yield chunk
 
     def put(self, local: Path, path: str, progress: Progress = no_progress) -> None:
         key = self._key(path)
@@ -85,6 +88,13 @@ class FsspecStore:
             self._filesystem.rm_file(self._key(path))
         except FileNotFoundError:
             return
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def _piece(self, stream: Any) -> bytes:
+        """Apart from what the caller does with it: its errors are not the store's."""
+        try:
+            return bytes(stream.read(CHUNK))
         except OSError as error:
             raise self._failed(error) from error
 

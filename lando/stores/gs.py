@@ -7,13 +7,14 @@ becomes visible whole or not at all, and its MD5 comes with every listing.
 from __future__ import annotations
 
 import base64
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar, cast
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from lando.errors import ConfigError, NotFound, Rejected, Unavailable
-from lando.stores import Entry, Progress, no_progress, relative_path
+from lando.stores import CHUNK, Entry, Progress, no_progress, relative_path
 
 TIMEOUT_S = 60.0  # seconds without an answer; the library tries again by itself before it gives up
 _PEER = "Google Cloud Storage"
@@ -52,11 +53,13 @@ class GoogleStore:
         while (blob := self._call(lambda: next(blobs, None))) is not None:
             yield _entry(blob.name[cut:], blob)
 
-    def open(self, path: str) -> BinaryIO:
+    def read(self, path: str) -> Iterator[bytes]:
         blob = self._call(lambda: self._bucket.get_blob(self._key(path), timeout=TIMEOUT_S))
         if blob is None:
             raise NotFound(_PEER, f"{self.url_of(path)} does not exist", status=404)
-        return cast(BinaryIO, blob.open("rb"))
+        with blob.open("rb") as stream:
+            while chunk := self._call(lambda: bytes(stream.read(CHUNK))):
+                yield chunk
 
     def put(self, local: Path, path: str, progress: Progress = no_progress) -> None:
         blob = self._bucket.blob(self._key(path))
@@ -101,7 +104,9 @@ def _entry(path: str, blob: Any) -> Entry:
     return Entry(path=path, size=int(blob.size or 0), checksum=checksum)
 
 
+@functools.cache
 def _client() -> Any:
+    """One for the whole process: it holds the connections and the credentials."""
     from google.auth import exceptions as auth
     from google.cloud import storage
 

@@ -148,7 +148,7 @@ def test_files_that_steps_run_are_read_in(tmp_path: Path) -> None:
     ("text", "sentence"),
     [
         ("class: Workflow\nsteps: {\n  a: [\n", "flow.cwl, line 4: "),
-        ('{"class": "Workflow",\n "steps": }', "flow.cwl, line 2: "),
+        ('{"class": "Workflow",\n "steps": [}', "flow.cwl, line 2: "),
         ("class: Workflow\n\tsteps: x", "flow.cwl, line 2: "),
         ("\0", "flow.cwl is no YAML"),
     ],
@@ -158,6 +158,11 @@ def test_a_syntax_error_is_named_with_its_line(tmp_path: Path, text: str, senten
     with pytest.raises(InputError) as refused:
         cwl.read_document(tmp_path / "flow.cwl")
     assert str(refused.value).startswith(sentence)
+
+
+def test_yaml_in_braces_is_no_json_and_fine(tmp_path: Path) -> None:
+    (tmp_path / "order.yaml").write_text("{threads: 4, reads: [a, b]}")
+    assert cwl.read_document(tmp_path / "order.yaml") == {"threads": 4, "reads": ["a", "b"]}
 
 
 def test_a_missing_or_binary_file_is_named(tmp_path: Path) -> None:

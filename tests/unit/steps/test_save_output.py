@@ -202,6 +202,7 @@ def test_missing_provenance_is_a_warning(volumes: Volumes, capsys: pytest.Captur
         ({"store": {"url": "results", "project": "p"}}, "is no URL"),
         ({"store": {"url": "carrier://x", "project": "p"}}, "Nothing here can speak carrier://"),
         ({"store": {"url": "dds:", "project": "p"}}, "Duke Data Service"),
+        ({"store": {"url": "file:///x", "project": "../y"}}, "'../y' is not a path inside a store"),
         ({"paths": ["/nowhere"]}, "/nowhere does not exist"),
         ({"readme_file_path": "results/none.md"}, "results/none.md is not among the results"),
     ],

@@ -203,6 +203,8 @@ def test_the_largest_file_is_bounded(volume: Volume, tmp_path: Path, termination
         ({"type": "DukeDS", "source": "5b0f", "dest": "a"}, "Duke Data Service"),
         ({"type": "carrier pigeon", "source": "x", "dest": "a"}, "unknown type 'carrier pigeon'"),
         ({"type": "write", "source": {"a": 1}, "dest": "a"}, "'source' has the wrong type (dict)"),
+        ({"type": "url", "source": "http://[broken", "dest": "a"}, "'http://[broken' is not a valid URL"),
+        ({"type": "url", "source": "http://x", "dest": "a", "size": "3"}, "'size' has the wrong type (str)"),
         ({"type": "write", "dest": "a"}, "item 1 lacks the key 'source'"),
         ({"type": "write", "source": "x", "dest": "/data/../etc/x"}, "may not contain '..'"),
     ],
