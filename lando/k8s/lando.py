@@ -40,7 +40,7 @@ PREFETCH_PER_WORKER = 4
 POOL_SIZE = 8  # for the lists of one look, and objects made or deleted side by side
 STOP_S = 20.0  # for work in hand at the end; a pod has 30 s
 LOOK_AGAIN_S = 5.0  # for a look of our own that could not be done
-STANDBY_CHECK_S = 0.5  # how often the resync asks whether this process is the active one
+STANDBY_CHECK_S = 0.2  # how often the resync asks whether this process is the active one
 SUSPECT_AFTER = 3  # times that one run alone meets an unavailable peer, until that counts as its own failure
 SUSPECTS_KEPT = 1000
 

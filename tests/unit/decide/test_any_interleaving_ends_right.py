@@ -9,7 +9,14 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from lando.bespin import letters
 from lando.decide import (
     Action,
@@ -203,8 +210,6 @@ class Machine(RuleBasedStateMachine):
         self.queue.append(message)
         self.said.append(message)
 
-    @precondition(lambda self: self.world.state is RunState.AUTHORIZED)
-    @rule()
     def start(self) -> None:
         self.world.state = RunState.STARTING
         self.say(Command.START)
@@ -277,13 +282,17 @@ class Machine(RuleBasedStateMachine):
             return
         self.handle(message)
 
+    @initialize(steps=st.integers(0, 5))
+    def begin(self, steps: int) -> None:
+        """Any step may be the one at which things begin to go wrong."""
+        self.start()
+        self.go_on(steps)
+
     @precondition(lambda self: self.world.state not in ENDED)
     @rule(steps=st.integers(1, 5))
     def go_on(self, steps: int) -> None:
         """Some steps of undisturbed progress, so that late states are met too."""
-        if self.world.state is RunState.AUTHORIZED:
-            self.start()
-        for _ in range(steps):
+        for number in range(steps):
             self.old_pods_end()
             while self.queue:
                 message = self.queue[0]
@@ -291,8 +300,9 @@ class Machine(RuleBasedStateMachine):
                     self.old_pods_end()
                     assert self.handle(message), "an undisturbed message was not settled"
                 self.queue.remove(message)
-            for step in self.running():
-                self.end(step, JobPhase.COMPLETE)
+            if number < steps - 1:
+                for step in self.running():
+                    self.end(step, JobPhase.COMPLETE)
 
     @precondition(lambda self: self.running())
     @rule(data=st.data(), crash_after=st.integers(0, 8), category=st.sampled_from(Category))
@@ -319,7 +329,7 @@ class Machine(RuleBasedStateMachine):
         if self.handle(self.queue[-1], crash_after):
             self.queue.pop()
 
-    @precondition(lambda self: self.world.state is not RunState.AUTHORIZED and self.world.state not in ENDED)
+    @precondition(lambda self: self.world.state not in ENDED)
     @rule(crash_after=st.none() | st.integers(0, 12))
     def cancel_now(self, crash_after: int | None) -> None:
         """A cancel that somebody published directly."""

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -347,7 +348,7 @@ class FakeAdmin:
                     raise NotFound("Bespin API", "no such job", status=404)
                 job = self.jobs[number]
                 if method == "PUT":
-                    job.update(body or {})
+                    job.update(body or {}, last_updated=datetime.now(UTC).isoformat().replace("+00:00", "Z"))
                     self.after_put(job)
                 return Answer(document=copy.deepcopy(job))
             case "GET", "job-file-stage-groups", int():

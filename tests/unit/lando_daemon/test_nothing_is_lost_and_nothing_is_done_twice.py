@@ -1,0 +1,400 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from lando.errors import Conflict, QuotaExceeded, Unavailable
+from lando.messages import Command, Condition
+
+STEPS = {"S": "stage_data", "R": "run_workflow", "o": "organize_output", "O": "save_output"}
+JOBS = {
+    "S": "stage-data-42-ada",
+    "R": "run-workflow-42-ada",
+    "o": "organize-output-42-ada",
+    "O": "save-output-42-ada",
+}
+
+
+def go_to(world: Any, letter: str) -> None:
+    """Start the run and bring it to the step of ``letter``."""
+    world.send(Command.START)
+    for at, step in STEPS.items():
+        if at == letter:
+            break
+        world.complete(at, step)
+    world.reach(f"R/{letter}")
+    world.settle()
+
+
+def test_a_repeated_start_leaves_one_set_of_objects(world: Any) -> None:
+    world.start()
+    for _ in range(3):
+        world.send(Command.START)
+    world.reach("R/S")
+    world.settle()
+    assert world.cluster.names("Job") == ["stage-data-42-ada"]
+    assert [call for call in world.cluster.calls if call[:2] == ("create", "Job")] == [
+        ("create", "Job", "stage-data-42-ada")
+    ]
+
+
+def test_a_late_error_report_changes_nothing(world: Any) -> None:
+    world.start()
+    go_to(world, "R")
+    world.step_changed("stage_data", Condition.FAILED, cause="late")
+    world.settle()
+    assert world.at == "R/R"
+    assert world.admin.errors == []
+
+
+def test_a_report_about_a_finished_run_changes_nothing(world: Any) -> None:
+    world.start()
+    world.send(Command.START)
+    world.run_to_the_end()
+    world.reach("F/")
+    world.settle()
+    world.step_changed("stage_data", Condition.FAILED, cause="late")
+    world.settle()
+    assert world.at == "F/"
+    assert world.admin.errors == []
+
+
+@pytest.mark.parametrize("letter", list(STEPS))
+def test_a_failed_step_tells_its_cause_and_log_and_keeps_its_objects(world: Any, letter: str) -> None:
+    world.start()
+    go_to(world, letter)
+    world.cluster.finish(JOBS[letter], exit_code=3)
+    world.step_changed(STEPS[letter], Condition.FAILED)
+    world.reach(f"E/{letter}")
+    world.settle()
+    (error,) = world.admin.errors
+    assert error["job_step"] == letter
+    assert "3" in error["content"]
+    assert "log of" in error["content"]
+    assert JOBS[letter] in world.cluster.names("Job")
+
+
+@pytest.mark.parametrize("letter", list(STEPS))
+def test_a_restarted_step_is_a_new_attempt_of_that_step_alone(world: Any, letter: str) -> None:
+    world.start()
+    go_to(world, letter)
+    world.cluster.finish(JOBS[letter], exit_code=3)
+    world.step_changed(STEPS[letter], Condition.FAILED)
+    world.reach(f"E/{letter}")
+    world.job["state"] = "r"
+    world.send(Command.RESTART)
+    world.reach(f"R/{letter}")
+    world.settle()
+    assert world.cluster.has_job(JOBS[letter], attempt=2)
+    assert world.cluster.names("Job") == [JOBS[letter]]
+    for at in list(STEPS)[list(STEPS).index(letter) : -1]:
+        world.complete(at, STEPS[at])
+    world.complete("O", "save_output", {"project_id": "p-1", "readme_file_id": "r-1"})
+    world.reach("F/")
+
+
+def test_a_cancel_removes_everything_before_it_says_canceled(world: Any) -> None:
+    world.start()
+    go_to(world, "R")
+    left: list[str] = []
+    world.admin.after_put = lambda job: left.extend(
+        world.cluster.names("Job", "PersistentVolumeClaim") if job["state"] == "C" else []
+    )
+    world.job["state"] = "c"
+    world.send(Command.CANCEL)
+    world.reach("C/")
+    world.settle()
+    assert left == []
+    assert world.cluster.names("Job", "ConfigMap", "PersistentVolumeClaim", "Pod") == []
+    assert world.admin.writes[-1] == ("PUT jobs", {"state": "C", "step": ""})
+
+
+def test_a_canceled_run_restarted_by_a_direct_message_starts_from_the_beginning(world: Any) -> None:
+    world.start()
+    go_to(world, "R")
+    world.job["state"] = "c"
+    world.send(Command.CANCEL)
+    world.reach("C/")
+    world.send(Command.RESTART)
+    world.reach("R/S")
+    world.settle()
+    world.run_to_the_end()
+    world.reach("F/")
+
+
+def test_a_restart_waits_for_the_pods_of_the_former_attempt(world: Any, waiting: Callable[..., Any]) -> None:
+    world.start()
+    go_to(world, "R")
+    world.cluster.pods_linger = True
+    pod = world.cluster.pod(JOBS["R"])
+    world.cluster.delete("Job", JOBS["R"])
+    assert ("Pod", pod["metadata"]["name"]) in world.cluster.objects
+    world.step_changed("run_workflow", Condition.GONE)
+    waiting(lambda: ("watch", "Pod", "") in world.cluster.calls, "the daemon to wait for the pod")
+    assert not world.cluster.has_job(JOBS["R"])
+    world.cluster.end_pods()
+    waiting(lambda: world.cluster.has_job(JOBS["R"], attempt=2), "the second attempt")
+
+
+def test_what_the_cluster_lost_is_done_again_up_to_the_limit(world: Any, waiting: Callable[..., Any]) -> None:
+    world.start(infrastructure_retries=2)
+    go_to(world, "R")
+    for attempt in (1, 2, 3):
+        waiting(lambda attempt=attempt: world.cluster.has_job(JOBS["R"], attempt=attempt), f"attempt {attempt}")
+        world.settle()
+        world.cluster.finish(JOBS["R"], exit_code=137, reason="Evicted")
+        world.step_changed("run_workflow", Condition.FAILED)
+    world.reach("E/R")
+    assert len(world.admin.errors) == 1
+
+
+@pytest.mark.parametrize("letter", ["", *STEPS])
+def test_a_daemon_killed_between_any_two_effects_goes_on_where_it_was(
+    world: Any, waiting: Callable[..., Any], letter: str
+) -> None:
+    """At each effect in turn the daemon loses its peers for ever; the next daemon finishes the run."""
+
+    class KilledError(Exception):
+        pass
+
+    effects = 0
+    dead = False
+
+    def cluster_call(verb: str, kind: str, name: str) -> None:
+        nonlocal effects
+        if dead:
+            raise KilledError
+        if verb in ("create", "patch", "delete"):
+            effects += 1
+            kill_if_due()
+
+    def api_call(method: str, path: str) -> None:
+        nonlocal effects
+        if dead:
+            raise KilledError
+        if method != "GET":
+            effects += 1
+            kill_if_due()
+
+    def kill_if_due() -> None:
+        nonlocal dead
+        if effects == kill_at:
+            dead = True
+            raise KilledError
+
+    for kill_at in range(1, 9):
+        world.__init__()
+        world.start()
+        if letter:
+            go_to(world, letter)
+            world.cluster.finish(JOBS[letter], message={"project_id": "p", "readme_file_id": "r"})
+        effects, dead = 0, False
+        world.cluster.before, world.admin.before = cluster_call, api_call
+        if letter:
+            world.step_changed(STEPS[letter])
+        else:
+            world.send(Command.START)
+        world.settle()
+        world.stop()
+        world.cluster.before, world.admin.before = lambda *_: None, lambda *_: None
+        world.start()
+        letters = list(STEPS)
+        for at in letters[letters.index(letter) + 1 if letter else 0 :]:
+            world.complete(at, STEPS[at], {"project_id": "p", "readme_file_id": "r"})
+        world.reach("F/")
+        waiting(
+            lambda: world.cluster.names("Job", "ConfigMap", "PersistentVolumeClaim") == [],
+            f"a clean cluster after a kill at effect {kill_at}",
+        )
+        created = [name for verb, kind, name in world.cluster.calls if (verb, kind) == ("create", "Job")]
+        assert len(set(created)) == 4
+        world.stop()
+
+
+def test_an_outage_costs_no_attempt_and_the_daemon_goes_on_by_itself(world: Any) -> None:
+    world.start()
+    go_to(world, "S")
+    away = {"left": 3}
+
+    def before(method: str, path: str) -> None:
+        if away["left"]:
+            away["left"] -= 1
+            raise Unavailable("Bespin API", "no answer")
+
+    world.admin.before = before
+    world.complete("S", "stage_data")
+    world.reach("R/R")
+    world.settle()
+    assert world.broker.dead("lando") == []
+    assert world.admin.errors == []
+    assert world.cluster.has_job(JOBS["R"], attempt=1)
+
+
+def test_a_run_that_alone_can_not_be_handled_ends_in_error_and_its_message_with_the_dead(world: Any) -> None:
+    world.start()
+
+    def before(verb: str, kind: str, name: str) -> None:
+        if (verb, kind) == ("create", "PersistentVolumeClaim"):
+            raise RuntimeError("a bug")
+
+    world.cluster.before = before
+    world.send(Command.START)
+    world.reach("E/V")
+    world.settle()
+    assert "internal error" in world.admin.errors[0]["content"]
+    assert len(world.broker.dead("lando")) == 1
+
+
+def test_an_unknown_run_is_put_aside_and_nothing_is_deleted(world: Any) -> None:
+    world.start()
+    world.send(Command.CANCEL, run_id=99)
+    world.settle()
+    assert len(world.broker.dead("lando")) == 1
+    assert [call for call in world.cluster.calls if call[0] == "delete"] == []
+
+
+def test_an_unreadable_message_is_put_aside_and_the_next_is_handled(world: Any) -> None:
+    world.start()
+    world.broker.publisher().publish("lando", b"\x80\x02cos\ngetcwd\n)R.").result(5)
+    world.send(Command.START)
+    world.reach("R/S")
+    assert len(world.broker.dead("lando")) == 1
+
+
+def test_a_run_changed_by_somebody_else_meanwhile_is_looked_at_again(world: Any) -> None:
+    world.start()
+    go_to(world, "S")
+
+    def cancel_meanwhile(job: dict[str, Any]) -> None:
+        world.admin.after_put = lambda job: None
+        job["state"] = "c"
+
+    world.admin.after_put = cancel_meanwhile
+    world.complete("S", "stage_data")
+    world.settle()
+    assert not world.cluster.has_job(JOBS["R"])
+    world.send(Command.CANCEL)
+    world.reach("C/")
+    world.settle()
+    assert world.cluster.names("Job", "PersistentVolumeClaim", "ConfigMap") == []
+
+
+def test_a_quota_is_waited_for_and_is_a_failure_after_patience(world: Any) -> None:
+    world.start(patience_s=0)
+
+    def before(verb: str, kind: str, name: str) -> None:
+        if (verb, kind) == ("create", "Job"):
+            raise QuotaExceeded("cluster", "exceeded quota: pods", status=403)
+
+    world.cluster.before = before
+    world.send(Command.START)
+    world.settle()
+    world.step_changed("stage_data", Condition.WAITING)
+    world.reach("E/S")
+    world.settle()
+    assert "quota" in world.admin.errors[0]["content"]
+
+
+def test_objects_that_are_there_already_are_adopted(world: Any) -> None:
+    world.start()
+    go_to(world, "S")
+    seen = []
+
+    def before(verb: str, kind: str, name: str) -> None:
+        if (verb, kind, name) == ("create", "Job", JOBS["R"]) and not seen:
+            seen.append(name)
+            world.cluster.before = lambda *_: None
+            labels = {"bespin-job": "true", "bespin-job-id": "42", "bespin-job-step": "run_workflow"}
+            world.cluster.create(
+                {
+                    "kind": "Job",
+                    "metadata": {"name": name, "labels": labels, "annotations": {"lando.attempt": "1"}},
+                    "spec": {"template": {"spec": {"containers": [{"name": name}]}}},
+                }
+            )
+            world.cluster.before = before
+
+    world.cluster.before = before
+    world.complete("S", "stage_data")
+    world.reach("R/R")
+    world.settle()
+    assert seen
+    assert world.broker.dead("lando") == []
+    world.complete("R", "run_workflow")
+    world.reach("R/o")
+
+
+def test_a_missing_part_of_the_job_is_named_in_its_error(world: Any) -> None:
+    world.job["job_settings"]["job_runtime_k8s"]["steps"].pop()
+    world.job["output_project"] = None
+    world.start()
+    world.send(Command.START)
+    world.reach("E/")
+    world.settle()
+    (error,) = world.admin.errors
+    assert "runtime step save_output" in error["content"]
+    assert "output project" in error["content"]
+    assert error["job_step"] == "V"
+
+
+def test_a_path_that_leaves_the_volume_is_refused_before_any_pod_starts(world: Any) -> None:
+    world.admin.stage_groups[23]["url_files"] = [{"url": "https://h/x", "destination_path": "../x", "size": 1}]
+    world.start()
+    world.send(Command.START)
+    world.reach("E/V")
+    world.settle()
+    assert "'../x'" in world.admin.errors[0]["content"]
+    assert world.cluster.names("Pod", "Job") == []
+
+
+def test_an_archive_that_fails_fails_no_run(world: Any) -> None:
+    world.archive.error = Unavailable("archive", "full")
+    world.start()
+    world.send(Command.START)
+    world.run_to_the_end()
+    world.reach("F/")
+
+
+def test_a_resync_at_start_finds_an_interrupted_run_without_any_message(world: Any) -> None:
+    world.start()
+    go_to(world, "S")
+    world.stop()
+    world.cluster.finish(JOBS["S"])
+    world.start()
+    world.reach("R/R")
+
+
+def test_the_sweeper_removes_what_an_ended_run_left(world: Any, waiting: Callable[..., Any]) -> None:
+    world.start()
+    go_to(world, "R")
+    world.stop()
+    world.job.update(state="C", step="")
+    world.cluster.finish(JOBS["R"])
+    world.start()
+    waiting(lambda: world.cluster.names("Job", "PersistentVolumeClaim", "ConfigMap") == [], "a clean cluster")
+    assert world.at == "C/"
+
+
+def test_a_conflict_of_the_api_is_no_failure(world: Any) -> None:
+    world.start()
+    go_to(world, "S")
+    conflicts = iter([True, True])
+
+    def before(method: str, path: str) -> None:
+        if method == "PUT" and next(conflicts, False):
+            raise Conflict("Bespin API", "changed", status=412)
+
+    world.admin.before = before
+    world.complete("S", "stage_data")
+    world.reach("R/R")
+    world.settle()
+    assert world.broker.dead("lando") == []
+
+
+def test_a_stopped_daemon_hands_back_what_it_has_not_begun(world: Any) -> None:
+    world.start()
+    go_to(world, "S")
+    world.stop()
+    world.send(Command.CANCEL)
+    assert world.broker.depth("lando") == 1
