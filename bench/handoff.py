@@ -13,13 +13,13 @@ from statistics import quantiles
 from typing import Any
 
 import requests
+from lando import labels
+from lando.config import ClusterSettings
+from lando.k8s.cluster import KubernetesCluster
 from tests.services.stack import Stack
 from tests.services.user import User
 
 from bench.site import Client
-from lando import labels
-from lando.config import ClusterSettings
-from lando.k8s.cluster import KubernetesCluster
 
 STEPS = ("stage_data", "run_workflow", "organize_output", "save_output")
 

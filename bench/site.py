@@ -8,13 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from lando.api import models as m
+from lando.api.database import Database
 from sqlalchemy import select
 from tests.services.rabbitmq import local_broker
 from tests.services.stack import Stack
 from tests.services.user import User
-
-from lando.api import models as m
-from lando.api.database import Database
 
 WORKFLOW = {
     "cwlVersion": "v1.2",
