@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import json
 import threading
 import uuid
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,10 +34,9 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalCluster]:
         yield local
 
 
-@pytest.fixture(scope="module")
-def config(local: LocalCluster) -> Config:
+def _config(local: LocalCluster) -> Config:
     return Config(
-        work_queue=WorkQueueSettings(listen_queue="lando", url=f"memory://{uuid.uuid4()}"),
+        work_queue=WorkQueueSettings(listen_queue="lando", url="memory://lando"),
         cluster_api_settings=ClusterSettings(
             namespace=local.namespace, host=local.url, token=local.token, ssl_ca_cert=str(local.ca_file)
         ),
@@ -42,6 +44,11 @@ def config(local: LocalCluster) -> Config:
         lando_api=LandoApiSettings(url="http://127.0.0.1:1/api/lando/v1", token="t"),
         patience_s=PATIENCE_S,
     )
+
+
+@pytest.fixture(scope="module")
+def config(local: LocalCluster) -> Config:
+    return _config(local)
 
 
 @pytest.fixture(scope="module")
@@ -78,55 +85,53 @@ class Heard:
         return evidence
 
 
-@pytest.fixture(scope="module")
-def heard(config: Config, cluster: KubernetesCluster) -> Iterator[Heard]:
+@contextlib.contextmanager
+def watching(config: Config, cluster: KubernetesCluster) -> Iterator[Heard]:
+    """A watcher at work, and what it says to a queue of its own."""
     heard, stop = Heard(), threading.Event()
-    watcher = Watcher(config, cluster=cluster, publisher=queues.publisher(config.work_queue))
-    consumer = queues.consumer(config.work_queue, prefetch=10)
+    queue = dataclasses.replace(config.work_queue, url=f"memory://{uuid.uuid4()}")
+    watcher = Watcher(config, cluster=cluster, publisher=queues.publisher(queue))
+    consumer = queues.consumer(queue, prefetch=10)
     threads = [
         threading.Thread(target=watcher.run, args=(stop,), daemon=True),
         threading.Thread(target=consumer.run, args=(heard.take, stop), daemon=True),
     ]
     for thread in threads:
         thread.start()
-    yield heard
-    stop.set()
-    for thread in threads:
-        thread.join(10)
-        assert not thread.is_alive()
+    try:
+        yield heard
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(10)
+    assert not any(thread.is_alive() for thread in threads)
+
+
+@pytest.fixture(scope="module")
+def heard(config: Config, cluster: KubernetesCluster) -> Iterator[Heard]:
+    with watching(config, cluster) as heard:
+        yield heard
+
+
+def step_job(run: int, script: str | None, *, image: str = "lando-steps:local", **more: Any) -> Made:
+    """A Job of one pod that runs ``script`` by the shell."""
+    own = {labels.BESPIN_JOB: "true", labels.BESPIN_JOB_ID: str(run), labels.BESPIN_JOB_STEP: "run_workflow"}
+    container: Made = {"name": "main", "image": image, "resources": more.pop("resources", {})}
+    if script is not None:
+        container["command"] = ["sh", "-c", script]
+    container.update(more.pop("container", {}))
+    pod = {"restartPolicy": "Never", "terminationGracePeriodSeconds": 1, "containers": [container]}
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": f"run-workflow-{run}-ada", "labels": own},
+        "spec": {"backoffLimit": 0, "template": {"metadata": {"labels": own}, "spec": pod}, **more},
+    }
 
 
 @pytest.fixture
 def submit(cluster: KubernetesCluster) -> Callable[..., Made]:
-    def create(run: int, script: str | None, *, image: str = "lando-steps:local", **more: Any) -> Made:
-        """A Job of one pod that runs ``script`` by the shell."""
-        own = {labels.BESPIN_JOB: "true", labels.BESPIN_JOB_ID: str(run), labels.BESPIN_JOB_STEP: "run_workflow"}
-        container: Made = {"name": "main", "image": image, "resources": more.pop("resources", {})}
-        if script is not None:
-            container["command"] = ["sh", "-c", script]
-        container.update(more.pop("container", {}))
-        return cluster.create(
-            {
-                "apiVersion": "batch/v1",
-                "kind": "Job",
-                "metadata": {"name": f"run-workflow-{run}-ada", "labels": own},
-                "spec": {
-                    "backoffLimit": 0,
-                    "template": {
-                        "metadata": {"labels": own},
-                        "spec": {
-                            "restartPolicy": "Never",
-                            "terminationGracePeriodSeconds": 1,
-                            "containers": [container],
-                            **more.pop("pod", {}),
-                        },
-                    },
-                    **more,
-                },
-            }
-        )
-
-    return create
+    return lambda *args, **more: cluster.create(step_job(*args, **more))
 
 
 def test_a_job_that_succeeds_is_told_complete_with_what_it_left(heard: Heard, submit: Any) -> None:
@@ -224,22 +229,23 @@ def test_after_a_restart_an_unfinished_runs_outcome_is_said_again(
 ) -> None:
     submit(11, "exit 4")
     heard.wait_for(11, "Failed")
-    again, stop = Heard(), threading.Event()
-    second = WorkQueueSettings(listen_queue="lando", url=f"memory://{uuid.uuid4()}")
-    watcher = Watcher(config, cluster=cluster, publisher=queues.publisher(second))
-    consumer = queues.consumer(second, prefetch=10)
-    threads = [
-        threading.Thread(target=watcher.run, args=(stop,), daemon=True),
-        threading.Thread(target=consumer.run, args=(again.take, stop), daemon=True),
-    ]
-    for thread in threads:
-        thread.start()
-    try:
+
+    with watching(config, cluster) as again:
         assert again.wait_for(11, "Failed")["exit_code"] == 4
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join(10)
+
+
+def test_a_cluster_that_was_away_is_watched_again(tmp_path: Path) -> None:
+    with LocalCluster(tmp_path, sandbox="substitute") as first:
+        config = _config(first)
+        with KubernetesCluster(config.cluster_api_settings) as cluster, watching(config, cluster) as heard:
+            cluster.create(step_job(1, "exit 5"))
+            heard.wait_for(1, "Failed")
+            first.stop()
+            with LocalCluster(tmp_path, sandbox="substitute") as second:
+                assert second.url == first.url
+                cluster.create(step_job(2, "exit 6"))
+                assert heard.wait_for(2, "Failed")["exit_code"] == 6
+            assert [evidence["condition"] for evidence in heard.of(1)] == ["Failed"]
 
 
 def _running_pod(cluster: KubernetesCluster, run: int) -> str:
