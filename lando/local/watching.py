@@ -116,6 +116,7 @@ class Subscription:
             if len(self._queue) >= self._limit:
                 self._queue.clear()
                 self._failure = expired(f"too old resource version: the watcher fell behind at {version}")
+                self._closed = True
             else:
                 self._queue.append(event)
             self._wake()
@@ -184,7 +185,6 @@ class Subscription:
     def _take(self) -> Event | None:
         if self._failure is not None:
             failure, self._failure = self._failure, None
-            self._closed = True
             raise failure
         now = self._clock()
         ended = not self._closed and self._deadline is not None and now >= self._deadline
