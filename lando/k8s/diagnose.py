@@ -61,7 +61,8 @@ def diagnose(
 ) -> Diagnosis:
     """Judge ``job`` by its conditions, its pods' states and their events.
 
-    ``pods`` may hold the last known state of pods that are gone. ``events`` may be all of the namespace.
+    ``pods`` of a Job that has failed may hold the last known state of pods that are gone. ``events`` may be all of
+    the namespace.
     ``log_tail`` becomes part of the cause of a failure.
     """
     if true_condition(job, "Complete"):
@@ -83,7 +84,7 @@ def diagnose(
 def _why_failed(job: Manifest, reason: object, pods: Sequence[Manifest], events: Sequence[Manifest]) -> Finding:
     """Why a Job failed that has failed."""
     if reason == "DeadlineExceeded":
-        hindered = (_first(diagnose_waits.UNFINISHED, pod, events) for pod in pods if _never_started(pod))
+        hindered = (_first(diagnose_waits.NOT_STARTED, pod, events) for pod in pods if _never_started(pod))
         return diagnose_ends.deadline(job, next((found for found in hindered if found is not None), None))
     # A failed Job's other pods are deleted by its controller: the one that was not deleted is to blame.
     by_blame = sorted(newest_first(pods), key=lambda pod: bool(mapping(pod.get("metadata")).get("deletionTimestamp")))
@@ -94,15 +95,18 @@ def _why_failed(job: Manifest, reason: object, pods: Sequence[Manifest], events:
 
 
 def _hindrance(job: Manifest, pods: Sequence[Manifest], events: Sequence[Manifest]) -> Finding | None:
-    """What keeps an unfinished Job from its work, if anything does."""
+    """What keeps an unfinished Job from its work, if anything does: nothing while one of its pods gets on."""
     if not pods:
         return diagnose_waits.no_pod(job, events_of(job, events))
-    newest = newest_first(pods)[0]
-    if phase(newest) in ENDED_PHASES:
-        return None  # the Job's condition, or its next pod, is about to follow
-    if diagnose_waits.is_hindered(newest):
-        return _first(diagnose_waits.UNFINISHED, newest, events)
-    return None
+    unfinished = [pod for pod in newest_first(pods) if phase(pod) not in ENDED_PHASES]
+    findings = []
+    for pod in unfinished:
+        found = _first(diagnose_waits.UNFINISHED, pod, events) if diagnose_waits.is_hindered(pod) else None
+        if found is None:
+            return None
+        findings.append(found)
+    # Without any, all pods have ended: the Job's condition, or its next pod, is about to follow.
+    return findings[0] if findings else None
 
 
 def _judge(finding: Finding | None, now: datetime, patience: timedelta, log_tail: str) -> Diagnosis:

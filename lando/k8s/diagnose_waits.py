@@ -187,7 +187,10 @@ def stuck_deletion(pod: Manifest, events: Sequence[Manifest]) -> Finding | None:
     return quiet(f"Pod {name(pod)} is being deleted, but its node {node(pod)} does not confirm it.", deleted)
 
 
-UNFINISHED: tuple[PodRule, ...] = (stuck_deletion, unscheduled, container_waiting, set_up, never_looked_at)
+NOT_STARTED: tuple[PodRule, ...] = (unscheduled, container_waiting, set_up, never_looked_at)
+"""For pods whose program has not begun."""
+
+UNFINISHED: tuple[PodRule, ...] = (stuck_deletion, *NOT_STARTED)
 """For pods that are neither at work nor at their end."""
 
 
@@ -240,7 +243,7 @@ CREATE_REFUSALS: Sequence[tuple[str, Words]] = (
 """By a part of the message of the Job's event FailedCreate; the first row that fits counts."""
 
 
-def no_pod(job: Manifest, events: Sequence[Manifest]) -> Finding:
+def no_pod(job: Manifest, events: Sequence[Manifest]) -> Finding | None:
     """The Job has no pod: refused, or not made yet."""
     since = moment(mapping(job.get("status")).get("startTime")) or created(job)
     for event in events:
@@ -252,6 +255,8 @@ def no_pod(job: Manifest, events: Sequence[Manifest]) -> Finding:
         return waiting(
             words.category, words.sentence.format(message=message), words.advice, words.wait, min(first, since or first)
         )
+    if any(mapping(job.get("status")).get(count) for count in ("active", "terminating", "failed", "succeeded")):
+        return None  # it had one: the Job's condition, or its next pod, is about to follow
     return quiet(f"The cluster has made no pod for Job {name(job)} yet.", since)
 
 

@@ -24,6 +24,9 @@ class Sighting:
     gone: bool
     """Deleted; ``job`` is its last known state."""
     pods: list[Manifest]
+    """Those that are there."""
+    gone_pods: list[Manifest]
+    """The last known state of those that are not."""
     events: list[Manifest]
 
 
@@ -32,6 +35,7 @@ class _Entry:
     job: Manifest | None = None
     gone: bool = False
     pods: dict[str, Manifest] = field(default_factory=dict)
+    gone_pods: set[str] = field(default_factory=set)
 
 
 class Sightings:
@@ -60,8 +64,10 @@ class Sightings:
             entry = self._entries.setdefault(job, _Entry())
             entry.pods[change.uid] = change.object
             self._job_of_pod[change.uid] = job
+            if change.type is ChangeType.DELETED:
+                entry.gone_pods.add(change.uid)
             for pod in newest_first(entry.pods.values())[PODS_KEPT:]:
-                del entry.pods[uid(pod)], self._job_of_pod[uid(pod)]
+                self._drop_pod(entry, uid(pod))
             if entry.job is not None:
                 return job
             if change.type is ChangeType.DELETED:
@@ -92,7 +98,13 @@ class Sightings:
                 return None
             about = [job_uid, *entry.pods]
             events = [event for key in about for event in self._events.get(key, {}).values()]
-            return Sighting(job=entry.job, gone=entry.gone, pods=list(entry.pods.values()), events=events)
+            return Sighting(
+                job=entry.job,
+                gone=entry.gone,
+                pods=[pod for key, pod in entry.pods.items() if key not in entry.gone_pods],
+                gone_pods=[pod for key, pod in entry.pods.items() if key in entry.gone_pods],
+                events=events,
+            )
 
     def forget(self, job_uid: str) -> None:
         """Let go of a Job that is gone, and of its pods."""
@@ -107,6 +119,7 @@ class Sightings:
 
     def _drop_pod(self, entry: _Entry, pod: str) -> None:
         entry.pods.pop(pod, None)
+        entry.gone_pods.discard(pod)
         self._job_of_pod.pop(pod, None)
 
 

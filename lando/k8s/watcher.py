@@ -224,11 +224,12 @@ class Watcher:
 
     def _ended_pods(self, seen: Sighting) -> list[Manifest]:
         """The pods of a Job that has ended; read anew when the stream of pods is behind that of Jobs."""
-        if seen.gone or any(phase(pod) in ENDED_PHASES for pod in seen.pods):
-            return seen.pods
+        known = seen.pods + seen.gone_pods
+        if seen.gone or any(phase(pod) in ENDED_PHASES for pod in known):
+            return known
         own = mapping(mapping(mapping(seen.job.get("spec")).get("selector")).get("matchLabels"))
         selector = labels.selector({str(k): str(v) for k, v in own.items()} or {"job-name": name(seen.job)})
-        return self._cluster.list("Pod", selector) or seen.pods
+        return self._cluster.list("Pod", selector) or known
 
     def _log_tail(self, pods: Sequence[Manifest]) -> str:
         """The end of the log that tells most; empty when there is none to be had."""

@@ -290,3 +290,21 @@ def test_a_job_about_to_fail_waits_for_its_pods_but_not_for_ever(job: Any, pod: 
 
 def test_a_job_about_to_complete_is_running(job: Any, judged: Any) -> None:
     assert judged(job({"type": "SuccessCriteriaMet"}), after=100_000).verdict is Verdict.RUNNING
+
+
+@pytest.mark.parametrize("count", ["active", "failed", "terminating"])
+def test_a_job_whose_pod_has_just_gone_is_not_taken_for_one_that_never_had_any(
+    job: Any, judged: Any, count: str
+) -> None:
+    made = job()
+    made["status"][count] = 1
+
+    assert judged(made, after=100_000).verdict is Verdict.RUNNING
+
+
+def test_one_pod_at_work_is_enough(job: Any, pod: Any, judged: Any) -> None:
+    stuck = _unscheduled(pod, "0/3 nodes are available: 3 Insufficient cpu.")
+    stuck["metadata"].update(uid="stuck", creationTimestamp="2026-03-04T10:00:09Z")
+
+    assert judged(job(), pod("Running", {"running": {}}), stuck, after=100_000).verdict is Verdict.RUNNING
+    assert judged(job(), pod("Succeeded"), stuck, after=100_000).verdict is Verdict.FAILED

@@ -124,7 +124,7 @@ def test_many_pods_of_one_job_are_kept_only_to_a_bound(scene: Any, job: Any, pod
     for n in range(100):
         scene.sees(pod(name=f"p{n:03}"), ChangeType.DELETED)
 
-    names = [item["metadata"]["name"] for item in scene.watcher.sightings.of("job-uid").pods]
+    names = [item["metadata"]["name"] for item in scene.watcher.sightings.of("job-uid").gone_pods]
     assert sorted(names) == [f"p{n:03}" for n in range(80, 100)]
 
 

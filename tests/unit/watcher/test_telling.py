@@ -94,6 +94,17 @@ def test_the_last_state_of_a_pod_that_is_gone_still_tells_why(scene: Any, job: A
     assert "log_tail" not in said
 
 
+def test_a_pod_that_is_gone_holds_nothing_up(scene: Any, job: Any, pod: Any) -> None:
+    scene.sees(job())
+    gone = pod("Running")
+    gone["metadata"]["deletionTimestamp"] = "2026-03-04T10:00:00Z"
+    scene.sees(gone, ChangeType.DELETED)
+    scene.sees(pod("Running", name="p2"))
+    scene.passes(100_000)
+
+    assert scene.looks() == []
+
+
 def test_the_order_of_the_streams_does_not_matter(scene: Any, job: Any, pod: Any) -> None:
     assert scene.sees(pod("Failed", ended(3))) is None  # the Job is not known yet
     assert scene.looks() == []
