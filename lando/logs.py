@@ -13,8 +13,11 @@ import re
 import sys
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
 from typing import Any, TextIO
 
+FILE_BYTES = 10 * 1024 * 1024
 MASK = "****"
 _SHORTEST_SECRET = 4  # characters; masking shorter ones would only tear ordinary words apart
 _CREDENTIALS = (
@@ -86,19 +89,29 @@ def configure(
     log_format: str = "console",
     secrets: Iterable[str] = (),
     stream: TextIO | None = None,
+    file: Path | None = None,
 ) -> None:
     """Log everything of ``level`` and above to ``stream`` (standard output unless given), replacing earlier set-ups.
 
-    Libraries that are chatty at INFO (pika, urllib3, uvicorn's access log) are kept at WARNING unless ``level`` is
+    With ``file`` it goes there instead; a file of more than ``FILE_BYTES`` becomes ``<file>.1``, the one before goes.
+
+    Libraries that are chatty at INFO (pika, urllib3, uvicorn, alembic) are kept at WARNING unless ``level`` is
     DEBUG or lower.
     """
     masker = Masker(secrets)
-    handler = logging.StreamHandler(stream or sys.stdout)
+    handler: logging.Handler
+    if file is not None:
+        handler = RotatingFileHandler(file, maxBytes=FILE_BYTES, backupCount=1, encoding="utf-8", errors="replace")
+    else:
+        handler = logging.StreamHandler(stream or sys.stdout)
     handler.setFormatter(JsonFormatter(masker) if log_format == "json" else ConsoleFormatter(masker))
     root = logging.getLogger()
+    for former in root.handlers:
+        if isinstance(former, RotatingFileHandler):
+            former.close()
     root.handlers[:] = [handler]
     root.setLevel(level_number(level))
-    for name in ("pika", "urllib3", "uvicorn.access", "kubernetes", "fsspec"):
+    for name in ("pika", "urllib3", "uvicorn", "alembic", "kubernetes", "fsspec"):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level) if root.level > logging.DEBUG else root.level)
 
 
