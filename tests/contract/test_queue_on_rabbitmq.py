@@ -482,3 +482,44 @@ def test_a_broker_whose_certificate_nobody_vouches_for_is_refused(rabbitmq_serve
     assert isinstance(error, ConfigError)
     assert "TLS failed" in str(error)
     assert "work_queue.tls" in str(error)
+
+
+def test_a_broker_that_wants_a_client_certificate_refuses_us_without(rabbitmq_server: LocalServer) -> None:
+    pems = rabbitmq_server.certificates
+    publisher = make_publisher(_tls(rabbitmq_server, "any", ca=pems.ca, client=False))
+    with pytest.raises(Unavailable, match=r"TLS failed.*check work_queue\.tls"):
+        publisher.publish("any", b"1").result(TIMEOUT_S)
+    publisher.close()
+
+
+# -- quorum queues --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def quorum_settings(rabbitmq_server: LocalServer) -> Iterator[WorkQueueSettings]:
+    """A virtual host in which every queue declared without a type is a quorum queue."""
+    name = "quorum"
+    rabbitmq_server.control("add_vhost", name, "--default-queue-type", "quorum")
+    rabbitmq_server.control("set_permissions", "-p", name, "guest", ".*", ".*", ".*")
+    yield WorkQueueSettings(listen_queue="lando", host="127.0.0.1", port=rabbitmq_server.port, virtual_host=name)
+    rabbitmq_server.control("delete_vhost", name)
+
+
+def test_quorum_queues_by_default_take_everything_as_well(
+    quorum_settings: WorkQueueSettings, rabbitmq_server: LocalServer
+) -> None:
+    publisher = RabbitPublisher(quorum_settings)
+    with at_work(quorum_settings) as work, at_work(quorum_settings) as standby:
+        work.wait_until_active()
+        publisher.publish("lando", GOOD["V1"]).result(TIMEOUT_S)
+        work.wait_for(1)[0].retry("first")
+        work.wait_for(2)[1].retry("second")
+        assert work.wait_for(3)[2].failures == 2
+        work.deliveries[2].dead("third")
+        assert not standby.consumer.active
+        columns = ("name", "type")
+        listed = rabbitmq_server.control("list_queues", "-p", "quorum", "-q", "--no-table-headers", *columns)
+        types = dict(line.split() for line in listed.splitlines())
+    publisher.close()
+    assert types["lando.active"] == "classic"
+    assert types["lando"] == types["lando.dead"] == "quorum"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import re
 import ssl
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -29,6 +30,9 @@ TLS_FAILED = "TLSFailed"
 LASTING = frozenset({ACCESS_REFUSED, DECLARED_DIFFERENTLY, TLS_FAILED})
 """Reasons that waiting alone does not remove."""
 
+_TLS_ERRORS = frozenset({ssl.SSLError.__name__, ssl.SSLCertVerificationError.__name__})
+"""Errors of TLS itself; its other classes tell of a connection that was lost."""
+_QUOTED_ERROR = re.compile(r"(?P<kind>\w+Error)\(-?\d+, '(?P<words>[^']+)'")
 BROKEN = (pika.exceptions.AMQPError, AMQPConnectorException, OSError)
 """What pika raises when a connection or channel can't be used any more."""
 
@@ -127,29 +131,27 @@ def _unavailable(error: BaseException, broker: pika.ConnectionParameters) -> Una
         advice = {403: "; give the user this permission", 406: "; delete it there, or use another name"}
         return Unavailable("broker", f"{where}: {error.reply_text}{advice.get(error.reply_code, '')}", reason=reason)
     code = error.reply_code if isinstance(error, pika.exceptions.ConnectionClosedByBroker) else None
-    refused = (
-        pika.exceptions.AuthenticationError,
-        pika.exceptions.ProbableAuthenticationError,
-        pika.exceptions.ProbableAccessDeniedError,
-    )
-    if code in (403, 530) or isinstance(error, refused):
+    if code in (403, 530) or isinstance(error, pika.exceptions.AuthenticationError):
         message = (
             f"{where} refused user {broker.credentials.username!r} at virtual host {broker.virtual_host!r}; "
             "check username, password and virtual_host of work_queue"
         )
         return Unavailable("broker", message, reason=ACCESS_REFUSED)
-    root = _root(error)
-    if isinstance(root, ssl.SSLError):
-        return Unavailable("broker", f"{where}: TLS failed ({root}); check work_queue.tls", reason=TLS_FAILED)
-    if isinstance(root, AMQPConnectorStackTimeout):
+    if isinstance(error, pika.exceptions.ProbableAuthenticationError | pika.exceptions.ProbableAccessDeniedError):
+        # A guess of pika's: RabbitMQ says when it refuses, and hangs up like this while it starts or stops.
+        return Unavailable("broker", f"{where} hung up during the login")
+    kind, words = _root(error)
+    if kind in _TLS_ERRORS:
+        return Unavailable("broker", f"{where}: TLS failed ({words}); check work_queue.tls", reason=TLS_FAILED)
+    if kind == AMQPConnectorStackTimeout.__name__:
         return Unavailable("broker", f"{where}: connected, but no broker answered within {broker.stack_timeout:g} s")
     if isinstance(error, pika.exceptions.ConnectionClosedByBroker):
         return Unavailable("broker", f"{where} closed the connection: {error.reply_text}")
-    return Unavailable("broker", f"{where}: {_words(root)}")
+    return Unavailable("broker", f"{where}: {words}")
 
 
-def _root(error: BaseException) -> BaseException:
-    """What lies below pika's wrappers."""
+def _root(error: BaseException) -> tuple[str, str]:
+    """Name and words of the error that lies below pika's wrappers, some of which keep no more than its text."""
     for _ in range(8):
         inner = getattr(error, "exception", None) or next(
             (argument for argument in reversed(error.args) if isinstance(argument, BaseException)), None
@@ -157,10 +159,9 @@ def _root(error: BaseException) -> BaseException:
         if inner is None:
             break
         error = inner
-    return error
-
-
-def _words(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    return str(error) or type(error).__name__
+        return type(error).__name__, error.strerror
+    told = str(error) or type(error).__name__
+    if (quoted := _QUOTED_ERROR.search(told)) is not None:
+        return quoted["kind"], quoted["words"]
+    return type(error).__name__, told

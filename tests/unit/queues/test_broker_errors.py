@@ -41,12 +41,30 @@ def _connect_fails_with(error: BaseException, monkeypatch: pytest.MonkeyPatch) -
         ),
         (pika.exceptions.ConnectionClosedByBroker(403, "refused"), "refused user 'guest'", link.ACCESS_REFUSED),
         (pika.exceptions.ConnectionClosedByBroker(530, "no vhost"), "virtual host '/'", link.ACCESS_REFUSED),
-        (pika.exceptions.ProbableAuthenticationError("x"), "check username", link.ACCESS_REFUSED),
-        (pika.exceptions.ProbableAccessDeniedError("x"), "virtual_host", link.ACCESS_REFUSED),
+        (pika.exceptions.AuthenticationError("PLAIN"), "check username", link.ACCESS_REFUSED),
+        (pika.exceptions.ProbableAuthenticationError("x"), "hung up during the login", None),
+        (pika.exceptions.ProbableAccessDeniedError("x"), "hung up during the login", None),
         (
             pika.exceptions.AMQPConnectionError(ssl.SSLCertVerificationError(1, "self-signed certificate")),
             "TLS failed",
             link.TLS_FAILED,
+        ),
+        (
+            pika.exceptions.IncompatibleProtocolError(
+                """StreamLostError: ("Stream connection lost: SSLError(1, '[SSL] alert certificate required')",)"""
+            ),
+            "TLS failed ([SSL] alert certificate required); check work_queue.tls",
+            link.TLS_FAILED,
+        ),
+        (
+            pika.exceptions.StreamLostError("Stream connection lost: SSLEOFError(8, 'EOF occurred')"),
+            "rabbit:5672: EOF occurred",
+            None,
+        ),
+        (
+            pika.exceptions.StreamLostError("Stream connection lost: ConnectionResetError(104, 'reset by peer')"),
+            "rabbit:5672: reset by peer",
+            None,
         ),
         (pika.exceptions.IncompatibleProtocolError("no AMQP"), "rabbit:5672: no AMQP", None),
         (pika.exceptions.AMQPConnectionError(), "rabbit:5672: AMQPConnectionError", None),
