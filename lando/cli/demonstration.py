@@ -11,7 +11,6 @@ from urllib.parse import unquote, urlsplit
 import typer
 
 from lando import home as homes
-from lando import logs
 from lando.cli import FAILED, rendering, stack
 from lando.cli.following import follow
 from lando.client import LandoClient, RunView
@@ -74,13 +73,13 @@ def _client(place: homes.Home) -> Iterator[LandoClient]:
 
     place.prepare()
     typer.echo(f"starting Lando in this process; its home is {place.path}")
-    with place.log.open("a", encoding="utf-8") as stream, stack.told_to_stop_as_interrupt():
-        logs.configure(level="INFO", stream=stream)
-        try:
-            with EmbeddedStack(place) as embedded, LandoClient(embedded.client.url, embedded.client.token) as client:
-                yield client
-        finally:
-            logs.configure(level="WARNING", stream=sys.stderr)
+    with (
+        stack.logged_to(place.log),
+        stack.told_to_stop_as_interrupt(),
+        EmbeddedStack(place) as embedded,
+        LandoClient(embedded.client.url, embedded.client.token) as client,
+    ):
+        yield client
 
 
 def _running(place: homes.Home) -> LandoClient | None:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 import typer
 
@@ -66,7 +66,11 @@ def up(home: Path | None, port: int | None, *, verbose: bool) -> None:
     place = homes.find(home)
     place.prepare()
     is_live = sys.stdout.isatty() and not verbose
-    with _log(place, to_file=is_live), told_to_stop() as stop, EmbeddedStack(place, port=port) as stack:
+    with (
+        logged_to(place.log if is_live else None),
+        told_to_stop() as stop,
+        EmbeddedStack(place, port=port) as stack,
+    ):
         typer.echo(f"Lando is up at {stack.client.url}; its home is {place.path}.")
         typer.echo("Submit with: lando submit WORKFLOW JOB-ORDER. Ctrl-C stops it; unfinished runs go on next time.")
         if is_live:
@@ -109,16 +113,13 @@ def serve(config: Path | None, host: str | None, port: int | None) -> None:
 
 
 @contextmanager
-def _log(place: homes.Home, *, to_file: bool) -> Iterator[None]:
-    """Log to the home while the terminal shows a live view, else to standard error."""
-    stream: TextIO = place.log.open("a", encoding="utf-8") if to_file else sys.stderr
-    logs.configure(level="INFO", stream=stream)
+def logged_to(file: Path | None) -> Iterator[None]:
+    """Log to ``file`` for as long as the context lasts, or to standard error without one."""
+    logs.configure(level="INFO", stream=sys.stderr, file=file)
     try:
         yield
     finally:
-        if to_file:
-            logs.configure(level="WARNING", stream=sys.stderr)
-            stream.close()
+        logs.configure(level="WARNING", stream=sys.stderr)
 
 
 def _live_view(stack: EmbeddedStack, stop: threading.Event) -> None:

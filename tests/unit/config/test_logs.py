@@ -6,6 +6,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from lando import logs
@@ -72,3 +73,14 @@ def test_lines_below_the_level_are_left_out() -> None:
     logger.warning("loud")
     assert "quiet" not in stream.getvalue()
     assert "loud" in stream.getvalue()
+
+
+def test_a_file_of_logs_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "FILE_BYTES", 2000)
+    file = tmp_path / "lando.log"
+    logs.configure(level="INFO", file=file)
+    for number in range(200):
+        logging.getLogger("lando.test").info("line %d", number)
+    logs.configure(stream=io.StringIO())
+    assert sum(one.stat().st_size for one in tmp_path.iterdir()) <= 4000
+    assert "line 199" in file.read_text()

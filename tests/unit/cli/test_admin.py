@@ -1,0 +1,58 @@
+"""What an operator does on the server's database, by the command line."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+
+def test_a_new_site_is_made_usable_and_again_without_harm(lando: Any) -> None:
+    first = json.loads(lando("admin", "setup", "ada", "--broker", "amqp://mq").out)
+    again = json.loads(lando("admin", "setup", "ada", "--broker", "amqp://mq").out)
+    assert first == again
+    assert len(first["daemon_token"]) == 40
+    names = [user["name"] for user in json.loads(lando("admin", "users", "--json").out)]
+    assert names == ["ada", "lando"]
+
+
+def test_a_user_gets_a_token_that_can_be_renewed(lando: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("p4ssword\n"))
+    token = lando("admin", "add-user", "bob", "--staff", "--password-stdin").out
+    assert lando("admin", "token", "bob").out == token
+    renewed = lando("admin", "token", "bob", "--renew").out
+    assert renewed != token
+    assert lando("admin", "token", "bob").out == renewed
+    assert lando("admin", "users").out.splitlines()[1].split() == ["bob", "yes", "yes"]
+
+
+def test_bad_input_is_one_sentence(lando: Any) -> None:
+    outcome = lando("admin", "token", "nobody")
+    assert (outcome.code, outcome.err) == (2, "lando: There is no user 'nobody'.\n")
+    lando("admin", "add-user", "bob")
+    outcome = lando("admin", "add-user", "bob")
+    assert outcome.code == 2
+    assert outcome.err.count("\n") == 1
+
+
+def test_a_workflow_is_added_with_its_inputs_and_listed(lando: Any, tmp_path: Path) -> None:
+    tool = tmp_path / "count.cwl"
+    tool.write_text("cwlVersion: v1.2\nclass: CommandLineTool\nbaseCommand: [wc]\ninputs: {text: File}\noutputs: []\n")
+    add = ("admin", "add-workflow", tool, "--tag", "count", "--url", "https://files.example.org/count.cwl")
+    outcome = lando(*add, "--version", "1")
+    assert outcome.code == 2
+    assert "run 'lando admin setup' first" in outcome.err
+
+    lando("admin", "setup", "ada", "--broker", "amqp://mq")
+    assert lando(*add, "--version", "1").out == "count/1/default\n"
+    assert lando(*add, "--version", "2").out == "count/2/default\n"
+    listed = json.loads(lando("admin", "workflows", "--json").out)
+    assert [one["tag"] for one in listed] == ["count/1/default", "count/2/default"]
+
+
+def test_the_database_is_migrated(lando: Any) -> None:
+    assert lando("admin", "migrate").out.endswith(" (was empty)\n")
+    assert "was" not in lando("admin", "migrate").out
