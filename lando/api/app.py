@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import anyio.to_thread
 from fastapi import APIRouter, FastAPI
 from starlette.concurrency import run_in_threadpool
 
@@ -33,7 +34,7 @@ from lando.api.routes import (
     workflows,
 )
 from lando.api.settings import Settings
-from lando.api.site import LiveLogs, Site
+from lando.api.site import THREADS, LiveLogs, Site
 from lando.archive import Archive
 
 OPENAPI_URL = "/api/lando/v1/openapi.json"
@@ -96,6 +97,7 @@ def _current_database(settings: Settings) -> Database:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     site: Site = app.state.site
+    anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
     site.outbox.start()
     try:
         yield

@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
 from lando.errors import ConfigError, Unavailable
@@ -143,6 +144,8 @@ def _begin_sqlite(connection: Connection) -> None:
 def _outages() -> Iterator[None]:
     try:
         yield
+    except PoolTimeout as error:
+        raise Unavailable("database", "all connections are in use; try again") from error
     except OperationalError as error:
         raise Unavailable("database", _sentence(error)) from error
     except DBAPIError as error:

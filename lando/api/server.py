@@ -22,6 +22,20 @@ logger = logging.getLogger(__name__)
 START_S = 30.0
 STOP_S = 10.0
 _DRAIN_S = 5
+_KEEP_ALIVE_S = 75
+"""Seconds an idle connection is kept: daemons hold one open, and lose a request when it is closed under them."""
+
+
+class _Uvicorn(uvicorn.Server):
+    """Tells when it has come up, or will not."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.settled = threading.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        self.settled.set()
 
 
 class Server:
@@ -42,13 +56,14 @@ class Server:
             self._socket.close()
             raise
         self.site: Site = app.state.site
-        self._uvicorn = uvicorn.Server(
+        self._uvicorn = _Uvicorn(
             uvicorn.Config(
                 app,
                 log_config=None,
                 access_log=False,
                 server_header=False,
                 timeout_graceful_shutdown=_DRAIN_S,
+                timeout_keep_alive=_KEEP_ALIVE_S,
                 lifespan="on",
             )
         )
@@ -63,14 +78,10 @@ class Server:
     def start(self) -> None:
         """Begin to serve; raises LandoError when it does not come up."""
         self._thread.start()
-        pause = threading.Event()
-        for _ in range(int(START_S / 0.01)):
-            if self._uvicorn.started:
-                logger.info("The API answers at %s", self.url)
-                return
-            if self._ended.is_set():
-                break
-            pause.wait(0.01)
+        self._uvicorn.settled.wait(START_S)
+        if self._uvicorn.started:
+            logger.info("The API answers at %s", self.url)
+            return
         self.stop()
         raise LandoError(f"The API server did not come up at {self.url}; its log says why.")
 
@@ -84,6 +95,7 @@ class Server:
                 self._uvicorn.force_exit = True
                 self._thread.join(STOP_S)
         self._socket.close()
+        self.site.database.close()
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait until the server has ended by itself; whether it has."""
@@ -94,6 +106,7 @@ class Server:
             self._uvicorn.run(sockets=[self._socket])
         finally:
             self._ended.set()
+            self._uvicorn.settled.set()
 
     def __enter__(self) -> Self:
         self.start()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
     from lando.api.outbox import Outbox
     from lando.api.settings import Settings
     from lando.archive import Archive
+
+THREADS = 80
+"""Requests of one server that are worked on at a time."""
+MAX_PATIENT = 48
+"""Of these, how many may wait for a run to change or for more of a log."""
 
 LiveLogs = Callable[[int, str, bool], "Iterator[str] | None"]
 """``(run id, step type, follow)`` to the log of the step's live pod, or None when there is none."""
@@ -31,6 +37,8 @@ class Site:
     files: FileStore
     outbox: Outbox
     changes: Changes
+    patience: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(MAX_PATIENT))
+    """Taken by each request that waits for something to happen, so that those never hold all threads."""
     archive: Archive | None = None
     live_logs: LiveLogs | None = None
 

@@ -138,6 +138,25 @@ def test_of_simultaneous_guarded_writes_exactly_one_wins(api: Api) -> None:
     assert sorted(codes) == [200, 412, 412, 412]
 
 
+def test_simultaneous_unguarded_writes_all_succeed(api: Api) -> None:
+    job = api.new_job()
+    gate = threading.Barrier(4)
+    codes: list[int] = []
+
+    def write(step: str) -> None:
+        gate.wait()
+        codes.append(api.put(f"/api/v2/admin/jobs/{job}/", {"step": step}).status_code)
+
+    threads = [threading.Thread(target=write, args=(step,)) for step in "VSRo"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert codes == [200] * 4
+    with api.site.database.read() as session:
+        assert session.get_one(Job, job).version == 5
+
+
 def test_of_simultaneous_orders_for_one_stage_group_exactly_one_wins(api: Api) -> None:
     form = api.form()
     gate = threading.Barrier(4)

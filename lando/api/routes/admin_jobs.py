@@ -83,6 +83,8 @@ def write_job(
 ) -> Json:
     """Write state, step or both; with ``If-Match`` only when nobody has changed the job since it was read."""
     with site.database.write() as session:
+        # Writers of one job queue here, so that a write without a guard never fails because of another.
+        session.execute(select(m.Job.id).where(m.Job.id == id_of(job_id)).with_for_update())
         job = _job(session, job_id)
         job = jobs.record(session, job, _columns(session, job, changes), _tags(if_match))
         answer = _answer(site, job, response)

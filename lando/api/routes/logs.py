@@ -37,8 +37,9 @@ def read_logs(
     with site.database.read() as session:
         jobs.own_job(session, caller, id_of(run_id))
     log = _Log(site, caller, id_of(run_id), step, follow)
+    pieces = _patient(site, log) if follow else log.pieces()
     return StreamingResponse(
-        (piece.encode("utf-8", "replace") for piece in log.pieces() if piece),
+        (piece.encode("utf-8", "replace") for piece in pieces if piece),
         media_type="text/plain; charset=utf-8",
         headers={"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"},
     )
@@ -144,6 +145,17 @@ class _Log:
 
     def _wants(self, step: str) -> bool:
         return self._step is None or self._step == step
+
+
+def _patient(site: Site, log: _Log) -> Iterator[str]:
+    """The log as it comes, while the server has a place for one more who waits."""
+    if not site.patience.acquire(blocking=False):
+        yield "[Too many logs are followed now; try again later, or without following.]\n"
+        return
+    try:
+        yield from log.pieces()
+    finally:
+        site.patience.release()
 
 
 def _place(step: str) -> int:

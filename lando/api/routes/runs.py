@@ -14,7 +14,7 @@ from lando.api import models as m
 from lando.api.answers import Json, invalid, not_found
 from lando.api.auth import Caller, SignedIn, Staff
 from lando.api.bodies import Body, LogText, ShortText, id_of
-from lando.api.site import TheSite
+from lando.api.site import Site, TheSite
 from lando.api.usage import STATE_WORDS
 from lando.runs import cut_middle
 
@@ -66,19 +66,13 @@ def read_run(
     wait_s: Annotated[float, Query(ge=0, le=LONGEST_WAIT_S)] = 0.0,
 ) -> Json:
     """One run; with ``after=<version>&wait_s=30`` as soon as it has changed since that version, or the time is up."""
-    deadline = time.monotonic() + wait_s
-    while True:
-        seen = site.changes.count
-        with site.database.read() as session:
-            job = _own(session, caller, run_id)
-            if after is None or job.version != after or job.state in run_documents.ENDED:
-                return run_documents.whole(job)
-        left = deadline - time.monotonic()
-        if left <= 0 or site.changes.closed:
-            with site.database.read() as session:
-                return run_documents.whole(_own(session, caller, run_id))
-        # Another server's process may have made the change: look again after a second in any case.
-        site.changes.wait(seen, min(left, 1.0))
+    if after is not None and wait_s > 0 and site.patience.acquire(blocking=False):
+        try:
+            _wait_for_change(site, caller, run_id, after, wait_s)
+        finally:
+            site.patience.release()
+    with site.database.read() as session:
+        return run_documents.whole(_own(session, caller, run_id))
 
 
 @router.get("/{run_id}/activities")
@@ -108,6 +102,18 @@ def write_condition(run_id: str, body: ConditionBody, site: TheSite, _staff: Sta
         answer = {"condition": run_documents.condition(job), "warnings": job.warnings}
     site.changes.announce()
     return answer
+
+
+def _wait_for_change(site: Site, caller: Caller, run_id: str, version: int, wait_s: float) -> None:
+    deadline = time.monotonic() + wait_s
+    while (left := deadline - time.monotonic()) > 0 and not site.changes.closed:
+        seen = site.changes.count
+        with site.database.read() as session:
+            job = jobs.own_job(session, caller, id_of(run_id))
+            if job.version != version or job.state in run_documents.ENDED:
+                return
+        # Another server's process may make the change: look again after a second in any case.
+        site.changes.wait(seen, min(left, 1.0))
 
 
 def _own(session: Session, caller: Caller, run_id: str) -> m.Job:

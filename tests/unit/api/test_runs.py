@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from lando.api import results
 from lando.api.settings import Settings
+from lando.api.site import MAX_PATIENT
 from lando.archive import Archive
 from lando.errors import NotFound, Unavailable
 from tests.unit.api.serving import Api, Serve
@@ -155,6 +156,25 @@ def test_a_cluster_that_is_away_breaks_a_log_off_with_a_word(serve: Serve) -> No
     job = api.new_job()
     api.write(job, "R/R")
     assert logs(api, job, "?step=run_workflow") == "tool 1\n[The log broke off; try again.]\n"
+
+
+def test_those_who_follow_never_hold_all_threads(serve: Serve) -> None:
+    api = serve()
+    job = api.new_job()
+    api.write(job, "R/S")
+    while api.site.patience.acquire(blocking=False):
+        pass
+    assert logs(api, job, "?follow=true").startswith("[Too many logs are followed now")
+    version = api.get(f"{RUNS}/{job}").json()["version"]
+    assert api.get(f"{RUNS}/{job}?after={version}&wait_s=60").json()["state"] == "Running"
+
+
+def test_a_follower_gives_its_place_back(serve: Serve) -> None:
+    api = serve()
+    job = api.new_job()
+    api.write(job, "F/")
+    for _ in range(MAX_PATIENT + 1):
+        assert logs(api, job, "?follow=true") == ""
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import requests
@@ -12,7 +13,7 @@ from lando.api import setup
 from lando.api.server import Server
 from lando.api.settings import Settings
 from lando.errors import ConfigError
-from tests.unit.api.serving import Api, FakeBroker, Serve
+from tests.unit.api.serving import PACKED, Api, FakeBroker, Serve
 
 TIMEOUT_S = 10
 
@@ -48,22 +49,48 @@ def test_a_database_that_can_not_be_opened_frees_the_port_again(settings: Settin
 
 
 def test_stopping_ends_those_who_wait(settings: Settings) -> None:
-    server = Server(replace(settings, port=0), publishers=FakeBroker())
+    server = Server(replace(settings, port=0, public_url=None), publishers=FakeBroker())
     server.start()
     with server.site.database.write() as session:
-        token = setup.ensure_embedded_site(session, username="ada", key=server.site.key).user_token
-    answered = threading.Event()
+        embedded = setup.ensure_embedded_site(session, username="ada", key=server.site.key)
+    api = Api(None, None, FakeBroker(), {"ada": embedded.user_token})  # type: ignore[arg-type]
+    job = new_running_job(server.url, api.as_user("ada"), {"Authorization": f"Token {embedded.daemon_token}"})
+    said: list[str] = []
+    following = threading.Event()
 
     def follow() -> None:
-        requests.get(f"{server.url}/api/lando/v1/runs", headers={"Authorization": f"Token {token}"}, timeout=TIMEOUT_S)
-        answered.set()
+        url = f"{server.url}/api/lando/v1/runs/{job}/logs?follow=true"
+        with requests.get(url, headers=api.as_user("ada"), stream=True, timeout=TIMEOUT_S) as answer:
+            following.set()
+            said.append(answer.text)
 
     thread = threading.Thread(target=follow)
     thread.start()
-    assert answered.wait(TIMEOUT_S)
+    assert following.wait(TIMEOUT_S)
     server.stop()
     thread.join(TIMEOUT_S)
+    assert said == [""]
     assert server.wait(0)
+
+
+def new_running_job(url: str, user: dict[str, str], daemon: dict[str, str]) -> int:
+    """A job of a real server, as far as its first step."""
+
+    def post(path: str, body: object) -> dict[str, Any]:
+        answer = requests.post(url + path, json=body, headers=user, timeout=TIMEOUT_S)
+        assert answer.status_code == 201, answer.text
+        result: dict[str, Any] = answer.json()
+        return result
+
+    tag = post("/api/lando/v1/workflows", {"name": "x", "packed": PACKED})["tag"]
+    group = post("/api/v2/job-file-stage-groups/", {})["id"]
+    order = {"threads": 1, "reads": []}
+    form = {"tag": tag, "name": "x", "fund_code": "x", "stage_group": group, "job_order": order}
+    job = int(post("/api/v2/job-templates/create-job", form)["job"])
+    body = {"state": "R", "step": "S"}
+    answer = requests.put(f"{url}/api/v2/admin/jobs/{job}/", json=body, headers=daemon, timeout=TIMEOUT_S)
+    assert answer.status_code == 200
+    return job
 
 
 def test_metrics_tell_requests_jobs_and_waiting_commands(api: Api) -> None:
