@@ -33,6 +33,14 @@ def is_forbidden(text: str) -> bool:
     return any(_is_forbidden(address) for address in _meanings(ipaddress.ip_address(text.partition("%")[0])))
 
 
+def is_loopback_name(host: str) -> bool:
+    """Whether ``host`` is this machine by its very name: ``localhost`` or a loopback address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost" or host.lower().endswith(".localhost")
+
+
 def check_host(host: str, port: int) -> None:
     """Refuse ``host`` if any address it resolves to is forbidden.
 

@@ -24,7 +24,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from lando.errors import StepError
 from lando.runs import Category, Cause
 from lando.steps import addresses
-from lando.stores.urls import masked, masked_in, without_query
+from lando.stores.urls import masked, without_query
 
 CHUNK = 1 << 18  # bytes
 ATTEMPTS = 6  # tries in a row that bring no new byte
@@ -272,7 +272,7 @@ def _why_not(url: str, error: Exception) -> Exception:
             return _TransientError(f"{host} refuses the connection")
     if isinstance(error, requests.Timeout | urllib3.exceptions.TimeoutError):
         return _TransientError(f"{host} is silent")
-    return _TransientError(f"the connection to {host} broke ({masked_in(type(error).__name__, url)})")
+    return _TransientError(f"the connection to {host} broke ({type(error).__name__})")
 
 
 def _causes(error: BaseException | None) -> Any:
@@ -320,8 +320,10 @@ class _GuardedAdapter(HTTPAdapter):
             self.poolmanager.pool_classes_by_scheme = {"http": _GuardedHTTPPool, "https": _GuardedHTTPSPool}
 
     def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        parts = urlsplit(request.url or "")
+        if addresses.is_loopback_name(parts.hostname or ""):
+            kwargs["proxies"] = {}  # a site's proxy can't reach this machine's own services
         if not self._limits.allow_local_addresses:
-            parts = urlsplit(request.url or "")
             try:
                 addresses.check_host(str(parts.hostname or ""), parts.port or 0)
             except socket.gaierror as error:

@@ -13,7 +13,7 @@ import os
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
@@ -132,26 +132,25 @@ def encode_report(report: dict[str, Any]) -> bytes:
 
 
 def _shorten(report: dict[str, Any], excess: int) -> None:
-    """Take at least one byte from the list or text that can best spare it."""
-    for value in report.values():
-        if isinstance(value, list) and len(value) > 1:
-            value.pop()
-            return
-    texts = [(len(value.encode()), holder, key) for holder, key, value in _texts(report) if isinstance(value, str)]
-    length, holder, key = max(texts, key=lambda text: text[0])
-    kept = holder[key].encode()[: max(length - max(excess, 16) - len("…".encode()), 0)]
-    holder[key] = kept.decode("utf-8", "ignore").rstrip() + "…"
+    """Take the last item from the longest list, or where no list can spare one, the end from the longest text."""
+    places = list(_places(report))
+    lists = [holder[key] for holder, key in places if isinstance(holder[key], list) and len(holder[key]) > 1]
+    if lists:
+        max(lists, key=len).pop()
+        return
+    texts = [(holder, key) for holder, key in places if isinstance(holder[key], str)]
+    holder, key = max(texts, key=lambda place: len(place[0][place[1]].encode()))
+    data = holder[key].encode()
+    room = len(data) - max(excess, 16) - len("…".encode())
+    holder[key] = data[: max(room, 0)].decode("utf-8", "ignore").rstrip() + "…"
 
 
-def _texts(value: Any) -> list[tuple[Any, Any, Any]]:
-    found: list[tuple[Any, Any, Any]] = []
-    pairs = value.items() if isinstance(value, dict) else enumerate(value)
-    for key, item in pairs:
+def _places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Holder and key of everything in ``value``, at any depth."""
+    for key, item in value.items() if isinstance(value, dict) else enumerate(value):
+        yield value, key
         if isinstance(item, dict | list):
-            found.extend(_texts(item))
-        else:
-            found.append((value, key, item))
-    return found
+            yield from _places(item)
 
 
 def _fail(name: str, cause: Cause, exit_code: int = EXIT_FAILED, more: dict[str, Any] | None = None) -> int:

@@ -27,13 +27,6 @@ def without_query(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
 
 
-def masked_in(text: str, url: str) -> str:
-    """``text`` (an error of a library, say) with every mention of ``url`` and of its query masked."""
-    query = urlsplit(url).query
-    text = text.replace(url, masked(url))
-    return text.replace(query, urlsplit(masked(url)).query) if query else text
-
-
 def _masked_parameter(parameter: str) -> str:
     name, equals, value = parameter.partition("=")
     return f"{name}={MASK}" if equals and value and _SECRET_NAMES.search(name) else parameter

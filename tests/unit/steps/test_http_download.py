@@ -19,11 +19,13 @@ BODY = bytes(range(256)) * 64
 class Client:
     """A downloader with a recording sleep."""
 
-    def __init__(self, folder: Path, *, local: bool = True, max_bytes: int | None = None) -> None:
+    def __init__(self, folder: Path, *, local: bool = True, max_bytes: int | None = None, timeout_s: float = 5) -> None:
         self.slept: list[float] = []
         self.lines: list[str] = []
         self.part = folder / "part"
-        limits = Limits(schemes=frozenset({"http"}), allow_local_addresses=local, max_bytes=max_bytes, timeout_s=5)
+        limits = Limits(
+            schemes=frozenset({"http"}), allow_local_addresses=local, max_bytes=max_bytes, timeout_s=timeout_s
+        )
         self.downloader = Downloader(limits, self.lines.append, self.slept.append)
 
     def fetch(self, url: str, size: int | None = None) -> tuple[int, str]:
@@ -229,3 +231,23 @@ def test_pauses_grow_and_are_jittered(client: Client, web: Web, monkeypatch: pyt
     with pytest.raises(StepError):
         client.fetch(f"{web.url}/a")
     assert client.slept == [1, 2, 4, 8, 16]
+
+
+def test_a_silent_server_is_given_up(tmp_path: Path) -> None:
+    client = Client(tmp_path, timeout_s=0.05)
+    with (
+        socket.create_server(("127.0.0.1", 0)) as listening,  # connects, never answers
+        pytest.raises(StepError, match=r"after 6 tries: 127\.0\.0\.1 is silent") as failed,
+    ):
+        client.fetch(f"http://127.0.0.1:{listening.getsockname()[1]}/a")
+    assert failed.value.cause.category is Category.INFRASTRUCTURE
+
+
+def test_this_machines_own_server_is_reached_past_the_sites_proxy(
+    client: Client, web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    web.serve(Answer(body=BODY))
+    assert client.fetch(f"{web.url}/a")[0] == len(BODY)

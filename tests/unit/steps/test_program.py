@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from lando.errors import ConfigError, InputError, LandoError, StepError, Unavailable
 from lando.runs import Category, Cause
 from lando.steps.program import (
@@ -133,6 +135,20 @@ def test_a_long_report_stays_json_within_the_limit_and_keeps_what_matters() -> N
     assert read["cause"]["sentence"].startswith("ää")
     assert read["cause"]["sentence"].endswith("…")
     assert read["warnings"]
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    sentence=st.text(max_size=3000),
+    advice=st.text(max_size=3000),
+    warnings=st.lists(st.text(max_size=200), max_size=100),
+    nested=st.lists(st.dictionaries(st.sampled_from("ab"), st.text(max_size=50)), max_size=100),
+)
+def test_any_report_fits_and_stays_json(sentence: str, advice: str, warnings: list[str], nested: list[Any]) -> None:
+    report = {"cause": {"category": "user", "sentence": sentence, "advice": advice}, "warnings": warnings, "n": nested}
+    data = encode_report(report)
+    assert len(data) <= TERMINATION_MESSAGE_LIMIT
+    assert json.loads(data)["cause"]["category"] == "user"
 
 
 def test_a_short_report_is_left_as_it_is() -> None:
