@@ -9,14 +9,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-START_S = 60.0
 STOP_S = 60.0
 
 
@@ -25,6 +24,7 @@ class Lando:
     """Runs commands in one home."""
 
     home: Path
+    started: list[subprocess.Popen[str]] = field(default_factory=list)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -59,35 +59,49 @@ class Lando:
             assert time.monotonic() < deadline, run
             time.sleep(0.1)
 
-    def up(self, *options: str) -> subprocess.Popen[str]:
-        """Start the stack; returns when it answers."""
-        command = [sys.executable, "-m", "lando", "up", *options]
+    def start(self, *arguments: object) -> subprocess.Popen[str]:
+        """Start a command that goes on until it is told to stop; its standard output can be read."""
+        command = [sys.executable, "-m", "lando", *map(str, arguments)]
         process = subprocess.Popen(
             command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=self.home
         )
+        self.started.append(process)
+        return process
+
+    def end_all(self) -> None:
+        """Kill what a failed test has left, so that it reaches no other test."""
+        for process in self.started:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+            if process.stdout is not None:
+                process.stdout.close()
+
+    def up(self) -> subprocess.Popen[str]:
+        """Start the stack; returns when it answers."""
+        process = self.start("up")
         assert process.stdout is not None
         for line in process.stdout:
             if line.startswith("Lando is up at"):
                 return process
-        process.wait(START_S)
+        process.wait(STOP_S)
         raise AssertionError("lando up ended")
 
 
-def stop(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM) -> int:
-    """End the stack, and return its exit status."""
+def end(process: subprocess.Popen[str], number: signal.Signals = signal.SIGTERM) -> int:
+    """Send a signal, and return the exit status."""
     process.send_signal(number)
-    code = process.wait(STOP_S)
-    if process.stdout is not None:
-        process.stdout.close()
-    return code
+    return process.wait(STOP_S)
 
 
 @pytest.fixture
-def lando(tmp_path: Path) -> Lando:
+def lando(tmp_path: Path) -> Iterator[Lando]:
     """Commands in a home where nothing runs yet."""
     home = tmp_path / "home"
     home.mkdir()
-    return Lando(home)
+    runner = Lando(home)
+    yield runner
+    runner.end_all()
 
 
 @pytest.fixture(scope="module")
@@ -97,4 +111,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lando]:
     runner = Lando(home)
     process = runner.up()
     yield runner
-    assert stop(process) == 0
+    code = end(process)
+    runner.end_all()
+    assert code == 0

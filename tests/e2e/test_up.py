@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
+import stat
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,7 @@ SLEEP = Path(__file__).parents[2] / "examples" / "sleep"
 
 def end(process: subprocess.Popen[str], number: signal.Signals) -> int:
     process.send_signal(number)
-    code = process.wait(60)
-    if process.stdout is not None:
-        process.stdout.close()
-    return code
+    return process.wait(60)
 
 
 def test_a_second_stack_in_one_home_is_refused(stack: Any) -> None:
@@ -55,3 +54,22 @@ def test_an_unfinished_run_goes_on_at_the_next_start(lando: Any, tmp_path: Path,
         assert done.returncode == 0, done.stdout + done.stderr
     finally:
         assert end(process, signal.SIGINT) == 0
+
+
+def test_the_api_server_alone_serves_until_it_is_told_to_stop(lando: Any) -> None:
+    process = lando.start("serve", "--port", "0")
+    line = next(line for line in process.stdout if line.startswith("The API server is up at http://127.0.0.1:"))
+    token = json.loads(lando("admin", "setup", "ada", "--broker", "memory://lando").stdout)["user_token"]
+    url = line.split()[-1].rstrip(".")
+    assert lando("jobs", "--url", url, "--token", token).stdout == "no runs\n"
+    assert end(process, signal.SIGTERM) == 0
+
+
+def test_the_cluster_alone_serves_until_it_is_told_to_stop(lando: Any) -> None:
+    process = lando.start("cluster", "up")
+    line = process.stdout.readline()
+    assert line.startswith("The cluster is up at https://127.0.0.1:"), line
+    kubeconfig = Path(line.split("KUBECONFIG=")[1].strip())
+    assert kubeconfig.is_file()
+    assert stat.S_IMODE(kubeconfig.stat().st_mode) == 0o600
+    assert end(process, signal.SIGTERM) == 0
