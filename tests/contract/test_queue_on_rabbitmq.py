@@ -90,10 +90,12 @@ def at_work(settings: WorkQueueSettings, prefetch: int = 10) -> contextlib.Abstr
 
 
 def error_of_run(consumer: RabbitConsumer) -> BaseException | None:
+    """What ends the run of ``consumer`` by itself."""
     work = Consuming(consumer)
-    with contextlib.suppress(AssertionError):
-        work.wait_until_active()
-    work.end()
+    try:
+        wait_until(lambda: work.error is not None, TIMEOUT_S, what="the end of the run")
+    finally:
+        work.end()
     return work.error
 
 

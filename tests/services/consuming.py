@@ -18,7 +18,7 @@ class Consuming:
         self.deliveries: list[Delivery] = []
         self.stop = threading.Event()
         self.error: BaseException | None = None
-        self._thread = threading.Thread(target=self._run, name="consumer under test")
+        self._thread = threading.Thread(target=self._run, name="consumer under test", daemon=True)
         self._thread.start()
 
     def wait_for(self, count: int, timeout_s: float = 15.0) -> list[Delivery]:

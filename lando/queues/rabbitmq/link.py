@@ -33,6 +33,9 @@ LASTING = frozenset({ACCESS_REFUSED, DECLARED_DIFFERENTLY, TLS_FAILED})
 _TLS_ERRORS = frozenset({ssl.SSLError.__name__, ssl.SSLCertVerificationError.__name__})
 """Errors of TLS itself; its other classes tell of a connection that was lost."""
 _QUOTED_ERROR = re.compile(r"(?P<kind>\w+Error)\(-?\d+, '(?P<words>[^']+)'")
+_REFUSALS = (403, 530)
+"""AMQP's ACCESS_REFUSED (login) and NOT_ALLOWED (virtual host)."""
+_DURING_LOGIN = (pika.exceptions.ProbableAuthenticationError, pika.exceptions.ProbableAccessDeniedError)
 BROKEN = (pika.exceptions.AMQPError, AMQPConnectorException, OSError)
 """What pika raises when a connection or channel can't be used any more."""
 
@@ -130,15 +133,13 @@ def _unavailable(error: BaseException, broker: pika.ConnectionParameters) -> Una
         reason = {403: ACCESS_REFUSED, 406: DECLARED_DIFFERENTLY}.get(error.reply_code)
         advice = {403: "; give the user this permission", 406: "; delete it there, or use another name"}
         return Unavailable("broker", f"{where}: {error.reply_text}{advice.get(error.reply_code, '')}", reason=reason)
-    code = error.reply_code if isinstance(error, pika.exceptions.ConnectionClosedByBroker) else None
-    if code in (403, 530) or isinstance(error, pika.exceptions.AuthenticationError):
+    if _is_refusal(error):
         message = (
             f"{where} refused user {broker.credentials.username!r} at virtual host {broker.virtual_host!r}; "
             "check username, password and virtual_host of work_queue"
         )
         return Unavailable("broker", message, reason=ACCESS_REFUSED)
-    if isinstance(error, pika.exceptions.ProbableAuthenticationError | pika.exceptions.ProbableAccessDeniedError):
-        # A guess of pika's: RabbitMQ says when it refuses, and hangs up like this while it starts or stops.
+    if isinstance(error, _DURING_LOGIN):
         return Unavailable("broker", f"{where} hung up during the login")
     kind, words = _root(error)
     if kind in _TLS_ERRORS:
@@ -148,6 +149,19 @@ def _unavailable(error: BaseException, broker: pika.ConnectionParameters) -> Una
     if isinstance(error, pika.exceptions.ConnectionClosedByBroker):
         return Unavailable("broker", f"{where} closed the connection: {error.reply_text}")
     return Unavailable("broker", f"{where}: {words}")
+
+
+def _is_refusal(error: BaseException) -> bool:
+    """Whether the broker said that login or virtual host is not ours to use.
+
+    Before a connection is open, pika takes every end of it for a refusal and keeps the text of the real error;
+    but a broker that starts or stops hangs up as well.
+    """
+    if isinstance(error, pika.exceptions.ConnectionClosedByBroker):
+        return error.reply_code in _REFUSALS
+    if isinstance(error, _DURING_LOGIN):
+        return any(f"ConnectionClosedByBroker: ({code})" in str(error) for code in _REFUSALS)
+    return isinstance(error, pika.exceptions.AuthenticationError)
 
 
 def _root(error: BaseException) -> tuple[str, str]:

@@ -42,6 +42,25 @@ def _connect_fails_with(error: BaseException, monkeypatch: pytest.MonkeyPatch) -
         (pika.exceptions.ConnectionClosedByBroker(403, "refused"), "refused user 'guest'", link.ACCESS_REFUSED),
         (pika.exceptions.ConnectionClosedByBroker(530, "no vhost"), "virtual host '/'", link.ACCESS_REFUSED),
         (pika.exceptions.AuthenticationError("PLAIN"), "check username", link.ACCESS_REFUSED),
+        (
+            pika.exceptions.ProbableAuthenticationError(
+                repr(pika.exceptions.ConnectionClosedByBroker(403, "ACCESS_REFUSED"))
+            ),
+            "check username",
+            link.ACCESS_REFUSED,
+        ),
+        (
+            pika.exceptions.ProbableAccessDeniedError(
+                repr(pika.exceptions.ConnectionClosedByBroker(530, "NOT_ALLOWED"))
+            ),
+            "virtual_host",
+            link.ACCESS_REFUSED,
+        ),
+        (
+            pika.exceptions.ProbableAuthenticationError(repr(pika.exceptions.ConnectionClosedByBroker(320, "bye"))),
+            "hung up during the login",
+            None,
+        ),
         (pika.exceptions.ProbableAuthenticationError("x"), "hung up during the login", None),
         (pika.exceptions.ProbableAccessDeniedError("x"), "hung up during the login", None),
         (

@@ -21,5 +21,5 @@ def test_ports_for_services_are_below_those_of_outgoing_connections() -> None:
 
 
 def test_waiting_for_what_never_comes_fails_with_its_name() -> None:
-    with pytest.raises(pytest.fail.Exception, match="the sunrise did not come true within 0.01 s"):
+    with pytest.raises(pytest.fail.Exception, match=r"the sunrise did not come true within 0\.01 s"):
         wait_until(lambda: False, 0.01, what="the sunrise")
