@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import logging
 import os
+import sqlite3
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -102,7 +103,7 @@ class LocalCluster:
         parts.enter_context(_hold(self.home))
         certificates = ensure_certificates(self.home)
         self.token = ensure_token(self.token_file)
-        store = ObjectStore(self.home / "objects.db")
+        store = self._open_store()
         parts.callback(store.close)
         _ensure_namespaces(store, {*_OWN_NAMESPACES, self.namespace})
         access = Access({self.token: Grant(user=ADMINISTRATOR)})
@@ -122,6 +123,14 @@ class LocalCluster:
         write_private(self.home / "port", str(server.port).encode())
         write_private(self.kubeconfig_file, self._kubeconfig().encode())
         log.info("the embedded cluster is at %s, its state in %s", self.url, self.home)
+
+    def _open_store(self) -> ObjectStore:
+        file = self.home / "objects.db"
+        try:
+            return ObjectStore(file)
+        except (sqlite3.Error, ValueError, KeyError) as error:
+            words = f"the embedded cluster's state in {file} can't be read ({error}); move the file away to begin anew"
+            raise ConfigError(words) from error
 
     def _bind(self, make: Callable[[int], ApiServer]) -> ApiServer:
         if self._port:

@@ -13,6 +13,9 @@ KUBERNETES_MINOR = 34
 """The minor version of Kubernetes whose documented behaviour the embedded API follows."""
 REVIEW_GROUP = "authorization.k8s.io"
 REVIEWS = "selfsubjectaccessreviews"
+OPENAPI_PATH = "/openapi/v2"
+OPENAPI_MEDIA_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+"""kubectl asks for the schema before it creates; an empty message is a schema without kinds, which it then trusts."""
 _VERBS = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
 _EXTRA_SUBRESOURCES: dict[str, tuple[tuple[str, str, list[str]], ...]] = {
     "pods": (("log", "Pod", ["get"]), ("binding", "Binding", ["create"])),

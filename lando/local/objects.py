@@ -32,8 +32,10 @@ from lando.local.watching import Event, Subscription, bookmark
 Subresource = Literal["status", "binding", "finalize"]
 Propagation = Literal["Background", "Foreground", "Orphan"]
 
-HISTORY_LIMIT = 20_000
+HISTORY_LIMIT = 5_000
 """Changes remembered for resuming watches and continuing lists."""
+HISTORY_BYTES = 8 * 1024 * 1024
+"""How much JSON the remembered changes may hold together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,7 @@ class ObjectStore:
         """Changes up to this version are not in the history."""
         self._history: deque[_Change] = deque()
         self._history_limit = history_limit
+        self._history_bytes = 0
         self._subscriptions: list[tuple[Kind | None, Match, Subscription]] = []
         self._objects: dict[str, dict[tuple[str, str], Stored]] = {resource: {} for resource in BY_RESOURCE}
         for resource, namespace, name, version, raw in self._file.objects():
@@ -437,9 +440,7 @@ class ObjectStore:
             del self._objects[resource][last.namespace, last.name]
         else:
             self._objects[resource][last.namespace, last.name] = change.after
-        self._history.append(change)
-        while len(self._history) > self._history_limit:
-            self._forgotten = self._history.popleft().version
+        self._remember(change)
         ended = False
         for kind, match, subscription in self._subscriptions:
             concerned = kind in (None, change.kind)
@@ -447,6 +448,14 @@ class ObjectStore:
             ended = ended or subscription.closed
         if ended:
             self._subscriptions = [entry for entry in self._subscriptions if not entry[2].closed]
+
+    def _remember(self, change: _Change) -> None:
+        self._history.append(change)
+        self._history_bytes += len(change.last.raw)
+        while len(self._history) > self._history_limit or self._history_bytes > HISTORY_BYTES:
+            oldest = self._history.popleft()
+            self._forgotten = oldest.version
+            self._history_bytes -= len(oldest.last.raw)
 
     def _present(self, kind: Kind | None) -> Iterator[Stored]:
         for resource in [kind.resource] if kind is not None else list(self._objects):

@@ -69,6 +69,8 @@ class Application:
             return await _review(grant, info, request)
         if info.resource is not None:
             return await self._resources.answer(info, request)
+        if info.path == discovery.OPENAPI_PATH and info.verb == "get":
+            return Answer(200, b"", discovery.OPENAPI_MEDIA_TYPE)
         document = discovery.document(info.path)
         if document is None:
             return text_answer(404, "404 page not found\n")

@@ -180,6 +180,12 @@ def test_a_pod_is_bound_through_its_subresource(api: KubernetesApi, store: Objec
     assert store.get("pods", "ns", "b")["spec"]["nodeName"] == "node-1"
 
 
+def test_kubectl_gets_a_schema_that_does_not_stand_in_its_way(api: KubernetesApi) -> None:
+    answer = api.session.get(api.url + "/openapi/v2", timeout=10)
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert answer.headers["content-type"].endswith("+protobuf")
+
+
 def test_an_expired_watch_is_told_in_the_stream(api: KubernetesApi) -> None:
     with api.watch("pods", resourceVersion="999999") as events:
         error = next(events)
@@ -215,13 +221,14 @@ def test_a_taken_port_is_an_error(server: ApiServer, store: ObjectStore, certifi
 
 
 def test_the_official_client_creates_lists_and_watches(server: ApiServer, certificates: Certificates) -> None:
-    configuration = kubernetes.client.Configuration()
+    configuration: Any = kubernetes.client.Configuration()
     configuration.host = server.url
     configuration.ssl_ca_cert = str(certificates.ca_file)
     configuration.api_key = {"authorization": "Bearer all"}
     configuration.no_proxy = "*"
     with kubernetes.client.ApiClient(configuration) as client:
-        core, batch = kubernetes.client.CoreV1Api(client), kubernetes.client.BatchV1Api(client)
+        core: Any = kubernetes.client.CoreV1Api(client)
+        batch: Any = kubernetes.client.BatchV1Api(client)
         template = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "x"}]}}
         job = batch.create_namespaced_job("ns", {"metadata": {"name": "j"}, "spec": {"template": template}})
         assert job.spec.backoff_limit == 6
@@ -229,14 +236,15 @@ def test_the_official_client_creates_lists_and_watches(server: ApiServer, certif
             core.create_namespaced_config_map("ns", {"metadata": {"name": name}})
         listed = core.list_namespaced_config_map("ns", limit=1)
         assert (listed.items[0].metadata.name, listed.metadata.remaining_item_count) == ("a", 1)
-        watch = kubernetes.watch.Watch()
+        watch: Any = kubernetes.watch
+        watching = watch.Watch()
         names = []
-        for event in watch.stream(core.list_namespaced_config_map, "ns", timeout_seconds=20):
+        for event in watching.stream(core.list_namespaced_config_map, "ns", timeout_seconds=20):
             names.append((event["type"], event["object"].metadata.name))
             if len(names) == 2:
                 core.delete_namespaced_config_map("a", "ns")
             if len(names) == 3:
-                watch.stop()
+                watching.stop()
         assert names == [("ADDED", "a"), ("ADDED", "b"), ("DELETED", "a")]
         with pytest.raises(kubernetes.client.ApiException) as caught:
             core.read_namespaced_config_map("a", "ns")

@@ -116,6 +116,14 @@ def test_pages_take_back_every_kind_of_change(store: ObjectStore) -> None:
     assert rest.resource_version == page.resource_version
 
 
+def test_big_objects_are_not_remembered_for_long(store: ObjectStore) -> None:
+    version = store.create("configmaps", "ns", config("big", a="x" * 1_000_000))["metadata"]["resourceVersion"]
+    for number in range(10):
+        store.patch("configmaps", "ns", "big", {"data": {"n": str(number)}})
+    assert refused(lambda: store.watch("configmaps", resource_version=version)).code == 410
+    assert len(store._history) <= 8
+
+
 @pytest.mark.parametrize("token", ["zzz", "WyJhIl0=", "e30="])
 def test_a_continue_token_that_was_tampered_with_is_a_bad_request(store: ObjectStore, token: str) -> None:
     assert refused(lambda: store.list("configmaps", "ns", continue_=token)).code == 400
