@@ -7,13 +7,15 @@ a missing part can still be canceled; the plan says which part is missing when i
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from datetime import datetime
-from typing import Any, TypeVar
+from functools import cache
+from types import UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from dataclasses_json import DataClassJsonMixin, Undefined, dataclass_json
 
-from lando.errors import PeerError, Rejected
+from lando.errors import Rejected
 
 T = TypeVar("T", bound=DataClassJsonMixin)
 
@@ -85,8 +87,8 @@ class OutputProject(DataClassJsonMixin):
     """Where the results of a job are."""
 
     id: int
-    project_id: str = ""
-    readme_file_id: str = ""
+    project_id: str | None = ""
+    readme_file_id: str | None = ""
 
 
 @dataclass_json(undefined=Undefined.EXCLUDE)
@@ -183,11 +185,40 @@ class ShareGroup(DataClassJsonMixin):
 
 def read(kind: type[T], document: Any) -> T:
     """``document`` as a ``kind``; :class:`lando.errors.Rejected` names what is missing or of the wrong type."""
-    if not isinstance(document, Mapping):
-        raise Rejected("Bespin API", f"answered a {type(document).__name__} where a {kind.__name__} was expected")
-    try:
-        return kind.from_dict(dict(document))
-    except PeerError:
-        raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise Rejected("Bespin API", f"answered a {kind.__name__} that can't be read: {error!r}") from error
+    wrong = _misfit(kind, document, "")
+    if wrong is not None:
+        raise Rejected("Bespin API", f"answered a {kind.__name__} that can't be read: {wrong}")
+    return kind.from_dict(dict(document))
+
+
+def _misfit(hint: Any, value: Any, path: str) -> str | None:
+    """What of ``value`` does not fit the type ``hint``, by its path; dataclasses-json itself checks no types."""
+    here = path or "it"
+    if get_origin(hint) is UnionType:
+        return None if value is None else _misfit(get_args(hint)[0], value, path)
+    if get_origin(hint) is list:
+        if not isinstance(value, list):
+            return f"{here} is no array"
+        found = (_misfit(get_args(hint)[0], item, f"{path}[{number}]") for number, item in enumerate(value))
+        return next((wrong for wrong in found if wrong), None)
+    if not is_dataclass(hint):
+        fits = isinstance(value, hint) and not (hint is int and isinstance(value, bool))
+        return None if fits else f"{here} is no {hint.__name__}"
+    if not isinstance(value, Mapping):
+        return f"{here} is no object"
+    cls: Any = hint  # is_dataclass has narrowed it to more than a class
+    hints = _hints(cls)
+    for spec in fields(cls):
+        inner = f"{path}.{spec.name}".lstrip(".")
+        if spec.name not in value:
+            if spec.default is MISSING and spec.default_factory is MISSING:
+                return f"{inner} is missing"
+            continue
+        if wrong := _misfit(hints[spec.name], value[spec.name], inner):
+            return wrong
+    return None
+
+
+@cache
+def _hints(kind: Any) -> dict[str, Any]:
+    return get_type_hints(kind)

@@ -1,0 +1,276 @@
+"""The source against a small HTTP server that answers as the original's admin API does."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from lando.bespin import letters
+from lando.config import BespinApiSettings, LandoApiSettings
+from lando.errors import Conflict, NotFound, Rejected, Unavailable, UnknownRun
+from lando.runs import RunState, StepState
+from lando.sources.bespin import BespinSource
+
+TOKEN = "0123456789abcdef0123456789abcdef01234567"
+
+
+@dataclass
+class Api:
+    """Canned answers by method and path; what was asked."""
+
+    answers: dict[str, tuple[int, Any, dict[str, str]]] = field(default_factory=dict)
+    asked: list[tuple[str, Any, dict[str, str]]] = field(default_factory=list)
+    url: str = ""
+
+    def answer(self, request: str, document: Any, status: int = 200, **headers: str) -> None:
+        self.answers[request] = (status, document, headers)
+
+
+def job(**changes: Any) -> dict[str, Any]:
+    return {
+        "id": 42,
+        "workflow_version": None,
+        "user": {"id": 11, "username": "ada@example.org"},
+        "name": "batch 17",
+        "created": "2026-03-04T15:06:07.123456Z",
+        "state": "R",
+        "step": "S",
+        "last_updated": "2026-03-04T15:08:00.000123Z",
+        "job_settings": None,
+        "job_flavor": None,
+        "job_order": "{}",
+        "output_project": {"id": 19, "job": 42, "project_id": "", "readme_file_id": ""},
+        "stage_group": 23,
+        "volume_size": 107,
+        "share_group": 6,
+        **changes,
+    }
+
+
+@pytest.fixture
+def api() -> Iterator[Api]:
+    api = Api()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def handle_any(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            request = f"{self.command} {self.path}"
+            api.asked.append((request, json.loads(body) if body else None, dict(self.headers)))
+            status, document, headers = api.answers.get(request, (404, {"detail": "Not found."}, {}))
+            data = document if isinstance(document, bytes) else json.dumps(document).encode()
+            self.send_response(status)
+            for name, value in {**headers, "Content-Length": str(len(data))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(data)
+
+        do_GET = do_PUT = do_POST = handle_any  # noqa: N815
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+    api.url = f"http://127.0.0.1:{server.server_address[1]}"
+    yield api
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def source(api: Api) -> Iterator[BespinSource]:
+    source = BespinSource(
+        BespinApiSettings(url=f"{api.url}/api/v2", token=TOKEN),
+        LandoApiSettings(url=f"{api.url}/api/lando/v1", token=TOKEN),
+    )
+    yield source
+    source.close()
+
+
+JOB = "/api/v2/admin/jobs/42/"
+
+
+def test_a_job_becomes_a_run(api: Api, source: BespinSource) -> None:
+    api.answer(f"GET {JOB}", job(generation=3), ETag='"7"')
+    run = source.get(42)
+    assert (run.id, run.kind, run.owner, run.state) == (42, "cwl", "ada@example.org", RunState.RUNNING)
+    assert (run.generation, run.version) == (3, '"7"')
+    assert run.steps["create_volume"] is StepState.COMPLETE
+    assert run.steps["stage_data"] is StepState.RUNNING
+    assert run.steps["run_workflow"] is StepState.PENDING
+    assert api.asked[0][2]["Authorization"] == f"Token {TOKEN}"
+
+
+def test_an_unknown_job_is_an_unknown_run(source: BespinSource) -> None:
+    with pytest.raises(UnknownRun, match="no job 42"):
+        source.get(42)
+
+
+def test_only_letters_that_differ_are_written_and_the_answer_is_taken_as_it_is(api: Api, source: BespinSource) -> None:
+    api.answer(f"GET {JOB}", job())
+    api.answer(f"PUT {JOB}", job(step="R"))
+    run = source.get(42)
+    written, notice = source.write(run, state=RunState.RUNNING, steps=letters.steps_of(RunState.RUNNING, "R"))
+    assert [entry[:2] for entry in api.asked[1:]] == [(f"PUT {JOB}", {"step": "R"})]
+    assert written.steps["run_workflow"] is StepState.RUNNING
+    assert notice == b'{"job": 42, "state": "R", "step": "R"}'
+    assert source.write(written, state=RunState.RUNNING) == (written, None)
+    assert len(api.asked) == 2
+
+
+def test_a_finish_is_one_write_with_one_notice(api: Api, source: BespinSource) -> None:
+    api.answer(f"GET {JOB}", job(step="P"))
+    api.answer(f"PUT {JOB}", job(state="F", step=""))
+    run = source.get(42)
+    _, notice = source.write(run, state=RunState.FINISHED, steps=letters.steps_of(RunState.FINISHED, ""))
+    assert api.asked[-1][1] == {"state": "F", "step": ""}
+    assert notice == b'{"job": 42, "state": "F", "step": ""}'
+
+
+@pytest.mark.parametrize("etag", [None, '"7"'])
+def test_a_write_is_guarded_only_where_the_api_gave_a_version(api: Api, source: BespinSource, etag: str | None) -> None:
+    api.answer(f"GET {JOB}", job(), **({"ETag": etag} if etag else {}))
+    api.answer(f"PUT {JOB}", job(state="E"))
+    source.write(source.get(42), state=RunState.ERROR)
+    assert api.asked[-1][2].get("If-Match") == etag
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (400, Rejected),
+        (401, Unavailable),
+        (403, Unavailable),
+        (404, UnknownRun),
+        (405, Rejected),
+        (412, Conflict),
+        (429, Unavailable),
+        (500, Unavailable),
+        (503, Unavailable),
+    ],
+)
+def test_every_status_has_its_error(api: Api, source: BespinSource, status: int, error: type[Exception]) -> None:
+    api.answer(f"GET {JOB}", job())
+    api.answer(f"PUT {JOB}", {"detail": "no"}, status)
+    with pytest.raises(error):
+        source.write(source.get(42), state=RunState.ERROR)
+
+
+def test_an_api_that_is_not_there_or_answers_no_json_is_unavailable(api: Api, source: BespinSource) -> None:
+    api.answer(f"GET {JOB}", b"<html>")
+    with pytest.raises(Unavailable, match="no JSON"):
+        source.get(42)
+    nobody = BespinSource(BespinApiSettings(url="http://127.0.0.1:9/api/v2", token=TOKEN))
+    with pytest.raises(Unavailable) as caught:
+        nobody.get(42)
+    assert TOKEN not in str(caught.value)
+
+
+def test_a_wait_that_the_api_asks_for_is_passed_on(api: Api, source: BespinSource) -> None:
+    api.answer(f"GET {JOB}", {}, 429, **{"Retry-After": "7"})
+    with pytest.raises(Unavailable) as caught:
+        source.get(42)
+    assert caught.value.retry_after_s == 7
+
+
+@pytest.mark.parametrize(
+    ("document", "named"),
+    [
+        ([], "it is no object"),
+        ({"id": 42}, "user is missing"),
+        (job(user=None), "user is no object"),
+        (job(volume_size="107"), "volume_size is no int"),
+        (job(job_settings={"job_runtime_k8s": {"steps": [{"step_type": "x"}]}}), r"steps\[0\]\.image_name is missing"),
+        (job(state="Q"), "unknown state 'Q'"),
+    ],
+)
+def test_a_document_that_is_no_job_is_refused_in_words(
+    api: Api, source: BespinSource, document: Any, named: str
+) -> None:
+    api.answer(f"GET {JOB}", document)
+    with pytest.raises(Rejected, match=named):
+        source.get(42)
+
+
+def test_an_error_is_recorded_with_a_step_and_a_text_even_if_there_is_none(api: Api, source: BespinSource) -> None:
+    api.answer(f"GET {JOB}", job())
+    api.answer("POST /api/v2/admin/job-errors/", {"id": 3}, 201)
+    run = source.get(42)
+    source.report_error(run, None, " \0 ")
+    source.report_error(run, "run_workflow", "  ")
+    bodies = [body for request, body, _ in api.asked if request.startswith("POST")]
+    assert bodies[0] == {"job": "42", "job_step": "V", "content": "\N{REPLACEMENT CHARACTER}"}
+    assert bodies[1] == {"job": "42", "job_step": "R", "content": "No cause is known."}
+
+
+def test_an_error_that_may_have_been_recorded_is_not_recorded_twice(api: Api, source: BespinSource) -> None:
+    api.answer(f"GET {JOB}", job())
+    api.answer("GET /api/v2/admin/job-errors/?job=42", [{"id": 3, "job_step": "S", "content": "boom"}])
+    api.answer("POST /api/v2/admin/job-errors/", {"id": 4}, 201)
+    run = source.get(42)
+    source.report_error(run, "stage_data", "boom", again=True)
+    assert not any(request.startswith("POST") for request, _, _ in api.asked)
+    source.report_error(run, "stage_data", "another", again=True)
+    assert any(request.startswith("POST") for request, _, _ in api.asked)
+
+
+def test_output_ids_are_written_once(api: Api, source: BespinSource) -> None:
+    project = "/api/v2/admin/job-dds-output-projects/19/"
+    api.answer(f"GET {JOB}", job())
+    api.answer(f"PUT {project}", {"id": 19})
+    ids = {"project_id": "p", "readme_file_id": "r"}
+    source.store_output(source.get(42), ids)
+    assert api.asked[-1][1] == {"id": 19, "job": "42", **ids}
+    api.answer(f"GET {JOB}", job(output_project={"id": 19, **ids}))
+    known = source.get(42)
+    asked = len(api.asked)
+    source.store_output(known, ids)
+    assert len(api.asked) == asked
+
+
+def test_unfinished_runs_are_filtered_here_too_because_the_original_does_not(api: Api, source: BespinSource) -> None:
+    jobs = [job(id=number, state=state, step="") for number, state in enumerate("NASRFEcCrD")]
+    api.answer("GET /api/v2/admin/jobs/?state=S&state=R&state=r&state=c", [*jobs, {"state": "R"}])
+    assert [letters.STATES[run.state] for run in source.unfinished()] == ["S", "R", "c", "r"]
+
+
+def test_inputs_are_read_from_their_routes_and_null_is_none(api: Api, source: BespinSource) -> None:
+    api.answer(f"GET {JOB}", job())
+    api.answer(
+        "GET /api/v2/admin/job-file-stage-groups/23",
+        {"id": 23, "dds_files": [], "url_files": [{"url": "u", "destination_path": "d", "size": 1, "sequence": None}]},
+    )
+    run = source.get(42)
+    assert source.inputs(run, "stage_group").url_files[0].destination_path == "d"
+    assert source.inputs(run, "methods_document") is None
+    with pytest.raises(NotFound):
+        source.inputs(run, "share_group")
+
+
+def test_conditions_and_warnings_go_to_our_own_api(api: Api, source: BespinSource) -> None:
+    route = "PUT /api/lando/v1/runs/42/condition"
+    api.answer(f"GET {JOB}", job())
+    api.answer(route, {})
+    run = source.get(42)
+    source.set_condition(run, "stage_data", "Waiting.")
+    source.warn(run, "run_workflow", ["without its image"])
+    assert [body for request, body, _ in api.asked if request == route] == [
+        {"step": "stage_data", "sentence": "Waiting."},
+        {"step": "run_workflow", "sentence": None, "warnings": ["without its image"]},
+    ]
+
+
+def test_without_our_own_api_conditions_are_only_logged(api: Api) -> None:
+    api.answer(f"GET {JOB}", job())
+    source = BespinSource(BespinApiSettings(url=f"{api.url}/api/v2", token=TOKEN))
+    source.set_condition(source.get(42), "stage_data", "Waiting.")
+    assert len(api.asked) == 1
+    source.close()
