@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
@@ -16,7 +17,7 @@ from lando.api.bodies import id_of
 from lando.api.site import Site, TheSite
 from lando.api.usage import STEP_LETTERS
 from lando.config import STEP_TYPES
-from lando.errors import LandoError
+from lando.errors import LandoError, NotFound, Rejected
 
 logger = logging.getLogger(__name__)
 
@@ -74,9 +75,11 @@ class _Log:
         while True:
             seen = self._site.changes.count
             standing = self._standing()
+            yield from self._archived(besides=standing.step if standing.working else None)
             live = self._live(standing)
-            yield from self._archived(besides=standing.step if live else None)
-            if live is not None and standing.step is not None:
+            if live is None:
+                yield from self._archived(besides=None)
+            elif standing.step is not None:
                 self._shown.add(standing.step)
                 self._followed = standing.mark
                 yield from self._headed(standing.step, live)
@@ -123,10 +126,14 @@ class _Log:
         if not self._wants(step) or standing.mark == self._followed:
             return None
         try:
-            return self._site.live_logs(self._run_id, step, self._follow)
+            stream = self._site.live_logs(self._run_id, step, self._follow)
+            # A pod that is still being made refuses its log only when that is read.
+            return None if stream is None else chain([next(stream, "")], stream)
+        except (NotFound, Rejected):
+            return None
         except LandoError as error:
             logger.warning("%s", error)
-            return iter(["[The log can't be read from the cluster now; try again.]\n"])
+            return None if self._follow else iter(["[The log can't be read from the cluster now; try again.]\n"])
 
     def _headed(self, step: str, text: Iterator[str]) -> Iterator[str]:
         if self._step is None:

@@ -11,7 +11,7 @@ from lando.api import results
 from lando.api.settings import Settings
 from lando.api.site import MAX_PATIENT
 from lando.archive import Archive
-from lando.errors import NotFound, Unavailable
+from lando.errors import NotFound, Rejected, Unavailable
 from tests.unit.api.serving import Api, Serve
 
 RUNS = "/api/lando/v1/runs"
@@ -156,6 +156,27 @@ def test_a_cluster_that_is_away_breaks_a_log_off_with_a_word(serve: Serve) -> No
     job = api.new_job()
     api.write(job, "R/R")
     assert logs(api, job, "?step=run_workflow") == "tool 1\n[The log broke off; try again.]\n"
+
+
+def test_following_waits_for_a_pod_that_is_still_being_made(serve: Serve) -> None:
+    answers = ["none", "refused", "there"]
+
+    def live(run_id: int, _step: str, _follow: bool) -> Iterator[str] | None:
+        answer = answers.pop(0)
+        api.site.changes.announce()
+        return None if answer == "none" else pieces(run_id, answer)
+
+    def pieces(run_id: int, answer: str) -> Iterator[str]:
+        if answer == "refused":
+            raise Rejected("cluster", "container is waiting to start", status=400)
+        yield "at work\n"
+        api.write(run_id, "F/")
+
+    api = serve(live_logs=live)
+    job = api.new_job()
+    api.write(job, "R/S")
+    assert logs(api, job, "?follow=true&step=stage_data") == "at work\n"
+    assert answers == []
 
 
 def test_those_who_follow_never_hold_all_threads(serve: Serve) -> None:

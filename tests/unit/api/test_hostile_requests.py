@@ -1,0 +1,66 @@
+"""Whatever is sent to whatever route, the answer is never a failure of the server."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import pytest
+from tests.unit.api.serving import Api
+
+ODD_VALUES: list[Any] = [None, True, -1, 2**70, "\0", "x" * 300, "ü\U0001f9ec", "R", [[]], {"a": 1}]
+RAW_BODIES = [b"", b"null", b"[]", b'"x"', b"NaN", b'{"name": NaN}', b'{"name": "\\ud800"}', b"\xff", b"{" * 3000]
+ODD_IDS = ["%00", "99999999999999999999", "%2e%2e", "%ff", "٣"]
+ODD_QUERY = "?state=%00&job=%00&job=x&tag=%00&workflow=x&step=%00&name=%00"
+
+
+def described(api: Api) -> list[tuple[str, str, list[str]]]:
+    """Method, path (ids filled in) and body fields of every route."""
+    document = api.app.openapi()
+    found = []
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+            references = re.findall(r"#/components/schemas/(\w+)", json.dumps(body))
+            fields = [
+                name
+                for reference in references
+                for name in document["components"]["schemas"][reference].get("properties", {})
+            ]
+            found.append((method.upper(), re.sub(r"\{[^}]*\}", "1", path), fields))
+    return found
+
+
+@pytest.mark.parametrize("value", ODD_VALUES, ids=repr)
+def test_odd_values_in_every_field_are_answered(api: Api, value: Any) -> None:
+    api.new_job("operator")
+    for method, path, fields in described(api):
+        if method == "GET" or not fields:
+            continue
+        for body in [dict.fromkeys(fields, value), *({field: value} for field in fields)]:
+            answer = api.call(method, path, body, "operator")
+            assert answer.status_code < 500, (method, path, body, answer.text)
+            if answer.status_code >= 400:
+                assert isinstance(answer.json(), (dict, list))
+
+
+def test_bodies_that_are_no_object_are_answered(api: Api) -> None:
+    api.new_job("operator")
+    headers = {"Content-Type": "application/json"}
+    for method, path, _ in described(api):
+        for body in RAW_BODIES if method != "GET" else []:
+            answer = api.call(method, path, user="operator", content=body, headers=headers)
+            assert answer.status_code < 500, (method, path, body, answer.text)
+
+
+def test_odd_ids_and_queries_are_answered(api: Api) -> None:
+    api.new_job("operator")
+    paths = api.app.openapi()["paths"]
+    for path in paths:
+        for text in ODD_IDS:
+            filled = re.sub(r"\{[^}]*\}", text, path)
+            answer = api.get(filled, "operator")
+            assert answer.status_code < 500, (filled, answer.text)
+        answer = api.get(re.sub(r"\{[^}]*\}", "1", path) + ODD_QUERY, "operator")
+        assert answer.status_code < 500, (path, answer.text)
