@@ -315,7 +315,10 @@ class PodWorker:
         spec = self._configured(container, state, volumes, image)
         output = LogWriter(self.folder.log(name, state.restarts), clock=self._context.clock)
         try:
-            launch = self._context.sandbox.prepare(spec)
+            try:
+                launch = self._context.sandbox.prepare(spec)
+            except OSError as error:
+                raise StartError(f"its volumes could not be made ready: {error}") from error
             process = ContainerProcess(
                 launch,
                 output,

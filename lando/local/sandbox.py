@@ -142,10 +142,10 @@ class Bubblewrap:
         _make_nested_mount_points(mounts)
         working_dir = container_path(spec.working_dir) if spec.working_dir else str(spec.scratch)
         extra = []
-        if not (place := seen_at(working_dir, mounts)).is_dir():
+        if not os.path.isdir(place := seen_at(working_dir, mounts)):
             if _covering(working_dir, mounts) is not None:
                 _make_working_dir(place, working_dir)
-            elif place.parents[-2:-1] and place.parents[-2].exists():
+            elif place.parents[-2:-1] and os.path.exists(place.parents[-2]):
                 raise StartError(f"the working directory {working_dir} does not exist on this machine")
             else:
                 extra = ["--dir", working_dir]
@@ -205,9 +205,9 @@ def _folders_to_mirror(mounts: Sequence[Mount]) -> list[Path]:
     found = set()
     for mount in mounts:
         path = Path(mount.path)
-        if path.exists() or _covering(str(path.parent), mounts) is not None or path.is_relative_to("/dev"):
+        if os.path.exists(path) or _covering(str(path.parent), mounts) is not None or path.is_relative_to("/dev"):
             continue
-        existing = next(parent for parent in path.parents if parent.exists())
+        existing = next(parent for parent in path.parents if os.path.exists(parent))
         if existing != Path("/"):
             found.add(existing)
     return sorted(found)
@@ -220,7 +220,7 @@ def _make_nested_mount_points(mounts: Sequence[Mount]) -> None:
         if _covering(mount.path, others) is None:
             continue
         place = seen_at(mount.path, others)
-        if place.exists():
+        if os.path.exists(place):
             continue
         place.parent.mkdir(parents=True, exist_ok=True)
         if mount.source.is_dir():
@@ -271,7 +271,7 @@ class Substitution:
             cwd = paths.text(asked)
             if cwd != asked:
                 _make_working_dir(Path(cwd), asked)
-        if not Path(cwd).is_dir():
+        if not os.path.isdir(cwd):
             raise StartError(f"the working directory {spec.working_dir} does not exist on this machine")
         check_program(argv, env, cwd, Path)
         return Launch(argv=argv, env=env, cwd=cwd)
@@ -306,17 +306,20 @@ class _ToHost(Protocol):
 
 
 def check_program(argv: Sequence[str], env: Mapping[str, str], working_dir: str, to_host: _ToHost) -> None:
-    """StartError when ``argv[0]`` is nothing that could be started, in the words of container runtimes."""
+    """StartError when ``argv[0]`` is nothing that could be started, in the words of container runtimes.
+
+    A folder of the PATH that this user may not look into holds no program for it.
+    """
     program = argv[0]
     if "/" in program:
         place = to_host(os.path.join(working_dir, program))
-        if not place.exists():
+        if not os.path.exists(place):
             raise StartError(f'exec: "{program}": stat {program}: no such file or directory')
-        if place.is_dir() or not os.access(place, os.X_OK):
+        if os.path.isdir(place) or not os.access(place, os.X_OK):
             raise StartError(f'exec: "{program}": permission denied')
         return
     for folder in env.get("PATH", os.defpath).split(os.pathsep):
         place = to_host(os.path.join(working_dir, folder, program))
-        if place.is_file() and os.access(place, os.X_OK):
+        if os.path.isfile(place) and os.access(place, os.X_OK):
             return
     raise StartError(f'exec: "{program}": executable file not found in $PATH')

@@ -136,9 +136,7 @@ def test_a_finished_job_goes_after_its_time_to_live(cluster: Cluster) -> None:
     assert "Complete" in conditions(job)
 
 
-def test_a_pod_that_cannot_be_made_is_told_and_tried_again(
-    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_pod_that_cannot_be_made_is_told_and_tried_again(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     create, refusals = cluster.store.create, ["once"]
 
     def refuse_once(resource: str, *arguments: Any, **options: Any) -> Any:
