@@ -73,9 +73,13 @@ def status(url: str | None, token: str | None, run_id: int, *, watch: bool, as_j
 def logs(url: str | None, token: str | None, run_id: int, *, step: str | None, follow: bool) -> None:
     """Copy the log to standard output as it comes."""
     with connect(url, token) as client:
+        is_empty = True
         for piece in client.logs(run_id, step=step, follow=follow):
             sys.stdout.write(piece)
             sys.stdout.flush()
+            is_empty = is_empty and not piece
+    if is_empty:
+        typer.echo(f"run {run_id} has no log{f' of {step}' if step else ''} yet", err=True)
 
 
 def cancel(url: str | None, token: str | None, run_id: int) -> None:
