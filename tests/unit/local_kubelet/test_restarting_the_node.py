@@ -37,7 +37,7 @@ def test_after_a_crash_nothing_runs_twice(tmp_path: Path, sandbox: str, request:
         [sys.executable, "-c", textwrap.dedent(LIFE), str(tmp_path), sandbox],
         stdout=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONPATH": str(root)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(root), *sys.path])},
     )
     assert life.stdout is not None
     with life:

@@ -300,8 +300,8 @@ def test_a_small_pod_is_not_held_back_by_a_big_one_that_waits(tmp_path: Path) ->
         cluster.stop()
 
 
-def test_a_folder_of_the_path_that_cannot_be_looked_into_is_passed_over(sandboxed: Cluster) -> None:
+def test_a_folder_of_the_path_that_cannot_be_looked_into_is_passed_over(cluster: Cluster) -> None:
     """As with another user's folder; a name too long for the system fails alike, also for the superuser."""
     path = f"/{'x' * 300}:/usr/bin:/bin"
-    sandboxed.pod("going", "echo on", container={"env": [{"name": "PATH", "value": path}]})
-    assert phase(sandboxed.ended("going")) == "Succeeded"
+    cluster.pod("going", "exit 0", container={"env": [{"name": "PATH", "value": path}]})
+    assert phase(cluster.ended("going")) == "Succeeded"
