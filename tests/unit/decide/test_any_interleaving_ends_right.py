@@ -373,6 +373,7 @@ class Machine(RuleBasedStateMachine):
             self.handle(None)
             for step in self.running():
                 self.end(step, JobPhase.COMPLETE)
+            self.old_pods_end()
             before = repr(world)
             self.handle(None)
             if repr(world) == before and not self.running():
