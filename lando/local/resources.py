@@ -6,7 +6,7 @@ import random
 from collections.abc import AsyncIterator
 from typing import Any
 
-from lando.local import patches, schema, status
+from lando.local import patches, schema, status, tables
 from lando.local.http import Answer, Request, Streaming, json_answer
 from lando.local.kinds import BY_RESOURCE, Kind
 from lando.local.objects import Listing, ObjectStore, Subresource
@@ -56,7 +56,10 @@ class Resources:
         request.check_acceptable()
         namespace = info.namespace if kind.namespaced else ""
         if info.verb == "get":
-            return json_answer(200, self._store.get(kind.resource, namespace, info.name))
+            manifest = self._store.get(kind.resource, namespace, info.name)
+            if tables.wanted(request.headers.get("accept", "")):
+                return json_answer(200, tables.table(kind.kind, [manifest], {}))
+            return json_answer(200, manifest)
         if info.verb == "delete":
             options = DeleteOptions.read(request.query, await _options_body(request))
             return self._delete(kind, namespace, info.name, options)
@@ -97,6 +100,8 @@ class Resources:
                 except ApiError as error:
                     if error.code != 404:
                         raise
+        if tables.wanted(request.headers.get("accept", "")):
+            return json_answer(200, tables.table(kind.kind, listing.items, _list_metadata(listing)))
         return Answer(200, _list_body(kind, listing))
 
     # -- one object --------------------------------------------------------------------------------------------------
@@ -279,14 +284,18 @@ def _check_fields(kind: Kind, manifest: Any, request: Request) -> dict[str, str]
     return {"warning": f'299 - "unknown field(s): {listed}"'}
 
 
-def _list_body(kind: Kind, listing: Listing) -> bytes:
-    """The list as JSON; like the real API server's, its items say neither kind nor apiVersion."""
-    metadata: dict[str, Any] = {"resourceVersion": listing.resource_version}
+def _list_metadata(listing: Listing) -> Manifest:
+    metadata: Manifest = {"resourceVersion": listing.resource_version}
     if listing.continue_token is not None:
         metadata["continue"] = listing.continue_token
     if listing.remaining is not None:
         metadata["remainingItemCount"] = listing.remaining
-    head = {"kind": kind.list_kind, "apiVersion": kind.api_version, "metadata": metadata}
+    return metadata
+
+
+def _list_body(kind: Kind, listing: Listing) -> bytes:
+    """The list as JSON; like the real API server's, its items say neither kind nor apiVersion."""
+    head = {"kind": kind.list_kind, "apiVersion": kind.api_version, "metadata": _list_metadata(listing)}
     prefix = json_answer(200, head).body.rstrip()[:-1]
     typed = len(f'{{"apiVersion":"{kind.api_version}","kind":"{kind.kind}",')
     items = b",".join(b"{" + raw[typed:] for raw in listing.raw_items)
