@@ -67,12 +67,14 @@ class ContainerProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._kill_at: float | None = None
         self._out_of_memory = False
-        self._wake_read, self._wake_write = os.pipe()
-        os.set_blocking(self._wake_write, False)
+        self._wake_read = self._wake_write = -1
 
     def run(self, on_started: Callable[[], None]) -> Ended:
         """Start, call ``on_started``, and wait for the end. Raises StartError when it can't be started."""
         read_end, write_end = os.pipe()
+        with self._lock:
+            self._wake_read, self._wake_write = os.pipe()
+            os.set_blocking(self._wake_write, False)
         try:
             try:
                 process = self._start(write_end)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from lando.errors import ConfigError
-from lando.local.sandbox import probe_bubblewrap
+from lando.local import node
+from lando.local.sandbox import Bubblewrap, SandboxMode, probe_bubblewrap
 from tests.services.local_node import Cluster
 from tests.services.providing import missing
 
@@ -29,11 +31,26 @@ def bubblewrap() -> None:
         missing("bubblewrap", str(error))
 
 
-@pytest.fixture(params=["substitute", pytest.param("bwrap", marks=pytest.mark.service("bubblewrap"))])
-def sandboxed(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cluster]:
-    """A node for each way of mounting."""
-    if request.param == "bwrap":
+WITH_BUBBLEWRAP = pytest.mark.service("bubblewrap")
+
+
+@pytest.fixture(
+    params=[
+        "substitute",
+        pytest.param("bwrap", marks=WITH_BUBBLEWRAP),
+        pytest.param("bwrap without a process namespace", marks=WITH_BUBBLEWRAP),
+    ]
+)
+def sandboxed(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Cluster]:
+    """A node for each way of mounting; the last one is what bubblewrap offers inside of many containers."""
+    mode: SandboxMode = "substitute" if request.param == "substitute" else "bwrap"
+    if mode == "bwrap":
         request.getfixturevalue("bubblewrap")
-    running = Cluster(tmp_path, request.param).start()
+    if request.param == "bwrap without a process namespace":
+        plain = Bubblewrap(shutil.which("bwrap") or "", own_processes=False)
+        monkeypatch.setattr(node, "choose_sandbox", lambda _mode: plain)
+    running = Cluster(tmp_path, mode).start()
     yield running
     running.stop()
