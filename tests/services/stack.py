@@ -59,6 +59,8 @@ class Stack:
         }
         self.signin = self._set_up_site()
         self.cluster: dict[str, Any] = {}
+        """Where the cluster is: ``url``, ``ca_file``, ``namespace`` and the files of each daemon's token. Set it before
+        :meth:`start` to use another than the embedded one."""
 
     def config_file(self, name: str) -> Path:
         """Where the configuration of a daemon lies."""
@@ -66,7 +68,8 @@ class Stack:
 
     def start(self) -> None:
         """Start everything and wait until it answers."""
-        self.start_cluster()
+        if not self.cluster:
+            self.start_cluster()
         self.write_config()
         for name in ("server", "lando", "watcher"):
             self.start_process(name)
@@ -85,7 +88,8 @@ class Stack:
         line = process.stdout.readline()
         if not line:
             raise AssertionError(f"the cluster did not start: {self.log('cluster')}")
-        self.cluster = json.loads(line)
+        place = json.loads(line)
+        self.cluster = place | {"token_files": dict.fromkeys(("lando", "watcher"), place["token_file"])}
 
     def start_process(self, name: str) -> None:
         """``server``, ``lando`` or ``watcher``, by the command of the manual."""
@@ -147,8 +151,7 @@ class Stack:
             },
             "cluster_api_settings": {
                 "host": self.cluster["url"],
-                "token": Path(self.cluster["token_file"]).read_text().strip(),
-                "namespace": NAMESPACE,
+                "namespace": self.cluster["namespace"],
                 "verify_ssl": True,
                 "ssl_ca_cert": self.cluster["ca_file"],
             },
@@ -164,6 +167,8 @@ class Stack:
         for name, port in self.metrics_ports.items():
             # One file serves both where each daemon is alone on its machine; here their metrics need two ports.
             own = {**config, "metrics_port": port, "metrics_host": "127.0.0.1"}
+            token = Path(self.cluster["token_files"][name]).read_text().strip()
+            own["cluster_api_settings"] = config["cluster_api_settings"] | {"token": token}
             self.config_file(name).write_text(yaml.safe_dump(own), encoding="utf-8")
             self.config_file(name).chmod(0o600)
 
