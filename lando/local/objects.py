@@ -14,7 +14,6 @@ import base64
 import json
 import sqlite3
 import threading
-from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lando.local import lifecycle, status
+from lando.local.history import Change, History, Match, Stored
 from lando.local.kinds import BY_RESOURCE, Kind
 from lando.local.patches import MERGE_PATCH, apply_patch
 from lando.local.persistence import ObjectFile
@@ -36,32 +36,6 @@ HISTORY_LIMIT = 5_000
 """Changes remembered for resuming watches and continuing lists."""
 HISTORY_BYTES = 8 * 1024 * 1024
 """How much JSON the remembered changes may hold together."""
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """One version of one object; never altered."""
-
-    resource: str
-    namespace: str
-    name: str
-    version: int
-    manifest: Manifest
-    raw: bytes
-
-    def event(self, kind: str) -> Event:
-        return Event(kind, self.raw, self.resource, self.namespace, self.name)
-
-
-@dataclass(frozen=True, slots=True)
-class _Change:
-    version: int
-    kind: Kind
-    before: Stored | None
-    after: Stored | None
-    """None when the object is gone."""
-    last: Stored
-    """What a watcher gets to see: ``after``, or the object's last state with the version of its deletion."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,9 +63,6 @@ class Deletion:
     """False while finalizers or a grace period hold the object; it then has a deletionTimestamp."""
 
 
-Match = Callable[[Manifest], bool]
-
-
 class ObjectStore:
     """Every object of the cluster.
 
@@ -111,11 +82,7 @@ class ObjectStore:
         self._clock = clock
         self._file = ObjectFile(path)
         self._version = max(self._file.version(), 1)
-        self._forgotten = self._version
-        """Changes up to this version are not in the history."""
-        self._history: deque[_Change] = deque()
-        self._history_limit = history_limit
-        self._history_bytes = 0
+        self._history = History(self._version, history_limit, HISTORY_BYTES)
         self._subscriptions: list[tuple[Kind | None, Match, Subscription]] = []
         self._objects: dict[str, dict[tuple[str, str], Stored]] = {resource: {} for resource in BY_RESOURCE}
         for resource, namespace, name, version, raw in self._file.objects():
@@ -218,8 +185,8 @@ class ObjectStore:
             since = self._version
             if not synthetic and resource_version not in ("", "0"):
                 since = parse_version(resource_version)
-                if not self._forgotten <= since <= self._version:
-                    raise status.expired(f"too old resource version: {since} ({self._forgotten + 1})")
+                if not self._history.forgotten <= since <= self._version:
+                    raise status.expired(f"too old resource version: {since} ({self._history.forgotten + 1})")
             subscription = Subscription(since, _bookmarker(kind) if bookmarks and kind is not None else None, timeout_s)
             first: list[Event] = []
             if synthetic:
@@ -227,8 +194,8 @@ class ObjectStore:
                 if initial_events and bookmarks and kind is not None:
                     first.append(bookmark(kind.kind, kind.api_version, self._version, initial_end=True))
             else:
-                changes = (change for change in self._history if change.version > since)
-                events = (_event(change, match) for change in changes if kind in (None, change.kind))
+                changes = self._history.after(since)
+                events = (change.event(match) for change in changes if kind in (None, change.kind))
                 first = [event for event in events if event is not None]
             subscription.preload(first)
             self._subscriptions = [entry for entry in self._subscriptions if not entry[2].closed]
@@ -403,14 +370,14 @@ class ObjectStore:
                 new["metadata"].pop("resourceVersion", None)
             return new
         stored = self._versioned(kind, new)
-        self._commit(_Change(stored.version, kind, old, stored, stored))
+        self._commit(Change(kind, old, stored, stored))
         return _copy(stored)
 
     def _remove(self, kind: Kind, old: Stored, last: Manifest, *, dry_run: bool) -> Manifest:
         if dry_run:
             return _copy(old)
         stored = self._versioned(kind, last)
-        self._commit(_Change(stored.version, kind, old, None, stored))
+        self._commit(Change(kind, old, None, stored))
         return _copy(stored)
 
     def _versioned(self, kind: Kind, manifest: Manifest) -> Stored:
@@ -427,7 +394,7 @@ class ObjectStore:
         raw = json.dumps(versioned, ensure_ascii=False, separators=(",", ":")).encode()
         return Stored(kind.resource, metadata.get("namespace", ""), metadata["name"], version, json.loads(raw), raw)
 
-    def _commit(self, change: _Change) -> None:
+    def _commit(self, change: Change) -> None:
         """Write the change down, then make it known."""
         last, resource = change.last, change.kind.resource
         body = None if change.after is None else last.raw
@@ -440,22 +407,14 @@ class ObjectStore:
             del self._objects[resource][last.namespace, last.name]
         else:
             self._objects[resource][last.namespace, last.name] = change.after
-        self._remember(change)
+        self._history.add(change)
         ended = False
         for kind, match, subscription in self._subscriptions:
             concerned = kind in (None, change.kind)
-            subscription.push(_event(change, match) if concerned else None, change.version)
+            subscription.push(change.event(match) if concerned else None, change.version)
             ended = ended or subscription.closed
         if ended:
             self._subscriptions = [entry for entry in self._subscriptions if not entry[2].closed]
-
-    def _remember(self, change: _Change) -> None:
-        self._history.append(change)
-        self._history_bytes += len(change.last.raw)
-        while len(self._history) > self._history_limit or self._history_bytes > HISTORY_BYTES:
-            oldest = self._history.popleft()
-            self._forgotten = oldest.version
-            self._history_bytes -= len(oldest.last.raw)
 
     def _present(self, kind: Kind | None) -> Iterator[Stored]:
         for resource in [kind.resource] if kind is not None else list(self._objects):
@@ -465,25 +424,14 @@ class ObjectStore:
 
     def _as_of(self, kind: Kind, version: int, *, continuing: bool) -> dict[tuple[str, str], Stored]:
         """The objects of ``kind`` at ``version``: today's, with the changes since taken back."""
-        if not self._forgotten <= version <= self._version:
+        if not self._history.forgotten <= version <= self._version:
             if continuing:
                 raise status.expired(
                     "The provided continue parameter is too old to display a consistent list result. You must start "
                     "a new list without the continue parameter."
                 )
             raise status.expired(f"The resourceVersion for the provided list is too old: {version}")
-        objects = dict(self._objects[kind.resource])
-        for change in reversed(self._history):
-            if change.version <= version:
-                break
-            if change.kind is not kind:
-                continue
-            key = (change.last.namespace, change.last.name)
-            if change.before is None:
-                objects.pop(key, None)
-            else:
-                objects[key] = change.before
-        return objects
+        return self._history.undone(self._objects[kind.resource], kind, version)
 
 
 def parse_version(text: str) -> int:
@@ -516,14 +464,6 @@ def _match(kind: Kind | None, label_selector: str, field_selector: str, namespac
         return labels(metadata.get("labels") or {}) and fields(manifest)
 
     return match
-
-
-def _event(change: _Change, match: Match) -> Event | None:
-    before = change.before is not None and match(change.before.manifest)
-    after = change.after is not None and match(change.after.manifest)
-    if after:
-        return change.last.event("MODIFIED" if before else "ADDED")
-    return change.last.event("DELETED") if before else None
 
 
 def _bookmarker(kind: Kind) -> Callable[[int], Event]:
