@@ -6,12 +6,13 @@ Every change is a compare-and-set on the row, so that of two simultaneous reques
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, cast
 
 from sqlalchemy import delete, select, update
 from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
+from sqlalchemy.orm.interfaces import ORMOption
 
 from lando.api import outbox
 from lando.api.answers import Refusal, detail, not_found, refused_action
@@ -21,9 +22,9 @@ from lando.api.usage import STATE_WORDS
 from lando.messages import Command
 
 
-def own_job(session: Session, caller: Caller, job_id: int) -> Job:
-    """The caller's job; 404 for everybody else's, for deleted and for unknown ones."""
-    job = session.get(Job, job_id)
+def own_job(session: Session, caller: Caller, job_id: int, options: Sequence[ORMOption] = ()) -> Job:
+    """The caller's job, loaded with ``options``; 404 for everybody else's, for deleted and for unknown ones."""
+    job = session.get(Job, job_id, options=options)
     if job is None or job.user_id != caller.id or job.state == "D":
         raise not_found()
     return job
@@ -123,7 +124,7 @@ def _move(session: Session, job: Job, expected: str | None, changes: dict[str, A
     )
     if _count(result) != 1:
         raise refusal
-    session.refresh(job)
+    session.refresh(job, [*changes, "version", "last_updated"])
     note_activity(session, job)
     return job
 

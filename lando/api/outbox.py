@@ -134,6 +134,7 @@ class Outbox:
     def _run(self) -> None:
         while True:
             self._wanted.clear()
+            is_last = self._stopping  # read before looking: what was committed before the stop is still seen
             try:
                 self.drain()
                 pause = self._until_due()
@@ -143,7 +144,7 @@ class Outbox:
             except Exception:
                 logger.exception("The outbox failed and goes on")
                 pause = self._sweep_s
-            if self._stopping:
+            if is_last:
                 return
             self._wanted.wait(pause)
 

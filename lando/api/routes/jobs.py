@@ -48,7 +48,7 @@ def list_jobs(site: TheSite, caller: SignedIn) -> list[Json]:
 def read_job(job_id: str, site: TheSite, caller: SignedIn) -> Json:
     """One of the caller's jobs."""
     with site.database.read() as session:
-        return documents.job(jobs.own_job(session, caller, id_of(job_id)))
+        return documents.job(jobs.own_job(session, caller, id_of(job_id), _EVERYTHING))
 
 
 @router.delete("/{job_id}", status_code=204)

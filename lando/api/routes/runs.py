@@ -117,9 +117,7 @@ def _wait_for_change(site: Site, caller: Caller, run_id: str, version: int, wait
 
 
 def _own(session: Session, caller: Caller, run_id: str) -> m.Job:
-    query = select(m.Job).where(m.Job.id == id_of(run_id)).options(*_EVERYTHING)
-    session.scalars(query).unique().first()
-    return jobs.own_job(session, caller, id_of(run_id))
+    return jobs.own_job(session, caller, id_of(run_id), _EVERYTHING)
 
 
 def _letter(word: str) -> str:
