@@ -18,17 +18,10 @@ from lando.local.environment import Lookups
 from lando.local.event_recorder import EventRecorder
 from lando.local.images import ImageTable
 from lando.local.objects import ObjectStore
+from lando.local.pod_endings import fail_pod, is_over, remove_for_good
+from lando.local.pod_folder import PodFolder
 from lando.local.pod_status import NODE_LOST, NODE_NAME, NODE_STOPPING
-from lando.local.pod_worker import (
-    CRASH_BASE_S,
-    PodContext,
-    PodFolder,
-    PodWorker,
-    fail_pod,
-    is_over,
-    remove_for_good,
-    write_identity,
-)
+from lando.local.pod_worker import CRASH_BASE_S, PodContext, PodWorker
 from lando.local.processes import end_leftovers
 from lando.local.reconciling import Informer
 from lando.local.sandbox import Sandbox
@@ -133,7 +126,7 @@ class Kubelet:
             if begin:
                 worker = self._workers[uid] = PodWorker(self._context, pod, folder, self._worker_done)
         if begin and worker is not None:
-            write_identity(folder, pod)
+            folder.identify(pod)
             worker.start()
         elif change == "DELETED":
             if worker is not None:

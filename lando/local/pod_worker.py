@@ -6,7 +6,6 @@ misses, a process's end, its own deletion.
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from collections.abc import Callable
@@ -20,8 +19,9 @@ from lando.local.event_recorder import NORMAL, WARNING, EventRecorder
 from lando.local.images import Image, ImagePullError, ImageTable, base_environment
 from lando.local.lifecycle import timestamp
 from lando.local.objects import ObjectStore
+from lando.local.pod_endings import never_seen, remove_for_good
+from lando.local.pod_folder import PodFolder
 from lando.local.pod_status import (
-    ENDED,
     PAST_DEADLINE,
     ContainerState,
     PodFailure,
@@ -38,7 +38,6 @@ from lando.local.volumes import (
     Volume,
     VolumeSources,
     prepare_volumes,
-    remove_tree,
     resolve_mounts,
 )
 
@@ -52,8 +51,6 @@ CRASH_LIMIT_S = 300.0
 """Waits between restarts of a container; they double, and the first restart is at once."""
 NOT_STARTED = 128
 """Exit code of a container whose program could not be started."""
-NEVER_SEEN = 137
-"""Exit code of a container that was never found to have run."""
 MESSAGE_LIMIT = 4096
 FALLBACK_BYTES = 2048
 FALLBACK_LINES = 80
@@ -71,35 +68,6 @@ class PodContext:
     sources: Callable[[Manifest], VolumeSources]
     clock: Callable[[], datetime]
     crash_base_s: float = CRASH_BASE_S
-
-
-class PodFolder:
-    """Where a pod's things lie: ``<pods>/<uid>/``."""
-
-    def __init__(self, root: Path, uid: str) -> None:
-        self.path = root / uid
-        self.volumes = self.path / "volumes"
-
-    def container(self, name: str) -> Path:
-        return self.path / "containers" / name
-
-    def log(self, name: str, restarts: int) -> Path:
-        """The log of one incarnation of a container."""
-        return self.container(name) / f"{restarts}.log"
-
-    def process_records(self) -> list[Path]:
-        return list(self.path.glob("containers/*/process.json"))
-
-    def was_started(self) -> bool:
-        """Whether any container of the pod ever got as far as having a log."""
-        return any(self.path.glob("containers/*/0.log"))
-
-    def remove(self) -> None:
-        """Delete all of it; what can't be is left and logged."""
-        try:
-            remove_tree(self.path)
-        except OSError as error:
-            log.warning("the folder of a deleted pod could not be removed wholly: %s", error)
 
 
 class _Stopped(Exception):  # noqa: N818 - says that the work is over, not that anything is wrong
@@ -270,7 +238,7 @@ class PodWorker:
         with self._condition:
             for state in self._states.values():
                 if "waiting" in state.state and (self._grace_s is not None or self._failure is not None):
-                    state.state = _never_seen()
+                    state.state = never_seen()
         status = self._publish(now, over=True)
         if status is not None and "deletionTimestamp" in status["metadata"]:
             remove_for_good(self._context.store, status)
@@ -499,70 +467,3 @@ def memory_limit(container: Manifest) -> int | None:
     """The container's memory limit in bytes, if it has one."""
     limit = ((container.get("resources") or {}).get("limits") or {}).get("memory")
     return None if limit is None else int(parse_quantity(str(limit)))
-
-
-def remove_for_good(store: ObjectStore, pod: Manifest) -> None:
-    """The kubelet's word that nothing of a deleted pod runs any more: the object goes (once finalizers let it)."""
-    metadata = pod["metadata"]
-    if metadata.get("deletionGracePeriodSeconds") == 0:
-        return
-    try:
-        store.delete("pods", metadata["namespace"], metadata["name"], uid=metadata["uid"], grace_period_s=0)
-    except ApiError as error:
-        if error.code not in (404, 409):
-            raise
-
-
-def fail_pod(store: ObjectStore, pod: Manifest, failure: PodFailure, now: datetime) -> Manifest | None:
-    """Mark a pod of which nothing runs any more as failed; returns it, or None when it is gone."""
-
-    def change(current: Manifest) -> None:
-        def state(reported: Manifest) -> ContainerState:
-            known = ContainerState(
-                state=reported.get("state") or {},
-                last=reported.get("lastState") or {},
-                restarts=reported.get("restartCount", 0),
-                container_id=reported.get("containerID", ""),
-            )
-            if known.exit_code is None:
-                known.state = _never_seen()
-            return known
-
-        spec, status = current["spec"], current.get("status") or {}
-        reported = {
-            each["name"]: each
-            for part in ("initContainerStatuses", "containerStatuses")
-            for each in status.get(part) or []
-        }
-        init = {each["name"]: state(reported.get(each["name"], {})) for each in spec.get("initContainers") or []}
-        main = {each["name"]: state(reported.get(each["name"], {})) for each in spec["containers"]}
-        current["status"] = pod_status(current, init, main, now, over=True, failure=failure)
-
-    metadata = pod["metadata"]
-    try:
-        return store.modify(
-            "pods", metadata["namespace"], metadata["name"], change, subresource="status", uid=metadata["uid"]
-        )
-    except ApiError as error:
-        if error.code not in (404, 409):
-            raise
-        return None
-
-
-def _never_seen() -> Manifest:
-    """The state of a container of which nothing is known at its pod's end."""
-    message = "The container could not be located when the pod was terminated"
-    return terminated(NEVER_SEEN, "ContainerStatusUnknown", message=message)
-
-
-def write_identity(folder: PodFolder, pod: Manifest) -> None:
-    """Note for people which pod a folder belongs to."""
-    folder.path.mkdir(parents=True, exist_ok=True)
-    metadata = pod["metadata"]
-    text = json.dumps({"namespace": metadata["namespace"], "name": metadata["name"]})
-    (folder.path / "pod.json").write_text(text, encoding="utf-8")
-
-
-def is_over(pod: Manifest) -> bool:
-    """Whether the pod has ended, well or not."""
-    return (pod.get("status") or {}).get("phase") in ENDED
