@@ -319,9 +319,10 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.running())
     @rule(data=st.data(), crash_after=st.integers(0, 8), category=st.sampled_from(Category))
     def fail_and_crash(self, data: st.DataObject, crash_after: int, category: Category) -> None:
-        """The daemon dies while it deals with a failure."""
+        """The daemon dies while it deals with a failure; the next one looks at the run when it starts."""
         self.end(data.draw(st.sampled_from(self.running())), JobPhase.FAILED, CAUSES[category])
         self.handle(self.queue[-1], crash_after)
+        self.handle(None)
 
     @precondition(lambda self: self.running())
     @rule(data=st.data(), crash_after=st.integers(0, 8))

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lando.errors import Unavailable
+from lando.k8s import lando
+from lando.k8s.dispatch import Dispatcher, Work
+from lando.k8s.health import HealthServer
+from lando.k8s.outage import Outage
+from lando.messages import Command, Message
+
+
+class FakeDelivery:
+    body = b""
+    failures = 0
+
+    def __init__(self) -> None:
+        self.settled: list[str] = []
+
+    def ack(self) -> None:
+        self.settled.append("ack")
+
+    def requeue(self) -> None:
+        self.settled.append("requeue")
+
+    def retry(self, reason: str) -> None:
+        self.settled.append("retry")
+
+    def dead(self, reason: str) -> None:
+        self.settled.append("dead")
+
+
+def message(run_id: int, command: Command = Command.STEP_CHANGED) -> Message:
+    return Message(command=command, run_id=run_id)
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["a", "b"]])
+def test_the_module_wants_one_argument(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert lando.main(arguments) == 2
+    assert "usage: python -m lando.k8s.lando CONFIG" in capsys.readouterr().err
+
+
+def test_a_configuration_that_is_not_there_is_named_without_a_traceback(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert lando.main([str(tmp_path / "k8s.config")]) == 2
+    assert "k8s.config" in capsys.readouterr().err
+
+
+def test_reports_in_a_row_are_one_look_and_commands_keep_their_order(waiting: Callable[..., Any]) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+    handled: list[Sequence[Work]] = []
+
+    def handle(run_id: int, works: Sequence[Work]) -> None:
+        handled.append(works)
+        begun.set()
+        go_on.wait(5)
+
+    dispatcher = Dispatcher(handle, workers=2)
+    dispatcher.start()
+    dispatcher.submit(message(1), FakeDelivery())
+    assert begun.wait(5)
+    for command in (Command.STEP_CHANGED, Command.STEP_CHANGED, Command.CANCEL, Command.RESTART, Command.STEP_CHANGED):
+        dispatcher.submit(message(1, command), FakeDelivery())
+    assert len(handled) == 1, "a run is never with two workers"
+    go_on.set()
+    waiting(lambda: len(handled) == 2, "the second batch")
+    assert [(work.message and work.message.command, len(work.deliveries)) for work in handled[1]] == [
+        (Command.STEP_CHANGED, 2),
+        (Command.CANCEL, 1),
+        (Command.RESTART, 1),
+        (Command.STEP_CHANGED, 1),
+    ]
+    dispatcher.close(5)
+
+
+def test_a_slow_run_delays_no_other(waiting: Callable[..., Any]) -> None:
+    go_on = threading.Event()
+    handled: list[int] = []
+
+    def handle(run_id: int, works: Sequence[Work]) -> None:
+        if run_id == 1:
+            go_on.wait(5)
+        handled.append(run_id)
+
+    dispatcher = Dispatcher(handle, workers=2)
+    dispatcher.start()
+    dispatcher.submit(message(1), FakeDelivery())
+    dispatcher.submit(message(2), FakeDelivery())
+    waiting(lambda: handled == [2], "the quick run")
+    go_on.set()
+    dispatcher.close(5)
+    assert handled == [2, 1]
+
+
+def test_what_was_not_begun_at_the_end_is_handed_back() -> None:
+    dispatcher = Dispatcher(lambda run_id, works: None, workers=1)
+    delivery = FakeDelivery()
+    dispatcher.submit(message(1), delivery)
+    dispatcher.close(1)
+    assert delivery.settled == ["requeue"]
+
+
+def test_an_outage_pauses_once_and_resumes_when_the_probe_succeeds(waiting: Callable[..., Any]) -> None:
+    happened: list[str] = []
+    failures = iter([True, True])
+
+    def probe() -> None:
+        happened.append("probe")
+        if next(failures, False):
+            raise Unavailable("cluster", "away")
+
+    outage = Outage(
+        pause=lambda: happened.append("pause"),
+        resume=lambda: happened.append("resume"),
+        probe=probe,
+        stop=threading.Event(),
+        first_s=0.001,
+    )
+    outage.report(Unavailable("cluster", "away"))
+    waiting(lambda: "resume" in happened, "going on")
+    assert happened == ["pause", "probe", "probe", "probe", "resume"]
+    assert not outage.is_on
+
+
+def test_health_and_metrics_are_served() -> None:
+    wrong: list[str] = []
+    server = HealthServer(0, lambda: wrong[0] if wrong else None, host="127.0.0.1")
+    server.start()
+    url = f"http://127.0.0.1:{server.port}"
+    try:
+        with urllib.request.urlopen(f"{url}/healthz", timeout=5) as answer:
+            assert answer.read() == b"ok"
+        with urllib.request.urlopen(f"{url}/metrics", timeout=5) as answer:
+            assert b"lando_messages_total" in answer.read()
+        wrong.append("consuming ended")
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(f"{url}/healthz", timeout=5)
+        with caught.value as refused:
+            assert refused.code == 503
+            assert refused.read() == b"consuming ended"
+    finally:
+        server.close()
