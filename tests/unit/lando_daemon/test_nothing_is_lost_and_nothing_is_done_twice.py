@@ -299,7 +299,7 @@ def test_a_quota_is_waited_for_and_is_a_failure_after_patience(world: Any) -> No
 def test_objects_that_are_there_already_are_adopted(world: Any) -> None:
     world.start()
     go_to(world, "S")
-    seen = []
+    seen: list[str] = []
 
     def before(verb: str, kind: str, name: str) -> None:
         if (verb, kind, name) == ("create", "Job", JOBS["R"]) and not seen:

@@ -137,7 +137,8 @@ def test_a_finish_is_one_write_with_one_notice(api: Api, source: BespinSource) -
 
 @pytest.mark.parametrize("etag", [None, '"7"'])
 def test_a_write_is_guarded_only_where_the_api_gave_a_version(api: Api, source: BespinSource, etag: str | None) -> None:
-    api.answer(f"GET {JOB}", job(), **({"ETag": etag} if etag else {}))
+    headers = {"ETag": etag} if etag else {}
+    api.answer(f"GET {JOB}", job(), 200, **headers)
     api.answer(f"PUT {JOB}", job(state="E"))
     source.write(source.get(42), state=RunState.ERROR)
     assert api.asked[-1][2].get("If-Match") == etag
