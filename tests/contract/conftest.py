@@ -17,16 +17,18 @@ def embedded_cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local
         yield cluster
 
 
-@pytest.fixture(scope="session", params=["embedded", pytest.param("real", marks=pytest.mark.service("kubernetes"))])
+KUBECONFIG = os.environ.get("LANDO_TEST_KUBECONFIG")
+CLUSTERS = ["embedded", *([pytest.param("real", marks=pytest.mark.service("kubernetes"))] if KUBECONFIG else [])]
+
+
+@pytest.fixture(scope="session", params=CLUSTERS)
 def any_cluster(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> KubernetesApi:
     """The API of one cluster after the other."""
     if request.param == "embedded":
         cluster: LocalCluster = request.getfixturevalue("embedded_cluster")
         return KubernetesApi(cluster.url, cluster.ca_file, cluster.token, "default")
-    kubeconfig = os.environ.get("LANDO_TEST_KUBECONFIG")
-    if not kubeconfig:
-        pytest.skip("no real cluster: name the kubeconfig of one in LANDO_TEST_KUBECONFIG")
-    return KubernetesApi.from_kubeconfig(Path(kubeconfig), tmp_path_factory.mktemp("real"))
+    assert KUBECONFIG
+    return KubernetesApi.from_kubeconfig(Path(KUBECONFIG), tmp_path_factory.mktemp("real"))
 
 
 @pytest.fixture
