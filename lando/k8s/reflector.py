@@ -197,7 +197,8 @@ class Reflector:
             try:
                 for event in watch:
                     self._heard = self._clock()
-                    version = self._apply(event) or version
+                    if not _is_old(event, version):
+                        version = self._apply(event) or version
             finally:
                 with self._lock:
                     self._watch = None
@@ -294,6 +295,12 @@ def _slim(item: Manifest) -> Manifest:
     """``item`` without what nobody here reads and what is often half of it."""
     item["metadata"].pop("managedFields", None)
     return item
+
+
+def _is_old(event: Manifest, version: str) -> bool:
+    """Whether the watch has told of ``event`` before: it begins after ``version``, and versions of a kind only grow."""
+    told = str((event["object"].get("metadata") or {}).get("resourceVersion", ""))
+    return told.isdecimal() and version.isdecimal() and int(told) <= int(version)
 
 
 def _version(item: Manifest) -> object:
