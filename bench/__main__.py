@@ -10,7 +10,7 @@ import platform
 import sys
 from typing import Any
 
-from bench import handoff, throughput
+from bench import handoff, size, throughput
 from bench.site import Client, site
 
 PACKAGES = ("lando", "pika", "kubernetes", "fastapi", "sqlalchemy")
@@ -31,6 +31,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--jobs", type=int, default=50, help="jobs queued at once (default: 50)")
     parser.add_argument("--hand-offs", type=int, default=20, metavar="JOBS", help="jobs run one by one (default: 20)")
+    parser.add_argument("--kept", type=int, default=5000, metavar="JOBS", help="Jobs kept at once (default: 5000)")
     parser.add_argument("--json", action="store_true", help="print JSON only")
     options = parser.parse_args()
     figures: dict[str, Any] = {"machine": machine()}
@@ -38,6 +39,9 @@ def main() -> int:
         client = Client(user)
         figures["hand_off"] = handoff.measure(stack, user, client, options.hand_offs)
         figures["throughput"] = throughput.measure(stack, user, client, options.jobs)
+        for daemon in ("lando", "watcher"):
+            stack.kill(daemon)  # what follows is about the cluster and a view of our own
+        figures["size"] = size.measure(stack, options.kept)
     print(json.dumps(figures, indent=2) if options.json else as_text(figures))
     return 0
 
@@ -63,6 +67,15 @@ def as_text(figures: dict[str, Any]) -> str:
         lines.append(f"  {daemon:<8} {sum(calls.values()):6.2f}  in all")
     lines += ["", "Memory, MiB (now, peak)"]
     lines += [f"  {name:<8} {size['now']:6.1f} {size['peak']:6.1f}" for name, size in through["memory_mib"].items()]
+    kept = figures["size"]
+    lines += ["", f"The embedded cluster with {size.FEW} and with {kept['jobs']} Jobs"]
+    lines += [
+        f"  {call:<26} {took['few_ms']:6.1f} ms {took['many_ms']:6.1f} ms   ratio {took['ratio']:.2f}"
+        for call, took in kept["calls"].items()
+    ]
+    room, view = kept["cluster_memory_mib"], kept["view"]
+    lines.append(f"  {'memory':<26} {room['few']:6.1f} MiB {room['many']:5.1f} MiB")
+    lines.append(f"A watcher's view of all: {view['first_list_s']:.2f} s for the first list, {view['memory_mib']} MiB")
     return "\n".join(lines)
 
 
