@@ -2,7 +2,8 @@
 
 ``python -m lando.steps.organize_output COMMAND_FILE``
 
-Everything goes to ``docs/`` below ``destination_dir``, made anew on every attempt; the outputs stay untouched.
+Everything goes to ``docs/`` below ``destination_dir``; the workflow's outputs stay. One that lies where a file of the
+report belongs moves aside (``README.workflow.md``), and a warning says so.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import json
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -72,44 +73,73 @@ class Command:
 
 def organize(command: Command) -> dict[str, Any]:
     """Write ``docs/``; the termination message (empty)."""
-    docs = command.destination / "docs"
-    _remove(docs)
-    scripts, logs = docs / "scripts", docs / "logs"
-    scripts.mkdir(parents=True)
-    logs.mkdir()
-
+    files = output_files(_json(command.runner_stdout), command.destination)
+    docs = _Docs(command.destination, frozenset(file.path for file in files))
+    script = docs.place(f"scripts/{command.downloaded_workflow.name}")
     if command.packed:
-        _copy(command.downloaded_workflow, scripts)
+        _copy(command.downloaded_workflow, script)
     else:
-        unzip(command.downloaded_workflow, scripts / command.downloaded_workflow.name)
-    _copy(command.job_order, scripts)
-    _copy(command.runner_stdout, logs)
-    _copy(command.runner_stderr, logs)
+        unzip(command.downloaded_workflow, script)
+    _copy(command.job_order, docs.place(f"scripts/{command.job_order.name}"))
+    for log_file in (command.runner_stdout, command.runner_stderr):
+        _copy(log_file, docs.place(f"logs/{log_file.name}"))
     for extra in command.additional_logs:
         if extra.is_file():
-            _copy(extra, logs)
+            _copy(extra, docs.place(f"logs/{extra.name}"))
         else:
             log(f"warning: the log file {extra.name} is not there; it is left out")
+    numbers, readme, page = (docs.place(name) for name in ("logs/job-data.json", "README.md", "README.html"))
+    methods = docs.place("methods.md") if command.methods else None
 
-    files = output_files(_json(command.runner_stdout), command.destination)
-    report = _report(command, files)
-    (logs / "job-data.json").write_text(json.dumps(report.job_data(), indent=1), encoding="utf-8")
+    report = _report(command, files, docs.warnings)
+    numbers.write_text(json.dumps(report.job_data(), indent=1), encoding="utf-8")
     text = markdown(report)
-    (docs / "README.md").write_text(text, encoding="utf-8")
-    (docs / "README.html").write_text(html(text), encoding="utf-8")
-    if command.methods:
-        (docs / "methods.md").write_text(command.methods, encoding="utf-8")
+    readme.write_text(text, encoding="utf-8")
+    page.write_text(html(text), encoding="utf-8")
+    if methods is not None and command.methods:
+        methods.write_text(command.methods, encoding="utf-8")
     count = f"{len(files)} output file{'' if len(files) == 1 else 's'}"
     log(f"Organized {count} ({report.total_size}); the report is in docs/README.md.")
     return {}
 
 
-def _report(command: Command, files: Sequence[OutputFile]) -> Report:
+@dataclass
+class _Docs:
+    """Gives the report's files their places among what the workflow left."""
+
+    destination: Path
+    outputs: frozenset[str]
+    """Paths of the workflow's output files below ``destination``."""
+    warnings: list[str] = field(default_factory=list)
+
+    def place(self, name: str) -> Path:
+        """``docs/<name>``, free to be written, its folder made; no part of it is a link."""
+        below = Path("docs", name)
+        place = self.destination / below
+        for part in (*reversed(below.parents[:-1]), below):
+            path = self.destination / part
+            aside = path.with_name(f"{path.stem}.workflow{path.suffix}")
+            if part.as_posix() in self.outputs and (path.exists() or aside.exists()):
+                if not aside.exists():  # else an earlier attempt moved it, and what is here is ours
+                    path.rename(aside)
+                warning = (
+                    f"The output {part} made room for the report; it is {aside.relative_to(self.destination)} now."
+                )
+                if warning not in self.warnings:
+                    self.warnings.append(warning)
+            if path.is_symlink() or path.is_dir() != (path != place):
+                _remove(path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        return place
+
+
+def _report(command: Command, files: Sequence[OutputFile], own_warnings: Sequence[str]) -> Report:
     usage = _usage(command.additional_logs)
     process = cwl.main_process(cwl.read_document(command.workflow_to_read))
     started = command.started or str(usage.get("start_time") or "")
     finished = command.finished or str(usage.get("finish_time") or "")
     warnings = usage.get("warnings")
+    told = [str(warning) for warning in warnings] if isinstance(warnings, list) else []
     return Report(
         job_id=command.job_id,
         documentation=cwl.documentation(process),
@@ -117,7 +147,7 @@ def _report(command: Command, files: Sequence[OutputFile]) -> Report:
         finished=_time(finished),
         files=tuple(files),
         total_size=decimal_size(sum(file.size for file in files)),
-        warnings=tuple(str(warning) for warning in warnings) if isinstance(warnings, list) else (),
+        warnings=(*told, *own_warnings),
     )
 
 
@@ -151,9 +181,9 @@ def _json(path: Path) -> Any:
         raise InputError(f"The workflow's output object {path.name} is no JSON: {error}.") from error
 
 
-def _copy(source: Path, folder: Path) -> None:
+def _copy(source: Path, place: Path) -> None:
     try:
-        shutil.copyfile(source, folder / source.name)
+        shutil.copyfile(source, place)
     except FileNotFoundError as error:
         raise InputError(f"{source} is missing; it belongs to the results.") from error
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from html import unescape
 from typing import Any
 from xml.etree.ElementTree import Element
 
@@ -97,7 +98,8 @@ class _Links(Treeprocessor):
     def run(self, root: Element) -> None:
         for element in root.iter():
             for attribute in ("href", "src"):
-                if attribute in element.attrib and not _HARMLESS_LINK.match(element.attrib[attribute].strip()):
+                # A browser reads entities before it looks for the scheme: `javascript&colon;` is one.
+                if not _HARMLESS_LINK.match(unescape(element.attrib.get(attribute, "")).strip()):
                     del element.attrib[attribute]
 
 

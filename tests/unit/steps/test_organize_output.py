@@ -106,11 +106,14 @@ def test_times_of_the_command_file_come_first(volumes: Volumes) -> None:
     assert volumes.job_data()["run_time"] == "90.0 minutes"
 
 
-def test_organizing_again_starts_docs_anew_and_leaves_outputs_alone(volumes: Volumes) -> None:
+def test_organizing_again_writes_the_report_anew_and_leaves_outputs_alone(volumes: Volumes) -> None:
     assert volumes.organize() == 0
-    (volumes.docs / "scripts/left-over").write_text("x")
+    readme = (volumes.docs / "README.md").read_text()
+    (volumes.docs / "README.md").write_text(readme[:20])
+    (volumes.docs / "scripts/flow.cwl").unlink()
     assert volumes.organize() == 0
-    assert not (volumes.docs / "scripts/left-over").exists()
+    assert (volumes.docs / "README.md").read_text() == readme
+    assert (volumes.docs / "scripts/flow.cwl").exists()
     assert (volumes.results / "a.bam").stat().st_size == 1020
 
 
@@ -166,6 +169,27 @@ def test_an_output_called_docs_that_is_a_link_is_not_followed(volumes: Volumes, 
     assert volumes.organize() == 0
     assert [path.name for path in outside.iterdir()] == ["keep"]
     assert not volumes.docs.is_symlink()
+
+
+@pytest.mark.parametrize("name", ["docs/index.html", "docs/logs/sample 1.log", "docs/README.md", "docs"])
+def test_an_output_below_docs_is_kept_however_often_the_step_runs(volumes: Volumes, name: str) -> None:
+    output = volumes.results / name
+    output.parent.mkdir(parents=True, exist_ok=True)
+    output.write_text("the workflow's own")
+    volumes.write_outputs({"page": {"class": "File", "path": str(output), "size": 18}})
+    for _ in range(2):
+        assert volumes.organize() == 0
+        assert (volumes.docs / "README.md").read_text().startswith("# Summary")
+        assert "the workflow's own" in [path.read_text() for path in volumes.results.rglob("*") if path.is_file()]
+
+
+def test_an_output_that_made_room_for_the_report_is_told(volumes: Volumes) -> None:
+    volumes.docs.mkdir()
+    (volumes.docs / "README.md").write_text("the workflow's own")
+    volumes.write_outputs({"page": {"class": "File", "path": str(volumes.docs / "README.md"), "size": 18}})
+    assert volumes.organize() == 0
+    assert (volumes.docs / "README.workflow.md").read_text() == "the workflow's own"
+    assert "it is docs/README.workflow.md now" in (volumes.docs / "README.md").read_text()
 
 
 @pytest.mark.parametrize(

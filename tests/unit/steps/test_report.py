@@ -81,6 +81,10 @@ def test_html_is_a_fragment_with_headings_and_tables() -> None:
         "[x](javascript:alert(1))",
         "![x](data:text/html;base64,AAAA)",
         "[x]( JaVaScRiPt:alert(1))",
+        "[x](javascript&colon;alert(1))",
+        "[x](javascript&#58;alert(1))",
+        "[x]: java&Tab;script&#x3A;alert(1)\n\n[x]",
+        "![x](data&colon;text/html;base64,AAAA)",
     ],
 )
 def test_markup_of_the_documentation_can_do_no_harm(documentation: str) -> None:
@@ -94,6 +98,7 @@ def test_markup_of_the_documentation_can_do_no_harm(documentation: str) -> None:
 def test_ordinary_links_of_the_documentation_work() -> None:
     assert 'href="https://example.org/a?b=c:d"' in html("[x](https://example.org/a?b=c:d)")
     assert 'href="logs/a.txt"' in html("[x](logs/a.txt)")
+    assert "href=" in html("<ada@example.org>")
 
 
 def file(name: str, size: int, **more: Any) -> dict[str, Any]:
