@@ -109,7 +109,8 @@ def _command(
     changes = {**changes, "generation": Job.generation + 1}
     changes |= {"condition": None, "condition_step": None, "condition_since": None}
     if command is not Command.CANCEL and not job.step:
-        changes["warnings"] = []  # it begins anew; a restart half-way keeps what earlier steps had to say
+        # It begins anew; a restart half-way keeps what earlier steps had to say.
+        changes |= {"warnings": [], "attempts": {}}
     job = _move(session, job, expected, changes, refusal)
     outbox.enqueue(session, job, command)
     return job
@@ -119,14 +120,24 @@ def _move(session: Session, job: Job, expected: str | None, changes: dict[str, A
     """Compare and set: the state must be one of ``expected``, or (None) the row be as it was read."""
     guard = Job.version == job.version if expected is None else Job.state.in_(list(expected))
     result = session.execute(
-        update(Job).where(Job.id == job.id, guard).values(version=Job.version + 1, last_updated=now(), **changes),
+        update(Job)
+        .where(Job.id == job.id, guard)
+        .values(version=Job.version + 1, revision=Job.revision + 1, last_updated=now(), **changes),
         execution_options={"synchronize_session": False},
     )
     if _count(result) != 1:
         raise refusal
-    session.refresh(job, [*changes, "version", "last_updated"])
+    session.refresh(job, [*changes, "version", "revision", "last_updated"])
     note_activity(session, job)
     return job
+
+
+def note_change(session: Session, job_id: int) -> None:
+    """Let those who follow a job see that there is something new to say of it; guarded writes don't mind."""
+    session.execute(
+        update(Job).where(Job.id == job_id).values(revision=Job.revision + 1),
+        execution_options={"synchronize_session": False},
+    )
 
 
 def note_activity(session: Session, job: Job) -> None:

@@ -432,6 +432,10 @@ class Job(Base):
     """Counted up by each start, restart and cancel; goes with the command."""
     version: Mapped[int] = mapped_column(default=1)
     """Counted up by each change: the entity tag of a guarded write."""
+    revision: Mapped[int] = mapped_column(default=1, server_default="1")
+    """Counted up by whatever those who follow the run see: also what it waits for, which guards no write."""
+    attempts: Mapped[dict[str, int]] = mapped_column(JsonText, default=dict, server_default="{}")
+    """By step type, the number of its newest attempt, where the daemon said so: it also repeats by itself."""
     condition_step: Mapped[str | None] = mapped_column(String(64))
     condition: Mapped[str | None] = mapped_column(Text)
     """What the run waits for, one sentence."""

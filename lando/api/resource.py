@@ -78,11 +78,15 @@ def _add_writes(router: APIRouter, resource: Resource[Any], body: type[Body], wh
             session.add(row)
             session.flush()
             session.refresh(row)
-            return resource.show(site, row)
+            shown = resource.show(site, row)
+        site.changes.announce()
+        return shown
 
     def replace(row_id: str, payload: body, site: TheSite, caller: who) -> Json:  # type: ignore[valid-type]
         with site.database.write() as session:
-            return _change(resource, site, session, caller, row_id, payload)
+            shown = _change(resource, site, session, caller, row_id, payload)
+        site.changes.announce()
+        return shown
 
     def patch(row_id: str, payload: dict[str, Any], site: TheSite, caller: who) -> Json:
         with site.database.write() as session:

@@ -11,6 +11,8 @@ from lando.api.documents import timestamp
 
 ENDED = "FECD"
 """States in which nothing happens until somebody asks for it."""
+ASKED = "Sr"
+"""States that a user's start and restart lead to."""
 
 
 def brief(job: m.Job) -> Json:
@@ -40,7 +42,7 @@ def whole(job: m.Job) -> Json:
     project = job.output_project
     return {
         **brief(job),
-        "version": job.version,
+        "version": job.revision,
         "activities": activities(job),
         "outputs": project.project_id if project and project.project_id else None,
         "readme": project.readme_file_id if project and project.readme_file_id else None,
@@ -58,7 +60,7 @@ def steps(job: m.Job) -> list[Json]:
             "state": step.state,
             "started": timestamp(step.started),
             "ended": timestamp(step.ended),
-            "attempt": step.attempts or None,
+            "attempt": job.attempts.get(step.name, step.attempts) or None,
         }
         for step in usage.step_times(job.activities, names)
     ]
@@ -77,10 +79,13 @@ def activities(job: m.Job) -> list[Json]:
 
 
 def cause(job: m.Job) -> Json | None:
-    """Why a failed run failed: its newest job error."""
+    """Why a failed run failed: its newest job error since somebody last asked for it to run."""
     if job.state != "E" or not job.errors:
         return None
     newest = job.errors[-1]
+    asked = next((row.created for row in reversed(job.activities) if row.state in ASKED), None)
+    if asked is not None and newest.created < asked:
+        return None  # the daemon has written the state and is about to say why
     sentence, _, rest = newest.content.partition("\n")
     step = next((name for name, letter in usage.STEP_LETTERS.items() if letter == newest.job_step), None)
     return {
@@ -93,8 +98,8 @@ def cause(job: m.Job) -> Json | None:
 
 
 def condition(job: m.Job) -> Json | None:
-    """What a running run waits for."""
-    if job.condition is None:
+    """What a running run waits for; one that has ended waits for nothing, whatever came late."""
+    if job.condition is None or job.state in ENDED:
         return None
     return {"step": job.condition_step, "sentence": job.condition, "since": timestamp(job.condition_since)}
 

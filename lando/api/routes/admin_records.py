@@ -7,7 +7,7 @@ from pydantic import Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from lando.api import documents
+from lando.api import documents, jobs
 from lando.api import models as m
 from lando.api.answers import Json, invalid
 from lando.api.auth import Caller
@@ -64,6 +64,7 @@ def _groups_of_job(query: Query, _caller: Caller) -> Query:
 def _fill_error(site: Site, session: Session, _caller: Caller, row: m.JobError, changes: Json) -> None:
     if "job" in changes:
         row.job_id = _existing_job(session, changes["job"])
+    jobs.note_change(session, row.job_id)
     if "job_step" in changes:
         row.job_step = changes["job_step"]
     if "content" in changes or row.content is None:
@@ -79,6 +80,7 @@ def _fill_output_project(_site: Site, session: Session, _caller: Caller, row: m.
         taken = session.scalars(select(m.OutputProject.id).where(m.OutputProject.job_id == row.job_id)).first()
         if taken is not None and taken != row.id:
             raise invalid("job", "This job has an output project already.")
+    jobs.note_change(session, row.job_id)
     for key in ("project_id", "readme_file_id"):
         if key in changes:
             setattr(row, key, changes[key])

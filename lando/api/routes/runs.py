@@ -6,6 +6,7 @@ import time
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from pydantic import AfterValidator, Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
@@ -13,9 +14,10 @@ from lando.api import jobs, run_documents
 from lando.api import models as m
 from lando.api.answers import Json, invalid, not_found
 from lando.api.auth import Caller, SignedIn, Staff
-from lando.api.bodies import Body, LogText, ShortText, id_of
+from lando.api.bodies import MAX_ID, Body, LogText, id_of
 from lando.api.site import Site, TheSite
 from lando.api.usage import STATE_WORDS
+from lando.config import STEP_TYPES
 from lando.runs import cut_middle
 
 LONGEST_WAIT_S = 60.0
@@ -35,12 +37,24 @@ _EVERYTHING = (
 )
 
 
+def _step_type(text: str) -> str:
+    if text not in STEP_TYPES:
+        raise ValueError(f'"{text[:64]}" is no step; the steps are {", ".join(STEP_TYPES)}.')
+    return text
+
+
+StepType = Annotated[str, AfterValidator(_step_type)]
+Attempt = Annotated[int, Field(ge=1, le=MAX_ID)]
+
+
 class ConditionBody(Body):
     """What a run waits for (a sentence of null: nothing any more), and what a step had to say besides."""
 
-    step: ShortText | None = None
+    step: StepType | None = None
     sentence: LogText | None = None
     warnings: list[LogText] = []  # noqa: RUF012 - pydantic copies it
+    attempts: dict[StepType, Attempt] = {}  # noqa: RUF012 - pydantic copies it
+    """By step, the number of its newest attempt: the daemon repeats a step by itself after a fault of the cluster."""
 
 
 @router.get("")
@@ -84,10 +98,10 @@ def list_activities(run_id: str, site: TheSite, caller: SignedIn) -> list[Json]:
 
 @router.put("/{run_id}/condition")
 def write_condition(run_id: str, body: ConditionBody, site: TheSite, _staff: Staff) -> Json:
-    """What the daemon says: what the run waits for, and warnings, which add up until the next start."""
+    """What the daemon says: what the run waits for; warnings, which add up until the next start; attempts."""
     given = body.changes()
     with site.database.write() as session:
-        job = session.get(m.Job, id_of(run_id))
+        job = session.get(m.Job, id_of(run_id), with_for_update=True)
         if job is None:
             raise not_found()
         if "sentence" in given:
@@ -99,7 +113,10 @@ def write_condition(run_id: str, body: ConditionBody, site: TheSite, _staff: Sta
         known = list(job.warnings)
         new = [cut_middle(text, SENTENCE_BYTES) for text in body.warnings if text]
         job.warnings = (known + [text for text in dict.fromkeys(new) if text not in known])[:MAX_WARNINGS]
-        answer = {"condition": run_documents.condition(job), "warnings": job.warnings}
+        job.attempts = {**job.attempts, **body.attempts}
+        if session.is_modified(job):
+            job.revision += 1
+        answer = {"condition": run_documents.condition(job), "warnings": job.warnings, "attempts": job.attempts}
     site.changes.announce()
     return answer
 
@@ -110,7 +127,7 @@ def _wait_for_change(site: Site, caller: Caller, run_id: str, version: int, wait
         seen = site.changes.count
         with site.database.read() as session:
             job = jobs.own_job(session, caller, id_of(run_id))
-            if job.version != version or job.state in run_documents.ENDED:
+            if job.revision != version or job.state in run_documents.ENDED:
                 return
         # Another server's process may make the change: look again after a second in any case.
         site.changes.wait(seen, min(left, 1.0))

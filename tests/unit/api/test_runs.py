@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from lando.api import results
@@ -277,3 +278,85 @@ def test_results_in_another_store_are_read_by_fsspec() -> None:
     for path in ("results", "nothing", "../1-x/results/a.txt"):
         with pytest.raises(NotFound):
             found.open(path)
+
+
+def waited_for(api: Api, job: int, change: Callable[[], Any]) -> dict[str, Any]:
+    """What a follower sees who waits while ``change`` is made; fails when the wait runs to its end."""
+    version = api.get(f"{RUNS}/{job}").json()["version"]
+    answers: list[dict[str, Any]] = []
+    waiting = threading.Thread(target=lambda: answers.append(api.get(f"{RUNS}/{job}?after={version}&wait_s=30").json()))
+    waiting.start()
+    assert change().status_code < 300
+    waiting.join(10)
+    assert answers, "the follower was not told"
+    return answers[0]
+
+
+def test_followers_see_at_once_what_a_run_waits_for(api: Api) -> None:
+    job = api.new_job()
+    api.write(job, "R/S")
+    body = {"step": "stage_data", "sentence": "Waits for quota."}
+    seen = waited_for(api, job, lambda: api.put(f"{RUNS}/{job}/condition", body))
+    assert seen["condition"]["sentence"] == "Waits for quota."
+    seen = waited_for(api, job, lambda: api.put(f"{RUNS}/{job}/condition", {"sentence": None}))
+    assert seen["condition"] is None
+
+
+def test_a_condition_that_says_nothing_new_wakes_nobody_and_guards_no_write(api: Api) -> None:
+    job = api.new_job()
+    api.write(job, "R/S")
+    etag = api.get(f"/api/v2/admin/jobs/{job}/", "lando").headers["etag"]
+    body = {"step": "stage_data", "sentence": "Waits for quota."}
+    api.put(f"{RUNS}/{job}/condition", body)
+    version = api.get(f"{RUNS}/{job}").json()["version"]
+    api.put(f"{RUNS}/{job}/condition", body)
+    assert api.get(f"{RUNS}/{job}").json()["version"] == version
+    assert api.put(f"/api/v2/admin/jobs/{job}/", {"step": "R"}, If_Match=etag).status_code == 200
+
+
+def test_a_condition_that_comes_after_the_end_is_not_shown(api: Api) -> None:
+    job = api.new_job()
+    api.write(job, "R/S", "F/")
+    api.put(f"{RUNS}/{job}/condition", {"step": "stage_data", "sentence": "Waits for quota."})
+    assert api.get(f"{RUNS}/{job}").json()["condition"] is None
+
+
+@pytest.mark.parametrize(
+    "body", [{"step": "x" * 200}, {"attempts": {"make_tea": 2}}, {"attempts": {"stage_data": 0}}, {"attempts": [1]}]
+)
+def test_a_condition_of_no_step_is_refused(api: Api, body: dict[str, Any]) -> None:
+    job = api.new_job()
+    assert api.put(f"{RUNS}/{job}/condition", body).status_code == 400
+
+
+def attempt_of(api: Api, job: int, step: str) -> int | None:
+    (found,) = (one for one in api.get(f"{RUNS}/{job}").json()["steps"] if one["name"] == step)
+    attempt: int | None = found["attempt"]
+    return attempt
+
+
+def test_attempts_that_the_daemon_made_by_itself_are_counted(api: Api) -> None:
+    job = api.new_job()
+    api.post(f"/api/v2/jobs/{job}/start/")
+    api.write(job, "R/S")
+    assert (attempt_of(api, job, "stage_data"), attempt_of(api, job, "run_workflow")) == (1, None)
+    seen = waited_for(api, job, lambda: api.put(f"{RUNS}/{job}/condition", {"attempts": {"stage_data": 3}}))
+    assert seen["steps"][0]["attempt"] == 3
+    api.write(job, "C/")
+    api.post(f"/api/v2/jobs/{job}/restart/")
+    assert attempt_of(api, job, "stage_data") == 1, "a run that begins anew counts anew"
+
+
+def test_the_cause_of_a_former_failure_is_not_shown_for_the_next_one(api: Api) -> None:
+    job = api.new_job()
+    api.post(f"/api/v2/jobs/{job}/start/")
+    api.write(job, "R/S", "E/S")
+    error = {"job": str(job), "job_step": "S", "content": "The first cause.", "category": "resources"}
+    api.post("/api/v2/admin/job-errors/", error, "lando")
+    first = api.get(f"{RUNS}/{job}").json()["cause"]
+    assert (first["sentence"], first["category"]) == ("The first cause.", "resources")
+    api.post(f"/api/v2/jobs/{job}/restart/")
+    api.write(job, "R/S", "E/S")
+    assert api.get(f"{RUNS}/{job}").json()["cause"] is None
+    api.post("/api/v2/admin/job-errors/", {**error, "content": "The second cause."}, "lando")
+    assert api.get(f"{RUNS}/{job}").json()["cause"]["sentence"] == "The second cause."
