@@ -17,13 +17,11 @@ from urllib.parse import urlsplit
 
 import requests
 import urllib3
-from requests.adapters import HTTPAdapter
-from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from lando.errors import StepError
 from lando.runs import Category, Cause
 from lando.steps import addresses
+from lando.steps.guarded_session import REDIRECTS, GuardedSession
 from lando.stores.urls import masked, without_query
 
 CHUNK = 1 << 18  # bytes
@@ -32,10 +30,10 @@ ATTEMPTS_IN_ALL = 100  # of one file, however much each brings
 FIRST_PAUSE_S = 1.0  # doubled after each fruitless try, up to
 LONGEST_PAUSE_S = 30.0
 LONGEST_RETRY_AFTER_S = 120.0  # what a server may ask for
-REDIRECTS = 10
+SLOWEST = 1024  # bytes a second, over as long as the time-out is
 
 _RETRIED = frozenset({408, 425, 429, 500, 502, 503, 504})
-_CONTENT_RANGE = re.compile(r"bytes (\d+)-\d+/(\d+|\*)")
+_CONTENT_RANGE = re.compile(r"bytes ([0-9]+)-[0-9]+/([0-9]+|\*)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,10 +72,37 @@ class _Partial:
 class _TransientError(Exception):
     """This try failed in a way that may pass."""
 
-    def __init__(self, why: str, *, after_s: float | None = None, category: Category = Category.INFRASTRUCTURE) -> None:
+    def __init__(
+        self,
+        why: str,
+        *,
+        after_s: float | None = None,
+        category: Category = Category.INFRASTRUCTURE,
+        fruitless: bool = False,
+    ) -> None:
         super().__init__(why)
         self.after_s = after_s
         self.category = category
+        self.fruitless = fruitless
+        """What it brought is too little to go on for ever."""
+
+
+@dataclass(kw_only=True)
+class _Pace:
+    """Gives up on a server that sends next to nothing; silence alone is the time-out's matter."""
+
+    window_s: float
+    since: float = field(default_factory=time.monotonic)
+    received: int = 0
+
+    def add(self, size: int) -> None:
+        self.received += size
+        passed = time.monotonic() - self.since
+        if passed < self.window_s:
+            return
+        if self.received < SLOWEST * passed:
+            raise _TransientError(f"its server sent only {self.received} bytes in {passed:.0f} s", fruitless=True)
+        self.since, self.received = time.monotonic(), 0
 
 
 class Downloader:
@@ -87,13 +112,11 @@ class Downloader:
         self._limits = limits
         self._log = log
         self._sleep = sleep
-        self._session = requests.Session()
-        self._session.max_redirects = REDIRECTS
-        self._session.auth = _no_credentials  # else ~/.netrc would be sent to whoever is named
-        self._session.headers.update({"Accept-Encoding": "identity", "User-Agent": "lando-stage-data"})
-        self._session.adapters.clear()
-        for scheme in limits.schemes & {"http", "https"}:
-            self._session.mount(f"{scheme}://", _GuardedAdapter(limits))
+        self._session = GuardedSession(
+            limits.schemes & {"http", "https"},
+            allow_local_addresses=limits.allow_local_addresses,
+            timeout_s=limits.timeout_s,
+        )
 
     def close(self) -> None:
         """Drop the connections."""
@@ -114,7 +137,7 @@ class Downloader:
                 self._try(url, partial, expected_size, progress)
                 return partial.size, partial.digest.hexdigest()
             except _TransientError as error:
-                if partial.size > before:
+                if partial.size > before and not error.fruitless:
                     fruitless, pause = 0, FIRST_PAUSE_S
                 fruitless += 1
                 if fruitless == ATTEMPTS or attempt == ATTEMPTS_IN_ALL:
@@ -138,20 +161,21 @@ class Downloader:
         else:
             partial.start_over()
         try:
-            response = self._session.get(url, headers=headers, stream=True, timeout=self._limits.timeout_s)
-            with response:
+            with self._session.fetch(url, headers) as response:
                 self._receive(url, response, partial, expected_size, progress)
         except addresses.AddressError as error:
             raise _refused(url, f"it leads to the address {error}, where staging does not go") from error
         except requests.exceptions.InvalidSchema as error:
             allowed = ", ".join(sorted(self._limits.schemes))
             raise _refused(url, f"it was redirected to a scheme that is not allowed here ({allowed})") from error
+        except (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema) as error:
+            raise _refused(url, "it is not a valid URL, or was redirected to one that is not") from error
         except requests.exceptions.TooManyRedirects as error:
             raise _refused(url, f"it was redirected more than {REDIRECTS} times") from error
-        except (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema, UnicodeError) as error:
-            raise _refused(url, "it is not a valid URL") from error
         except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             raise _why_not(url, error) from error
+        except ValueError as error:
+            raise _refused(url, "it is not a valid URL, or was redirected to one that is not") from error
 
     def _receive(
         self,
@@ -169,14 +193,22 @@ class Downloader:
             partial.validator, total = None, None
         if total is not None:
             self._check_size(url, total, expected_size)
+        pace = _Pace(window_s=self._limits.timeout_s)
         with partial.path.open("ab") as sink:
-            while chunk := response.raw.read(CHUNK, decode_content=decode):
+            while chunk := response.raw.read1(CHUNK, decode_content=decode):
                 sink.write(chunk)
                 partial.digest.update(chunk)
                 partial.size += len(chunk)
                 self._check_limit(url, partial.size)
                 progress.tell(partial.size, total)
-        if total is not None and partial.size != total:
+                pace.add(len(chunk))
+        if partial.size == 0 and total is None and "Content-Encoding" not in response.headers:
+            # Also what an answer looks like whose head was cut: http.client takes it for whole.
+            raise _TransientError("its server sent nothing and did not say that the file is empty")
+        if total is not None and partial.size > total:
+            partial.start_over()
+            raise _TransientError(f"its server sent more than the {total} bytes it announced")
+        if total is not None and partial.size < total:
             raise _TransientError(f"the connection ended after {partial.size} of {total} bytes")
         self._check_size(url, partial.size, expected_size)
 
@@ -229,9 +261,11 @@ def _check_status(url: str, response: requests.Response, partial: _Partial) -> i
         # If-Range takes strong validators only (RFC 9110, 13.1.5).
         partial.validator = etag if etag and not etag.startswith("W/") else None
         length = response.headers.get("Content-Length", "")
-        return int(length) if length.isdigit() else None
+        return int(length) if length.isascii() and length.isdigit() else None
     found = _CONTENT_RANGE.fullmatch(response.headers.get("Content-Range", ""))
-    if found is None or int(found[1]) != partial.size:
+    same = response.headers.get("ETag", partial.validator) == partial.validator  # If-Range is not always heeded
+    plain = response.headers.get("Content-Encoding", "identity").lower() == "identity"
+    if found is None or int(found[1]) != partial.size or not same or not plain:
         partial.start_over()
         raise _TransientError("its server sent another part than asked for")
     return None if found[2] == "*" else int(found[2])
@@ -301,61 +335,3 @@ def _retry_after_s(response: requests.Response) -> float | None:
         except ValueError:
             return None
     return min(max(seconds, 0.0), LONGEST_RETRY_AFTER_S)
-
-
-def _no_credentials(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request
-
-
-class _GuardedAdapter(HTTPAdapter):
-    """Checks every request's host, redirects' too, before it connects, and the peer once it has."""
-
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        super().__init__()
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        super().init_poolmanager(*args, **kwargs)
-        if not self._limits.allow_local_addresses:
-            self.poolmanager.pool_classes_by_scheme = {"http": _GuardedHTTPPool, "https": _GuardedHTTPSPool}
-
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        parts = urlsplit(request.url or "")
-        if addresses.is_loopback_name(parts.hostname or ""):
-            kwargs["proxies"] = {}  # a site's proxy can't reach this machine's own services
-        if not self._limits.allow_local_addresses:
-            try:
-                addresses.check_host(str(parts.hostname or ""), parts.port or 0)
-            except socket.gaierror as error:
-                # Behind a proxy only the proxy can resolve; it is the site's and applies the site's own rules.
-                if not kwargs.get("proxies"):
-                    raise requests.ConnectionError(error, request=request) from error
-        return super().send(request, *args, **kwargs)
-
-
-class _GuardedHTTPConnection(HTTPConnection):
-    def _new_conn(self) -> socket.socket:
-        return _checked(super()._new_conn())
-
-
-class _GuardedHTTPSConnection(HTTPSConnection):
-    def _new_conn(self) -> socket.socket:
-        return _checked(super()._new_conn())
-
-
-class _GuardedHTTPPool(HTTPConnectionPool):
-    ConnectionCls = _GuardedHTTPConnection
-
-
-class _GuardedHTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = _GuardedHTTPSConnection
-
-
-def _checked(connection: socket.socket) -> socket.socket:
-    """``connection``, unless its peer is forbidden after all; not one byte has been sent yet."""
-    try:
-        addresses.check_address(connection.getpeername()[0])
-    except addresses.AddressError:
-        connection.close()
-        raise
-    return connection
