@@ -8,6 +8,7 @@ the shortening here.
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import os
 import signal
@@ -39,6 +40,8 @@ def run_program(name: str, usage: str, work: Callable[[Sequence[str]], dict[str,
     sentence in the log; anything else is our own fault and leaves its trace in the log as well.
     """
     signal.signal(signal.SIGTERM, _terminate)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
     try:
         report = work(argv)
     except UsageError as error:

@@ -34,7 +34,7 @@ from lando.units import decimal_size
 
 USAGE = "python -m lando.steps.stage_data COMMAND_FILE [METADATA_FILE]"
 TELL_EVERY_S = 5.0  # seconds between two progress lines of one file
-_PART_SUFFIX = ".lando-part"
+_PART = ".lando-part"  # one in a folder at a time; a killed attempt's is overwritten by the next
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,6 +94,7 @@ def stage(command: dict[str, Any], metadata_file: Path | None, source: str = "Th
         log,
     )
     files: list[dict[str, Any]] = []
+    _check_destinations(items, source)
     try:
         for number, item in enumerate(items, start=1):
             where = f"{source}, item {number}"
@@ -111,6 +112,16 @@ def stage(command: dict[str, Any], metadata_file: Path | None, source: str = "Th
     return {}
 
 
+def _check_destinations(items: list[Any], source: str) -> None:
+    """Refuse two different things for one place: one of them would silently be lost."""
+    seen: dict[Path, str] = {}
+    for number, item in enumerate(items, start=1):
+        if isinstance(item, dict) and isinstance(item.get("dest"), str) and isinstance(item.get("source"), str):
+            dest = Path(item["dest"])
+            if seen.setdefault(dest, item["source"]) != item["source"]:
+                raise InputError(f"{source}, item {number}: another item has the same dest, {dest}.", field="dest")
+
+
 def _do_item(
     item: dict[str, Any], where: str, number: str, policy: Policy, downloader: Downloader
 ) -> dict[str, Any] | None:
@@ -119,9 +130,16 @@ def _do_item(
     dest = Path(required(item, "dest", str, where))
     if ".." in dest.parts:
         raise InputError(f"{where}: dest {str(dest)!r} may not contain '..'.", field="dest")
-    dest.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        dest.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise InputError(f"{where}: {dest} can't be written, a file stands where its folder belongs.") from error
+    if dest.is_dir():
+        raise InputError(f"{where}: {dest} can't be written, a folder stands there.", field="dest")
     record = None
     if kind == "write":
+        if not source.isprintable() and any("\ud800" <= letter <= "\udfff" for letter in source):
+            raise InputError(f"{where}: source holds half of a character, which no file in UTF-8 can.", field="source")
         log(f"{number} write {dest.name} ({decimal_size(len(source.encode()))})")
         _write_text(source, dest)
     elif kind == "url":
@@ -145,7 +163,7 @@ def _fetch(source: str, dest: Path, size: int | None, policy: Policy, downloader
     try:
         scheme = urlsplit(source).scheme.lower()
     except ValueError as error:
-        raise InputError(f"{source!r} is not a valid URL: {error}.", field="source") from error
+        raise InputError(f"The source of {dest.name} is not a valid URL.", field="source") from error
     local = scheme == "file" and bool(policy.file_roots)
     if not local and scheme not in policy.schemes:
         allowed = ", ".join(sorted(policy.schemes | ({"file"} if policy.file_roots else set())))
@@ -153,7 +171,7 @@ def _fetch(source: str, dest: Path, size: int | None, policy: Policy, downloader
             f"{without_query(source)} is refused: {scheme or 'no scheme'} is not one of the schemes "
             f"that this installation stages from ({allowed})."
         )
-    part = dest.with_name(f".{dest.name}{_PART_SUFFIX}")
+    part = dest.with_name(_PART)
     progress = Progress(tell=_Teller().tell)
     try:
         if local:
@@ -173,6 +191,8 @@ def _fetch(source: str, dest: Path, size: int | None, policy: Policy, downloader
 def _allowed_path(source: str, policy: Policy) -> Path:
     """The local file that ``source`` names, links resolved, if it lies below one of the allowed folders."""
     parts = urlsplit(source)
+    if "%00" in parts.path:
+        raise InputError(f"{source} is refused: no path holds a NUL.")
     path = Path(unquote(parts.path)).resolve()
     allowed = any(path.is_relative_to(root.resolve()) for root in policy.file_roots)
     if parts.netloc not in ("", "localhost") or not allowed:
@@ -228,7 +248,7 @@ def _pour(
 
 
 def _write_text(text: str, dest: Path) -> None:
-    part = dest.with_name(f".{dest.name}{_PART_SUFFIX}")
+    part = dest.with_name(_PART)
     part.write_text(text, encoding="utf-8")
     os.replace(part, dest)
 

@@ -9,10 +9,12 @@ import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
 
-from lando.errors import InputError
+from lando.errors import InputError, StepError
+from lando.runs import Category, Cause
 
 ENTRIES_LIMIT = 100_000  # files and folders in one archive
 UNPACKED_LIMIT = 20 * 2**30  # bytes, all files together
+NAME_LIMIT = 255  # bytes of one part of a path
 CHUNK = 1 << 20  # bytes
 
 
@@ -25,23 +27,28 @@ def unzip(archive: Path, folder: Path, *, max_bytes: int | None = None) -> int:
     Raises:
         InputError: It is no zip archive, is damaged or encrypted, or an entry has no business in one. Nothing has
             been unpacked then, except when damage shows only in the data.
+        StepError: The volume has no room for it; nothing has been unpacked.
     """
     try:
         with zipfile.ZipFile(archive) as opened:
-            entries = opened.infolist()
-            _check(archive.name, entries, folder, UNPACKED_LIMIT if max_bytes is None else max_bytes)
+            entries = [
+                entry for entry in opened.infolist() if PurePosixPath(entry.filename).parts or not entry.is_dir()
+            ]
+            _check(archive, entries, folder)
+            _check_size(archive.name, entries, folder, UNPACKED_LIMIT if max_bytes is None else max_bytes)
             folder.mkdir(parents=True, exist_ok=True)
             for entry in entries:
                 _unpack(opened, entry, folder, archive.name)
-    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, EOFError) as error:
+    except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, EOFError, ValueError) as error:
         raise InputError(f"{archive.name} can't be unpacked: {error}.") from error
     return sum(1 for entry in entries if not entry.is_dir())
 
 
-def _check(name: str, entries: list[zipfile.ZipInfo], folder: Path, limit: int) -> None:
+def _check(archive: Path, entries: list[zipfile.ZipInfo], folder: Path) -> None:
+    name = archive.name
     if len(entries) > ENTRIES_LIMIT:
         raise InputError(f"{name} holds {len(entries)} entries; {ENTRIES_LIMIT} is the most that is unpacked.")
-    seen: set[PurePosixPath] = set()
+    files: set[PurePosixPath] = set()
     for entry in entries:
         path = PurePosixPath(entry.filename)
         if path.is_absolute() or ".." in path.parts or "\\" in entry.filename or not path.parts or ":" in path.parts[0]:
@@ -51,14 +58,40 @@ def _check(name: str, entries: list[zipfile.ZipInfo], folder: Path, limit: int) 
             raise InputError(f"{name} is refused: its entry {entry.filename!r} is a link or a device, not a file.")
         if entry.flag_bits & 0x1:
             raise InputError(f"{name} is refused: its entry {entry.filename!r} is encrypted.")
-        if path in seen and not entry.is_dir():
+        if max(len(part.encode()) for part in path.parts) > NAME_LIMIT:
+            raise InputError(f"{name} is refused: its entry {entry.filename[:80]!r}… has too long a name.")
+        if folder / path == archive:
+            raise InputError(f"{name} is refused: its entry {entry.filename!r} would take its own place.")
+        if path in files:
             raise InputError(f"{name} is refused: it holds {entry.filename!r} twice.")
-        seen.add(path)
+        if not entry.is_dir():
+            files.add(path)
+    for entry in entries:
+        if inside := next((parent for parent in PurePosixPath(entry.filename).parents if parent in files), None):
+            raise InputError(f"{name} is refused: its entry {str(inside)!r} is a file and a folder.")
+
+
+def _check_size(name: str, entries: list[zipfile.ZipInfo], folder: Path, limit: int) -> None:
     total = sum(entry.file_size for entry in entries)
+    if total > limit:
+        raise InputError(f"{name} is refused: unpacked it takes {total} bytes, and {limit} is the most.")
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
-    room = min(limit, shutil.disk_usage(existing).free)
+    room = shutil.disk_usage(existing).free
+    if total > room:  # what an earlier attempt unpacked makes room by being overwritten
+        room += sum(min(entry.file_size, _size(folder / entry.filename)) for entry in entries)
     if total > room:
-        raise InputError(f"{name} is refused: unpacked it takes {total} bytes, and there is room for {room}.")
+        raise StepError(
+            Cause(
+                category=Category.RESOURCES,
+                sentence=f"Unpacked, {name} takes {total} bytes, and the volume has room for {room}.",
+                advice="Ask the operator for larger volumes (base_stage_data_volume_size_in_g), then submit again.",
+            )
+        )
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file; 0 where none is."""
+    return path.stat().st_size if path.is_file() else 0
 
 
 def _unpack(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path, name: str) -> None:

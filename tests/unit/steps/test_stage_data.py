@@ -90,7 +90,7 @@ def test_staging_again_overwrites_and_leaves_no_parts(volume: Volume, web: Web) 
     item = {"type": "url", "source": f"{web.url}/a", "dest": volume.dest("a")}
     web.serve(Answer(body=b"a long first version"))
     volume.stage(item)
-    (volume.job_data / ".a.lando-part").write_bytes(b"left by a killed attempt")
+    (volume.job_data / ".lando-part").write_bytes(b"left by a killed attempt")
     web.serve(Answer(body=b"second"))
     assert volume.stage(item) == 0
     assert {path.name for path in volume.job_data.iterdir()} == {"a", volume.metadata.name}
@@ -203,7 +203,7 @@ def test_the_largest_file_is_bounded(volume: Volume, tmp_path: Path, termination
         ({"type": "DukeDS", "source": "5b0f", "dest": "a"}, "Duke Data Service"),
         ({"type": "carrier pigeon", "source": "x", "dest": "a"}, "unknown type 'carrier pigeon'"),
         ({"type": "write", "source": {"a": 1}, "dest": "a"}, "'source' has the wrong type (dict)"),
-        ({"type": "url", "source": "http://[broken", "dest": "a"}, "'http://[broken' is not a valid URL"),
+        ({"type": "url", "source": "http://[broken", "dest": "a"}, "The source of a is not a valid URL"),
         ({"type": "url", "source": "http://x", "dest": "a", "size": "3"}, "'size' has the wrong type (str)"),
         ({"type": "write", "dest": "a"}, "item 1 lacks the key 'source'"),
         ({"type": "write", "source": "x", "dest": "/data/../etc/x"}, "may not contain '..'"),
@@ -217,6 +217,46 @@ def test_an_item_that_makes_no_sense_is_named(
     assert volume.stage(item) == 1
     assert termination.cause()["category"] == "user"
     assert sentence in termination.cause()["sentence"]
+
+
+def test_two_sources_for_one_place_are_refused_before_anything_is_done(
+    volume: Volume, termination: Termination
+) -> None:
+    items = [{"type": "write", "source": text, "dest": volume.dest("a//b")} for text in ("one", "two")]
+    assert volume.stage(items[0], items[1]) == 1
+    assert "item 2: another item has the same dest" in termination.cause()["sentence"]
+    assert not volume.job_data.exists()
+    assert volume.stage(items[0], items[0]) == 0  # the same file named twice is there once
+
+
+@pytest.mark.parametrize(("dest", "sentence"), [("a/b", "a file stands where"), ("folder", "a folder stands there")])
+def test_a_place_that_is_taken_is_named(volume: Volume, dest: str, sentence: str, termination: Termination) -> None:
+    first = {"type": "write", "source": "x", "dest": volume.dest("a")}
+    inside = {"type": "write", "source": "x", "dest": volume.dest("folder/c")}
+    assert volume.stage(first, inside, {"type": "write", "source": "x", "dest": volume.dest(dest)}) == 1
+    assert sentence in termination.cause()["sentence"]
+    assert termination.cause()["category"] == "user"
+
+
+@pytest.mark.parametrize(
+    "name", ["x" * 255, "a b'\"$(c).txt", "ä\u0301日本.fq", "new\nline", "-rf", ".lando", "a%20b#c?d"]
+)
+def test_any_name_that_a_file_can_have_is_staged(volume: Volume, web: Web, name: str) -> None:
+    web.serve(Answer(body=b"abc"))
+    assert volume.stage({"type": "url", "source": f"{web.url}/x", "dest": volume.dest(name)}) == 0
+    assert (volume.job_data / name).read_bytes() == b"abc"
+
+
+def test_a_local_path_with_a_nul_is_refused(volume: Volume, termination: Termination) -> None:
+    volume.policy["file_roots"] = ["/tmp"]  # noqa: S108 - nothing is read from it
+    assert volume.stage({"type": "url", "source": "file:///tmp/a%00b", "dest": volume.dest("a")}) == 1
+    assert termination.cause()["category"] == "user"
+
+
+def test_ten_thousand_items_are_staged(volume: Volume) -> None:
+    items = [{"type": "write", "source": str(n), "dest": volume.dest(f"in/{n}")} for n in range(10_000)]
+    assert volume.stage(*items) == 0
+    assert sum(1 for _ in (volume.job_data / "in").iterdir()) == 10_000
 
 
 def test_arguments_are_counted(capsys: pytest.CaptureFixture[str]) -> None:

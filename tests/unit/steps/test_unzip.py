@@ -5,9 +5,11 @@ from __future__ import annotations
 import stat
 import zipfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
-from lando.errors import InputError
+from lando.errors import InputError, StepError
+from lando.runs import Category
 from lando.steps import unzip as unzip_module
 from lando.steps.unzip import unzip
 
@@ -70,9 +72,46 @@ def test_nothing_is_written_through_a_link_that_is_there_already(tmp_path: Path)
 def test_a_bomb_is_refused_before_anything_is_unpacked(tmp_path: Path) -> None:
     path = archive(tmp_path, {"zeros": bytes(5_000_000)})
     assert path.stat().st_size < 10_000
-    with pytest.raises(InputError, match="takes 5000000 bytes, and there is room for 1000000"):
+    with pytest.raises(InputError, match="takes 5000000 bytes, and 1000000 is the most"):
         unzip(path, tmp_path / "out", max_bytes=1_000_000)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_full_volume_is_a_matter_of_resources_and_what_is_there_already_takes_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = archive(tmp_path, {"big": bytes(5000), "small": b"x"})
+    monkeypatch.setattr("shutil.disk_usage", lambda _path: SimpleNamespace(free=4000))
+    with pytest.raises(StepError, match="takes 5001 bytes, and the volume has room for 4000") as failed:
+        unzip(path, tmp_path / "out")
+    assert failed.value.cause.category is Category.RESOURCES
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/big").write_bytes(bytes(4900))  # as an attempt that was killed leaves it
+    assert unzip(path, tmp_path / "out") == 2
+
+
+@pytest.mark.parametrize(
+    ("names", "sentence"),
+    [
+        (["a", "a/b"], "entry 'a' is a file and a folder"),
+        (["a/b", "a"], "entry 'a' is a file and a folder"),
+        (["a", "a/"], "holds 'a/' twice"),
+        (["x" * 256], "has too long a name"),
+        (["ä" * 128], "has too long a name"),
+        (["flow.zip"], "would take its own place"),
+    ],
+)
+def test_entries_that_can_t_all_be_there_refuse_the_archive(tmp_path: Path, names: list[str], sentence: str) -> None:
+    modes = {name: stat.S_IFDIR | 0o755 for name in names if name.endswith("/")}
+    with pytest.raises(InputError, match=sentence):
+        unzip(archive(tmp_path, dict.fromkeys(names, b""), modes), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["flow.zip"]
+
+
+def test_the_folder_itself_may_be_an_entry_and_case_counts(tmp_path: Path) -> None:
+    path = archive(tmp_path, {"./": b"", "Main.cwl": b"A", "main.cwl": b"a"}, {"./": stat.S_IFDIR | 0o755})
+    assert unzip(path, tmp_path / "out") == 2
+    assert (tmp_path / "out/main.cwl").read_bytes() == b"a"
 
 
 def test_too_many_entries_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
