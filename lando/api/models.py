@@ -492,7 +492,7 @@ class PendingCommand(Base):
 
     __tablename__ = "pending_commands"
     id: Mapped[int] = mapped_column(primary_key=True)
-    job_id: Mapped[int]
+    job_id: Mapped[int] = mapped_column(index=True)
     """Without a foreign key: the command outlives even a job that is removed."""
     lando_connection_id: Mapped[int] = mapped_column(ForeignKey("lando_connections.id"))
     command: Mapped[str] = mapped_column(String(16))

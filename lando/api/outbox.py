@@ -3,6 +3,7 @@
 A command is published at least once: its row goes only after the broker has confirmed it. A broker that is away
 delays commands, it never fails a request; each row is tried again with growing, jittered pauses. Several servers may
 share a database: whoever publishes a row first sets its ``due`` into the future, so that the others leave it alone.
+The commands of one job go out in the order in which they were given: a row waits until the one before it has gone.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import delete, func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, delete, exists, func, select, update
+from sqlalchemy.orm import Session, aliased
 
 from lando.api.database import Database
 from lando.api.models import Job, JobSettings, LandoConnection, PendingCommand, now
-from lando.errors import ConfigError, LandoError, PeerError
+from lando.errors import ConfigError, LandoError
 from lando.messages import Command, Message, codec
 from lando.queues import Publisher
 
@@ -125,10 +126,8 @@ class Outbox:
     def drain(self) -> int:
         """Publish everything that is due; how many commands the broker has confirmed."""
         confirmed = 0
-        while batch := self._claim():
+        while batch := self._claim():  # ends: what failed is due later
             confirmed += self._publish(batch)
-            if len(batch) < BATCH:
-                break
         return confirmed
 
     def _run(self) -> None:
@@ -150,7 +149,7 @@ class Outbox:
 
     def _until_due(self) -> float:
         with self._database.read() as session:
-            due = session.execute(select(func.min(PendingCommand.due))).scalar()
+            due = session.execute(select(func.min(PendingCommand.due)).where(_is_next())).scalar()
         if due is None:
             return self._sweep_s
         return min(max((due - now()).total_seconds(), 0.05), self._sweep_s)
@@ -158,13 +157,14 @@ class Outbox:
     def _claim(self) -> list[tuple[PendingCommand, Connection]]:
         moment = now()
         with self._database.read() as session:
-            if not session.execute(select(PendingCommand.id).where(PendingCommand.due <= moment).limit(1)).first():
+            due = select(PendingCommand.id).where(PendingCommand.due <= moment, _is_next())
+            if not session.execute(due.limit(1)).first():
                 return []
         with self._database.write() as session:
             rows = session.execute(
                 select(PendingCommand, LandoConnection)
                 .join(LandoConnection, LandoConnection.id == PendingCommand.lando_connection_id)
-                .where(PendingCommand.due <= moment)
+                .where(PendingCommand.due <= moment, _is_next())
                 .order_by(PendingCommand.id)
                 .limit(BATCH)
                 .with_for_update(skip_locked=True, of=PendingCommand)
@@ -187,6 +187,9 @@ class Outbox:
                 sent.append((row, self._send(row, connection)))
             except (LandoError, ValueError, OSError) as error:
                 failed.append((row, str(error)))
+            except Exception as error:  # one command that can't be sent must not hold up the others
+                logger.exception("Command %s of job %d can't be sent", row.command, row.job_id)
+                failed.append((row, type(error).__name__))
         deadline = time.monotonic() + CONFIRM_S
         confirmed: list[int] = []
         for row, future in sent:
@@ -195,8 +198,11 @@ class Outbox:
             except TimeoutError:
                 future.cancel()
                 failed.append((row, f"the broker did not confirm within {CONFIRM_S:.0f} s"))
-            except (PeerError, CancelledError) as error:
+            except (LandoError, CancelledError) as error:
                 failed.append((row, str(error) or "the publisher was closed"))
+            except Exception as error:
+                logger.exception("Command %s of job %d was not sent", row.command, row.job_id)
+                failed.append((row, type(error).__name__))
             else:
                 confirmed.append(row.id)
         self._settle(confirmed, failed)
@@ -277,6 +283,12 @@ def _connection(row: LandoConnection) -> Connection:
         username=row.username,
         password=row.password,
     )
+
+
+def _is_next() -> ColumnElement[bool]:
+    """Whether no earlier command of the same job is still to be sent."""
+    earlier = aliased(PendingCommand)
+    return ~exists().where(earlier.job_id == PendingCommand.job_id, earlier.id < PendingCommand.id)
 
 
 def _later(seconds: float) -> datetime:

@@ -23,12 +23,16 @@ START_42_PICKLE = (
 )
 
 
-def add_command(api: Api, job_id: int = 42) -> None:
+def add_command(api: Api, job_id: int = 42, command: str = "start", generation: int = 1) -> None:
     with api.site.database.write() as session:
         connection = session.scalars(select(LandoConnection)).one()
         session.add(
             PendingCommand(
-                job_id=job_id, lando_connection_id=connection.id, command="start", generation=1, message_id="m-1"
+                job_id=job_id,
+                lando_connection_id=connection.id,
+                command=command,
+                generation=generation,
+                message_id=f"m-{generation}",
             )
         )
 
@@ -106,6 +110,90 @@ def test_a_connection_whose_settings_can_not_work_delays_only_its_own_commands(a
     assert sent.drain() == 1
     assert [message.run_id for message in broker.messages] == [1]
     assert sent.failures == 1
+
+
+def make_due(api: Api, **of: object) -> None:
+    with api.site.database.write() as session:
+        session.execute(update(PendingCommand).filter_by(**of).values(due=now()))
+
+
+def test_the_commands_of_a_job_keep_their_order_whatever_was_tried_before(api: Api) -> None:
+    api.broker.away = True
+    add_command(api, 1, "start", 1)
+    assert api.published() == []
+    api.broker.away = False
+    add_command(api, 1, "cancel", 2)  # due now, while the start has to wait for its next try
+    add_command(api, 2, "start", 1)
+    assert api.published() == [("start", 2)]
+    make_due(api, generation=1)
+    assert api.published() == [("start", 2), ("start", 1), ("cancel", 1)]
+
+
+def test_a_command_that_another_server_is_sending_holds_up_the_next_of_its_job_only(api: Api) -> None:
+    add_command(api, 1, "start", 1)
+    with api.site.database.write() as session:
+        session.execute(update(PendingCommand).values(due=now() + timedelta(seconds=60)))
+    add_command(api, 1, "cancel", 2)
+    add_command(api, 2, "start", 1)
+    assert api.published() == [("start", 2)]
+
+
+def test_what_was_committed_before_a_crash_is_sent_by_the_next_process(api: Api) -> None:
+    job = api.new_job()
+    assert api.post(f"/api/v2/jobs/{job}/start/").status_code == 200  # and the process dies before it is sent
+    broker = FakeBroker()
+    successor = Outbox(api.site.database, lambda _connection: broker, sweep_s=60)
+    successor.start()
+    successor.stop()
+    assert [(message.command, message.run_id) for message in broker.messages] == [(Command.START, job)]
+
+
+def test_a_row_that_can_never_be_sent_holds_up_no_other(api: Api) -> None:
+    add_command(api, 1, "make_tea")
+    add_command(api, 2)
+    assert api.published() == [("start", 2)]
+    assert api.site.outbox.failures == 1
+    assert api.site.outbox.waiting()[0] == 1
+
+
+def test_a_publisher_that_fails_in_an_unforeseen_way_holds_up_only_its_own_commands(api: Api) -> None:
+    class Broken(FakeBroker):
+        def publish(
+            self, queue: str, body: bytes, *, content_type: str | None = None, message_id: str | None = None
+        ) -> Future[None]:
+            if queue == "other":
+                raise RuntimeError("never thought of")
+            return super().publish(queue, body, content_type=content_type, message_id=message_id)
+
+    add_command(api, 2)
+    with api.site.database.write() as session:
+        other = setup.create_lando_connection(session, queue_name="other", url="memory://other")
+        session.add(
+            PendingCommand(job_id=1, lando_connection_id=other.id, command="start", generation=1, message_id="m-1")
+        )
+    broker = Broken()
+    assert Outbox(api.site.database, lambda _connection: broker).drain() == 1
+    assert [message.run_id for message in broker.messages] == [2]
+
+
+def test_a_connection_that_is_changed_is_reached_anew_with_what_waited(api: Api) -> None:
+    reached: list[str | None] = []
+    brokers = {"memory://old": FakeBroker(away=True), "memory://new": FakeBroker()}
+
+    def publishers(connection: outbox.Connection) -> Publisher:
+        reached.append(connection.url)
+        return brokers[str(connection.url)]
+
+    with api.site.database.write() as session:
+        session.execute(update(LandoConnection).values(url="memory://old"))
+    add_command(api)
+    sent = Outbox(api.site.database, publishers)
+    assert sent.drain() == 0
+    with api.site.database.write() as session:
+        session.execute(update(LandoConnection).values(url="memory://new"))
+    make_due(api)
+    assert sent.drain() == 1
+    assert reached == ["memory://old", "memory://new"]
 
 
 def test_pauses_grow_to_a_limit_and_are_jittered() -> None:
