@@ -93,15 +93,15 @@ class _Collector:
         if location is None:  # a literal
             return value
         if _is_remote(location):
-            sources = {_url_name(location, value): location}
+            sources = {_basename(value, field) or _url_name(location): location}
         else:
             path = self._existing(location, field)
-            sources = {str(value.get("basename") or path.name): str(path)}
+            sources = {_basename(value, field) or path.name: str(path)}
             sources.update(self._beside(path, field, patterns))
         place = self._place(top, sources)
         for name, source in sources.items():
             self._add(source, f"{place}/{name}")
-        value["path"] = f"{place}/{next(iter(sources))}"
+        value["path"] = as_reference(f"{place}/{next(iter(sources))}")
         if "secondaryFiles" in value:
             value["secondaryFiles"] = [
                 self._secondary(dict(one), f"{field}.secondaryFiles[{index}]", place)
@@ -118,11 +118,11 @@ class _Collector:
             return self._directory_at(value, self._existing(location, field, folder=True), place)
         remote = _is_remote(location)
         source = location if remote else str(self._existing(location, field))
-        name = _url_name(location, value) if remote else str(value.get("basename") or Path(source).name)
+        name = _basename(value, field) or (_url_name(location) if remote else Path(source).name)
         if self._taken.get(f"{place}/{name}", source) != source:
             raise InputError(f"{field}: another file called {name} lies in its place.", field=field)
         self._add(source, f"{place}/{name}")
-        value["path"] = f"{place}/{name}"
+        value["path"] = as_reference(f"{place}/{name}")
         return value
 
     def _beside(self, path: Path, field: str, patterns: tuple[Mapping[str, Any], ...]) -> dict[str, str]:
@@ -148,7 +148,7 @@ class _Collector:
         if _is_remote(location):
             raise InputError(f"{field}: a remote folder can't be fetched; list its files.", field=field)
         path = self._existing(location, field, folder=True)
-        name = str(value.get("basename") or path.name)
+        name = _basename(value, field) or path.name
         return self._directory_at(value, path, self._place(top, {name: str(path)}))
 
     def _directory_at(self, value: dict[str, Any], path: Path, place: str) -> dict[str, Any]:
@@ -160,7 +160,7 @@ class _Collector:
         if has_empty_folder:
             value.update(basename=PurePosixPath(destination).name, listing=listing)
         else:
-            value["path"] = destination
+            value["path"] = as_reference(destination)
         return value
 
     def _tree(self, path: Path, destination: str) -> tuple[list[dict[str, Any]], bool]:
@@ -182,7 +182,7 @@ class _Collector:
                 )
             else:
                 self._add(entry.path, inner)
-                listing.append({"class": "File", "path": inner})
+                listing.append({"class": "File", "path": as_reference(inner)})
         return listing, has_empty_folder or not entries
 
     def _existing(self, location: str, field: str, *, folder: bool = False) -> Path:
@@ -195,6 +195,8 @@ class _Collector:
             raise InputError(f"{field}: {path} is a folder, and a File is wanted.", field=field)
         if not path.exists():
             raise InputError(f"{field}: there is no file {path}.", field=field)
+        if not folder and not path.is_file():
+            raise InputError(f"{field}: {path} is a device or a pipe, and a File is wanted.", field=field)
         if not os.access(path, os.R_OK):
             raise InputError(f"{field}: {path} can't be read: permission denied.", field=field)
         return path
@@ -240,6 +242,19 @@ def _folders(top: str) -> Iterator[str]:
         number += 1
 
 
+def _basename(value: Mapping[str, Any], field: str) -> str | None:
+    """The name that the job order gives the file or folder, if it gives one."""
+    name = value.get("basename")
+    if name is not None and (not isinstance(name, str) or name in ("", ".", "..") or "/" in name or "\0" in name):
+        raise InputError(f"{field}: the basename must be a file's name, not {name!r}.", field=field)
+    return name
+
+
+def as_reference(path: str) -> str:
+    """``path`` as CWL's runners read it: as a URI reference, in which these three letters would mean something else."""
+    return path.replace("%", "%25").replace("#", "%23").replace("?", "%3F")
+
+
 def _location(value: dict[str, Any]) -> str | None:
     """Take where the object lies out of it; ``location`` comes before ``path``, as in CWL."""
     path, location = value.pop("path", None), value.pop("location", None)
@@ -248,12 +263,12 @@ def _location(value: dict[str, Any]) -> str | None:
 
 
 def _is_remote(location: str) -> bool:
-    scheme = urlsplit(location).scheme
-    return len(scheme) > 1 and scheme != "file"
+    scheme, found, _ = location.partition("://")  # a colon alone may stand in a file's name
+    return bool(found) and "/" not in scheme and scheme.lower() != "file"
 
 
-def _url_name(url: str, value: Mapping[str, Any]) -> str:
-    name = str(value.get("basename") or PurePosixPath(unquote(urlsplit(url).path)).name)
+def _url_name(url: str) -> str:
+    name = PurePosixPath(unquote(urlsplit(url).path)).name
     if not name or name in (".", ".."):
         raise InputError(f"{url} names no file; add a basename.")
     return name

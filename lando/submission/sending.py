@@ -42,7 +42,10 @@ def prepare(workflow_path: Path, order_path: Path, *, name: str | None = None, r
         raise InputError("\n".join(f"{order_path.name}: {fault}" for fault in faults), field=faults[0].field)
     if runs_here:
         _check_engine(packed)
-    inputs = files.collect(order, packed, order_path.resolve().parent)
+    try:
+        inputs = files.collect(order, packed, order_path.resolve().parent)
+    except InputError as error:
+        raise InputError(f"{order_path.name}: {error}", field=error.field) from error
     return Submission(name=name or packed.name, workflow=packed, inputs=inputs)
 
 

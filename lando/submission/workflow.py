@@ -14,12 +14,17 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+import yaml
+
 from lando.errors import InputError
 
 CwlObject = dict[str, Any]
 
 LITERAL_LIMIT = 64 * 1024  # bytes; CWL's own limit for file literals
+DOCUMENT_LIMIT = 64 * 1024 * 1024  # bytes
+VERSIONS = ("v1.0", "v1.1", "v1.2")
 MAIN = "#main"
+_NO_MAPPING = "it must hold fields such as cwlVersion, class and inputs"
 _PLACE = re.compile(r"(?:\S*/)?([^\s/]+):(\d+):\d+:")
 """A place in a finding of schema-salad: path, line, column."""
 
@@ -55,8 +60,7 @@ def pack(path: Path) -> PackedWorkflow:
     Raises:
         InputError: the file is missing, no valid CWL (naming file and line), or cwltool is not installed.
     """
-    if not path.is_file():
-        raise InputError(f"There is no workflow file {path}.", field="workflow")
+    _look_at(path)
     document = _pack_with_cwltool(path.resolve())
     _inline_local_files(document, path.parent)
     main = _main_process(document)
@@ -66,6 +70,27 @@ def pack(path: Path) -> PackedWorkflow:
         inputs=tuple(_inputs(main)),
         named_types=_named_types(document),
     )
+
+
+def _look_at(path: Path) -> None:
+    """Refuse what is surely no CWL before cwltool sees it: its words for these are about its own inside."""
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; name the workflow file in it.", field="workflow")
+    if not path.is_file():
+        raise InputError(f"There is no workflow file {path}.", field="workflow")
+    try:
+        if path.stat().st_size > DOCUMENT_LIMIT:
+            raise InputError(f"{path.name} is over 64 MiB, which no workflow is.", field="workflow")
+        text = path.read_text(encoding="utf-8-sig")
+        root = next((event for event in yaml.parse(text) if isinstance(event, yaml.NodeEvent)), None)
+    except OSError as error:
+        raise InputError(f"The workflow {path} can't be read: {error.strerror}.", field="workflow") from error
+    except (UnicodeDecodeError, yaml.reader.ReaderError) as error:
+        raise InputError(f"{path.name} is no CWL: it is not UTF-8 text.", field="workflow") from error
+    except yaml.YAMLError:  # cwltool's reader names the line
+        return
+    if not isinstance(root, yaml.MappingStartEvent):
+        raise InputError(f"{path.name} is no CWL: {'it is empty' if root is None else _NO_MAPPING}.", field="workflow")
 
 
 def _name(path: Path) -> str:
@@ -86,6 +111,7 @@ def _pack_with_cwltool(path: Path) -> CwlObject:
     context = LoadingContext({"do_update": False, "do_validate": True, "enable_dev": False})
     try:
         context, document, uri = fetch_document(path.as_uri(), context)
+        _check_version(document.get("cwlVersion"), path)
         context, uri = resolve_and_validate_document(context, document, uri)
         packed: CwlObject = _plain(cwltool_pack.pack(context, uri))
     except ValidationException as error:
@@ -93,6 +119,14 @@ def _pack_with_cwltool(path: Path) -> CwlObject:
     except (OSError, RuntimeError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise InputError(f"{path.name} can't be read as CWL: {_first_line(error)}.", field="workflow") from error
     return packed
+
+
+def _check_version(version: Any, path: Path) -> None:
+    known = f"{', '.join(VERSIONS[:-1])} and {VERSIONS[-1]}"
+    if version is None:
+        raise InputError(f"{path.name} has no cwlVersion; Lando runs {known}.", field="workflow")
+    if version not in VERSIONS:
+        raise InputError(f"{path.name} says cwlVersion {version}; Lando runs {known}.", field="workflow")
 
 
 def _plain(value: Any) -> Any:

@@ -133,3 +133,32 @@ def test_a_file_that_is_not_there_is_told_with_its_field(folder: Folder, order: 
 )
 def test_companions_are_named_by_the_rule_of_cwl(name: str, pattern: str, expected: str) -> None:
     assert companion_name(name, pattern) == expected
+
+
+def test_letters_that_mean_something_in_a_reference_are_escaped_in_the_job_order_alone(folder: Folder) -> None:
+    for name in ("a%20b#1?.fastq", "a%20b#1?.idx"):
+        folder.write(name)
+    inputs = collected(folder, '{threads: 1, reads: [{class: File, path: "a%20b#1?.fastq"}]}')
+    assert inputs.job_order["reads"][0]["path"] == "reads/a%2520b%231%3F.fastq"
+    assert destinations(inputs)[0] == "reads/a%20b#1?.fastq"
+
+
+def test_a_colon_in_a_name_makes_no_address(folder: Folder) -> None:
+    folder.write("run:1.fastq")
+    folder.write("run:1.idx")
+    inputs = collected(folder, '{threads: 1, reads: [{class: File, path: "run:1.fastq"}]}')
+    assert not inputs.remote
+    assert "reads/run:1.fastq" in destinations(inputs)
+
+
+@pytest.mark.parametrize("basename", ["../x", "..", "a/b", "", 3])
+def test_a_basename_is_a_name(folder: Folder, basename: object) -> None:
+    folder.write("a.fastq")
+    folder.write("a.idx")
+    with pytest.raises(InputError, match=r"^order\.yml: reads\[0\]: the basename must be a file's name"):
+        collected(folder, f"{{threads: 1, reads: [{{class: File, path: a.fastq, basename: {basename!r}}}]}}")
+
+
+def test_a_device_is_no_file(folder: Folder) -> None:
+    with pytest.raises(InputError, match="/dev/zero is a device or a pipe"):
+        collected(folder, "{threads: 1, reads: [{class: File, path: /dev/zero}]}")

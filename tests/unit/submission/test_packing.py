@@ -86,3 +86,29 @@ def test_a_tool_that_is_not_there_is_named(folder: Folder) -> None:
 def test_a_missing_workflow_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"^There is no workflow file .*none\.cwl\.$"):
         workflow.pack(tmp_path / "none.cwl")
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "qc.cwl is no CWL: it is empty."),
+        (b"# only a comment\n", "qc.cwl is no CWL: it is empty."),
+        (b"\x8f\x00\xff", "qc.cwl is no CWL: it is not UTF-8 text."),
+        (b"a\x00b: c", "qc.cwl is no CWL: it is not UTF-8 text."),
+        (b"just words", "qc.cwl is no CWL: it must hold fields such as cwlVersion, class and inputs."),
+        (b"[1, 2]", "qc.cwl is no CWL: it must hold fields such as cwlVersion, class and inputs."),
+        (b"cwlVersion: v9.9", "qc.cwl says cwlVersion v9.9; Lando runs v1.0, v1.1 and v1.2."),
+        (b"class: Workflow", "qc.cwl has no cwlVersion; Lando runs v1.0, v1.1 and v1.2."),
+    ],
+)
+def test_what_is_no_cwl_at_all_is_said_in_one_sentence(folder: Folder, content: bytes, sentence: str) -> None:
+    path = folder.write("qc.cwl")
+    path.write_bytes(content)
+    with pytest.raises(InputError) as refused:
+        workflow.pack(path)
+    assert str(refused.value) == sentence
+
+
+def test_a_folder_is_no_workflow(folder: Folder) -> None:
+    with pytest.raises(InputError, match="is a folder; name the workflow file in it"):
+        workflow.pack(folder.path)
