@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from types import UnionType
 from typing import Any, TypeVar, get_args, get_origin, get_type_hints
@@ -124,8 +124,12 @@ class BespinJob(DataClassJsonMixin):
 
     @property
     def changed(self) -> datetime | None:
-        """When the job last changed, if the API said so."""
-        return datetime.fromisoformat(self.last_updated) if self.last_updated else None
+        """When the job last changed, if the API said so in a way that can be read."""
+        try:
+            changed = datetime.fromisoformat(self.last_updated or "")
+        except ValueError:
+            return None
+        return changed if changed.tzinfo else changed.replace(tzinfo=UTC)
 
 
 @dataclass_json(undefined=Undefined.EXCLUDE)

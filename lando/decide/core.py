@@ -107,26 +107,10 @@ def _look(plan: Plan, run: Run, observed: Observed) -> list[Action]:
 
 
 def _start(plan: Plan, run: Run, observed: Observed) -> list[Action]:
-    if plan.problem:
-        return fail(Failure(step=None, cause=plan.problem))
-    actions: list[Action] = []
-    leftovers = _refs(observed)
-    if leftovers:
-        # A run that starts has made nothing yet: these are the remains of an earlier life.
-        actions += _delete(observed.objects)
-        actions.append(AwaitGone(refs=leftovers))
-        observed = replace(observed, jobs={}, objects=frozenset(), dying=frozenset())
-    observed = replace(observed, record=observed.record or RunRecord(uid=""))
-    actions += [EnsureRecord(), Write(state=RunState.RUNNING)]
-    return actions + _Transition(plan, replace(run, state=RunState.RUNNING), observed).actions()
+    return _begin(plan, run, observed, dict.fromkeys(run.steps, StepState.PENDING))
 
 
 def _restart(plan: Plan, run: Run, observed: Observed) -> list[Action]:
-    actions: list[Action] = []
-    if observed.record and observed.record.failure:
-        actions += _report_again(observed.record.failure)
-    if plan.problem:
-        return actions + fail(Failure(step=None, cause=plan.problem))
     steps = {
         step.name: run.steps[step.name] if run.steps[step.name] is StepState.COMPLETE else StepState.PENDING
         for step in plan.steps
@@ -136,28 +120,33 @@ def _restart(plan: Plan, run: Run, observed: Observed) -> list[Action]:
             # The step can't be run, but what it is for can be had by running the step before it once more.
             steps[step.spared_by] = StepState.PENDING
     ready = [step for step in plan.steps if _is_ready(step, steps)]
-    whole = all(state is StepState.PENDING for state in steps.values()) or any(
-        ref not in observed.objects for step in ready for ref in step.reads
-    )
-    if whole:
+    if any(ref not in observed.objects for step in ready for ref in step.reads):
         steps = dict.fromkeys(steps, StepState.PENDING)
-        leftovers = _refs(observed)
-        if leftovers:
-            actions += _delete(observed.objects)
-            actions.append(AwaitGone(refs=leftovers))
+    return _begin(plan, run, observed, steps)
+
+
+def _begin(plan: Plan, run: Run, observed: Observed, steps: dict[str, StepState]) -> list[Action]:
+    """Put the run to work with what ``steps`` says is complete; all that is pending becomes a new attempt."""
+    actions: list[Action] = []
+    if observed.record and observed.record.failure:
+        actions += _report_again(observed.record.failure)
+    if plan.problem:
+        return actions + fail(Failure(step=None, cause=plan.problem))
     bumped = _next_attempts(plan, steps, observed)
+    is_whole = all(state is StepState.PENDING for state in steps.values())
+    if is_whole:
+        if leftovers := _refs(observed):
+            actions += [*_delete(observed.objects), AwaitGone(refs=leftovers)]
+        observed = replace(observed, jobs={}, objects=frozenset(), dying=frozenset())
+    else:
+        steps |= {step.name: StepState.RUNNING for step in plan.steps if _is_ready(step, steps)}
     actions.append(EnsureRecord())
     if bumped:
         actions.append(RecordAttempts(steps=bumped))
-    if whole:
-        observed = replace(observed, jobs={}, objects=frozenset(), dying=frozenset())
-        actions.append(Write(state=RunState.RUNNING, steps=steps if steps != run.steps else None))
-    else:
-        steps |= {step.name: StepState.RUNNING for step in ready}
-        actions.append(Write(state=RunState.RUNNING, steps=steps))
-    running = replace(run, state=RunState.RUNNING, steps=steps)
+    actions.append(Write(state=RunState.RUNNING, steps=steps if steps != run.steps or not is_whole else None))
     record = observed.record or RunRecord(uid="")
     observed = replace(observed, record=replace(record, steps={**record.steps, **bumped}, failure=None))
+    running = replace(run, state=RunState.RUNNING, steps=steps)
     return actions + _Transition(plan, running, observed).actions()
 
 
@@ -167,7 +156,9 @@ def _cancel(run: Run, observed: Observed) -> list[Action]:
     canceled = Write(state=RunState.CANCELED, steps=dict.fromkeys(run.steps, StepState.PENDING))
     if run.state is RunState.CANCELING:
         # Nothing new is made in this state, so that "Canceled" can be said when it is true.
-        return [*_remove_all(observed), canceled]
+        leftovers = _refs(observed)
+        gone: list[Action] = [AwaitGone(refs=leftovers, required=False)] if leftovers else []
+        return [*_delete(observed.objects), *gone, *_delete_record(observed), canceled]
     return [canceled, *_remove_all(observed)]
 
 
@@ -188,8 +179,12 @@ def _deletion_order(ref: ObjectRef) -> tuple[bool, bool, str]:
     return ref.kind != "Job", ref.kind == "PersistentVolumeClaim", ref.name
 
 
+def _delete_record(observed: Observed) -> list[Action]:
+    return [DeleteRecord()] if observed.record else []
+
+
 def _remove_all(observed: Observed) -> list[Action]:
-    return _delete(observed.objects) + ([DeleteRecord()] if observed.record else [])
+    return _delete(observed.objects) + _delete_record(observed)
 
 
 def _is_ready(step: PlannedStep, steps: Mapping[str, StepState]) -> bool:
@@ -209,9 +204,9 @@ def _next_attempts(plan: Plan, steps: Mapping[str, StepState], observed: Observe
             continue
         record = observed.record.steps.get(step.name) if observed.record else None
         job = observed.jobs.get(step.name)
-        highest = max(record.attempt if record else 0, job.attempt if job else 0)
-        was_made = (record is not None and record.uid is not None) or (job is not None and job.attempt == highest)
-        if was_made:
+        made = max(job.attempt if job else 0, observed.archived.get(step.name, 0))
+        highest = max(record.attempt if record else 0, made)
+        if made == highest > 0 or (record is not None and record.uid is not None):
             attempts[step.name] = StepRecord(attempt=highest + 1)
         elif record is not None and record.retries:
             attempts[step.name] = StepRecord(attempt=record.attempt)

@@ -146,6 +146,8 @@ class Observed:
     """The sentence that was last shown to the owner as what the run waits for."""
     expired: bool = False
     """The run ended longer ago than its objects are kept."""
+    archived: Mapping[str, int] = field(default_factory=dict)
+    """The highest attempt of each step that left logs, where a record that went with a former life can't tell."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,6 +191,8 @@ class AwaitGone:
     """Go on only when these objects, and the pods of the Jobs among them, are gone; else look again later."""
 
     refs: tuple[ObjectRef, ...]
+    required: bool = True
+    """If not, go on all the same when they take long."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 from lando import labels
 from lando.config import Config
 from lando.decide import Failure, Nothing, Observed, Plan, decide, fail, intent_of
-from lando.errors import Conflict, LandoError, StepError
+from lando.errors import Conflict, LandoError, PeerError, StepError
 from lando.k8s import record
-from lando.k8s.metrics import TRANSITIONS
+from lando.k8s.metrics import TRANSITIONS, UNTOLD
 from lando.k8s.observe import Observation, observe
 from lando.k8s.perform import Peers, Performer, QuotaWait
 from lando.messages import Command, Message
@@ -92,10 +92,10 @@ class Engine:
             sentence=f"Lando could not go on with this run: {reason}",
             advice="Restart the run; if that fails too, tell the administrator.",
         )
-        planner, plan, observation = self._observe(run, None)
+        planner, plan, observation = self._observe(run, Intent.NONE, None)
         self._fail(Performer(self._peers, planner, run, plan, observation), _step_at_work(run), cause)
 
-    def _observe(self, run: Run, message: Message | None) -> tuple[Planner, Plan, Observation]:
+    def _observe(self, run: Run, intent: Intent, message: Message | None) -> tuple[Planner, Plan, Observation]:
         planner = self._planners[run.kind]
         plan = planner.plan(run)
         now = self._clock()
@@ -109,12 +109,15 @@ class Engine:
             evidence=message.evidence if message else None,
         )
         observed = replace(
-            observation.observed, condition=self._conditions.get(run.id), expired=self._is_expired(run, now)
+            observation.observed,
+            condition=self._conditions.get(run.id),
+            expired=self._is_expired(run, now),
+            archived=self._archived(run, observation.observed) if intent is Intent.RESTART else {},
         )
         return planner, plan, replace(observation, observed=observed)
 
     def _act(self, run: Run, intent: Intent, message: Message | None) -> None:
-        planner, plan, observation = self._observe(run, message)
+        planner, plan, observation = self._observe(run, intent, message)
         actions = decide(plan, run, observation.observed, intent)
         if not all(isinstance(action, Nothing) for action in actions):
             TRANSITIONS.inc()
@@ -153,6 +156,19 @@ class Engine:
             performer.note_quota(record.quota_patch(now))
         performer.tell_condition(wait.step, cause)
         self._look_later(performer.run.id, random.uniform(*QUOTA_RECHECK_S))  # noqa: S311 - jitter
+
+    def _archived(self, run: Run, observed: Observed) -> dict[str, int]:
+        """The attempts that have logs, asked only when the record knows of none: it went with a canceled life."""
+        if self._peers.archive is None or (observed.record and observed.record.steps):
+            return {}
+        attempts: dict[str, int] = {}
+        try:
+            for entry in self._peers.archive.entries(run.id):
+                attempts[entry.step] = max(attempts.get(entry.step, 0), entry.attempt)
+        except PeerError as error:
+            UNTOLD.labels("archive").inc()
+            log.warning("Run %d: the next logs may replace those of its former life: %s", run.id, error)
+        return attempts
 
     def _is_expired(self, run: Run, now: datetime) -> bool:
         kept_s = {

@@ -17,12 +17,19 @@ log = logging.getLogger(__name__)
 class HealthServer:
     """Answers ``/metrics`` (Prometheus text) and ``/healthz``: 200 ``ok``, or 503 with the reason.
 
-    ``check`` returns None while all is well, else what is wrong in a few words. A port of 0 takes a
-    free one.
+    ``check`` returns None while all is well, else what is wrong in a few words; ``note`` what is waited for, which is
+    told with a 200, as a restart of this process would not help. A port of 0 takes a free one.
     """
 
-    def __init__(self, port: int, check: Callable[[], str | None], *, host: str) -> None:
-        self._server = ThreadingHTTPServer((host, port), _handler(check))
+    def __init__(
+        self,
+        port: int,
+        check: Callable[[], str | None],
+        *,
+        host: str,
+        note: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        self._server = ThreadingHTTPServer((host, port), _handler(check, note))
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
 
@@ -43,7 +50,7 @@ class HealthServer:
         self._server.server_close()
 
 
-def _handler(check: Callable[[], str | None]) -> type[BaseHTTPRequestHandler]:
+def _handler(check: Callable[[], str | None], note: Callable[[], str | None]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = REQUEST_TIMEOUT_S
 
@@ -52,7 +59,7 @@ def _handler(check: Callable[[], str | None]) -> type[BaseHTTPRequestHandler]:
                 self._answer(200, CONTENT_TYPE_LATEST, generate_latest())
             elif self.path == "/healthz":
                 wrong = check()
-                self._answer(503 if wrong else 200, "text/plain; charset=utf-8", (wrong or "ok").encode())
+                self._answer(503 if wrong else 200, "text/plain; charset=utf-8", (wrong or note() or "ok").encode())
             else:
                 self._answer(404, "text/plain; charset=utf-8", b"/metrics and /healthz are served here")
 

@@ -139,6 +139,11 @@ class LandoDaemon:
             return f"consuming ended: {words(self._failure) if isinstance(self._failure, Exception) else 'stopped'}"
         return None
 
+    def waits_for(self) -> str | None:
+        """Why consuming is paused, in a sentence; None while it is not."""
+        reason = self._outage.reason
+        return f"waiting: {reason}" if reason else None
+
     def _may_act(self) -> bool:
         return self._consumer.active and not self._halted.is_set()
 
@@ -158,7 +163,7 @@ class LandoDaemon:
 
     def _handle(self, run_id: int, works: Sequence[Work]) -> None:
         for position, work in enumerate(works):
-            if self._outage.is_on or self._halted.is_set() or not self._handle_one(run_id, work):
+            if self._outage.is_on or not self._may_act() or not self._handle_one(run_id, work):
                 for rest in works[position:]:
                     self._hand_back(run_id, rest)
                 return
@@ -171,7 +176,10 @@ class LandoDaemon:
         except Halted:
             return False
         except MessageError as error:
-            log.error("Run %d: the message is put aside: %s", run_id, error)
+            if work.message is not None:
+                log.error("Run %d: the message is put aside: %s", run_id, error)
+            else:
+                log.info("Run %d is left alone: %s", run_id, error)
             reason = str(error)
             self._settle(work, "dead", lambda delivery: delivery.dead(reason))
         except Unavailable as error:
@@ -274,7 +282,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             signal.signal(number, lambda *_: stop.set())
         health = None
         if config.metrics_port is not None:
-            health = HealthServer(config.metrics_port, daemon.wrong, host=config.metrics_host)
+            health = HealthServer(config.metrics_port, daemon.wrong, host=config.metrics_host, note=daemon.waits_for)
     except (ConfigError, OSError) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 2

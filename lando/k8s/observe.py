@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
@@ -10,7 +11,7 @@ from typing import Any
 
 from lando import labels
 from lando.decide import JobPhase, ObjectRef, Observed, ObservedJob, Plan, RunRecord
-from lando.errors import NotFound, PeerError, Unavailable
+from lando.errors import NotFound, PeerError
 from lando.k8s import record
 from lando.k8s.cluster import Cluster, Manifest
 from lando.k8s.diagnose import Diagnosis, Verdict, diagnose
@@ -35,6 +36,8 @@ LOG_LINES = 400  # of a failed container, from its end
 LOG_BYTES = 56 * 1024  # of those; a job error holds 64 KiB with its cause
 OUTPUT_IDS = ("project_id", "readme_file_id")
 _KINDS = ("Job", "Pod", "ConfigMap", "PersistentVolumeClaim")
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,10 +77,11 @@ def observe(
     jobs: dict[str, ObservedJob] = {}
     times: dict[str, StepTimes] = {}
     rechecks = []
+    steps = {step.job.name: step.name for step in plan.steps if step.job}
     for job in items["Job"]:
         key = labels.step_key(mapping(mapping(job.get("metadata")).get("labels")))
-        if key is None:
-            continue
+        if key is None or steps.get(name(job)) != key.step:
+            continue  # an operator's copy of a step carries the labels, too
         pods = pods_by_job.get(uid(job), [])
         diagnosis = _diagnose(cluster, job, pods, now=now, patience=patience, evidence=evidence)
         jobs[key.step] = _observed_job(job, pods, diagnosis)
@@ -162,10 +166,10 @@ def _log_tail(cluster: Cluster, pods: Sequence[Manifest]) -> str:
         return ""
     try:
         return cluster.pod_log(*source, tail_lines=LOG_LINES, limit_bytes=LOG_BYTES)
-    except Unavailable:
-        raise
-    except PeerError:
-        return ""  # the pod went, or its container never started: the cause has to do without
+    except PeerError as error:
+        # The pod went, its container never started, or its node is lost: the cause has to do without.
+        log.info("There is no log of %s/%s: %s", *source, error)
+        return ""
 
 
 def _observed_job(job: Manifest, pods: Sequence[Manifest], diagnosis: Diagnosis) -> ObservedJob:

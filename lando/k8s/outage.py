@@ -34,19 +34,20 @@ class Outage:
         self._stop = stop
         self._first_s = first_s
         self._lock = threading.Lock()
-        self._is_on = False
+        self.reason: str | None = None
+        """What is waited for, from the first report until the probe succeeded."""
 
     @property
     def is_on(self) -> bool:
         """True from the first report until the probe succeeded."""
-        return self._is_on
+        return self.reason is not None
 
     def report(self, error: Unavailable) -> None:
         """Somebody met ``error``: pause, unless that was done."""
         with self._lock:
-            if self._is_on or self._stop.is_set():
+            if self.is_on or self._stop.is_set():
                 return
-            self._is_on = True
+            self.reason = str(error)
         log.warning("Paused: %s", error)
         PAUSED.set(1)
         self._pause()
@@ -59,11 +60,12 @@ class Outage:
                 self._probe()
             except LandoError as error:
                 log.info("Still paused: %s", error)
+                self.reason = str(error)
                 delay_s = min(delay_s * 2, LONGEST_S)
             else:
                 break
         with self._lock:
-            self._is_on = False
+            self.reason = None
         PAUSED.set(0)
         if not self._stop.is_set():
             log.warning("Going on")

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from lando import labels
+from lando.archive import Entry
 from lando.decide import (
     Action,
     AwaitGone,
@@ -21,6 +22,7 @@ from lando.decide import (
     Delete,
     DeleteRecord,
     EnsureRecord,
+    Failure,
     NoteFailure,
     Nothing,
     ObjectRef,
@@ -45,6 +47,7 @@ from lando.runs import Category, Cause, Run
 from lando.sources import Source
 
 GONE_WAIT_S = 10.0  # how long a worker waits for objects to go; after that the message comes again later
+COURTESY_WAIT_S = 3.0  # the same where it is only to tell the owner a moment later
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +58,7 @@ class LogArchive(Protocol):
     def store(
         self, run_id: int, step: str, attempt: int, container: str, log: str, termination: str | None = None
     ) -> None: ...
+    def entries(self, run_id: int) -> Sequence[Entry]: ...
 
 
 class Halted(Exception):  # noqa: N818 - a situation, no error
@@ -133,18 +137,20 @@ class Performer:
                 self._create(action)
             case Delete(refs=refs):
                 self._delete(refs)
+            case AwaitGone(refs=refs, required=True):
+                self._await_gone(refs, GONE_WAIT_S)
             case AwaitGone(refs=refs):
-                self._await_gone(refs)
+                with contextlib.suppress(StillThere):
+                    self._await_gone(refs, COURTESY_WAIT_S)
             case DeleteRecord():
                 self._delete_one(self._plan.record)
                 self._record_uid = None
             case StoreOutput(ids=ids):
                 self._peers.source.store_output(self.run, ids)
             case NoteFailure(failure=failure):
-                if failure is not None or self._record_uid is not None:
-                    self._patch_record(record.failure_patch(failure))
+                self._note_failure(failure)
             case ReportError(failure=failure, again=again):
-                self._peers.source.report_error(self.run, failure.step, failure.cause.text(), again=again)
+                self._peers.source.report_error(self.run, failure.step, failure.cause, again=again)
                 for step in self._plan.steps:
                     if step.name == failure.step and step.job is not None:
                         self._archive(step.job)  # it stays for a restart; its log is wanted now
@@ -195,6 +201,8 @@ class Performer:
                 made = self._peers.cluster.get(self._plan.record.kind, self._plan.record.name)
                 if mapping(made["metadata"].get("labels")).get(labels.RUN_RECORD) != str(self.run.id):
                     raise _refused(f"The name {self._plan.record.name} is taken by a foreign ConfigMap.") from None
+            except Rejected as error:
+                raise _refused(f"The cluster refused the run record {self._plan.record.name}: {error}") from error
             self._record_uid = uid(made)
         return self._record_uid
 
@@ -207,6 +215,15 @@ class Performer:
             self._record_uid = None
             self._ensure_record()
             self._peers.cluster.patch(self._plan.record.kind, self._plan.record.name, patch)
+
+    def _note_failure(self, failure: Failure | None) -> None:
+        if failure is None and self._record_uid is None:
+            return
+        try:
+            self._patch_record(record.failure_patch(failure))
+        except (QuotaExceeded, StepError) as error:
+            # Without a record a crash may lose the cause; without going on its owner would never be told.
+            log.warning("Run %d: the failure can't be noted: %s", self.run.id, error)
 
     # -- objects ----------------------------------------------------------------------------------------------
 
@@ -330,12 +347,12 @@ class Performer:
 
     # -- waiting ----------------------------------------------------------------------------------------------
 
-    def _await_gone(self, refs: Sequence[ObjectRef]) -> None:
+    def _await_gone(self, refs: Sequence[ObjectRef], limit_s: float) -> None:
         """Return once all of ``refs`` and the pods of the Jobs among them are gone, told by a watch, not by polling."""
         selector = labels.selector(self._planner.labels(self.run.id))
         wanted = {ref.name for ref in refs}
         job_names = {ref.name for ref in refs if ref.kind == "Job"}
-        end = time.monotonic() + GONE_WAIT_S
+        end = time.monotonic() + limit_s
         for kind in sorted({ref.kind for ref in refs}):
             self._until_none(kind, selector, lambda item: name(item) in wanted, end)
         if job_names:

@@ -20,7 +20,6 @@ from lando.runs import Category, Cause, cut_middle
 FAILURE = "failure"
 QUOTA_SINCE = "quota-since"
 _STEP_PREFIX = "step."
-_CAUSE_LIMIT = 32 * 1024  # bytes of log tail kept in the record; the log itself is archived
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +75,7 @@ def failure_patch(failure: Failure | None) -> Manifest:
         "sentence": cause.sentence,
         "advice": cause.advice,
         "exit_code": cause.exit_code,
-        "log_tail": cut_middle(cause.log_tail, _CAUSE_LIMIT),
+        "log_tail": cut_middle(cause.log_tail),  # whole, so that it is recognised where it was told already
     }
     return {"data": {FAILURE: json.dumps(document)}}
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-from lando.runs import Run, RunState, StepState
+from lando.runs import Cause, Run, RunState, StepState
 
 
 class Source(Protocol):
@@ -34,7 +34,7 @@ class Source(Protocol):
         """
         ...
 
-    def report_error(self, run: Run, step: str | None, text: str, *, again: bool = False) -> None:
+    def report_error(self, run: Run, step: str | None, cause: Cause, *, again: bool = False) -> None:
         """Record why the run failed; with ``again`` only if the very same is not recorded yet."""
         ...
 

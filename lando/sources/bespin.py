@@ -17,7 +17,7 @@ from lando.bespin.documents import BespinJob, MethodsDocument, ShareGroup, Stage
 from lando.config import BespinApiSettings, LandoApiSettings
 from lando.errors import NotFound, PeerError, Rejected, UnknownRun
 from lando.messages.codec import progress_notice
-from lando.runs import Run, RunState, StepState, cut_middle
+from lando.runs import Cause, Run, RunState, StepState
 from lando.sources.http import Answer, JsonApi, OnCall
 
 STAGE_GROUP = "stage_group"
@@ -111,10 +111,12 @@ class BespinSource:
             return written, None
         return written, progress_notice(job.id, job.state, job.step)
 
-    def report_error(self, run: Run, step: str | None, text: str, *, again: bool = False) -> None:
-        """A6. Neither text nor step is ever empty, as the original's API refuses such records and the cause is lost."""
-        letter = letters.error_letter(step)
-        content = cut_middle(text.replace("\0", "\N{REPLACEMENT CHARACTER}")).strip() or "No cause is known."
+    def report_error(self, run: Run, step: str | None, cause: Cause, *, again: bool = False) -> None:
+        """A6. Neither text nor step is ever empty, as the original's API refuses such records and the cause is lost.
+
+        The cause's category goes to our own API only, told by its generations: the original has no place for it.
+        """
+        letter, content = letters.error_letter(step), cause.text()
         if again:
             known = self._api.request("GET", "job-errors/", query=[("job", str(run.id))]).document
             if isinstance(known, list) and any(
@@ -122,7 +124,10 @@ class BespinSource:
                 for error in known
             ):
                 return
-        self._api.request("POST", "job-errors/", {"job": str(run.id), "job_step": letter, "content": content})
+        body = {"job": str(run.id), "job_step": letter, "content": content}
+        if run.generation is not None:
+            body["category"] = cause.category.value
+        self._api.request("POST", "job-errors/", body)
 
     def store_output(self, run: Run, ids: Mapping[str, str]) -> None:
         """A7, unless the very same ids are on record."""

@@ -13,8 +13,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from lando.archive import Entry
 from lando.config import BespinApiSettings, ClusterSettings, Config, WorkQueueSettings
-from lando.errors import Conflict, NotFound, PeerError, Rejected
+from lando.errors import Conflict, NotFound, PeerError, Rejected, Unavailable
 from lando.k8s.cluster import Manifest, Page
 from lando.k8s.lando import LandoDaemon
 from lando.messages import Command, Condition, Evidence, Message, codec
@@ -375,6 +376,16 @@ class FakeAdmin:
 class FakeArchive:
     stored: list[tuple[int, str, int, str, str | None]] = field(default_factory=list)
     error: Exception | None = None
+    away: bool = False
+
+    def entries(self, run_id: int) -> list[Entry]:
+        if self.away:
+            raise Unavailable("archive", "away")
+        return [
+            Entry(step=step, attempt=attempt, container="c")
+            for number, step, attempt, _, _ in self.stored
+            if number == run_id
+        ]
 
     def store(
         self, run_id: int, step: str, attempt: int, container: str, log: str, termination: str | None = None

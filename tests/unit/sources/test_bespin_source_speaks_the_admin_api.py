@@ -13,7 +13,7 @@ import pytest
 from lando.bespin import letters
 from lando.config import BespinApiSettings, LandoApiSettings
 from lando.errors import Conflict, NotFound, Rejected, Unavailable, UnknownRun
-from lando.runs import RunState, StepState
+from lando.runs import Category, Cause, RunState, StepState
 from lando.sources.bespin import BespinSource
 
 TOKEN = "0123456789abcdef0123456789abcdef01234567"
@@ -201,12 +201,23 @@ def test_a_document_that_is_no_job_is_refused_in_words(
         source.get(42)
 
 
+def cause(sentence: str) -> Cause:
+    return Cause(category=Category.USER, sentence=sentence)
+
+
+def test_the_category_of_an_error_goes_to_the_api_that_counts_generations(api: Api, source: BespinSource) -> None:
+    api.answer(f"GET {JOB}", job(generation=3))
+    api.answer("POST /api/v2/admin/job-errors/", {"id": 3}, 201)
+    source.report_error(source.get(42), "run_workflow", cause("It exited with 3."))
+    assert api.asked[-1][1] == {"job": "42", "job_step": "R", "content": "It exited with 3.", "category": "user"}
+
+
 def test_an_error_is_recorded_with_a_step_and_a_text_even_if_there_is_none(api: Api, source: BespinSource) -> None:
     api.answer(f"GET {JOB}", job())
     api.answer("POST /api/v2/admin/job-errors/", {"id": 3}, 201)
     run = source.get(42)
-    source.report_error(run, None, " \0 ")
-    source.report_error(run, "run_workflow", "  ")
+    source.report_error(run, None, cause(" \0 "))
+    source.report_error(run, "run_workflow", cause("  "))
     bodies = [body for request, body, _ in api.asked if request.startswith("POST")]
     assert bodies[0] == {"job": "42", "job_step": "V", "content": "\N{REPLACEMENT CHARACTER}"}
     assert bodies[1] == {"job": "42", "job_step": "R", "content": "No cause is known."}
@@ -217,9 +228,9 @@ def test_an_error_that_may_have_been_recorded_is_not_recorded_twice(api: Api, so
     api.answer("GET /api/v2/admin/job-errors/?job=42", [{"id": 3, "job_step": "S", "content": "boom"}])
     api.answer("POST /api/v2/admin/job-errors/", {"id": 4}, 201)
     run = source.get(42)
-    source.report_error(run, "stage_data", "boom", again=True)
+    source.report_error(run, "stage_data", cause("boom"), again=True)
     assert not any(request.startswith("POST") for request, _, _ in api.asked)
-    source.report_error(run, "stage_data", "another", again=True)
+    source.report_error(run, "stage_data", cause("another"), again=True)
     assert any(request.startswith("POST") for request, _, _ in api.asked)
 
 

@@ -1,0 +1,107 @@
+"""What another system refuses or can't do never hides why a run failed, and never leaves it hanging."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from lando.errors import QuotaExceeded, Rejected, Unavailable
+from lando.messages import Command, Condition
+
+STAGE_JOB = "stage-data-42-ada"
+
+
+def refuse(world: Any, verb: str, kind: str, error: Exception) -> None:
+    def before(verb_: str, kind_: str, name: str) -> None:
+        if (verb_, kind_) == (verb, kind):
+            raise error
+
+    world.cluster.before = before
+
+
+def test_a_step_fails_with_its_cause_though_its_log_can_not_be_read(world: Any) -> None:
+    world.start()
+    world.send(Command.START)
+    world.reach("R/S")
+    world.settle()
+    world.cluster.finish(STAGE_JOB, exit_code=3)
+    refuse(world, "log", "Pod", Unavailable("cluster", "the kubelet of the node does not answer", status=500))
+    world.step_changed("stage_data", Condition.FAILED, log_tail="what the watcher has read of it")
+    world.reach("E/S")
+    world.settle()
+    (error,) = world.admin.errors
+    assert "3" in error["content"]
+    assert "what the watcher has read of it" in error["content"]
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        QuotaExceeded("cluster", "exceeded quota: configmaps", status=403),
+        Rejected("cluster", "admission webhook denied the request", status=403),
+    ],
+)
+def test_a_run_whose_record_can_not_be_made_ends_with_the_reason(world: Any, refusal: Exception) -> None:
+    world.start()
+    refuse(world, "create", "ConfigMap", refusal)
+    world.send(Command.START)
+    world.reach("E/")
+    world.settle()
+    (error,) = world.admin.errors
+    assert str(refusal) in error["content"]
+
+
+def test_the_category_of_a_cause_reaches_our_own_api_and_no_other(world: Any) -> None:
+    world.start()
+    world.job["generation"] = 1
+    world.send(Command.START)
+    world.reach("R/S")
+    world.settle()
+    world.cluster.finish(STAGE_JOB, exit_code=137, reason="OOMKilled")
+    world.step_changed("stage_data", Condition.FAILED)
+    world.reach("E/S")
+    world.settle()
+    assert world.admin.errors[0]["category"] == "resources"
+    del world.job["generation"]
+    world.job["state"] = "r"
+    world.send(Command.RESTART)
+    world.reach("R/S")
+    world.settle()
+    world.cluster.finish(STAGE_JOB, exit_code=3)
+    world.step_changed("stage_data", Condition.FAILED)
+    world.reach("E/S")
+    world.settle()
+    assert "category" not in world.admin.errors[1]
+
+
+def test_a_job_with_an_unreadable_time_is_run_all_the_same(world: Any) -> None:
+    world.start()
+    world.job["last_updated"] = "yesterday"
+    world.send(Command.START)
+    world.reach("R/S")
+
+
+def test_a_daemon_that_may_not_act_asks_nobody(world: Any, waiting: Callable[..., Any]) -> None:
+    world.start()
+    world.send(Command.START)
+    world.reach("R/S")
+    world.settle()
+    asked: list[str] = []
+    world.admin.before = lambda method, path: asked.append(path)
+    world.daemon._halted.set()
+    world.daemon._dispatcher.look(42)
+    waiting(lambda: len(world.daemon._dispatcher) == 1, "the look to be put off")
+    assert asked == []
+
+
+def test_health_tells_what_is_waited_for(world: Any, waiting: Callable[..., Any]) -> None:
+    world.start()
+    refuse(world, "list", "Job", Unavailable("cluster", "list Job: Unauthorized", status=401))
+    assert world.daemon.waits_for() is None
+    world.send(Command.START)
+    assert "Unauthorized" in waiting(world.daemon.waits_for, "the reason of the pause")
+    assert world.daemon.wrong() is None
+    world.cluster.before = lambda *_: None
+    world.reach("R/S")
+    waiting(lambda: world.daemon.waits_for() is None, "all is well again")
