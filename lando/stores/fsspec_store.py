@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from lando.errors import ConfigError, NotFound, Rejected, Unavailable
 from lando.stores import CHUNK, Entry, Progress, no_progress, relative_path
 
+AT_ONCE = 16 << 20  # bytes; S3 tells the MD5 only of what was sent in one part, so larger files are always sent again
 _EXTRAS = {"s3": "s3", "s3a": "s3"}
+_FLAT = frozenset({"s3", "s3a", "memory"})  # have no folders to make; s3fs would make a missing bucket instead
+_LIBRARIES = frozenset({"botocore", "aiobotocore", "aiohttp"})  # below s3fs, with errors of their own
+_T = TypeVar("_T")
 
 
 class FsspecStore:
-    """Files below one folder of an fsspec filesystem.
-
-    Where the filesystem can rename (``mv``) and isn't an object store, files are written beside their place first;
-    object stores show an object only when its upload is complete.
-    """
+    """Files below one folder of an fsspec filesystem; each appears when it is committed, so never in part."""
 
     def __init__(self, url: str) -> None:
         self._filesystem, self._root = open_filesystem(url)
         self._url = url.rstrip("/")
+        self._scheme = urlsplit(url).scheme
+        self._peer = f"{self._scheme} store"
 
     @property
     def url(self) -> str:
@@ -32,84 +35,84 @@ class FsspecStore:
         return f"{self._url}/{relative_path(path)}"
 
     def entry(self, path: str) -> Entry | None:
+        key = self._key(path)
         try:
-            info = self._filesystem.info(self._key(path))
-        except FileNotFoundError:
+            info = self._call(path, lambda: self._filesystem.info(key))
+        except NotFound:
             return None
-        except OSError as error:
-            raise self._failed(error) from error
         return _entry(path, info) if info["type"] == "file" else None
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
         top = self._key(prefix) if prefix else self._root
         try:
-            found = self._filesystem.find(top, detail=True)
-        except FileNotFoundError:
+            found = self._call(prefix or ".", lambda: self._filesystem.find(top, detail=True))
+        except NotFound:
             return
-        except OSError as error:
-            raise self._failed(error) from error
         for key in sorted(found):
             yield _entry(key.removeprefix(self._root).lstrip("/"), found[key])
 
     def read(self, path: str) -> Iterator[bytes]:
         key = self._key(path)
-        try:
-            stream = self._filesystem.open(key, "rb")
-        except FileNotFoundError as error:
-            raise NotFound(self._peer, f"{self.url_of(path)} does not exist", status=404) from error
-        except OSError as error:
-            raise self._failed(error) from error
-        with stream:
-            while chunk := self._piece(stream):
+        with self._call(path, lambda: self._filesystem.open(key, "rb")) as stream:
+            while chunk := self._call(path, lambda: bytes(stream.read(CHUNK))):
                 yield chunk
 
     def put(self, local: Path, path: str, progress: Progress = no_progress) -> None:
         key = self._key(path)
-        try:
-            self._filesystem.makedirs(key.rpartition("/")[0], exist_ok=True)
-            # A file of fsspec that is left through an exception is discarded, not completed.
-            with local.open("rb") as source, self._filesystem.open(key, "wb") as sink:
+        if (size := local.stat().st_size) <= AT_ONCE:
+            self.put_bytes(local.read_bytes(), path)
+            progress(size)
+            return
+        with local.open("rb") as source:
+            self._call(path, lambda: self._make_folder(key))
+            # Left open through an error, a file of fsspec would be completed as it is.
+            sink = self._call(path, lambda: self._filesystem.open(key, "wb", autocommit=False))
+            try:
                 while chunk := source.read(CHUNK):
-                    sink.write(chunk)
+                    self._call(path, lambda chunk=chunk: sink.write(chunk))  # type: ignore[misc]
                     progress(len(chunk))
-        except OSError as error:
-            raise self._failed(error) from error
+                self._call(path, sink.close)
+            except BaseException:
+                with contextlib.suppress(Exception):
+                    sink.close()
+                with contextlib.suppress(Exception):
+                    sink.discard()
+                raise
+            self._call(path, sink.commit)
 
     def put_bytes(self, data: bytes, path: str) -> None:
         key = self._key(path)
-        try:
-            self._filesystem.makedirs(key.rpartition("/")[0], exist_ok=True)
-            self._filesystem.pipe_file(key, data)
-        except OSError as error:
-            raise self._failed(error) from error
+        self._call(path, lambda: self._make_folder(key))
+        self._call(path, lambda: self._filesystem.pipe_file(key, data))
 
     def delete(self, path: str) -> None:
-        try:
-            self._filesystem.rm_file(self._key(path))
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise self._failed(error) from error
+        key = self._key(path)
+        with contextlib.suppress(NotFound):
+            self._call(path, lambda: self._filesystem.rm_file(key))
 
-    def _piece(self, stream: Any) -> bytes:
-        """Apart from what the caller does with it: its errors are not the store's."""
-        try:
-            return bytes(stream.read(CHUNK))
-        except OSError as error:
-            raise self._failed(error) from error
-
-    @property
-    def _peer(self) -> str:
-        return f"{urlsplit(self._url).scheme} store"
+    def _make_folder(self, key: str) -> None:
+        if self._scheme not in _FLAT:
+            self._filesystem.makedirs(key.rpartition("/")[0], exist_ok=True)
 
     def _key(self, path: str) -> str:
         return f"{self._root}/{relative_path(path)}"
 
-    def _failed(self, error: OSError) -> Rejected | Unavailable:
-        """s3fs turns S3's answers into errors of the operating system."""
-        if isinstance(error, PermissionError):
-            return Rejected(self._peer, f"{self._url}: access denied ({error})", status=403)
-        return Unavailable(self._peer, f"{self._url}: {error}")
+    def _call(self, path: str, work: Callable[[], _T]) -> _T:
+        """``work()`` with the filesystem's errors as ours: s3fs turns most of S3's answers into OSErrors."""
+        try:
+            return work()
+        except FileNotFoundError as error:
+            raise NotFound(self._peer, f"{self._url}/{path} does not exist ({error})", status=404) from error
+        except PermissionError as error:
+            raise Rejected(self._peer, f"{self._url}: access denied ({error})", status=403) from error
+        except OSError as error:
+            raise Unavailable(self._peer, f"{self._url}: {error}") from error
+        except Exception as error:
+            if type(error).__module__.partition(".")[0] not in _LIBRARIES:
+                raise
+            if "Credentials" in type(error).__name__:
+                raise Rejected(self._peer, f"the credentials do not work: {error}", status=401) from error
+            raise Unavailable(self._peer, f"{self._url}: {error}") from error
 
 
 def open_filesystem(url: str) -> tuple[Any, str]:
@@ -121,6 +124,8 @@ def open_filesystem(url: str) -> tuple[Any, str]:
     import fsspec
 
     scheme = urlsplit(url).scheme
+    if "::" in url:  # fsspec would chain filesystems
+        raise ConfigError(f"The store {url!r} may not have '::' in its URL.")
     try:
         filesystem, path = fsspec.core.url_to_fs(url)
     except ImportError as error:

@@ -13,7 +13,7 @@ import fsspec
 import pytest
 from google.api_core import exceptions
 from lando.errors import ConfigError, NotFound, Rejected, Unavailable
-from lando.stores import Entry, Store, open_store
+from lando.stores import CHUNK, Entry, Store, open_store
 from lando.stores.files import FileStore
 from lando.stores.fsspec_store import FsspecStore
 from lando.stores.gs import GoogleStore
@@ -219,6 +219,32 @@ def test_errors_of_other_filesystems_too(
     for call in calls:
         with pytest.raises(expected):
             call()
+
+
+@pytest.mark.parametrize("chunks", [1, 3])
+def test_an_upload_that_breaks_off_leaves_the_old_object(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, chunks: int
+) -> None:
+    monkeypatch.setattr("lando.stores.fsspec_store.AT_ONCE", 0)
+    store = FsspecStore(f"local://{tmp_path}/store")
+    store.put_bytes(b"old", "a")
+    local = tmp_path / "local"
+    local.write_bytes(bytes(chunks * CHUNK))
+
+    def fail(_size: int) -> None:
+        raise RuntimeError("out of power")
+
+    with pytest.raises(RuntimeError):
+        store.put(local, "a", fail)
+    assert b"".join(store.read("a")) == b"old"
+    store.put(local, "a")
+    assert b"".join(store.read("a")) == local.read_bytes()
+    assert [path.name for path in (tmp_path / "store").iterdir()] == ["a"]
+
+
+def test_urls_that_would_chain_filesystems_are_refused() -> None:
+    with pytest.raises(ConfigError, match="may not have '::'"):
+        open_store("s3://bucket/a::file:///etc")
 
 
 def test_s3_tells_the_md5_of_what_was_sent_in_one_part() -> None:

@@ -1,0 +1,92 @@
+"""``s3://`` through the real s3fs, against a server that speaks S3; skipped where they aren't installed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from lando.errors import NotFound, Rejected, Unavailable
+from lando.stores import CHUNK, open_store
+
+s3fs = pytest.importorskip("s3fs")
+moto_server = pytest.importorskip("moto.server")
+
+
+@pytest.fixture
+def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    url = "http://{}:{}".format(*server.get_host_and_port())
+    for name, value in {
+        "AWS_ENDPOINT_URL": url,
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }.items():
+        monkeypatch.setenv(name, value)
+    s3fs.S3FileSystem.clear_instance_cache()
+    filesystem = s3fs.S3FileSystem()
+    filesystem.mkdir("bucket")
+    yield filesystem
+    s3fs.S3FileSystem.clear_instance_cache()
+    requests.post(f"{url}/moto-api/reset", timeout=10)
+    server.stop()
+
+
+@pytest.mark.usefixtures("s3")
+def test_a_file_of_any_name_goes_there_and_back(tmp_path: Path) -> None:
+    store = open_store("s3://bucket/results of mine/1-x")
+    local = tmp_path / "local"
+    local.write_bytes(b"abc")
+    store.put(local, "a b/ü#?.txt")
+    entry = store.entry("a b/ü#?.txt")
+    assert entry is not None
+    assert entry.checksum == ("md5", "900150983cd24fb0d6963f7d28e17f72")
+    assert [found.path for found in store.list()] == ["a b/ü#?.txt"]
+    assert b"".join(store.read("a b/ü#?.txt")) == b"abc"
+    store.delete("a b/ü#?.txt")
+    assert store.entry("a b/ü#?.txt") is None
+
+
+@pytest.mark.usefixtures("s3")
+def test_an_upload_that_breaks_off_leaves_the_old_object(tmp_path: Path) -> None:
+    store = open_store("s3://bucket/x")
+    store.put_bytes(b"old", "a")
+    local = tmp_path / "local"
+    local.write_bytes(bytes(17 * CHUNK))
+
+    def fail(_size: int) -> None:
+        raise RuntimeError("out of power")
+
+    with pytest.raises(RuntimeError):
+        store.put(local, "a", fail)
+    assert b"".join(store.read("a")) == b"old"
+    store.put(local, "a")
+    assert store.entry("a").size == 17 * CHUNK  # type: ignore[union-attr]
+
+
+def test_a_missing_bucket_is_not_made(s3: Any) -> None:
+    with pytest.raises(NotFound, match="bucket does not exist"):
+        open_store("s3://elsewhere/x").put_bytes(b"x", "a")
+    assert s3.ls("") == ["bucket"]
+
+
+@pytest.mark.usefixtures("s3")
+def test_what_goes_wrong_below_s3fs_has_a_place_in_our_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    s3fs.S3FileSystem.clear_instance_cache()
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+    with pytest.raises(Rejected, match="credentials"):
+        open_store("s3://bucket/x").entry("a")
+    s3fs.S3FileSystem.clear_instance_cache()
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    with pytest.raises(Unavailable, match="connect"):
+        open_store("s3://bucket/x").entry("a")
