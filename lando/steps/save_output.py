@@ -91,7 +91,7 @@ class _Meter:
         now = time.monotonic()
         if now - self.told_at >= TELL_EVERY_S:
             self.told_at = now
-            log(f"  {100 * self.done // max(self.total, 1)} % of {decimal_size(self.total)}")
+            log(f"  {min(100 * self.done // max(self.total, 1), 100)} % of {decimal_size(self.total)}")
 
 
 def save(command: Command, store: Store) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def save(command: Command, store: Store) -> dict[str, Any]:
     """
     files = _files(command)
     log(f"Saving {len(files)} files ({decimal_size(sum(file.size for file in files))}) to {masked(store.url)}.")
-    record = _recorded(store)
+    record = _recorded(store, command.title)
     # Written first: whatever breaks off later, the next attempt knows which files are this job's.
     ours = sorted({*record, *(file.path for file in files)})
     _put_json(store, ACTIVITY_FILE, command.activity.begun(command.title, ours))
@@ -121,7 +121,7 @@ def save(command: Command, store: Store) -> dict[str, Any]:
 
 def _files(command: Command) -> list[LocalFile]:
     def skipped(path: Path) -> None:
-        log(f"warning: {path} leads out of the results or nowhere; it is not saved")
+        log(f"warning: {path} is a link to a folder, out of the results or to nowhere, or no file; it is not saved")
 
     found: list[LocalFile] = []
     for path in command.paths:
@@ -131,16 +131,35 @@ def _files(command: Command) -> list[LocalFile]:
     return found
 
 
-def _recorded(store: Store) -> list[str]:
-    """The files that earlier attempts put, or meant to put, into the project."""
+def _recorded(store: Store, title: str) -> list[str]:
+    """The files that earlier attempts put, or meant to put, into the project.
+
+    Raises:
+        InputError: The project is another job's.
+    """
     if with_retries(lambda: store.entry(ACTIVITY_FILE)) is None:
         return []
     try:
         record = json.loads(with_retries(lambda: b"".join(store.read(ACTIVITY_FILE))))
     except ValueError:
         return []
-    files = record.get("files") if isinstance(record, dict) else None
-    return [path for path in files if isinstance(path, str)] if isinstance(files, list) else []
+    if not isinstance(record, dict):
+        return []
+    if record.get("project", title) != title:  # job numbers begin again with a new database
+        raise InputError(
+            f"{masked(store.url)} holds the results of another job ({record['project']!r}); move them away, or set "
+            "another data_store_settings.url, and restart."
+        )
+    files = record.get("files")
+    return [path for path in files if isinstance(path, str) and _fits(path)] if isinstance(files, list) else []
+
+
+def _fits(path: str) -> bool:
+    """Whether a recorded path is one that this step may remove."""
+    try:
+        return relative_path(path) not in (ACTIVITY_FILE, SHARE_FILE)
+    except ValueError:
+        return False
 
 
 def _readme_id(command: Command, saved: Sequence[Uploaded]) -> str:
@@ -159,7 +178,7 @@ def _share(command: Command) -> dict[str, Any]:
 
 
 def _put_json(store: Store, path: str, content: dict[str, Any]) -> None:
-    data = json.dumps(content, indent=1, ensure_ascii=False).encode()
+    data = json.dumps(content, indent=1).encode()  # ASCII, as names of files need not be text
     with_retries(lambda: store.put_bytes(data, path))
 
 

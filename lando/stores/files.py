@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -14,11 +13,11 @@ from urllib.parse import unquote, urlsplit
 from lando.errors import ConfigError, NotFound
 from lando.stores import CHUNK, Entry, Progress, no_progress, relative_path
 
-_PART_PREFIX = ".lando-part-"  # never listed; a leftover of a killed upload is harmless
+_PART_PREFIX = ".lando-part-"  # never listed
 
 
 class FileStore:
-    """Files below one folder; each appears by rename, so never in part."""
+    """Files below one folder; each appears by rename, so never in part. At most one process writes a file at a time."""
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
@@ -71,10 +70,11 @@ class FileStore:
     def _write(self, source: BinaryIO, path: str, progress: Progress) -> None:
         target = self._local(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(prefix=_PART_PREFIX, dir=target.parent)
+        # One name for each target and no more: a killed upload's leftover is what the next one overwrites.
+        part = target.with_name(f"{_PART_PREFIX}{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}")
         try:
+            handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o666)
             with os.fdopen(handle, "wb") as sink:
-                os.fchmod(sink.fileno(), 0o666 & ~_umask())
                 while chunk := source.read(CHUNK):
                     sink.write(chunk)
                     progress(len(chunk))
@@ -82,7 +82,7 @@ class FileStore:
                 os.fsync(sink.fileno())
             os.replace(part, target)
         except BaseException:
-            Path(part).unlink(missing_ok=True)
+            part.unlink(missing_ok=True)
             raise
 
     def _local(self, path: str) -> Path:
@@ -93,10 +93,3 @@ def sha256_of(path: Path) -> str:
     """The SHA-256 of a file's content, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _umask() -> int:
-    """The process's umask; it can only be read by setting it."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask

@@ -96,6 +96,10 @@ class GoogleStore:
             raise Rejected(_PEER, f"the credentials do not work: {error}", status=401) from error
         except api.GoogleAPICallError as error:
             raise Rejected(_PEER, f"{self.url}: {error.message}", status=error.code) from error
+        except Exception as error:
+            if type(error).__name__ != "DataCorruption":  # its module differs between versions of the library
+                raise
+            raise Unavailable(_PEER, f"{self.url}: the bytes were damaged on their way: {error}") from error
 
 
 def _entry(path: str, blob: Any) -> Entry:

@@ -47,20 +47,23 @@ class Uploaded:
 def files_below(top: Path, prefix: str, skipped: Callable[[Path], None]) -> Iterator[LocalFile]:
     """Every file below ``top`` (or ``top`` itself, if it is one), to be placed below ``prefix``, sorted by path.
 
-    Links inside ``top`` count as the files they lead to. Whatever leads out of it is told to ``skipped`` instead:
-    a workflow must not be able to have the credentials of the uploading pod copied to its results.
+    Links inside ``top`` count as the files they lead to. Links to folders, and whatever leads out or nowhere, are told
+    to ``skipped`` instead: a workflow must not be able to have the credentials of the uploading pod copied to its
+    results.
     """
     if top.is_file():
         yield LocalFile(local=top, path=prefix, size=top.stat().st_size)
         return
     real_top = top.resolve()
     for local in sorted(top.rglob("*")):
-        if not local.resolve().is_relative_to(real_top) or not (local.is_file() or local.is_dir()):
+        if not local.is_file():
+            if local.is_symlink() or not local.is_dir():
+                skipped(local)
+        elif not local.resolve().is_relative_to(real_top):
             skipped(local)
-        elif local.is_file():
-            yield LocalFile(
-                local=local, path=f"{prefix}/{local.relative_to(top).as_posix()}", size=local.stat().st_size
-            )
+        else:
+            path = f"{prefix}/{local.relative_to(top).as_posix()}"
+            yield LocalFile(local=local, path=path, size=local.stat().st_size)
 
 
 def upload(store: Store, file: LocalFile, progress: Progress = no_progress, sleep: Sleep = time.sleep) -> Uploaded:
@@ -90,14 +93,24 @@ def with_retries(work: Callable[[], _T], sleep: Sleep = time.sleep) -> _T:
 
 
 def _send_if_different(store: Store, file: LocalFile, sha256: str, progress: Progress) -> bool:
-    there = store.entry(file.path)
-    if there is not None and there.size == file.size and there.checksum is not None:
-        algorithm, value = there.checksum
-        if value == (sha256 if algorithm == "sha256" else _digest(file.local, algorithm)):
-            progress(file.size)
-            return False
+    if _is_there(store, file, sha256):
+        progress(file.size)
+        return False
     store.put(file.local, file.path, progress)
+    if _is_there(store, file, sha256) is False:
+        raise Unavailable("store", f"{store.url_of(file.path)} is not what was sent, or the file changed meanwhile")
     return True
+
+
+def _is_there(store: Store, file: LocalFile, sha256: str) -> bool | None:
+    """Whether the store holds ``file`` as it is; None when it has one of the same size and tells no checksum."""
+    there = store.entry(file.path)
+    if there is None or there.size != file.size:
+        return False
+    if there.checksum is None:
+        return None
+    algorithm, value = there.checksum
+    return value == (sha256 if algorithm == "sha256" else _digest(file.local, algorithm))
 
 
 def _digest(path: Path, algorithm: str) -> str:

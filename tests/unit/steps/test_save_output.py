@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import subprocess
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +144,58 @@ def test_a_recorded_project_is_used_again(volumes: Volumes, termination: Termina
     assert not volumes.project.exists()
 
 
+def test_a_project_of_another_job_is_not_touched(volumes: Volumes, termination: Termination) -> None:
+    assert volumes.save() == 0
+    saved = {path: path.read_bytes() for path in volumes.project.rglob("*") if path.is_file()}
+    volumes.command["destination"] = "Bespin Other v1 x 2026-03-05"
+    (volumes.results / "a b.bam").write_bytes(b"another job's")
+    assert volumes.save() == 1
+    assert "holds the results of another job ('Bespin Exome v4.1.0 batch 17" in termination.cause()["sentence"]
+    assert {path: path.read_bytes() for path in volumes.project.rglob("*") if path.is_file()} == saved
+
+
+@pytest.mark.parametrize("record", ["[]", "{", '{"files": 3}', '{"files": ["../../x", "activity.json", 7, ""]}'])
+def test_a_record_that_somebody_broke_does_no_harm(volumes: Volumes, record: str) -> None:
+    volumes.project.mkdir(parents=True)
+    (volumes.project / "activity.json").write_text(record)
+    assert volumes.save() == 0
+    assert volumes.record()["complete"] is True
+
+
+@pytest.mark.parametrize(
+    "name", ["a b'\"$(c).txt", "ä日本.fq", "new\nline", "-rf", "a%20b#c?d", "caf\udce9.txt", "x" * 255]
+)
+def test_a_file_of_any_name_is_saved(volumes: Volumes, name: str) -> None:
+    (volumes.results / name).write_bytes(b"abc")
+    assert volumes.save() == 0
+    assert (volumes.project / "results" / name).read_bytes() == b"abc"
+    assert f"results/{name}" in volumes.record()["files"]
+
+
+def test_links_that_lead_nowhere_are_told_and_the_rest_is_saved(
+    volumes: Volumes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (volumes.results / "loop").symlink_to("loop")
+    (volumes.results / "latest").symlink_to("docs")
+    (volumes.results / "same.bam").symlink_to("a b.bam")
+    os.mkfifo(volumes.results / "pipe")
+    assert volumes.save() == 0
+    out = capsys.readouterr().out
+    assert all(f"warning: {volumes.results / name} is" in out for name in ("loop", "latest", "pipe"))
+    assert (volumes.project / "results/same.bam").read_bytes() == b"bam"
+
+
+def test_a_large_file_is_saved_in_little_memory(volumes: Volumes) -> None:
+    with (volumes.results / "sparse").open("wb") as big:
+        big.truncate(1 << 28)
+    tracemalloc.start()
+    try:
+        assert volumes.save() == 0
+        assert tracemalloc.get_traced_memory()[1] < 16 << 20
+    finally:
+        tracemalloc.stop()
+
+
 def test_people_to_share_with_are_recorded(volumes: Volumes) -> None:
     volumes.command["share"] = {"dds_user_ids": ["1c1c"], "auth_role": "file_downloader"}
     assert volumes.save() == 0
@@ -184,7 +238,7 @@ def test_links_out_of_the_results_are_not_saved(
     assert volumes.save() == 0
     assert not (volumes.project / "results/innocent.txt").exists()
     assert (volumes.project / "results/again.bam").read_bytes() == b"bam"
-    assert "innocent.txt leads out of the results" in capsys.readouterr().out
+    assert "innocent.txt is a link to a folder, out of the results" in capsys.readouterr().out
 
 
 def test_missing_provenance_is_a_warning(volumes: Volumes, capsys: pytest.CaptureFixture[str]) -> None:

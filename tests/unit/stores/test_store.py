@@ -11,6 +11,7 @@ from typing import Any
 
 import fsspec
 import pytest
+from google import resumable_media
 from google.api_core import exceptions
 from lando.errors import ConfigError, NotFound, Rejected, Unavailable
 from lando.stores import CHUNK, Entry, Store, open_store
@@ -19,6 +20,7 @@ from lando.stores.fsspec_store import FsspecStore
 from lando.stores.gs import GoogleStore
 
 google: Any = exceptions  # its classes are untyped
+resumable: Any = resumable_media
 
 
 class FakeBlob:
@@ -186,6 +188,7 @@ def test_a_failed_upload_leaves_the_old_file_and_no_part(tmp_path: Path, local: 
         (ConnectionError("broken"), Unavailable),
         (google.NotFound("no bucket"), NotFound),
         (google.BadRequest("odd"), Rejected),
+        (resumable.DataCorruption(None, "checksums differ"), Unavailable),
     ],
 )
 def test_every_error_of_google_has_a_place_in_ours(failure: Exception, expected: type[Exception]) -> None:

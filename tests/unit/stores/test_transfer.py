@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from lando.errors import Rejected, Unavailable
+from lando.stores import CHUNK, Progress, no_progress
 from lando.stores.files import FileStore, sha256_of
 from lando.stores.transfer import ATTEMPTS, LONGEST_PAUSE_S, LocalFile, files_below, upload, with_retries
 
@@ -46,6 +49,42 @@ def test_only_what_differs_is_sent(tmp_path: Path) -> None:
     second = upload(store, file)
     assert second.sent
     assert second.sha256 == sha256_of(tmp_path / "store/x/a")
+
+
+def test_what_arrives_damaged_is_sent_again(tmp_path: Path) -> None:
+    class Damaging(FileStore):
+        bad = 1
+
+        def put(self, local: Path, path: str, progress: Progress = no_progress) -> None:
+            super().put(local, path, progress)
+            if self.bad:
+                self.bad -= 1
+                self.put_bytes(b"two", path)
+
+    local = tmp_path / "a"
+    local.write_text("one")
+    store = Damaging((tmp_path / "store").as_uri())
+    file = LocalFile(local=local, path="a", size=3)
+    assert upload(store, file, sleep=lambda _seconds: None).sent
+    assert (tmp_path / "store/a").read_text() == "one"
+    store.bad = 99
+    local.write_text("ONE")
+    with pytest.raises(Unavailable, match="is not what was sent"):
+        upload(store, file, sleep=lambda _seconds: None)
+
+
+def test_an_upload_that_was_killed_leaves_nothing_once_it_is_done_again(tmp_path: Path) -> None:
+    local = tmp_path / "a"
+    local.write_bytes(bytes(3 * CHUNK))
+    store = f"FileStore({(tmp_path / 'store').as_uri()!r})"
+    killed = f"""
+import os, signal, pathlib
+from lando.stores.files import FileStore
+{store}.put(pathlib.Path({str(local)!r}), "x", lambda _size: os.kill(os.getpid(), signal.SIGKILL))
+"""
+    assert subprocess.run([sys.executable, "-c", killed], check=False, timeout=30).returncode == -9
+    upload(FileStore((tmp_path / "store").as_uri()), LocalFile(local=local, path="x", size=3 * CHUNK))
+    assert [path.name for path in (tmp_path / "store").iterdir()] == ["x"]
 
 
 def test_a_store_that_is_away_is_tried_again_with_growing_pauses() -> None:
