@@ -99,14 +99,15 @@ def _hindrance(job: Manifest, pods: Sequence[Manifest], events: Sequence[Manifes
     if not pods:
         return diagnose_waits.no_pod(job, events_of(job, events))
     unfinished = [pod for pod in newest_first(pods) if phase(pod) not in ENDED_PHASES]
+    if not unfinished:
+        return diagnose_waits.unheeded_end(job, newest_first(pods)[0])
     findings = []
     for pod in unfinished:
         found = _first(diagnose_waits.UNFINISHED, pod, events) if diagnose_waits.is_hindered(pod) else None
         if found is None:
             return None
         findings.append(found)
-    # Without any, all pods have ended: the Job's condition, or its next pod, is about to follow.
-    return findings[0] if findings else None
+    return findings[0]
 
 
 def _judge(finding: Finding | None, now: datetime, patience: timedelta, log_tail: str) -> Diagnosis:

@@ -172,6 +172,18 @@ def set_up(pod: Manifest, events: Sequence[Manifest]) -> Finding | None:
     return None
 
 
+def unheeded_end(job: Manifest, pod: Manifest) -> Finding | None:
+    """The Job's last pod has ended, and the Job does not say so; normal for a moment.
+
+    A Job that makes several pods by itself (the original's do) may take its time for the next one.
+    """
+    if mapping(job.get("spec")).get("backoffLimit") != 0:
+        return None
+    ends = [moment(container.terminated.get("finishedAt")) for container in containers(pod) if container.terminated]
+    since = max((end for end in ends if end is not None), default=created(pod))
+    return quiet(f"Pod {name(pod)} has ended, but the cluster does not say how Job {name(job)} has.", since)
+
+
 def never_looked_at(pod: Manifest, events: Sequence[Manifest]) -> Finding | None:
     """No scheduler has said anything about the pod; normal for a moment."""
     if mapping(pod.get("spec")).get("nodeName") or condition(pod, "PodScheduled") is not None:

@@ -17,7 +17,7 @@ API_CALLS = Counter(
 )
 UNTOLD = Counter(
     "lando_untold_total",
-    "What could not be told or kept, without harm to the run: archive, condition, warning",
+    "What could not be told or kept, without harm to the run: archive, attempt, condition, warning",
     ["what"],
 )
 PAUSED = Gauge("lando_paused", "1 while consuming is paused because another system is away")

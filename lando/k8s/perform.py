@@ -247,9 +247,16 @@ class Performer:
                 made = self._make(job)
                 step = StepRecord(attempt=action.attempt, uid=uid(made), retries=action.retries)
                 self._patch_record(record.steps_patch({action.step: step}, quota_ended=self._had_quota_wait))
+                if action.attempt > 1:
+                    self._tell_attempt(action)
         except QuotaExceeded as error:
             raise QuotaWait(action.step, error) from error
         self._present |= {_ref(manifest) for manifest in manifests}
+
+    def _tell_attempt(self, action: Create) -> None:
+        """The source sees a run enter a step, but not that Lando does it again by itself."""
+        source, step, attempt = self._peers.source, action.step, action.attempt
+        self._harmless("attempt", lambda: source.set_attempt(self.run, step, attempt))
 
     def _manifests(self, action: Create) -> list[Manifest]:
         wanted = self._planner.inputs(action.step)

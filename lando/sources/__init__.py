@@ -46,6 +46,10 @@ class Source(Protocol):
         """Show what the run waits for; None takes it back. Does nothing where the API has no place for it."""
         ...
 
+    def set_attempt(self, run: Run, step: str, attempt: int) -> None:
+        """Record the number of a step's newest attempt. Does nothing where the API has no place for it."""
+        ...
+
     def warn(self, run: Run, step: str, warnings: Sequence[str]) -> None:
         """Record what a successful step had to say. Does nothing where the API has no place for it."""
         ...

@@ -144,6 +144,10 @@ class BespinSource:
         """What the run waits for, told to our own API; only logged without one."""
         self._condition(run, {"step": step, "sentence": sentence})
 
+    def set_attempt(self, run: Run, step: str, attempt: int) -> None:
+        """The number of a step's newest attempt, told to our own API; only logged without one."""
+        self._condition(run, {"attempts": {step: attempt}})
+
     def warn(self, run: Run, step: str, warnings: Sequence[str]) -> None:
         """What a successful step had to say, told to our own API; only logged without one."""
         self._condition(run, {"step": step, "sentence": None, "warnings": list(warnings)})

@@ -24,7 +24,24 @@ def test_a_container_being_created_is_running(job: Any, pod: Any, judged: Any) -
 
 
 def test_a_pod_that_failed_waits_for_the_jobs_own_word(job: Any, pod: Any, ended: Any, judged: Any) -> None:
-    assert judged(job(), pod("Failed", ended(3))).verdict is Verdict.RUNNING
+    assert judged(job(), pod("Failed", ended(3)), after=55).verdict is Verdict.RUNNING
+
+
+def test_a_job_that_never_says_how_it_ended_is_waited_for_then_lost(
+    job: Any, pod: Any, ended: Any, judged: Any
+) -> None:
+    made = pod("Succeeded", ended(0))
+
+    early, late = judged(job(), made, after=60), judged(job(), made, after=1000)
+
+    assert early.verdict is Verdict.WAITING
+    assert late.verdict is Verdict.FAILED
+    assert late.cause.category is Category.INFRASTRUCTURE
+    assert "does not say how Job run-workflow-42-ada has" in late.cause.sentence
+
+
+def test_a_job_that_makes_its_next_pod_by_itself_is_given_time(job: Any, pod: Any, ended: Any, judged: Any) -> None:
+    assert judged(job(backoffLimit=6), pod("Failed", ended(1)), after=1000).verdict is Verdict.RUNNING
 
 
 def test_an_image_that_cannot_be_pulled_is_waited_for_then_failed(

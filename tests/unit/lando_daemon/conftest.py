@@ -419,12 +419,12 @@ class World:
     def start(self, **changes: Any) -> None:
         """A fresh daemon, as after a restart of its process."""
         self.config = replace(self.config, **changes)
-        source = BespinSource(self.config.bespin_api)
-        source._api = self.admin  # type: ignore[assignment]
+        self.source = BespinSource(self.config.bespin_api)
+        self.source._api = self.admin  # type: ignore[assignment]
         self.daemon = LandoDaemon(
             self.config,
             cluster=self.cluster,
-            source=source,
+            source=self.source,
             consumer=self.broker.consumer("lando", prefetch=8),
             publisher=self.broker.publisher(),
             archive=self.archive,

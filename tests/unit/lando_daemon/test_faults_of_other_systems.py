@@ -20,8 +20,14 @@ def refuse(world: Any, verb: str, kind: str, error: Exception) -> None:
     world.cluster.before = before
 
 
-def test_a_step_fails_with_its_cause_though_its_log_can_not_be_read(world: Any) -> None:
+def test_a_step_fails_with_its_cause_though_its_log_can_not_be_read(world: Any, waiting: Callable[..., Any]) -> None:
+    resynced: list[str] = []
+    world.admin.before = lambda method, path: resynced.append(path) if path == "jobs/" else None
+    world.job["state"] = "N"
     world.start()
+    waiting(lambda: resynced, "the resync, whose look would come without the watcher's words")
+    waiting(lambda: len(world.daemon._dispatcher) == 0, "its looks")
+    world.job["state"] = "S"
     world.send(Command.START)
     world.reach("R/S")
     world.settle()
@@ -73,6 +79,20 @@ def test_the_category_of_a_cause_reaches_our_own_api_and_no_other(world: Any) ->
     world.reach("E/S")
     world.settle()
     assert "category" not in world.admin.errors[1]
+
+
+def test_a_retry_of_our_own_is_told_with_its_number(world: Any, waiting: Callable[..., Any]) -> None:
+    world.start()
+    told: list[dict[str, int]] = []
+    world.source.set_attempt = lambda run, step, attempt: told.append({step: attempt})
+    world.send(Command.START)
+    world.reach("R/S")
+    world.settle()
+    world.cluster.finish(STAGE_JOB, exit_code=137, reason="Evicted")
+    world.step_changed("stage_data", Condition.FAILED)
+    waiting(lambda: world.cluster.has_job(STAGE_JOB, attempt=2), "the retry")
+    world.settle()
+    assert told == [{"stage_data": 2}]
 
 
 def test_a_job_with_an_unreadable_time_is_run_all_the_same(world: Any) -> None:

@@ -272,9 +272,11 @@ def test_conditions_and_warnings_go_to_our_own_api(api: Api, source: BespinSourc
     api.answer(f"GET {JOB}", job())
     api.answer(route, {})
     run = source.get(42)
+    source.set_attempt(run, "stage_data", 2)
     source.set_condition(run, "stage_data", "Waiting.")
     source.warn(run, "run_workflow", ["without its image"])
     assert [body for request, body, _ in api.asked if request == route] == [
+        {"attempts": {"stage_data": 2}},
         {"step": "stage_data", "sentence": "Waiting."},
         {"step": "run_workflow", "sentence": None, "warnings": ["without its image"]},
     ]
