@@ -91,8 +91,10 @@ def open_store(url: str) -> Store:
 
         return FileStore(url)
     if scheme == "gs":
+        from lando.stores.credentials import use_mounted_credential
         from lando.stores.gs import GoogleStore
 
+        use_mounted_credential()
         return GoogleStore(url)
     if scheme in ("dds", "dukeds"):
         from lando.stores.dukeds import open_dukeds
@@ -102,8 +104,10 @@ def open_store(url: str) -> Store:
         raise ConfigError(
             f"The store {url!r} is no URL; write file:///folder, gs://bucket/folder or s3://bucket/folder."
         )
+    from lando.stores.credentials import use_mounted_credential
     from lando.stores.fsspec_store import FsspecStore
 
+    use_mounted_credential()
     return FsspecStore(url)
 
 
