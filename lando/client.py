@@ -7,7 +7,10 @@ can't be reached or is at fault, NotFound and Rejected when it answered.
 from __future__ import annotations
 
 import json
+import os
 import random
+import re
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -19,19 +22,23 @@ from urllib.parse import quote
 
 import requests
 
-from lando.errors import Conflict, NotFound, PeerError, Rejected, Unavailable
+from lando.errors import Conflict, InputError, NotFound, PeerError, Rejected, Unavailable
 
 PEER = "Lando API"
 TIMEOUT_S = 30.0
-FOLLOW_TIMEOUT_S = 90.0
-"""Silence on a followed log after which the connection is given up; the server says something more often."""
+FOLLOW_SILENCE_S = 120.0
+"""Silence on a followed log after which it is asked for anew: a connection may have died without a word."""
+UPLOAD_TRIES = 5
 FOLLOW_WAIT_S = 5.0
 """How long the server may hold back an answer about a run that has not changed."""
-FOLLOW_RETRY_S = 0.25
+LASTING_S = 5.0
+"""A followed log that broke off after this time did not fail: proxies end what is silent."""
+RETRY_S = 0.25
 FOLLOW_TRIES = 7
 CAUSE_TRIES = 6
 CAUSE_RETRY_S = 0.05
 CHUNK_BYTES = 256 * 1024
+_RUN = re.compile(r"/api/(?:v2/jobs|lando/v1/runs)/(\d+)\b")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,12 +103,30 @@ class OutputFile:
     size: int
 
 
+class _Upload:
+    """A file as the body of a request, which breaks off when ``closed`` is set."""
+
+    def __init__(self, stream: BinaryIO, size: int, closed: threading.Event) -> None:
+        self._stream = stream
+        self._size = size
+        self._closed = closed
+
+    def __len__(self) -> int:
+        return self._size
+
+    def read(self, size: int = -1) -> bytes:
+        if self._closed.is_set():
+            raise Unavailable(PEER, "The upload was broken off.")
+        return self._stream.read(size)
+
+
 class LandoClient:
     """Calls one server as one user; close it, or use it as a context manager."""
 
     def __init__(self, url: str, token: str, *, timeout_s: float = TIMEOUT_S) -> None:
         self.url = url.rstrip("/")
         self._timeout_s = timeout_s
+        self._closed = threading.Event()
         self._session = requests.Session()
         self._session.headers.update({"Authorization": f"Token {token}", "Accept": "application/json"})
         self._session.trust_env = False  # neither proxies nor .netrc may reroute a token
@@ -115,28 +140,41 @@ class LandoClient:
         self.close()
 
     def close(self) -> None:
-        """Drop the connections."""
+        """Drop the connections; uploads under way in other threads end."""
+        self._closed.set()
         self._session.close()
 
     # --- handing in ---------------------------------------------------------------------------------------------
 
     def upload(self, source: Path, name: str | None = None) -> UploadedFile:
-        """Send one file, streamed."""
-        try:
-            with source.open("rb") as stream:
-                return self._upload(stream, name or source.name, source.stat().st_size)
-        except OSError as error:
-            if isinstance(error, requests.RequestException):
-                raise
-            raise Rejected(PEER, f"{source} can't be read: {error.strerror}.") from error
+        """Send one file, streamed; where the server goes away, again from the start, ``UPLOAD_TRIES`` times at most.
 
-    def _upload(self, stream: BinaryIO, name: str, size: int) -> UploadedFile:
+        Safe to call from several threads.
+
+        Raises:
+            InputError: the file can't be read.
+        """
+        failures = 0
+        while True:
+            try:
+                with source.open("rb") as stream:
+                    size = os.fstat(stream.fileno()).st_size
+                    return self._upload(_Upload(stream, size, self._closed), name or source.name)
+            except OSError as error:
+                raise InputError(f"{source} can't be read: {error.strerror}.") from error
+            except Unavailable:
+                failures += 1
+                if failures >= UPLOAD_TRIES or self._closed.is_set():
+                    raise
+                _pause(failures)
+
+    def _upload(self, content: _Upload, name: str) -> UploadedFile:
         # An empty file has to go as bytes: a stream of no length would be sent chunked.
         answer = self._call(
             "POST",
             "/api/lando/v1/files",
             params={"name": name},
-            data=stream if size else b"",
+            data=content if len(content) else b"",
             headers={"Content-Type": "application/octet-stream"},
         )
         return UploadedFile(id=answer["id"], url=answer["url"], size=answer["size"])
@@ -219,7 +257,7 @@ class LandoClient:
                 failures += 1
                 if failures >= FOLLOW_TRIES:
                     raise
-                time.sleep(FOLLOW_RETRY_S * 2**failures * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+                _pause(failures)
                 continue
             failures = 0
             if seen is None or document != seen.document:
@@ -238,15 +276,39 @@ class LandoClient:
                 return
 
     def logs(self, run_id: int, *, step: str | None = None, follow: bool = False) -> Iterator[str]:
-        """Pieces of the log of a step (of the current or last one if none is named), as they come."""
-        params: dict[str, Any] = {"follow": "true"} if follow else {}
-        if step:
-            params["step"] = step
-        timeout = (self._timeout_s, FOLLOW_TIMEOUT_S if follow else self._timeout_s)
-        with self._request(
-            "GET", f"/api/lando/v1/runs/{run_id}/logs", params=params, stream=True, timeout=timeout
-        ) as response:
+        """Pieces of the log of a step (of all steps so far if none is named), as they come.
+
+        A followed log that breaks off or falls silent is asked for anew, and what was given out already is left out;
+        it is given up after ``FOLLOW_TRIES`` failures in a row.
+        """
+        if not follow:
+            yield from self._log(run_id, step, {}, self._timeout_s)
+            return
+        given, failures = 0, 0
+        while True:
+            known, answered = given, None
+            try:
+                for piece in self._log(run_id, step, {"follow": "true"}, FOLLOW_SILENCE_S):
+                    answered = answered or time.monotonic()
+                    new, known = piece[known:], max(known - len(piece), 0)
+                    if new:
+                        given, failures = given + len(new), 0
+                        yield new
+                return
+            except Unavailable:
+                was_followed = answered is not None and time.monotonic() - answered > LASTING_S
+                failures = 1 if was_followed else failures + 1
+                if failures >= FOLLOW_TRIES:
+                    raise
+                _pause(failures)
+
+    def _log(self, run_id: int, step: str | None, params: dict[str, Any], silence_s: float) -> Iterator[str]:
+        """One answer, piece by piece; the first, as soon as the server answers, is empty."""
+        route = f"/api/lando/v1/runs/{run_id}/logs"
+        params = params | ({"step": step} if step else {})
+        with self._request("GET", route, params=params, stream=True, timeout=(self._timeout_s, silence_s)) as response:
             response.encoding = "utf-8"
+            yield ""
             try:
                 for piece in response.iter_content(chunk_size=None, decode_unicode=True):
                     yield piece if isinstance(piece, str) else piece.decode("utf-8", "replace")
@@ -303,7 +365,7 @@ class LandoClient:
         if response.ok and not response.is_redirect:
             return response
         with response:
-            raise _error(response, self.url)
+            raise _error(response, self.url, route)
 
 
 def run_view(document: Mapping[str, Any]) -> RunView:
@@ -341,13 +403,20 @@ def _time(value: Any) -> datetime | None:
     return datetime.fromisoformat(value) if isinstance(value, str) and value else None
 
 
-def _error(response: requests.Response, url: str) -> PeerError:
+def _pause(failures: int) -> None:
+    """Wait before another try: twice as long each time, with jitter."""
+    time.sleep(RETRY_S * 2**failures * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
+
+
+def _error(response: requests.Response, url: str, route: str) -> PeerError:
     status = response.status_code
     text = _words(response)
     if status == 401:
         return Rejected(PEER, f"{url} does not accept the token; give another by --token or LANDO_TOKEN.", status=401)
     if status == 404:
-        return NotFound(PEER, text, status=404)
+        run = _RUN.match(route)
+        sentence = f"{url} knows no run {run[1]} of yours; 'lando jobs' lists them." if run else text
+        return NotFound(PEER, sentence if text == "Not found." else text, status=404)
     if status in (409, 412):
         return Conflict(PEER, text, status=status)
     if status in (408, 429) or status >= 500:

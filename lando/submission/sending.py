@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,9 +12,13 @@ from lando import cwl
 from lando.errors import InputError
 from lando.steps import engines
 from lando.submission import files, joborder, workflow
+from lando.units import decimal_size
 
 if TYPE_CHECKING:
     from lando.client import LandoClient
+
+UPLOADS_AT_A_TIME = 4
+"""Enough to hide the waiting between small files; more would only share the line among large ones."""
 
 Progress = Callable[[str], None]
 """Takes one line about what is being done."""
@@ -57,15 +62,15 @@ def _check_engine(packed: workflow.PackedWorkflow) -> None:
 
 
 def send(client: LandoClient, submission: Submission, *, progress: Progress = lambda line: None) -> int:
-    """Upload workflow and inputs, make the job and start it; returns the job's id."""
+    """Upload workflow and inputs, make the job and start it; returns the job's id.
+
+    Nothing is started before everything is there, and an upload that fails for good ends the others.
+    """
     tag = client.add_workflow(submission.workflow.name, submission.workflow.document)
     group = client.create_stage_group()
     local = submission.inputs.local
-    urls: dict[Path, str] = {}
+    urls = _upload(client, local, progress)
     for number, file in enumerate(local):
-        if file.source not in urls:
-            progress(f"uploading {file.source.name} ({number + 1} of {len(local)})")
-            urls[file.source] = client.upload(file.source).url
         client.add_input_file(group, urls[file.source], file.destination, size=file.size, sequence=number)
     for number, remote in enumerate(submission.inputs.remote, start=len(local)):
         client.add_input_file(group, remote.url, remote.destination, sequence=number)
@@ -73,3 +78,21 @@ def send(client: LandoClient, submission: Submission, *, progress: Progress = la
     run_id = client.create_job(tag=tag, name=submission.name, job_order=job_order, stage_group=group)
     client.start(run_id)
     return run_id
+
+
+def _upload(client: LandoClient, local: Sequence[files.LocalFile], progress: Progress) -> dict[Path, str]:
+    """Send each file once, a few at a time; returns where each lies then."""
+    sources = list({file.source: file.size for file in local}.items())
+    urls: dict[Path, str] = {}
+    with ThreadPoolExecutor(max_workers=UPLOADS_AT_A_TIME) as pool:
+        uploads = {pool.submit(client.upload, source): (source, size) for source, size in sources}
+        try:
+            for upload in as_completed(uploads):
+                source, size = uploads[upload]
+                urls[source] = upload.result().url
+                progress(f"uploaded {source.name}, {decimal_size(size)} ({len(urls)} of {len(sources)})")
+        except BaseException:  # Ctrl-C too: what is under way would otherwise be waited for
+            pool.shutdown(wait=False, cancel_futures=True)
+            client.close()
+            raise
+    return urls

@@ -17,6 +17,10 @@ Answer = tuple[int, Any]
 """Status, and a body: text as it is, anything else as JSON."""
 
 
+class Cut(str):
+    """A body after which the connection breaks off."""
+
+
 @dataclass
 class FakeApi:
     """Answers by method and path; what it was asked is kept."""
@@ -56,7 +60,8 @@ def api() -> Iterator[FakeApi]:
                 status, body = 401, {"detail": "no"}
             data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
             self.send_response(status)
-            self.send_header("Content-Length", str(len(data)))
+            self.send_header("Content-Length", str(len(data) + isinstance(body, Cut)))
+            self.close_connection = isinstance(body, Cut)
             self.end_headers()
             self.wfile.write(data)
 
@@ -72,6 +77,11 @@ def api() -> Iterator[FakeApi]:
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+@pytest.fixture
+def cut() -> type[Cut]:
+    return Cut
 
 
 @dataclass(frozen=True)

@@ -182,9 +182,9 @@ def test_a_server_that_names_a_path_outside_of_the_folder_is_not_obeyed(api: Any
 
 
 @pytest.mark.parametrize("command", ["status", "logs", "cancel", "outputs"])
-def test_an_unknown_run_is_bad_input(lando: Any, command: str) -> None:
+def test_an_unknown_run_is_bad_input(api: Any, lando: Any, command: str) -> None:
     outcome = lando(command, 99)
-    assert (outcome.code, outcome.err) == (2, "lando: Not found.\n")
+    assert (outcome.code, outcome.err) == (2, f"lando: {api.url} knows no run 99 of yours; 'lando jobs' lists them.\n")
 
 
 def test_a_refused_token_is_said_without_showing_it(api: Any, lando: Any, monkeypatch: pytest.MonkeyPatch) -> None:
