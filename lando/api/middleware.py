@@ -1,10 +1,11 @@
-"""What happens to every request before its route: path, method, size and content type; and its measure.
+"""What happens to every request before its route: path, method, size, pace and content type; and its measure.
 
 Plain ASGI, so that streams pass through untouched.
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 import time
@@ -22,14 +23,22 @@ PREFIXES = ("/api/lando/v1", "/api/v2", "/api")
 _SLASHES = re.compile(r"/{2,}")
 _HEAD = "lando.head"
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
+_METHODS = _WITH_BODY | {"GET", "DELETE", "OPTIONS"}
+_JSON = "application/json"
+_JSON_RANGES = frozenset({_JSON, "application/*", "*/*"})
+BODY_IDLE_S = 60.0
+"""How long the next part of a body is waited for, in seconds."""
 
 
 class Doorman:
     """Takes both slash forms, ``HEAD`` wherever there is ``GET``, and refuses bodies that no route should see."""
 
-    def __init__(self, app: ASGIApp, *, max_body_bytes: int, metrics: Metrics) -> None:
+    def __init__(
+        self, app: ASGIApp, *, max_body_bytes: int, metrics: Metrics, body_idle_s: float = BODY_IDLE_S
+    ) -> None:
         self._app = app
         self._max_body_bytes = max_body_bytes
+        self._body_idle_s = body_idle_s
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,44 +62,65 @@ class Doorman:
             if refusal is not None:
                 await _answer(sending, *refusal)
             else:
-                await self._app(scope, self._counted(scope, receive), sending)
+                is_json = scope["method"] in _WITH_BODY and not _is_upload(scope)
+                if is_json:
+                    scope["headers"] = _json_headers(scope)
+                await self._app(scope, self._receiving(receive, is_json), sending)
         finally:
-            self._metrics.observe(scope["method"], _route(scope), status, time.perf_counter() - started)
+            method = scope["method"] if scope["method"] in _METHODS else "(other)"
+            self._metrics.observe(method, _route(scope), status, time.perf_counter() - started)
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
-        headers = {name: value for name, value in scope["headers"] if name in (b"content-length", b"content-type")}
+        headers = dict(scope["headers"])
+        if not _takes_json(scope, headers.get(b"accept", b"")):
+            return 406, f"This can only be answered as {_JSON}."
         length = headers.get(b"content-length", b"0")
         if scope["method"] not in _WITH_BODY or _is_upload(scope):
             return None
-        if not length.isdigit():
-            return 400, "The header Content-Length is no number."
+        if not length.isdigit() or len(length) > 18:
+            return 400, "The header Content-Length is no sensible number."
         if int(length) > self._max_body_bytes:
             return 413, f"A body may have at most {self._max_body_bytes} bytes."
         kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower().decode("latin-1")
-        if int(length) > 0 and kind != "application/json":
-            return 415, f'Unsupported media type "{kind}" in request; send application/json.'
+        if (int(length) > 0 or b"transfer-encoding" in headers) and kind != _JSON:
+            return 415, f'Unsupported media type "{kind}" in request; send {_JSON}.'
         return None
 
-    def _counted(self, scope: Scope, receive: Receive) -> Receive:
-        if _is_upload(scope):
-            return receive
-        received = 0
+    def _receiving(self, receive: Receive, is_json: bool) -> Receive:
+        """The body as it comes, not too slowly; JSON also not too much of it, and nothing as an empty object."""
+        received, is_whole = 0, False
 
-        async def counting() -> Message:
-            nonlocal received
-            message = await receive()
+        async def next_part() -> Message:
+            nonlocal received, is_whole
+            if is_whole:
+                return await receive()  # now only the client's going away can come, which may take long
+            try:
+                message = await asyncio.wait_for(receive(), self._body_idle_s)
+            except TimeoutError as error:
+                text = f"The rest of the body did not come within {self._body_idle_s:g} s."
+                raise HTTPException(408, text, {"Connection": "close"}) from error
             received += len(message.get("body", b""))
+            is_whole = not message.get("more_body", False)
+            if not is_json:
+                return message
             if received > self._max_body_bytes:
-                raise HTTPException(413, f"A body may have at most {self._max_body_bytes} bytes.")
-            return message
+                text = f"A body may have at most {self._max_body_bytes} bytes."
+                raise HTTPException(413, text, {"Connection": "close"})
+            is_empty = is_whole and not received and message["type"] == "http.request"
+            return {**message, "body": b"{}"} if is_empty else message
 
-        return counting
+        return next_part
 
 
 def restore_head(request: Request) -> None:
     """Tell the response that only its head is wanted, so that it need not read a file."""
-    if request.scope.get(_HEAD):
+    if wants_head(request):
         request.scope["method"] = "HEAD"
+
+
+def wants_head(request: Request) -> bool:
+    """Whether the request was a HEAD: its body will go nowhere, so that nobody need make one."""
+    return bool(request.scope.get(_HEAD))
 
 
 def _normalised(scope: Scope) -> Scope:
@@ -101,6 +131,19 @@ def _normalised(scope: Scope) -> Scope:
     if scope["method"] == "HEAD":
         changes |= {"method": "GET", _HEAD: True}
     return {**scope, **changes}
+
+
+def _json_headers(scope: Scope) -> list[tuple[bytes, bytes]]:
+    """Headers that say JSON: what else was let through is empty, and stands for an empty object."""
+    return [*(item for item in scope["headers"] if item[0] != b"content-type"), (b"content-type", _JSON.encode())]
+
+
+def _takes_json(scope: Scope, accept: bytes) -> bool:
+    """Whether the client takes what Bespin's routes answer; our own also answer files and logs."""
+    if not accept.strip() or not scope["path"].startswith("/api") or scope["path"].startswith(PREFIXES[0] + "/"):
+        return True
+    ranges = (part.partition(";")[0].strip().lower() for part in accept.decode("latin-1").split(","))
+    return not _JSON_RANGES.isdisjoint(ranges)
 
 
 def _route(scope: Scope) -> str:
