@@ -18,6 +18,7 @@ from lando.errors import InputError
 
 PROCESS_CLASSES = frozenset({"Workflow", "CommandLineTool", "ExpressionTool", "Operation"})
 NESTING_LIMIT = 32  # workflows within workflows; more is a loop
+STEPS_LIMIT = 100_000  # steps of all workflows within workflows; a few lines can name a billion
 
 Document = Mapping[str, Any]
 
@@ -65,6 +66,8 @@ def read_document(path: Path) -> Any:
         raise InputError(f"{path.name}{line}: {error.problem or 'syntax error'}.") from error
     except yaml.YAMLError as error:
         raise InputError(f"{path.name} is no YAML: {error}.") from error
+    except RecursionError as error:
+        raise InputError(f"{path.name} is nested too deeply to be read.") from error
 
 
 def _parse(text: str) -> Any:
@@ -81,17 +84,30 @@ def _parse(text: str) -> Any:
     return yaml.safe_load(text)
 
 
-def read_process(path: Path, depth: int = 0) -> Any:
+def read_process(path: Path) -> Any:
     """Like :func:`read_document`, with the files that steps name as ``run`` read in their place."""
+    return _read_process(path, {})
+
+
+def _read_process(path: Path, known: dict[Path, Any]) -> Any:
+    """``known`` holds what has been read; None for what is being read further up."""
+    place = path.resolve()
+    if place in known:
+        if known[place] is None:
+            raise InputError(f"{path.name} runs itself.")
+        return known[place]
+    known[place] = None
     document = read_document(path)
-    if depth < NESTING_LIMIT and isinstance(document, dict):
+    if isinstance(document, dict):
         for process in document.get("$graph") or [document]:
             for _, step in _named(process.get("steps") if isinstance(process, dict) else None):
                 run = step.get("run")
                 if isinstance(run, str) and not run.startswith("#") and "://" not in run:
                     file = path.parent / run.partition("#")[0]
                     if file.is_file():
-                        step["run"] = main_process(read_process(file, depth + 1), run.partition("#")[2] or "main")
+                        inner = _read_process(file, known)
+                        step["run"] = main_process(inner, run.partition("#")[2] or "main")
+    known[place] = document
     return document
 
 
@@ -121,12 +137,16 @@ def documentation(process: Document) -> str:
 
 
 def tools(document: Any, name: str = "main") -> list[Tool]:
-    """Every command line tool that running the document comes to, in the order of the file."""
+    """Every command line tool that running the document comes to, in the order of the file.
+
+    Raises:
+        InputError: It has no such process, or one that runs itself, or too many.
+    """
     graph = document.get("$graph") if isinstance(document, Mapping) else None
     processes = {
         str(process.get("id", "")).lstrip("#"): process for process in graph or () if isinstance(process, Mapping)
     }
-    return list(_tools(main_process(document, name), "", _Inherited(), (), processes, 0))
+    return list(_tools(main_process(document, name), "", _Inherited(), (), processes, iter(range(STEPS_LIMIT)), 0))
 
 
 def check_container_requirements(packed: Any, name: str = "main") -> list[ContainerNeed]:
@@ -196,6 +216,7 @@ def _tools(
     inherited: _Inherited,
     scatter: tuple[str, ...],
     processes: Mapping[str, Document],
+    left: Iterator[int],
     depth: int,
 ) -> Iterator[Tool]:
     within = inherited.with_(process)
@@ -208,15 +229,19 @@ def _tools(
             image_required=within.requirement is not None,
             scatter=scatter,
         )
-    if process.get("class") != "Workflow" or depth == NESTING_LIMIT:
+    if process.get("class") != "Workflow":
         return
+    if depth == NESTING_LIMIT:
+        raise InputError(f"The workflow runs itself, or workflows {NESTING_LIMIT} deep, at step {name[:80]}….")
     for step_name, step in _named(process.get("steps")):
+        if next(left, None) is None:
+            raise InputError(f"The workflow comes to more than {STEPS_LIMIT} steps.")
         run = step.get("run")
         inner = processes.get(run.lstrip("#")) if isinstance(run, str) else run
         if isinstance(inner, Mapping):
             path = f"{name}/{step_name}" if name else step_name
             over = scatter + (_scattered_inputs(step, process) if depth == 0 else ())
-            yield from _tools(inner, path, within.with_(step), over, processes, depth + 1)
+            yield from _tools(inner, path, within.with_(step), over, processes, left, depth + 1)
 
 
 def _scattered_inputs(step: Document, workflow: Document) -> tuple[str, ...]:

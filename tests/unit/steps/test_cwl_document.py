@@ -131,9 +131,36 @@ def test_packed_ids_are_understood_in_scatters() -> None:
     assert cwl.count_tools({"$graph": [document]}, {"reads": [1, 2]}) == 2
 
 
-def test_a_workflow_that_contains_itself_ends() -> None:
+def test_a_workflow_that_contains_itself_is_refused() -> None:
     loop = {"$graph": [workflow(id="#main", steps={"again": {"run": "#main"}, "tool": {"run": tool()}})]}
-    assert len(cwl.tools(loop)) == cwl.NESTING_LIMIT
+    with pytest.raises(InputError, match="runs itself"):
+        cwl.tools(loop)
+
+
+def test_a_few_lines_that_name_a_billion_steps_are_refused_soon() -> None:
+    levels = [workflow(id=f"#w{n}", steps={str(k): {"run": f"#w{n + 1}"} for k in range(9)}) for n in range(20)]
+    levels.append(workflow(id="#w20", steps={}))
+    with pytest.raises(InputError, match="more than 100000 steps"):
+        cwl.tools({"$graph": levels}, "w0")
+
+
+def test_files_that_run_each_other_are_refused_and_shared_ones_read_once(tmp_path: Path) -> None:
+    (tmp_path / "a.cwl").write_text("class: Workflow\nsteps: {x: {run: b.cwl}, y: {run: b.cwl}}\n")
+    (tmp_path / "b.cwl").write_text("class: Workflow\nsteps: {x: {run: a.cwl}}\n")
+    with pytest.raises(InputError, match="runs itself"):
+        cwl.read_process(tmp_path / "a.cwl")
+    for n in range(30):
+        text = f"class: Workflow\nsteps: {{x: {{run: {n + 1}.cwl}}, y: {{run: {n + 1}.cwl}}}}\n"
+        (tmp_path / f"{n}.cwl").write_text(text)
+    (tmp_path / "30.cwl").write_text("class: CommandLineTool\n")
+    assert cwl.read_process(tmp_path / "0.cwl")["steps"]["x"]["run"]["class"] == "Workflow"
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"a":' * 100_000, "- " * 100_000])
+def test_a_document_nested_beyond_reason_is_one_sentence(tmp_path: Path, text: str) -> None:
+    (tmp_path / "flow.cwl").write_text(text)
+    with pytest.raises(InputError):
+        cwl.read_document(tmp_path / "flow.cwl")
 
 
 def test_files_that_steps_run_are_read_in(tmp_path: Path) -> None:
