@@ -14,7 +14,7 @@ from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import ValidationError
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DataError, IntegrityError
 from starlette.exceptions import HTTPException
 
 from lando.errors import LandoError, Unavailable
@@ -93,6 +93,11 @@ def install(app: FastAPI) -> None:
     async def integrity(_request: Request, error: IntegrityError) -> JSONResponse:
         logger.info("refused by the database: %s", str(error.orig).splitlines()[0])
         return JSONResponse({NON_FIELD: ["This conflicts with what is stored already, or something uses it."]}, 400)
+
+    @app.exception_handler(DataError)
+    async def data(_request: Request, error: DataError) -> JSONResponse:
+        logger.warning("refused by the database: %s", str(error.orig).splitlines()[0])
+        return JSONResponse({NON_FIELD: ["A value is too long or can't be stored."]}, 400)
 
     @app.exception_handler(Unavailable)
     async def unavailable(_request: Request, error: Unavailable) -> JSONResponse:

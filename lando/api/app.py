@@ -35,6 +35,7 @@ from lando.api.routes import (
 )
 from lando.api.settings import Settings
 from lando.api.site import THREADS, LiveLogs, Site
+from lando.api.unused_files import UnusedFiles
 from lando.archive import Archive
 
 OPENAPI_URL = "/api/lando/v1/openapi.json"
@@ -98,11 +99,14 @@ def _current_database(settings: Settings) -> Database:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     site: Site = app.state.site
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
+    unused = UnusedFiles(site.database, site.files, keep_s=site.settings.unused_upload_ttl_s)
+    unused.start()
     site.outbox.start()
     try:
         yield
     finally:
         site.changes.close()
+        await run_in_threadpool(unused.stop)
         await run_in_threadpool(site.outbox.stop)
         site.database.close()
 

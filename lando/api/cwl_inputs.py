@@ -64,6 +64,9 @@ def _fields(inputs: Any) -> list[dict[str, Any]]:
         if isinstance(value, Mapping) and value.get("default") is not None:
             kind = optional(kind)
         fields.append({"name": _short(identifier), "type": kind})
+    names = [field["name"] for field in fields]
+    if "" in names or len(set(names)) < len(names):
+        raise InputError("Each input of the main process needs a name of its own.", field="packed")
     return fields
 
 
@@ -80,7 +83,18 @@ def spelled_out(kind: Any) -> Any:
         return ["null", *members] if len(members) < len(kind) else members
     if isinstance(kind, Mapping) and kind.get("type") == "array":
         return {**kind, "items": spelled_out(kind.get("items"))}
+    if isinstance(kind, Mapping) and kind.get("type") == "record":
+        return {**kind, "fields": _record_fields(kind.get("fields"))}
     return kind
+
+
+def _record_fields(fields: Any) -> list[Any]:
+    """A record's fields as a list, their types spelled out."""
+    if isinstance(fields, Mapping):
+        items = [{"name": name, **(one if isinstance(one, Mapping) else {"type": one})} for name, one in fields.items()]
+    else:
+        items = [dict(one) for one in fields if isinstance(one, Mapping)] if isinstance(fields, list) else []
+    return [{**one, "type": spelled_out(one.get("type"))} for one in items]
 
 
 def optional(kind: Any) -> list[Any]:
@@ -95,4 +109,5 @@ def _short(identifier: str) -> str:
 
 def _description(process: Mapping[str, Any]) -> str:
     doc = process.get("doc") or process.get("label") or ""
-    return "\n".join(str(line) for line in doc) if isinstance(doc, list) else str(doc)
+    text = "\n".join(str(line) for line in doc) if isinstance(doc, list) else str(doc)
+    return text.replace("\0", "")  # PostgreSQL keeps no such character

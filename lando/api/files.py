@@ -11,7 +11,7 @@ import os
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -64,6 +64,15 @@ class FileStore:
         """Forget the file, if it is there."""
         self.path(file_id).unlink(missing_ok=True)
 
+    def older_than(self, moment: float) -> Iterator[Path]:
+        """Files, whole or begun, that were last written before ``moment`` (Unix seconds)."""
+        for path in self._folder.glob("[0-9a-f][0-9a-f]/*"):
+            try:
+                if path.is_file() and path.stat().st_mtime < moment:
+                    yield path
+            except FileNotFoundError:
+                continue  # somebody else was faster
+
 
 class TooLarge(Exception):  # noqa: N818 - reads as what it says
     """The upload has more bytes than it may have."""
@@ -103,8 +112,10 @@ class Upload:
     def __exit__(
         self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
     ) -> None:
-        self._stream.close()
-        self._part.unlink(missing_ok=True)
+        try:
+            self._stream.close()  # writes what is still buffered: a full disk fails here too
+        finally:
+            self._part.unlink(missing_ok=True)
 
 
 def safe_name(name: str) -> str:

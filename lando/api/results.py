@@ -47,8 +47,11 @@ class Results:
         if self.local is not None:
             root = self.local.resolve()
             for path in sorted(self.local.rglob("*")):
-                if path.is_file() and path.resolve().is_relative_to(root):
-                    yield ResultFile(path=path.relative_to(self.local).as_posix(), size=path.stat().st_size)
+                try:
+                    if path.is_file() and path.resolve().is_relative_to(root):
+                        yield ResultFile(path=_shown(path.relative_to(self.local)), size=path.stat().st_size)
+                except (OSError, RuntimeError):
+                    continue  # gone meanwhile, not to be read, or a link that leads to itself
             return
         root = self._root.rstrip("/") + "/"
         try:
@@ -67,7 +70,7 @@ class Results:
             return None
         try:
             file = (self.local / inside).resolve(strict=True)
-        except OSError as error:
+        except (OSError, RuntimeError, ValueError) as error:
             raise NotFound(_PEER, f"has no file {path}") from error
         if not file.is_file() or not file.is_relative_to(self.local.resolve()):
             raise NotFound(_PEER, f"has no file {path}")
@@ -97,11 +100,10 @@ def safe_path(path: str) -> str:
 
 
 def is_below(url: str, roots: Sequence[str]) -> bool:
-    """Whether ``url`` lies below one of ``roots`` (URLs or paths), so that it may be served."""
+    """Whether ``url`` lies below one of ``roots`` (URLs or paths), so that it may be served; a root itself does not."""
     place = _place(url)
     return place is not None and any(
-        (base := _place(root)) is not None and base[:2] == place[:2] and place[2].is_relative_to(base[2])
-        for root in roots
+        (base := _place(root)) is not None and base[:2] == place[:2] and base[2] in place[2].parents for root in roots
     )
 
 
@@ -116,6 +118,11 @@ def _place(url: str) -> tuple[str, str, PurePosixPath] | None:
     if ".." in path.parts or parts.query or parts.fragment:
         return None
     return parts.scheme or "file", parts.netloc, path
+
+
+def _shown(path: Path) -> str:
+    """A path as JSON can hold it: names need not be Unicode."""
+    return path.as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _chunks(stream: Any) -> Iterator[bytes]:

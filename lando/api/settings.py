@@ -44,6 +44,9 @@ class Settings:
     """How pods and clients reach this server, e.g. ``https://bespin.example.org``; None is ``http://host:port``."""
     archive_url: str | None = None
     """Where the lando daemon archives logs (its ``archive.url``); None: only logs of live steps are shown."""
+    daemons_config: str | None = None
+    """The daemons' file, e.g. ``k8s.config``: with it the server shows logs of steps that run, read from the cluster
+    that the file names, and knows its ``archive.url`` and ``data_store_settings.url``."""
     results_roots: list[str] = field(default_factory=list)
     """Paths or URLs below which output projects lie; results elsewhere are not served."""
     require_job_tokens: bool = False
@@ -55,6 +58,8 @@ class Settings:
     """Longer texts of job errors are cut in the middle."""
     signed_url_ttl_s: int = 7 * 24 * 3600
     """How long a signed download URL holds at least, in seconds; must outlast a pod's wait for its place."""
+    unused_upload_ttl_s: float = 7 * 24 * 3600.0
+    """How long an upload is kept that no input and no workflow names, in seconds; submitting takes minutes."""
     check_types: bool = True
     """Also refuse job orders in which a value can never fit its input (the original checks no types)."""
     allow_system_overrides: bool = False
@@ -67,7 +72,14 @@ class Settings:
             raise ConfigError(f"public_url must begin with http:// or https://, not {self.public_url!r}.")
         if not 0 <= self.port <= 65535:
             raise ConfigError(f"port must be between 0 and 65535, not {self.port}.")
-        for name in ("max_upload_bytes", "max_body_bytes", "job_error_bytes", "signed_url_ttl_s", "outbox_sweep_s"):
+        for name in (
+            "max_upload_bytes",
+            "max_body_bytes",
+            "job_error_bytes",
+            "signed_url_ttl_s",
+            "outbox_sweep_s",
+            "unused_upload_ttl_s",
+        ):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} must be more than 0, not {getattr(self, name)}.")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from fastapi import APIRouter
 from pydantic import Field
 from sqlalchemy import select
@@ -30,7 +32,7 @@ class ShareGroupBody(Body):
     """A share group; its members can't be written here."""
 
     name: Name
-    email: ShortText = ""
+    email: Annotated[ShortText, Field(max_length=254)] = ""
 
 
 class JobErrorBody(Body):

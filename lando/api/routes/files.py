@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import logging
 import time
 from typing import Annotated, Any
 
@@ -18,6 +21,8 @@ from lando.api.files import FileUrls, Stored, TooLarge, Upload, safe_name
 from lando.api.middleware import restore_head
 from lando.api.site import Site, TheSite
 
+logger = logging.getLogger(__name__)
+
 router = APIRouter(prefix="/files", tags=["files"])
 
 _BATCH_BYTES = 1024 * 1024
@@ -33,17 +38,23 @@ async def upload(
 ) -> Json:
     """Keep the request's body as a file; the answer's ``url`` is what an input file names."""
     length = request.headers.get("content-length", "")
-    if length.isascii() and length.isdigit() and int(length) > site.settings.max_upload_bytes:
+    if length.isascii() and length.isdigit() and int(length[:19]) > site.settings.max_upload_bytes:
         raise _too_large(site)
-    pending = await run_in_threadpool(site.files.begin, site.settings.max_upload_bytes)
+    try:
+        pending = await run_in_threadpool(site.files.begin, site.settings.max_upload_bytes)
+    except OSError as error:
+        raise _no_room(error) from error
     try:
         stored = await _received(request, pending)
     except TooLarge as error:
         raise _too_large(site) from error
     except ClientDisconnect as error:
         raise detail(400, "The upload broke off.") from error
+    except OSError as error:
+        raise _no_room(error) from error
     finally:
-        await run_in_threadpool(pending.__exit__, None, None, None)
+        with contextlib.suppress(OSError):  # of what could not be written; it is gone all the same
+            await run_in_threadpool(pending.__exit__, None, None, None)
     return await run_in_threadpool(_recorded, site, caller, stored, safe_name(name))
 
 
@@ -97,6 +108,14 @@ def download(file_id: str, name: str, request: Request, site: TheSite, expires: 
 
 def _may_read(caller: auth.Caller | None, file: m.UploadedFile) -> bool:
     return caller is not None and (caller.is_staff or caller.id == file.owner_id)
+
+
+def _no_room(error: OSError) -> Exception:
+    logger.error("An upload can't be stored: %s", error)
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    return detail(
+        507, f"The server {'has no room for the file' if full else 'can not store files now'}; ask its staff."
+    )
 
 
 def _too_large(site: Site) -> Exception:

@@ -105,7 +105,8 @@ def _fill_url(site: Site, session: Session, caller: Caller, row: m.UrlInputFile,
         changes["url"] = urls.to_store(changes["url"])
         if (file_id := urls.file_id(changes["url"])) is not None:
             # Daemons get a signed URL of it: nobody may have a file signed that is not theirs.
-            file = session.get(m.UploadedFile, file_id)
+            # Its row is locked, so that it is not just now swept away as unused.
+            file = session.get(m.UploadedFile, file_id, with_for_update={"read": True})
             if file is None or file.owner_id != caller.id:
                 raise invalid("url", "You have no such uploaded file.")
             changes["url"] = urls.stored(file.id, file.name)

@@ -46,6 +46,20 @@ def test_an_input_with_a_default_is_optional() -> None:
         (["int", "null"], ["null", "int"]),
         ({"type": "array", "items": "int?"}, {"type": "array", "items": ["null", "int"]}),
         ({"type": "enum", "symbols": ["a"]}, {"type": "enum", "symbols": ["a"]}),
+        (
+            {"type": "record", "fields": [{"name": "a", "type": "File?"}]},
+            {"type": "record", "fields": [{"name": "a", "type": ["null", "File"]}]},
+        ),
+        (
+            {"type": "record", "fields": {"a": "int[]", "b": {"type": "string?"}}},
+            {
+                "type": "record",
+                "fields": [
+                    {"name": "a", "type": {"type": "array", "items": "int"}},
+                    {"name": "b", "type": ["null", "string"]},
+                ],
+            },
+        ),
     ],
 )
 def test_abbreviated_types_are_spelled_out(kind: Any, meaning: Any) -> None:
@@ -65,6 +79,8 @@ def test_abbreviated_types_are_spelled_out(kind: Any, meaning: Any) -> None:
         tool([1]),
         tool([{"id": "n"}]),
         tool({"n": None}),
+        tool({"": "int"}),
+        tool([{"id": "#n", "type": "int"}, {"id": "#main/n", "type": "int"}]),
     ],
 )
 def test_what_can_not_be_run_is_refused_naming_the_field(packed: dict[str, Any]) -> None:

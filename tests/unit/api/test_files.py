@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import io
+import os
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from lando.api import setup
 from lando.api.files import FileStore, FileUrls, TooLarge, safe_name
 from lando.api.keys import ServerKey
+from lando.api.models import UploadedFile, now
+from lando.api.server import Server
 from lando.api.settings import Settings
-from tests.unit.api.serving import PACKED, Api, Serve
+from lando.api.unused_files import UnusedFiles
+from sqlalchemy import update
+from tests.unit.api.serving import PACKED, Api, FakeBroker, Serve
 
 FILES = "/api/lando/v1/files"
 
@@ -147,3 +160,136 @@ def test_what_is_no_workflow_is_refused(api: Api, changes: dict[str, object], fi
     answer = api.post("/api/lando/v1/workflows", {"name": "x", "packed": PACKED, **changes})
     assert (answer.status_code, list(answer.json())) == (400, [field])
     assert api.get("/api/v2/workflows/").json() == []
+
+
+def stored(settings: Settings) -> set[str]:
+    return {path.name for path in Path(settings.files_dir).rglob("*") if path.is_file()}
+
+
+def age(api: Api, settings: Settings, seconds: float) -> None:
+    """Let all uploads have been made that much earlier."""
+    with api.site.database.write() as session:
+        session.execute(update(UploadedFile).values(created=now() - timedelta(seconds=seconds)))
+    for path in Path(settings.files_dir).rglob("*"):
+        if path.is_file():
+            os.utime(path, (time.time() - seconds, time.time() - seconds))
+
+
+def sweep(api: Api, keep_s: float = 1000) -> int:
+    return UnusedFiles(api.site.database, api.site.files, keep_s=keep_s).sweep()
+
+
+def test_uploads_that_nothing_names_are_forgotten_after_a_while(api: Api, settings: Settings) -> None:
+    api.register()
+    workflow = stored(settings)
+    named, forgotten, young = (upload(api, name=f"{name}+1.txt") for name in ("named", "forgotten", "young"))
+    body = {"stage_group": api.stage_group(), "destination_path": "a", "sequence_group": None, "sequence": None}
+    assert api.post("/api/v2/url-job-input-files/", {**body, "url": named["url"]}).status_code == 201
+    age(api, settings, 2000)
+    with api.site.database.write() as session:
+        session.execute(update(UploadedFile).filter_by(id=young["id"]).values(created=now()))
+    assert sweep(api) == 1
+    assert stored(settings) == workflow | {named["id"], young["id"]}
+    assert api.get(forgotten["url"]).status_code == 404
+    answer = api.post("/api/v2/url-job-input-files/", {**body, "destination_path": "b", "url": forgotten["url"]})
+    assert list(answer.json()) == ["url"]
+
+
+def test_what_a_crash_left_of_an_upload_is_removed(api: Api, settings: Settings) -> None:
+    kept = upload(api)
+    folder = Path(settings.files_dir) / "ab"
+    folder.mkdir(exist_ok=True)
+    (folder / ("ab" + "0" * 30)).write_bytes(b"whole, but never recorded")
+    (folder / ("ab" + "1" * 30 + ".part")).write_bytes(b"begun")
+    assert sweep(api) == 0, "it may be under way"
+    age(api, settings, 500)
+    assert sweep(api, keep_s=499) == 3
+    assert stored(settings) == set()
+    assert api.get(kept["url"]).status_code == 404
+
+
+def test_a_sweep_takes_any_number_of_uploads(api: Api, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lando.api.unused_files.BATCH", 2)
+    for _ in range(5):
+        upload(api)
+    age(api, settings, 2000)
+    assert sweep(api) == 5
+    assert stored(settings) == set()
+
+
+def test_a_full_disk_is_said_and_leaves_nothing(api: Api, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("lando.api.files.os.fsync", full)
+    answer = api.call("POST", f"{FILES}?name=x", content=b"x")
+    assert (answer.status_code, list(answer.json())) == (507, ["detail"])
+    assert "no room" in answer.json()["detail"]
+    assert stored(settings) == set()
+
+
+def test_a_begun_file_goes_even_when_its_last_bytes_can_not_be_written(tmp_path: Path) -> None:
+    class Full(io.BytesIO):
+        def close(self) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    pending = FileStore(tmp_path).begin(10)
+    pending._stream.close()
+    pending._stream = Full()  # type: ignore[assignment]
+    with pytest.raises(OSError, match="No space"), pending:
+        pending.write(b"x")
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_an_upload_with_fewer_bytes_than_it_says_leaves_nothing(settings: Settings) -> None:
+    with Server(replace(settings, port=0, public_url=None), publishers=FakeBroker()) as server:
+        with server.site.database.write() as session:
+            token = setup.ensure_embedded_site(session, username="ada", key=server.site.key).user_token
+        head = f"POST {FILES}?name=x HTTP/1.1\r\nHost: x\r\nAuthorization: Token {token}\r\nContent-Length: 100\r\n\r\n"
+        with socket.create_connection((server.settings.host, server.settings.port), timeout=10) as connection:
+            connection.sendall(head.encode() + b"only so many")
+            wait_until(lambda: bool(stored(settings)))
+        wait_until(lambda: not stored(settings))
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, "it never came to that"
+        time.sleep(0.005)
+
+
+TRICKS = ["", "/", "/a.txt/", "//a.txt", "/./a.txt", "/../{id}/a.txt", "/a%2Etxt", "/a%252etxt", "/a.txt%00", "/A.TXT"]
+
+
+@pytest.mark.parametrize("trick", TRICKS)
+def test_a_signature_opens_its_own_path_only(api: Api, trick: str) -> None:
+    other = upload(api, b"secret", user="eve")
+    made = upload(api)
+    urls = FileUrls(api.site.settings, api.site.key)
+    query = urls.for_daemon(urls.to_store(made["url"])).partition("?")[2]
+    path = f"{FILES}/{other['id']}{trick.format(id=made['id'])}"
+    answer = api.client.get(f"http://testserver{path}?{query}")
+    assert answer.status_code in (401, 404) or answer.content == b"0123456789"
+
+
+@pytest.mark.parametrize(
+    "query", ["expires=0", "expires=-1", "expires=٣", "expires=1e99", "expires=999999999999999", ""]
+)
+def test_an_expiry_that_was_not_signed_opens_nothing(api: Api, query: str) -> None:
+    made = upload(api)
+    urls = FileUrls(api.site.settings, api.site.key)
+    signature = urls.for_daemon(urls.to_store(made["url"])).rpartition("signature=")[2]
+    for given in (signature, signature.upper(), "é" * 64, ""):
+        answer = api.client.get(f"{made['url']}?{query}&signature={given}")
+        assert answer.status_code == 401
+
+
+def test_a_great_many_ranges_are_no_burden(api: Api) -> None:
+    made = upload(api, b"x" * 1000)
+    ranges = "bytes=" + ",".join(f"{number}-{number}" for number in range(0, 1000, 2))
+    started = time.monotonic()
+    answer = api.get(made["url"], headers={"Range": ranges})
+    assert answer.status_code in (200, 206, 416)
+    assert len(answer.content) < 200_000
+    assert time.monotonic() - started < 5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -239,6 +240,19 @@ def test_nothing_beside_the_results_is_served(project: tuple[Api, int, Path], pa
     assert api.get(f"{RUNS}/{job}/outputs/{path}").status_code == 404
 
 
+def test_odd_files_among_the_results_do_no_harm(project: tuple[Api, int, Path]) -> None:
+    api, job, folder = project
+    (folder / "loop").symlink_to(folder / "loop")
+    (folder / "dangling").symlink_to(folder / "nothing")
+    (folder / "up").symlink_to(folder.parent)
+    os.mkfifo(folder / "pipe")
+    (Path(os.fsdecode(os.fsencode(folder) + b"/odd\xff.txt"))).write_text("x")
+    names = [file["path"] for file in api.get(f"{RUNS}/{job}/outputs").json()["files"]]
+    assert names == ["odd\N{REPLACEMENT CHARACTER}.txt", "results/counts.txt", "results/docs/README.md"]
+    for path in ("loop", "dangling", "up/x", "pipe", "x" * 5000, "up", "results/counts.txt/x", "%2e%2e/x"):
+        assert api.get(f"{RUNS}/{job}/outputs/{path}").status_code == 404, path
+
+
 def test_results_elsewhere_are_not_served(api: Api, tmp_path: Path) -> None:
     job = api.new_job()
     assert api.get(f"{RUNS}/{job}/outputs").json() == {"url": None, "files": [], "complete": True}
@@ -255,6 +269,11 @@ def test_results_elsewhere_are_not_served(api: Api, tmp_path: Path) -> None:
         ("file:///data/results/1-x", True),
         ("/data/results/1-x", True),
         ("file:///data/results/../secret", False),
+        ("file:///data/results/%2e%2e/secret", False),
+        ("file:///data/results", False),
+        ("/data/results/", False),
+        ("file:///data/results-evil/1-x", False),
+        ("relative/1-x", False),
         ("file:///data/results2/1-x", False),
         ("file://host/data/results/1-x", False),
         ("s3://bucket/results/1-x", True),
