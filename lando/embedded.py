@@ -12,13 +12,13 @@ import getpass
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
 
-from lando import labels, queues
+from lando import queues
 from lando.api import setup
 from lando.api.server import Server
 from lando.api.settings import Settings
@@ -33,10 +33,11 @@ from lando.config import (
     StagingSettings,
     WorkQueueSettings,
 )
-from lando.errors import ConfigError, NotFound
+from lando.errors import ConfigError
 from lando.home import ClientSettings, Home
 from lando.k8s.cluster import Cluster, KubernetesCluster
 from lando.k8s.lando import PREFETCH_PER_WORKER, LandoDaemon
+from lando.k8s.live_logs import live_logs
 from lando.k8s.watcher import Watcher
 from lando.local.cluster import LocalCluster
 from lando.sources.bespin import BespinSource
@@ -69,6 +70,8 @@ class EmbeddedStack:
         self._running = contextlib.ExitStack()
         self.client = ClientSettings(url="", token="")
         """How to reach the server; known once started."""
+        self.secrets: tuple[str, ...] = ()
+        """What no log may show; known once started."""
 
     def start(self) -> None:
         """Start every part, then write ``client.json``."""
@@ -92,6 +95,7 @@ class EmbeddedStack:
             server.start()
             self._start_daemons(parts, _config(self.home, cluster, server, site), calls)
             self.client = ClientSettings(url=server.url, token=site.user_token, pid=os.getpid())
+            self.secrets = (site.user_token, site.daemon_token, cluster.token)
             self.home.write_client(self.client)
             self._running = parts.pop_all()
 
@@ -169,24 +173,6 @@ class EmbeddedStack:
                     self.failed.set()
 
         return threading.Thread(target=work, name=name, daemon=True)
-
-
-def live_logs(cluster: Cluster) -> Callable[[int, str, bool], Iterator[str] | None]:
-    """Reads the log of the newest pod of a run's step, for the API; None when there is no pod or no log yet."""
-
-    def read(run_id: int, step: str, follow: bool) -> Iterator[str] | None:
-        selector = f"{labels.BESPIN_JOB_ID}={run_id},{labels.BESPIN_JOB_STEP}={step}"
-        pods = cluster.list("Pod", selector)
-        if not pods:
-            return None
-        newest = max(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
-        pod, container = newest["metadata"]["name"], newest["spec"]["containers"][0]["name"]
-        try:
-            return cluster.follow_pod_log(pod, container) if follow else iter([cluster.pod_log(pod, container)])
-        except NotFound:
-            return None
-
-    return read
 
 
 def _cluster_settings(cluster: LocalCluster) -> ClusterSettings:

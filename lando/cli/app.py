@@ -103,11 +103,20 @@ def serve(
     config: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="The API server's settings, YAML.")] = None,
     host: Annotated[str | None, typer.Option("--host", help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option("--port", min=0, max=65535, help="Port to listen on.")] = None,
+    daemons: Annotated[
+        Path | None,
+        typer.Option("--daemons", metavar="FILE", help="The daemons' file: shows logs of running steps, too."),
+    ] = None,
 ) -> None:
-    """Run the API server alone, for production."""
+    """Run the API server alone, for production.
+
+    Its settings come from FILE, then from LANDO_API_… in the environment, then from options; the later wins.
+
+    Example: lando serve --host 0.0.0.0 --daemons k8s.config
+    """
     from lando.cli import stack
 
-    stack.serve(config, host, port)
+    stack.serve(config, host, port, daemons)
 
 
 # --- runs --------------------------------------------------------------------------------------------------------

@@ -71,6 +71,7 @@ def up(home: Path | None, port: int | None, *, verbose: bool) -> None:
         told_to_stop() as stop,
         EmbeddedStack(place, port=port) as stack,
     ):
+        logs.configure(level="INFO", stream=sys.stderr, file=place.log if is_live else None, secrets=stack.secrets)
         typer.echo(f"Lando is up at {stack.client.url}; its home is {place.path}.")
         typer.echo("Submit with: lando submit WORKFLOW JOB-ORDER. Ctrl-C stops it; unfinished runs go on next time.")
         if is_live:
@@ -96,14 +97,14 @@ def cluster_up(home: Path | None, port: int, namespace: str) -> None:
         stop.wait()
 
 
-def serve(config: Path | None, host: str | None, port: int | None) -> None:
+def serve(config: Path | None, host: str | None, port: int | None, daemons: Path | None) -> None:
     """Run the API server alone until a signal."""
     from lando.api import settings as api_settings
-    from lando.api.server import Server
+    from lando.cli.serving import server_with
 
-    logs.configure(level="INFO")
-    settings = api_settings.load(config, options={"host": host, "port": port})
-    with told_to_stop() as stop, Server(settings) as server:
+    options = {"host": host, "port": port, "daemons_config": str(daemons) if daemons else None}
+    settings = api_settings.load(config, options=options)
+    with told_to_stop() as stop, server_with(settings) as server:
         typer.echo(f"The API server is up at {server.url}.")
         while not (stop.is_set() or server.wait(0.5)):
             pass

@@ -1,0 +1,52 @@
+"""The API server of production, with what it may know from the daemons' configuration file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from urllib.parse import unquote, urlsplit
+
+from lando import config, logs
+from lando.api.server import Server
+from lando.api.settings import Settings
+from lando.config import Config
+from lando.k8s.cluster import KubernetesCluster
+from lando.k8s.live_logs import live_logs
+
+
+@contextmanager
+def server_with(settings: Settings) -> Iterator[Server]:
+    """A running server; with ``settings.daemons_config`` one that also shows logs of steps at work.
+
+    Raises:
+        ConfigError: the daemons' file can't be used, or the port is taken.
+    """
+    daemons = config.load(settings.daemons_config) if settings.daemons_config else None
+    logs.configure(level="INFO", secrets=_secrets(settings, daemons))
+    with ExitStack() as parts:
+        read = None
+        if daemons is not None:
+            cluster = KubernetesCluster(daemons.cluster_api_settings)
+            parts.callback(cluster.close)
+            read = live_logs(cluster)
+            settings = completed(settings, daemons)
+        yield parts.enter_context(Server(settings, live_logs=read))
+
+
+def completed(settings: Settings, daemons: Config) -> Settings:
+    """``settings``, with where logs and results lie taken from the daemons where they do not say it themselves."""
+    results = daemons.data_store_settings.url
+    return replace(
+        settings,
+        archive_url=settings.archive_url or daemons.archive.url,
+        results_roots=settings.results_roots or ([results] if results else []),
+    )
+
+
+def _secrets(settings: Settings, daemons: Config | None) -> Iterator[str]:
+    password = urlsplit(settings.database_url).password
+    if password:
+        yield from (password, unquote(password))
+    if daemons is not None:
+        yield from config.secret_values(daemons)

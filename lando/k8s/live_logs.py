@@ -1,0 +1,27 @@
+"""The log of a run's step while its pod is there, for an API server that shows it to the run's owner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from lando import labels
+from lando.errors import NotFound
+from lando.k8s.cluster import Cluster
+
+
+def live_logs(cluster: Cluster) -> Callable[[int, str, bool], Iterator[str] | None]:
+    """``(run id, step type, follow)`` to the log of the step's newest pod; None when there is no pod or no log yet."""
+
+    def read(run_id: int, step: str, follow: bool) -> Iterator[str] | None:
+        selector = f"{labels.BESPIN_JOB_ID}={run_id},{labels.BESPIN_JOB_STEP}={step}"
+        pods = cluster.list("Pod", selector)
+        if not pods:
+            return None
+        newest = max(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
+        pod, container = newest["metadata"]["name"], newest["spec"]["containers"][0]["name"]
+        try:
+            return cluster.follow_pod_log(pod, container) if follow else iter([cluster.pod_log(pod, container)])
+        except NotFound:
+            return None
+
+    return read

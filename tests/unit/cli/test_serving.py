@@ -1,0 +1,83 @@
+"""The API server of production, and what it learns from the daemons' file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+import requests
+from lando import config
+from lando.api import settings as api_settings
+from lando.api.settings import Settings
+from lando.cli import serving
+from lando.errors import ConfigError, NotFound
+from lando.k8s.cluster import Cluster
+from lando.k8s.live_logs import live_logs
+
+DAEMONS = """\
+work_queue: {url: memory://lando, listen_queue: lando}
+cluster_api_settings: {host: "https://127.0.0.1:9", token: secret-token, namespace: here}
+bespin_api: {url: http://127.0.0.1:9/api/v2, token: other-token}
+data_store_settings: {url: "file:///results"}
+archive: {url: "file:///archive"}
+"""
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    (tmp_path / "k8s.config").write_text(DAEMONS, encoding="utf-8")
+    environment = {"LANDO_HOME": str(tmp_path), "LANDO_API_DAEMONS_CONFIG": str(tmp_path / "k8s.config")}
+    return api_settings.load(environment=environment, options={"port": 0})
+
+
+def test_the_server_starts_while_the_cluster_is_away(settings: Settings) -> None:
+    with serving.server_with(settings) as server:
+        assert requests.get(f"{server.url}/healthz", timeout=10).status_code == 200
+        assert server.site.live_logs is not None
+        assert server.settings.archive_url == "file:///archive"
+
+
+def test_what_the_server_is_told_itself_comes_before_the_daemons_file(settings: Settings) -> None:
+    daemons = config.load(cast(str, settings.daemons_config))
+    own = Settings(database_url="", key_file="", files_dir="", archive_url="s3://own/logs")
+    completed = serving.completed(own, daemons)
+    assert (completed.archive_url, completed.results_roots) == ("s3://own/logs", ["file:///results"])
+
+
+def test_a_daemons_file_that_is_wrong_is_told_with_its_line(settings: Settings) -> None:
+    Path(cast(str, settings.daemons_config)).write_text(DAEMONS.replace("lando}", "7}"), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"k8s\.config:1"), serving.server_with(settings):
+        pass
+
+
+class FakeCluster:
+    """Two pods of a step; the newer one speaks."""
+
+    def list(self, kind: str, selector: str) -> list[dict[str, Any]]:
+        assert kind == "Pod"
+        if "bespin-job-id=3" not in selector:
+            return []
+        return [
+            {
+                "metadata": {"name": name, "creationTimestamp": f"2026-03-04T15:0{n}:00Z"},
+                "spec": {"containers": [{"name": "main"}]},
+            }
+            for n, name in enumerate(("old", "new"))
+        ]
+
+    def pod_log(self, pod: str, container: str) -> str:
+        if (pod, container) != ("new", "main"):
+            raise NotFound("cluster", "gone")
+        return "whole"
+
+    def follow_pod_log(self, pod: str, container: str) -> Iterator[str]:
+        raise NotFound("cluster", f"{pod} is gone")
+
+
+def test_the_newest_pod_of_the_step_is_read() -> None:
+    read = live_logs(cast(Cluster, FakeCluster()))
+    assert list(read(3, "run_workflow", False) or ()) == ["whole"]
+    assert read(3, "run_workflow", True) is None
+    assert read(4, "run_workflow", False) is None
