@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import requests
@@ -14,6 +14,7 @@ from lando.errors import Conflict, NotFound, PeerError, Rejected, Unavailable
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0
+CONNECTIONS = 32  # kept warm; more are opened and dropped
 MAX_BODY_QUOTED = 256  # characters of a foreign error body that go into a message
 
 OnCall = Callable[[str, str], None]
@@ -29,19 +30,21 @@ class Answer:
 
 
 class JsonApi:
-    """Requests below one base URL, with a token; safe to use from several threads.
+    """Requests below one base URL, with a token, over one session whose connections stay warm.
 
-    Each thread has its own session, as those of ``requests`` are not made to be shared; its connections stay warm.
+    Safe to use from several threads: all that requests change in a session are its cookies, and it takes none.
     """
 
     def __init__(self, peer: str, url: str, token: str, *, on_call: OnCall | None = None) -> None:
         self._peer = peer
         self._url = url.rstrip("/")
-        self._headers = {"Authorization": f"Token {token}", "Accept": "application/json"}
         self._on_call = on_call
-        self._local = threading.local()
-        self._sessions: list[requests.Session] = []
-        self._lock = threading.Lock()
+        self._session = requests.Session()
+        self._session.trust_env = False  # neither netrc nor a proxy of the shell may redirect the token
+        self._session.headers.update({"Authorization": f"Token {token}", "Accept": "application/json"})
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, HTTPAdapter(pool_connections=1, pool_maxsize=CONNECTIONS))
 
     def request(
         self,
@@ -61,7 +64,7 @@ class JsonApi:
             self._on_call(method, path.split("/", 1)[0])
         headers = {"If-Match": if_match} if if_match is not None else {}
         try:
-            response = self._session().request(
+            response = self._session.request(
                 method,
                 f"{self._url}/{path}",
                 json=body,
@@ -82,24 +85,7 @@ class JsonApi:
 
     def close(self) -> None:
         """Close every connection."""
-        with self._lock:
-            for session in self._sessions:
-                session.close()
-            self._sessions.clear()
-
-    def _session(self) -> requests.Session:
-        session: requests.Session | None = getattr(self._local, "session", None)
-        if session is None:
-            session = requests.Session()
-            session.trust_env = False  # neither netrc nor a proxy of the shell may redirect the token
-            session.headers.update(self._headers)
-            adapter = HTTPAdapter(pool_connections=1, pool_maxsize=2)
-            session.mount("http://", adapter)
-            session.mount("https://", adapter)
-            self._local.session = session
-            with self._lock:
-                self._sessions.append(session)
-        return session
+        self._session.close()
 
     def _error(self, response: requests.Response, method: str, path: str) -> PeerError:
         status = response.status_code

@@ -25,6 +25,7 @@ class Api:
 
     answers: dict[str, tuple[int, Any, dict[str, str]]] = field(default_factory=dict)
     asked: list[tuple[str, Any, dict[str, str]]] = field(default_factory=list)
+    connections: set[Any] = field(default_factory=set)
     url: str = ""
 
     def answer(self, request: str, document: Any, status: int = 200, **headers: str) -> None:
@@ -62,6 +63,7 @@ def api() -> Iterator[Api]:
         def handle_any(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
             request = f"{self.command} {self.path}"
+            api.connections.add(self.client_address)
             api.asked.append((request, json.loads(body) if body else None, dict(self.headers)))
             status, document, headers = api.answers.get(request, (404, {"detail": "Not found."}, {}))
             data = document if isinstance(document, bytes) else json.dumps(document).encode()
@@ -288,3 +290,13 @@ def test_without_our_own_api_conditions_are_only_logged(api: Api) -> None:
     source.set_condition(source.get(42), "stage_data", "Waiting.")
     assert len(api.asked) == 1
     source.close()
+
+
+def test_threads_that_come_and_go_share_warm_connections_and_take_no_cookies(api: Api, source: BespinSource) -> None:
+    api.answers[f"GET {JOB}"] = (200, job(), {"Set-Cookie": "sessionid=abc; Path=/"})
+    for _ in range(5):
+        thread = threading.Thread(target=source.get, args=(42,))
+        thread.start()
+        thread.join(10)
+    assert (len(api.asked), len(api.connections)) == (5, 1)
+    assert all("Cookie" not in headers for _, _, headers in api.asked)
