@@ -15,17 +15,17 @@ from typing import IO
 import yaml
 
 from lando.errors import ConfigError
-from lando.local.access import Access, Grant, ensure_token
-from lando.local.caretakers import ClaimProtection, EventExpiry, NamespaceController
-from lando.local.garbage import GarbageCollector
-from lando.local.images import ImageTable
-from lando.local.node import LocalNode
-from lando.local.objects import ObjectStore
-from lando.local.sandbox import SandboxMode
-from lando.local.scheduler import NodeCapacity
-from lando.local.server import ApiServer
-from lando.local.status import ApiError
-from lando.local.tls import ensure_certificates, write_private
+from lando.local.controllers.caretakers import ClaimProtection, EventExpiry, NamespaceController
+from lando.local.controllers.garbage_collector import GarbageCollector
+from lando.local.controllers.scheduler import NodeCapacity
+from lando.local.http.access import Access, Grant, ensure_token
+from lando.local.http.server import ApiServer
+from lando.local.http.tls import ensure_certificates, write_private
+from lando.local.node.images import ImageTable
+from lando.local.node.local_node import LocalNode
+from lando.local.node.sandbox import SandboxMode
+from lando.local.rules.status import ApiError
+from lando.local.store.objects import ObjectStore
 
 log = logging.getLogger(__name__)
 

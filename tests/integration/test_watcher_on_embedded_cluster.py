@@ -18,7 +18,7 @@ from lando.config import BespinApiSettings, ClusterSettings, Config, LandoApiSet
 from lando.k8s.cluster import KubernetesCluster
 from lando.k8s.watcher import Watcher
 from lando.local.cluster import LocalCluster
-from lando.local.scheduler import NodeCapacity
+from lando.local.controllers.scheduler import NodeCapacity
 from lando.queues import Delivery
 
 PATIENCE_S = 2

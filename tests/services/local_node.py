@@ -7,10 +7,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from lando.local.node import LocalNode
-from lando.local.objects import ObjectStore
-from lando.local.sandbox import SandboxMode
-from lando.local.scheduler import NodeCapacity
+from lando.local.controllers.scheduler import NodeCapacity
+from lando.local.node.local_node import LocalNode
+from lando.local.node.sandbox import SandboxMode
+from lando.local.store.objects import ObjectStore
 
 Manifest = dict[str, Any]
 PATIENCE_S = 20.0

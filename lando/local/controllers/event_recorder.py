@@ -1,0 +1,119 @@
+"""Events: what the controllers and the node say of an object, for people and for diagnosis.
+
+Repeats of one sentence about one object are counted in one Event, as Kubernetes does.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from lando.local.rules.lifecycle import timestamp
+from lando.local.rules.status import ApiError, Manifest
+from lando.local.store.objects import ObjectStore
+
+log = logging.getLogger(__name__)
+
+REMEMBERED = 1024
+"""Latest distinct events whose repeats are counted; older ones are begun anew."""
+MESSAGE_LIMIT = 1024
+"""Characters of an event's message, as the real API has it."""
+
+NORMAL = "Normal"
+WARNING = "Warning"
+
+
+class EventRecorder:
+    """Writes Events in the name of ``component``. An event that can't be written is only logged: it is no state."""
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        component: str,
+        *,
+        host: str = "",
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._store = store
+        self._component = component
+        self._host = host
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._names: OrderedDict[tuple[str, ...], str] = OrderedDict()
+
+    def record(self, about: Manifest, kind: str, reason: str, message: str, *, container: str | None = None) -> None:
+        """Say ``message`` about an object; ``kind`` is Normal or Warning, ``container`` one of a pod's containers."""
+        metadata = about["metadata"]
+        field_path = f"spec.containers{{{container}}}" if container else ""
+        message = message if len(message) <= MESSAGE_LIMIT else message[: MESSAGE_LIMIT - 1] + "…"
+        key = (metadata["uid"], kind, reason, message, field_path)
+        try:
+            with self._lock:
+                name = self._names.get(key)
+                if name is None or not self._count_up(metadata["namespace"], name):
+                    self._names[key] = self._create(about, kind, reason, message, field_path)
+                self._names.move_to_end(key)
+                while len(self._names) > REMEMBERED:
+                    self._names.popitem(last=False)
+        except ApiError as error:
+            log.warning("event %s of %s %s not written: %s", reason, about.get("kind"), metadata["name"], error)
+
+    def _count_up(self, namespace: str, name: str) -> bool:
+        now = timestamp(self._clock())
+
+        def again(event: Manifest) -> None:
+            event["count"] = event.get("count", 1) + 1
+            event["lastTimestamp"] = now
+
+        try:
+            self._store.modify("events", namespace, name, again)
+        except ApiError as error:
+            if error.code != 404:
+                raise
+            return False
+        return True
+
+    def _create(self, about: Manifest, kind: str, reason: str, message: str, field_path: str) -> str:
+        metadata = about["metadata"]
+        moment = self._clock()
+        involved = {
+            "apiVersion": about["apiVersion"],
+            "kind": about["kind"],
+            "name": metadata["name"],
+            "namespace": metadata["namespace"],
+            "uid": metadata["uid"],
+            "resourceVersion": metadata.get("resourceVersion", ""),
+        }
+        if field_path:
+            involved["fieldPath"] = field_path
+        source = {"component": self._component}
+        if self._host:
+            source["host"] = self._host
+        now = timestamp(moment)
+        event = {
+            "apiVersion": "v1",
+            "kind": "Event",
+            # The name is the object's with the moment in hexadecimal nanoseconds, so that it is unique and sorts.
+            "metadata": {"name": f"{metadata['name']}.{int(moment.timestamp() * 1e9):x}"},
+            "involvedObject": involved,
+            "reason": reason,
+            "message": message,
+            "type": kind,
+            "source": source,
+            "reportingComponent": self._component,
+            "reportingInstance": self._host,
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+            "count": 1,
+        }
+        try:
+            created = self._store.create("events", metadata["namespace"], event)
+        except ApiError as error:
+            if error.reason != "AlreadyExists":
+                raise
+            event["metadata"] = {"generateName": f"{metadata['name']}."}
+            created = self._store.create("events", metadata["namespace"], event)
+        return str(created["metadata"]["name"])

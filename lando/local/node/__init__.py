@@ -1,0 +1,1 @@
+"""The embedded cluster's one node: pods become processes of this machine."""

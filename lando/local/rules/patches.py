@@ -1,0 +1,208 @@
+"""The three ways to patch an object: JSON merge patch, JSON patch and strategic merge patch. Pure."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from lando.local.rules.status import ApiError, Manifest, bad_request
+
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
+PATCH_TYPES = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH)
+
+MERGE_KEYS: dict[str, tuple[str, ...]] = {
+    "conditions": ("type",),
+    "containers": ("name",),
+    "env": ("name",),
+    "hostAliases": ("ip",),
+    "imagePullSecrets": ("name",),
+    "initContainers": ("name",),
+    "ownerReferences": ("uid",),
+    "podIPs": ("ip",),
+    "ports": ("containerPort",),
+    "secrets": ("name",),
+    "topologySpreadConstraints": ("topologyKey",),
+    "volumeDevices": ("devicePath",),
+    "volumeMounts": ("mountPath",),
+    "volumes": ("name",),
+}
+"""Lists that a strategic merge patch merges by key; every list not named here is replaced as a whole."""
+MERGED_SETS = frozenset({"finalizers"})
+"""Lists of plain values that a strategic merge patch adds to."""
+
+
+def apply_patch(patch_type: str, document: Manifest, patch: Any) -> Manifest:
+    """``document`` with ``patch`` applied, as a new object.
+
+    Raises ApiError 400 for a patch of the wrong shape and 422 for a JSON patch that does not fit the document.
+    """
+    if patch_type == JSON_PATCH:
+        result = json_patch(document, patch)
+    elif not isinstance(patch, dict):
+        raise bad_request("error decoding patch: a merge patch is a JSON object")
+    elif patch_type == MERGE_PATCH:
+        result = merge_patch(document, patch)
+    else:
+        result = strategic_merge_patch(document, patch)
+    if not isinstance(result, dict):
+        raise bad_request("the patch leaves no object")
+    return result
+
+
+def merge_patch(target: Any, patch: Any) -> Any:
+    """RFC 7396: null deletes, objects merge, everything else replaces."""
+    if not isinstance(patch, dict):
+        return copy.deepcopy(patch)
+    result = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = merge_patch(result.get(key), value)
+    return result
+
+
+def json_patch(document: Any, operations: Any) -> Any:
+    """RFC 6902; an operation that does not fit raises ApiError 422, as the API server answers."""
+    if not isinstance(operations, list):
+        raise bad_request("error decoding patch: a JSON patch is a list of operations")
+    result = copy.deepcopy(document)
+    for operation in operations:
+        if not isinstance(operation, dict) or not isinstance(operation.get("path"), str):
+            raise bad_request("error decoding patch: each operation is an object with op and path")
+        result = _operate(result, operation)
+    return result
+
+
+def _operate(document: Any, operation: Manifest) -> Any:
+    path = _pointer(operation["path"])
+    match operation.get("op"):
+        case "add":
+            return _add(document, path, _given(operation))
+        case "replace":
+            _lookup(document, path)
+            return _add(_remove(document, path), path, _given(operation)) if path else _given(operation)
+        case "remove":
+            return _remove(document, path)
+        case "test":
+            if _lookup(document, path) != operation.get("value"):
+                raise _misfit(f"testing value {operation['path']} failed")
+            return document
+        case "copy":
+            return _add(document, path, copy.deepcopy(_lookup(document, _pointer(str(operation.get("from"))))))
+        case "move":
+            source = _pointer(str(operation.get("from")))
+            value = _lookup(document, source)
+            return _add(_remove(document, source), path, value)
+        case unknown:
+            raise bad_request(f"error decoding patch: unknown operation {unknown!r}")
+
+
+def _given(operation: Manifest) -> Any:
+    if "value" not in operation:
+        raise bad_request(f"error decoding patch: {operation['op']} of {operation['path']} lacks a value")
+    return copy.deepcopy(operation["value"])
+
+
+def _pointer(text: str) -> list[str]:
+    if text == "":
+        return []
+    if not text.startswith("/"):
+        raise bad_request(f"error decoding patch: {text!r} is no JSON pointer")
+    return [part.replace("~1", "/").replace("~0", "~") for part in text[1:].split("/")]
+
+
+def _lookup(document: Any, path: list[str]) -> Any:
+    node = document
+    for part in path:
+        if isinstance(node, dict) and part in node:
+            node = node[part]
+        elif isinstance(node, list):
+            node = node[_index(part, len(node) - 1)]
+        else:
+            raise _misfit(f"missing value at /{'/'.join(path)}")
+    return node
+
+
+def _add(document: Any, path: list[str], value: Any) -> Any:
+    if not path:
+        return value
+    parent, last = _lookup(document, path[:-1]), path[-1]
+    if isinstance(parent, dict):
+        parent[last] = value
+    elif isinstance(parent, list):
+        parent.insert(len(parent) if last == "-" else _index(last, len(parent)), value)
+    else:
+        raise _misfit(f"/{'/'.join(path)} is not within an object or a list")
+    return document
+
+
+def _remove(document: Any, path: list[str]) -> Any:
+    _lookup(document, path)
+    if not path:
+        return None
+    parent, last = _lookup(document, path[:-1]), path[-1]
+    del parent[int(last) if isinstance(parent, list) else last]
+    return document
+
+
+def _index(text: str, highest: int) -> int:
+    if not text.isdecimal() or int(text) > highest:
+        raise _misfit(f"invalid index {text!r}")
+    return int(text)
+
+
+def _misfit(detail: str) -> ApiError:
+    return ApiError(422, "Invalid", f"the server rejected our request due to an error in our request: {detail}", {})
+
+
+def strategic_merge_patch(target: Manifest, patch: Manifest) -> Manifest:
+    """Merge as Kubernetes does for its own types: known lists by their keys, ``$patch`` directives honoured."""
+    if patch.get("$patch") == "replace":
+        return {key: copy.deepcopy(value) for key, value in patch.items() if key != "$patch"}
+    if patch.get("$patch") == "delete":
+        return {}
+    result = dict(target)
+    for key, value in patch.items():
+        if key.startswith("$deleteFromPrimitiveList/"):
+            field = key.partition("/")[2]
+            result[field] = [entry for entry in result.get(field) or [] if entry not in value]
+        elif key.startswith("$"):
+            continue
+        elif value is None:
+            result.pop(key, None)
+        elif isinstance(value, dict):
+            current = result.get(key)
+            result[key] = strategic_merge_patch(current if isinstance(current, dict) else {}, value)
+        elif isinstance(value, list):
+            result[key] = _merge_lists(key, result.get(key) or [], value)
+        else:
+            result[key] = value
+    return result
+
+
+def _merge_lists(field: str, target: list[Any], patch: list[Any]) -> list[Any]:
+    if any(isinstance(entry, dict) and entry.get("$patch") == "replace" for entry in patch):
+        return [copy.deepcopy(entry) for entry in patch if not (isinstance(entry, dict) and "$patch" in entry)]
+    if field in MERGED_SETS:
+        return target + [entry for entry in patch if entry not in target]
+    keys = MERGE_KEYS.get(field)
+    if not keys or not all(isinstance(entry, dict) for entry in patch):
+        return copy.deepcopy(patch)
+    result = list(target)
+    for entry in patch:
+        place = next((at for at, old in enumerate(result) if _same(old, entry, keys)), None)
+        if entry.get("$patch") == "delete":
+            if place is not None:
+                del result[place]
+        elif place is None:
+            result.append(strategic_merge_patch({}, entry))
+        else:
+            result[place] = strategic_merge_patch(result[place], entry)
+    return result
+
+
+def _same(one: Any, other: Manifest, keys: tuple[str, ...]) -> bool:
+    return isinstance(one, dict) and all(one.get(key) == other.get(key) for key in keys)

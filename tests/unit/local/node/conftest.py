@@ -1,0 +1,46 @@
+"""A node of the embedded cluster, for each way of mounting."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from lando.errors import ConfigError
+from lando.local.node import local_node
+from lando.local.node.sandbox import Bubblewrap, SandboxMode, probe_bubblewrap
+from tests.services.local_node import Cluster
+from tests.services.providing import missing
+
+
+@pytest.fixture
+def bubblewrap() -> None:
+    """Skips where bubblewrap does not work."""
+    try:
+        probe_bubblewrap()
+    except ConfigError as error:
+        missing("bubblewrap", str(error))
+
+
+WITH_BUBBLEWRAP = pytest.mark.service("bubblewrap")
+
+
+@pytest.fixture(
+    params=[
+        "substitute",
+        pytest.param("bwrap", marks=WITH_BUBBLEWRAP),
+        pytest.param("bwrap without a process namespace", marks=WITH_BUBBLEWRAP),
+    ]
+)
+def sandboxed(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """A node for each way of mounting; the last one is what bubblewrap offers inside of many containers."""
+    mode: SandboxMode = "substitute" if request.param == "substitute" else "bwrap"
+    if mode == "bwrap":
+        request.getfixturevalue("bubblewrap")
+    if request.param == "bwrap without a process namespace":
+        plain = Bubblewrap(shutil.which("bwrap") or "", own_processes=False)
+        monkeypatch.setattr(local_node, "choose_sandbox", lambda _mode: plain)
+    running = Cluster(tmp_path, mode).start()
+    yield running
+    running.stop()
