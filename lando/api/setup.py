@@ -336,8 +336,6 @@ def ensure_embedded_site(
     key: ServerKey,
     cpus: int = 1,
     memory: str = "1Gi",
-    broker: str = EMBEDDED_BROKER,
-    queue: str = EMBEDDED_QUEUE,
 ) -> EmbeddedSite:
     """Set up what ``lando up`` needs, where it is not there yet; safe to call at every start.
 
@@ -352,16 +350,28 @@ def ensure_embedded_site(
     if _by(session, m.ShareGroup.name, DEFAULT) is None:
         create_share_group(session, DEFAULT)
     if _by(session, m.JobStrategy.name, DEFAULT) is None:
-        _embedded_strategy(session, cpus, memory, broker, queue)
+        _embedded_strategy(session, cpus, memory)
     return EmbeddedSite(
         user_token=issue_token(session, key, username),
         daemon_token=issue_token(session, key, DAEMON_USER),
-        queue=queue,
-        broker=broker,
     )
 
 
-def _embedded_strategy(session: Session, cpus: int, memory: str, broker: str, queue: str) -> None:
+def point_defaults_at(session: Session, *, broker: str, queue: str, image: str | None) -> str:
+    """Give the default settings another broker and queue, and its steps another image if one is named.
+
+    Jobs read these when they are started, so those under way are not touched. Returns the image of the steps.
+    """
+    strategy = _by(session, m.JobStrategy.name, DEFAULT)
+    connection, steps = strategy.job_settings.lando_connection, strategy.job_settings.runtime.steps
+    connection.url, connection.queue_name = broker, _named(queue, "queue_name")
+    if image is not None:
+        for step in steps:
+            step.image_name = image
+    return str(steps[0].image_name)
+
+
+def _embedded_strategy(session: Session, cpus: int, memory: str) -> None:
     small = create_flavor(session, "step", cpus=1, memory="256Mi")
     flavor = create_flavor(session, DEFAULT, cpus=cpus, memory=memory)
     steps = [
@@ -374,7 +384,7 @@ def _embedded_strategy(session: Session, cpus: int, memory: str, broker: str, qu
         for step_type in STEP_TYPES[:-1]
     ]
     runtime = create_runtime(session, DEFAULT, steps)
-    connection = create_lando_connection(session, queue_name=queue, url=broker)
+    connection = create_lando_connection(session, queue_name=EMBEDDED_QUEUE, url=EMBEDDED_BROKER)
     settings = create_job_settings(session, DEFAULT, connection=connection, runtime=runtime)
     create_strategy(session, DEFAULT, settings=settings, flavor=flavor, volume_size_base=1, volume_size_factor=0)
 

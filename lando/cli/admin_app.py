@@ -30,17 +30,23 @@ def setup(
     user: Annotated[str, typer.Argument(metavar="NAME", help="A first user, who becomes staff.")],
     broker: Annotated[str, typer.Option("--broker", envvar="LANDO_BROKER", help="URL of the broker, amqp://….")],
     queue: Annotated[str, typer.Option("--queue", help="The lando daemon's queue.")] = "lando",
+    image: Annotated[
+        str | None, typer.Option("--image", help="Image of the steps, built from the Dockerfile; kept where left out.")
+    ] = None,
     cpus: Annotated[int, typer.Option("--cpus", min=1, help="CPUs of a workflow's step.")] = 1,
     memory: Annotated[str, typer.Option("--memory", help="Memory of a workflow's step.")] = "1Gi",
     config: SettingsFile = None,
 ) -> None:
     """Make a new site usable.
 
-    A first user, the daemons' user, the defaults for jobs. Prints both tokens as JSON. Safe to repeat.
+    Makes a first user, the daemons' user and the defaults for jobs. Prints both tokens as JSON, and on standard error
+    what to do next. Safe to repeat: broker, queue and image are then changed, the rest is kept.
+
+    Example: lando admin setup ada --broker amqps://lando@mq.example.org/ --image registry.example.org/lando:1.0
     """
     from lando.cli import administration
 
-    administration.setup(config, user, broker=broker, queue=queue, cpus=cpus, memory=memory)
+    administration.setup(config, user, broker=broker, queue=queue, image=image, cpus=cpus, memory=memory)
 
 
 @app.command()

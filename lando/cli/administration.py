@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import typer
 from sqlalchemy import select
@@ -56,13 +57,28 @@ def migrate(config: Path | None) -> None:
     typer.echo(f"the database is at version {after}{was}")
 
 
-def setup(config: Path | None, user: str, *, broker: str, queue: str, cpus: int, memory: str) -> None:
-    """Make the site usable; prints the tokens."""
+def setup(
+    config: Path | None, user: str, *, broker: str, queue: str, image: str | None, cpus: int, memory: str
+) -> None:
+    """Make the site usable; prints the tokens, and on standard error what to do with them."""
+    if urlsplit(broker).scheme not in ("amqp", "amqps") or not urlsplit(broker).hostname:
+        raise InputError("The broker's URL must look like amqps://user:password@host/vhost.", field="broker")
     with _site(config) as site, site.database.write() as session:
-        made = sites.ensure_embedded_site(
-            session, username=user, key=site.key, cpus=cpus, memory=memory, broker=broker, queue=queue
-        )
+        made = sites.ensure_embedded_site(session, username=user, key=site.key, cpus=cpus, memory=memory)
+        image = sites.point_defaults_at(session, broker=broker, queue=queue, image=image)
     typer.echo(json.dumps({"user": user, "user_token": made.user_token, "daemon_token": made.daemon_token}))
+    for line in next_steps(queue, image):
+        typer.echo(line, err=True)
+
+
+def next_steps(queue: str, image: str) -> Iterator[str]:
+    """What is left to do after ``lando admin setup``."""
+    yield "The site is set up. Next:"
+    yield f"- k8s.config: daemon_token is bespin_api.token, and {queue} is work_queue.listen_queue"
+    yield "- start the API server: lando serve"
+    yield "- tell the user where it is and who they are: LANDO_URL and LANDO_TOKEN, which is user_token"
+    if image == sites.EMBEDDED_IMAGE:
+        yield f"note: the steps' image is {image}, which only the embedded cluster has; set yours with --image"
 
 
 def users(config: Path | None, *, as_json: bool) -> None:

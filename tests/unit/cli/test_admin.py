@@ -19,6 +19,23 @@ def test_a_new_site_is_made_usable_and_again_without_harm(lando: Any) -> None:
     assert names == ["ada", "lando"]
 
 
+def test_setup_says_what_to_do_next_and_takes_another_image_when_repeated(lando: Any) -> None:
+    first = lando("admin", "setup", "ada", "--broker", "amqp://mq", "--queue", "commands")
+    assert "commands is work_queue.listen_queue" in first.err
+    assert "set yours with --image" in first.err
+    named = lando("admin", "setup", "ada", "--broker", "amqp://mq", "--image", "example.org/lando:1")
+    assert "--image" not in named.err
+    kept = lando("admin", "setup", "ada", "--broker", "amqp://mq")
+    assert "--image" not in kept.err
+
+
+@pytest.mark.parametrize("broker", ["mq.example.org", "http://mq", "amqp://"])
+def test_a_broker_that_is_none_is_refused_before_anything_is_made(lando: Any, broker: str) -> None:
+    outcome = lando("admin", "setup", "ada", "--broker", broker)
+    assert (outcome.code, outcome.err.count("\n")) == (2, 1)
+    assert "amqps://user:password@host/vhost" in outcome.err
+
+
 def test_a_user_gets_a_token_that_can_be_renewed(lando: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("p4ssword\n"))
     token = lando("admin", "add-user", "bob", "--staff", "--password-stdin").out
