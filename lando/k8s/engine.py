@@ -16,10 +16,11 @@ from lando.decide import Failure, Nothing, Observed, Plan, decide, fail, intent_
 from lando.errors import Conflict, LandoError, PeerError, StepError
 from lando.k8s import record
 from lando.k8s.metrics import TRANSITIONS, UNTOLD
-from lando.k8s.observe import Observation, observe
+from lando.k8s.observe import Observation, Reading, observe, read, read_record
 from lando.k8s.perform import Peers, Performer, QuotaWait
 from lando.messages import Command, Message
 from lando.plans import Planner
+from lando.plans.manifests import run_record_ref
 from lando.runs import Category, Cause, Intent, Run, RunState, StepState
 
 CHANGED_TRIES = 5  # how often a run that somebody else changes meanwhile is looked at again at once
@@ -67,18 +68,21 @@ class Engine:
         if message is not None and message.command is Command.DEBUG:
             log.info("Run %d: debug commands are left alone", run_id)
             return
+        # A step's end nearly always asks for the next step: nobody waits for the run to be read before the cluster is.
+        reading = self._read(run_id, message.kind) if message and message.command is Command.STEP_CHANGED else None
         for tries_left in reversed(range(CHANGED_TRIES)):
             run = self._peers.source.get(run_id)
             intent = intent_of(message, run) if message is not None else run.intent
-            if intent is Intent.NONE and run.state in _INDIFFERENT:
+            if intent is Intent.NONE and (run.state in _INDIFFERENT or self._is_settled_failure(run)):
                 log.info("Run %d is %s: nothing to do", run.id, run.state.value)
                 return
             try:
-                self._act(run, intent, message)
+                self._act(run, intent, message, reading or self._read(run.id, run.kind))
             except Conflict:
                 if not tries_left:
                     raise
                 log.info("Run %d was changed by somebody else: looking again", run.id)
+                reading = None
             else:
                 return
 
@@ -92,18 +96,30 @@ class Engine:
             sentence=f"Lando could not go on with this run: {reason}",
             advice="Restart the run; if that fails too, tell the administrator.",
         )
-        planner, plan, observation = self._observe(run, Intent.NONE, None)
+        planner, plan, observation = self._observe(run, Intent.NONE, None, self._read(run.id, run.kind))
         self._fail(Performer(self._peers, planner, run, plan, observation), _step_at_work(run), cause)
 
-    def _observe(self, run: Run, intent: Intent, message: Message | None) -> tuple[Planner, Plan, Observation]:
+    def _read(self, run_id: int, kind: str) -> Reading:
+        selector = labels.selector(self._planners[kind].labels(run_id))
+        return read(self._peers.cluster, selector, run_record_ref(run_id), self._peers.pool)
+
+    def _is_settled_failure(self, run: Run) -> bool:
+        """Whether the run failed, its owner was told why, and what it left is still to be kept."""
+        if run.state is not RunState.ERROR or self._is_expired(run, self._clock()):
+            return False
+        kept = read_record(self._peers.cluster, run_record_ref(run.id))
+        return kept is None or kept.failure is None
+
+    def _observe(
+        self, run: Run, intent: Intent, message: Message | None, reading: Reading
+    ) -> tuple[Planner, Plan, Observation]:
         planner = self._planners[run.kind]
         plan = planner.plan(run)
         now = self._clock()
         observation = observe(
             self._peers.cluster,
             plan,
-            labels.selector(planner.labels(run.id)),
-            pool=self._peers.pool,
+            reading,
             now=now,
             patience=timedelta(seconds=self._config.patience_s),
             evidence=message.evidence if message else None,
@@ -116,8 +132,8 @@ class Engine:
         )
         return planner, plan, replace(observation, observed=observed)
 
-    def _act(self, run: Run, intent: Intent, message: Message | None) -> None:
-        planner, plan, observation = self._observe(run, intent, message)
+    def _act(self, run: Run, intent: Intent, message: Message | None, reading: Reading) -> None:
+        planner, plan, observation = self._observe(run, intent, message, reading)
         actions = decide(plan, run, observation.observed, intent)
         if not all(isinstance(action, Nothing) for action in actions):
             TRANSITIONS.inc()

@@ -37,7 +37,7 @@ from lando.sources import Source
 from lando.sources.bespin import BespinSource
 
 PREFETCH_PER_WORKER = 4
-POOL_SIZE = 8  # for the lists of one look, and objects made or deleted side by side
+POOL_SIZE = 16  # for the lists of looks, and objects made or deleted side by side; no task there waits for another
 STOP_S = 20.0  # for work in hand at the end; a pod has 30 s
 LOOK_AGAIN_S = 5.0  # for a look of our own that could not be done
 STANDBY_CHECK_S = 0.2  # how often the resync asks whether this process is the active one

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -53,20 +53,34 @@ class Observation:
     """When to look again though nothing has changed."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """One list of each kind and the record, under way side by side."""
+
+    lists: Mapping[str, Future[list[Manifest]]]
+    record: Future[RunRecord | None]
+
+
+def read(cluster: Cluster, selector: str, record_ref: ObjectRef, pool: Executor) -> Reading:
+    """Begin to read all that has the run's labels, and its record."""
+    return Reading(
+        lists={kind: pool.submit(cluster.list, kind, selector) for kind in _KINDS},
+        record=pool.submit(read_record, cluster, record_ref),
+    )
+
+
 def observe(
     cluster: Cluster,
     plan: Plan,
-    selector: str,
+    reading: Reading,
     *,
-    pool: Executor,
     now: datetime,
     patience: timedelta,
     evidence: Evidence | None = None,
 ) -> Observation:
-    """Read all that has the run's labels, and its record. ``evidence`` only lends its log when there is none here."""
-    lists = {kind: pool.submit(cluster.list, kind, selector) for kind in _KINDS}
-    run_record = _read_record(cluster, plan.record)
-    items = {kind: future.result() for kind, future in lists.items()}
+    """What ``reading`` has found. ``evidence`` only lends its log when there is none here."""
+    items = {kind: future.result() for kind, future in reading.lists.items()}
+    run_record = reading.record.result()
     pods_by_job = _by_owner(items["Pod"])
     live: set[ObjectRef] = set()
     dying: set[ObjectRef] = set()
@@ -97,7 +111,8 @@ def observe(
     )
 
 
-def _read_record(cluster: Cluster, ref: ObjectRef) -> RunRecord | None:
+def read_record(cluster: Cluster, ref: ObjectRef) -> RunRecord | None:
+    """The run record; None when there is none, or none for long."""
     try:
         config_map = cluster.get(ref.kind, ref.name)
     except NotFound:

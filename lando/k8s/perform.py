@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor as Pool
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -106,7 +107,7 @@ class Performer:
         self._record_uid = observation.observed.record.uid if observation.observed.record else None
         self._had_quota_wait = bool(observation.observed.record and observation.observed.record.quota_since)
         self._present = set(observation.observed.objects)
-        self._inputs: dict[str, Any] = {}
+        self._inputs: dict[str, Future[Any]] = {}
 
     def perform(self, actions: Sequence[Action]) -> None:
         """Carry out ``actions``.
@@ -114,6 +115,9 @@ class Performer:
         Raises Halted, StillThere, QuotaWait, StepError, Conflict (the run was changed by somebody else) and
         Unavailable; whatever is raised, the rest is found again by the next decision.
         """
+        for action in actions:
+            if isinstance(action, Create):
+                self._ask_ahead(action.step)
         for action in actions:
             if not self._peers.may_act():
                 raise Halted
@@ -259,20 +263,26 @@ class Performer:
         self._harmless("attempt", lambda: source.set_attempt(self.run, step, attempt))
 
     def _manifests(self, action: Create) -> list[Manifest]:
-        wanted = self._planner.inputs(action.step)
-        if wanted is not None and wanted not in self._inputs:
-            self._inputs[wanted] = self._source_inputs(wanted)
         making = Making(
             attempt=action.attempt,
             record_uid=self._ensure_record(),
-            inputs=self._inputs[wanted] if wanted is not None else None,
+            inputs=self._source_inputs(action.step),
             times=self._observation.times,
         )
         return self._planner.objects(self.run, action.step, making)
 
-    def _source_inputs(self, wanted: str) -> Any:
+    def _ask_ahead(self, step: str) -> None:
+        """Begin to ask the source for what the step needs, while the writes before it are made."""
+        wanted = self._planner.inputs(step)
+        if wanted is not None and wanted not in self._inputs:
+            self._inputs[wanted] = self._peers.pool.submit(self._peers.source.inputs, self.run, wanted)
+
+    def _source_inputs(self, step: str) -> Any:
+        wanted = self._planner.inputs(step)
+        if wanted is None:
+            return None
         try:
-            return self._peers.source.inputs(self.run, wanted)
+            return self._inputs[wanted].result()
         except NotFound as error:
             raise _refused(f"The {wanted.replace('_', ' ')} of run {self.run.id} no longer exists.") from error
 

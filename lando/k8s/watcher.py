@@ -179,8 +179,9 @@ class Watcher:
         condition = _CONDITIONS[diagnosis.verdict]
         if condition in told.outcomes:
             return
-        pods = self._ended_pods(seen)
+        pods = seen.pods + seen.gone_pods
         if condition is Condition.FAILED:
+            pods = self._ended_pods(seen)
             diagnosis = self._diagnose(seen, pods, log_tail=self._log_tail(pods))
         self._publish(key, _evidence(key, seen, condition, diagnosis.cause, termination_message(pods)))
         told.outcomes |= {condition}
