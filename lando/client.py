@@ -26,6 +26,8 @@ from lando.errors import Conflict, InputError, NotFound, PeerError, Rejected, Un
 
 PEER = "Lando API"
 TIMEOUT_S = 30.0
+KEEP_ALIVE_S = 20
+"""Silence on a followed log after which the server is to send something: proxies commonly end it after 30 s."""
 FOLLOW_SILENCE_S = 120.0
 """Silence on a followed log after which it is asked for anew: a connection may have died without a word."""
 UPLOAD_TRIES = 5
@@ -237,6 +239,14 @@ class LandoClient:
         answer = self._call("GET", "/api/lando/v1/runs", params={"state": list(states)})
         return [run_view(document) for document in answer]
 
+    def follow_runs(self) -> Iterator[list[RunView]]:
+        """The user's runs now and whenever one has changed or ``FOLLOW_WAIT_S`` are over; ends when closed."""
+        params: dict[str, Any] = {}
+        while not self._closed.is_set():
+            with self._request("GET", "/api/lando/v1/runs", params=params) as response:
+                yield [run_view(document) for document in response.json()]
+                params = {"after": response.headers.get("ETag", ""), "wait_s": FOLLOW_WAIT_S}
+
     def run(self, run_id: int) -> RunView:
         """One run with its steps."""
         return run_view(self._call("GET", f"/api/lando/v1/runs/{run_id}"))
@@ -288,7 +298,8 @@ class LandoClient:
         while True:
             known, answered = given, None
             try:
-                for piece in self._log(run_id, step, {"follow": "true"}, FOLLOW_SILENCE_S):
+                params = {"follow": "true", "keep_alive_s": KEEP_ALIVE_S}
+                for piece in self._log(run_id, step, params, FOLLOW_SILENCE_S):
                     answered = answered or time.monotonic()
                     new, known = piece[known:], max(known - len(piece), 0)
                     if new:
@@ -311,7 +322,8 @@ class LandoClient:
             yield ""
             try:
                 for piece in response.iter_content(chunk_size=None, decode_unicode=True):
-                    yield piece if isinstance(piece, str) else piece.decode("utf-8", "replace")
+                    text = piece if isinstance(piece, str) else piece.decode("utf-8", "replace")
+                    yield text.replace("\0", "")  # of which the server sends one while a followed log is silent
             except requests.RequestException as error:
                 raise Unavailable(PEER, f"{self.url} broke off the log; ask again.") from error
 

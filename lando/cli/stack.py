@@ -124,22 +124,34 @@ def logged_to(file: Path | None) -> Iterator[None]:
 
 
 def _live_view(stack: EmbeddedStack, stop: threading.Event) -> None:
-    """The latest runs, redrawn until ``stop`` or a failure."""
+    """The latest runs, redrawn for their times and read when they change, until ``stop`` or a failure."""
     from rich.console import Console
     from rich.live import Live
     from rich.text import Text
 
-    from lando.client import LandoClient
+    from lando.client import LandoClient, RunView
     from lando.errors import LandoError
+
+    latest: list[RunView] = []
+    trouble: list[str] = []
+
+    def read(client: LandoClient) -> None:
+        while not (stop.is_set() or stack.failed.is_set()):
+            try:
+                for runs in client.follow_runs():
+                    latest[:], trouble[:] = runs[-LATEST_RUNS:], []
+                return
+            except LandoError as error:
+                trouble[:] = [str(error)]
+                stop.wait(1)
+
+    def picture() -> Text:
+        return Text("\n".join([*rendering.runs_table(latest, rendering.utc_now()), *trouble]))
 
     with (
         LandoClient(stack.client.url, stack.client.token) as client,
-        Live(console=Console(highlight=False), auto_refresh=False) as live,
+        Live(get_renderable=picture, console=Console(highlight=False), refresh_per_second=REDRAWS_PER_SECOND),
     ):
-        while not (stop.is_set() or stack.failed.is_set()):
-            try:
-                runs = client.runs()[-LATEST_RUNS:]
-                live.update(Text("\n".join(rendering.runs_table(runs, rendering.utc_now()))), refresh=True)
-            except LandoError as error:
-                live.update(Text(str(error)), refresh=True)
-            stop.wait(1 / REDRAWS_PER_SECOND)
+        threading.Thread(target=read, args=(client,), name="live view", daemon=True).start()
+        while not (stop.wait(0.5) or stack.failed.is_set()):
+            pass

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from pydantic import AfterValidator, Field
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from lando.api import jobs, run_documents
@@ -61,13 +62,22 @@ class ConditionBody(Body):
 def list_runs(
     site: TheSite,
     caller: SignedIn,
+    response: Response,
     state: Annotated[list[str], Query()] = [],  # noqa: B006 - FastAPI copies it
+    after: str | None = None,
+    wait_s: Annotated[float, Query(ge=0, le=LONGEST_WAIT_S)] = 0.0,
 ) -> list[Json]:
-    """The caller's runs, oldest first; ``?state=Running&state=Error`` (or Bespin's letters) picks."""
+    """The caller's runs, oldest first; ``?state=Running&state=Error`` (or Bespin's letters) picks.
+
+    With ``after=<ETag of an earlier answer>&wait_s=30`` as soon as any run has changed since, or the time is up.
+    """
+    if after is not None:
+        _wait(site, wait_s, lambda session: _mark(session, caller) != after)
     query = select(m.Job).where(m.Job.user_id == caller.id, m.Job.state != "D").order_by(m.Job.id)
     if state:
         query = query.where(m.Job.state.in_([_letter(word) for word in state]))
     with site.database.read() as session:
+        response.headers["ETag"] = _mark(session, caller)
         return [run_documents.brief(job) for job in session.scalars(query.options(*_EVERYTHING)).unique()]
 
 
@@ -80,11 +90,8 @@ def read_run(
     wait_s: Annotated[float, Query(ge=0, le=LONGEST_WAIT_S)] = 0.0,
 ) -> Json:
     """One run; with ``after=<version>&wait_s=30`` as soon as it has changed since that version, or the time is up."""
-    if after is not None and wait_s > 0 and site.patience.acquire(blocking=False):
-        try:
-            _wait_for_change(site, caller, run_id, after, wait_s)
-        finally:
-            site.patience.release()
+    if after is not None:
+        _wait(site, wait_s, lambda session: _has_changed(jobs.own_job(session, caller, id_of(run_id)), after))
     with site.database.read() as session:
         return run_documents.whole(_own(session, caller, run_id))
 
@@ -121,16 +128,33 @@ def write_condition(run_id: str, body: ConditionBody, site: TheSite, _staff: Sta
     return answer
 
 
-def _wait_for_change(site: Site, caller: Caller, run_id: str, version: int, wait_s: float) -> None:
-    deadline = time.monotonic() + wait_s
-    while (left := deadline - time.monotonic()) > 0 and not site.changes.closed:
-        seen = site.changes.count
-        with site.database.read() as session:
-            job = jobs.own_job(session, caller, id_of(run_id))
-            if job.revision != version or job.state in run_documents.ENDED:
-                return
-        # Another server's process may make the change: look again after a second in any case.
-        site.changes.wait(seen, min(left, 1.0))
+def _wait(site: Site, wait_s: float, is_over: Callable[[Session], bool]) -> None:
+    """Hold the answer back until something has changed, if the server has a place for one more who waits."""
+    if wait_s <= 0 or not site.patience.acquire(blocking=False):
+        return
+    try:
+        deadline = time.monotonic() + wait_s
+        while (left := deadline - time.monotonic()) > 0 and not site.changes.closed:
+            seen = site.changes.count
+            with site.database.read() as session:
+                if is_over(session):
+                    return
+            # Another server's process may make the change: look again after a second in any case.
+            site.changes.wait(seen, min(left, 1.0))
+    finally:
+        site.patience.release()
+
+
+def _has_changed(job: m.Job, revision: int) -> bool:
+    return job.revision != revision or job.state in run_documents.ENDED
+
+
+def _mark(session: Session, caller: Caller) -> str:
+    """Differs after every change of any run of the caller: revisions only grow, and runs that are deleted stay."""
+    count, revisions = session.execute(
+        select(func.count(m.Job.id), func.sum(m.Job.revision)).where(m.Job.user_id == caller.id)
+    ).one()
+    return f'"{count}.{revisions or 0}"'
 
 
 def _own(session: Session, caller: Caller, run_id: str) -> m.Job:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from lando.api import results
@@ -82,6 +83,21 @@ def test_a_change_ends_the_wait_for_it(api: Api) -> None:
     api.post(f"/api/v2/jobs/{job}/start/")
     waiting.join(10)
     assert answers == ["Starting"]
+
+
+def test_a_new_run_ends_the_wait_for_a_change_of_any(api: Api) -> None:
+    api.new_job()
+    mark = api.get(RUNS).headers["ETag"]
+    assert api.get(RUNS).headers["ETag"] == mark
+    answers: list[int] = []
+    waiting = threading.Thread(
+        target=lambda: answers.append(len(api.get(f"{RUNS}?after={quote(mark)}&wait_s=30").json()))
+    )
+    waiting.start()
+    api.new_job()
+    waiting.join(10)
+    assert answers == [2]
+    assert api.get(RUNS).headers["ETag"] != mark
 
 
 def test_a_wait_that_is_up_answers_what_there_is(api: Api) -> None:
@@ -292,11 +308,10 @@ def test_results_in_another_store_are_read_by_fsspec() -> None:
     store.pipe_file("/api-test/1-x/results/a.txt", b"abc")
     found = results.Results("memory://api-test/1-x")
     assert [(file.path, file.size) for file in found.files()] == [("results/a.txt", 3)]
-    size, content = found.open("results/a.txt")
-    assert (size, b"".join(content)) == (3, b"abc")
+    assert (found.size("results/a.txt"), b"".join(found.open("results/a.txt"))) == (3, b"abc")
     for path in ("results", "nothing", "../1-x/results/a.txt"):
         with pytest.raises(NotFound):
-            found.open(path)
+            found.size(path)
 
 
 def waited_for(api: Api, job: int, change: Callable[[], Any]) -> dict[str, Any]:
