@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mimetypes
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -76,19 +77,32 @@ class Results:
             raise NotFound(_PEER, f"has no file {path}")
         return file
 
-    def open(self, path: str) -> tuple[int, Iterator[bytes]]:
-        """Size in bytes and content of a file of a store elsewhere; raises NotFound or Unavailable."""
-        name = f"{self._root.rstrip('/')}/{safe_path(path)}"
-        try:
+    def size(self, path: str) -> int:
+        """Bytes of a file of a store elsewhere; raises NotFound or Unavailable."""
+        name = self._name(path)
+        with _store_errors(path):
             information = self._filesystem.info(name)
             if information.get("type") != "file":
                 raise FileNotFoundError(name)
-            stream = self._filesystem.open(name, "rb")
-        except FileNotFoundError as error:
-            raise NotFound(_PEER, f"has no file {path}") from error
-        except OSError as error:
-            raise Unavailable(_PEER, "can't be read now") from error
-        return int(information["size"]), _chunks(stream)
+        return int(information["size"])
+
+    def open(self, path: str) -> Iterator[bytes]:
+        """The content of a file of a store elsewhere; raises NotFound or Unavailable."""
+        with _store_errors(path):
+            return _chunks(self._filesystem.open(self._name(path), "rb"))
+
+    def _name(self, path: str) -> str:
+        return f"{self._root.rstrip('/')}/{safe_path(path)}"
+
+
+@contextmanager
+def _store_errors(path: str) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise NotFound(_PEER, f"has no file {path}") from error
+    except OSError as error:
+        raise Unavailable(_PEER, "can't be read now") from error
 
 
 def safe_path(path: str) -> str:

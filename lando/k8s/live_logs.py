@@ -6,7 +6,21 @@ from collections.abc import Callable, Iterator
 
 from lando import labels
 from lando.errors import NotFound
-from lando.k8s.cluster import Cluster
+from lando.k8s.cluster import Cluster, LogLines
+
+
+class _Text(Iterator[str]):
+    """Lines as text that can be put together again."""
+
+    def __init__(self, lines: LogLines) -> None:
+        self._lines = lines
+
+    def __next__(self) -> str:
+        return next(self._lines) + "\n"
+
+    def close(self) -> None:
+        """End it at once, from any thread."""
+        self._lines.close()
 
 
 def live_logs(cluster: Cluster) -> Callable[[int, str, bool], Iterator[str] | None]:
@@ -20,7 +34,7 @@ def live_logs(cluster: Cluster) -> Callable[[int, str, bool], Iterator[str] | No
         newest = max(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
         pod, container = newest["metadata"]["name"], newest["spec"]["containers"][0]["name"]
         try:
-            return cluster.follow_pod_log(pod, container) if follow else iter([cluster.pod_log(pod, container)])
+            return _Text(cluster.follow_pod_log(pod, container)) if follow else iter([cluster.pod_log(pod, container)])
         except NotFound:
             return None
 

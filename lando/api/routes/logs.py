@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from itertools import chain
+from typing import Annotated
 
-from fastapi import APIRouter
-from fastapi.responses import StreamingResponse
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import Response, StreamingResponse
+from starlette.concurrency import run_in_threadpool
 
 from lando.api import jobs
 from lando.api.answers import invalid
 from lando.api.auth import Caller, SignedIn
 from lando.api.bodies import id_of
+from lando.api.middleware import wants_head
 from lando.api.site import Site, TheSite
+from lando.api.streams import followed
 from lando.api.usage import STEP_LETTERS
 from lando.config import STEP_TYPES
 from lando.errors import LandoError, NotFound, Rejected
@@ -29,21 +34,39 @@ router = APIRouter(prefix="/runs", tags=["runs"])
 
 
 @router.get("/{run_id}/logs", response_class=StreamingResponse)
-def read_logs(
-    run_id: str, site: TheSite, caller: SignedIn, step: str | None = None, follow: bool = False
-) -> StreamingResponse:
-    """The log of a step, or of all steps so far; with ``follow`` until the step, or the run, has ended."""
+async def read_logs(
+    run_id: str,
+    request: Request,
+    site: TheSite,
+    caller: SignedIn,
+    step: str | None = None,
+    follow: bool = False,
+    keep_alive_s: Annotated[float | None, Query(ge=1, le=3600)] = None,
+) -> Response:
+    """The log of a step, or of all steps so far; with ``follow`` until the step, or the run, has ended.
+
+    Who follows may ask for a NUL character whenever nothing was said for ``keep_alive_s`` seconds.
+    """
     if step is not None and step not in STEP_LETTERS:
         raise invalid("step", f"There is no step {step!r}; the steps are {', '.join(STEP_TYPES)}.")
+    await run_in_threadpool(_check_owner, site, caller, run_id)
+    kind = "text/plain; charset=utf-8"
+    headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+    if wants_head(request):
+        return Response(media_type=kind, headers=headers)
+    log = _Log(site, caller, id_of(run_id), step, follow)
+    if not follow:
+        pieces = (piece.encode("utf-8", "replace") for piece in log.pieces() if piece)
+        return StreamingResponse(pieces, media_type=kind, headers=headers)
+    stream = followed(
+        _patient(site, log), close=log.close, is_over=lambda: site.changes.closed, keep_alive_s=keep_alive_s
+    )
+    return StreamingResponse(stream, media_type=kind, headers=headers)
+
+
+def _check_owner(site: Site, caller: Caller, run_id: str) -> None:
     with site.database.read() as session:
         jobs.own_job(session, caller, id_of(run_id))
-    log = _Log(site, caller, id_of(run_id), step, follow)
-    pieces = _patient(site, log) if follow else log.pieces()
-    return StreamingResponse(
-        (piece.encode("utf-8", "replace") for piece in pieces if piece),
-        media_type="text/plain; charset=utf-8",
-        headers={"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"},
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +92,17 @@ class _Log:
         self._follow = follow
         self._shown: set[str] = set()
         self._followed: int | None = None
+        self._stream: Iterator[str] | None = None
+        self._closed = False
+
+    def close(self) -> None:
+        """End it, from any thread: nobody listens any more, or the server goes down."""
+        self._closed = True
+        self._end_stream()
+
+    def _end_stream(self) -> None:
+        with contextlib.suppress(ValueError, AttributeError):  # a plain iterator just comes to its end
+            self._stream.close()  # type: ignore[union-attr]
 
     def pieces(self) -> Iterator[str]:
         """The text as it comes."""
@@ -83,7 +117,7 @@ class _Log:
                 self._shown.add(standing.step)
                 self._followed = standing.mark
                 yield from self._headed(standing.step, live)
-            if not self._follow or self._site.changes.closed or self._is_over(standing):
+            if not self._follow or self._closed or self._site.changes.closed or self._is_over(standing):
                 return
             self._site.changes.wait(seen, LOOK_AGAIN_S)
 
@@ -126,7 +160,10 @@ class _Log:
         if not self._wants(step) or standing.mark == self._followed:
             return None
         try:
-            stream = self._site.live_logs(self._run_id, step, self._follow)
+            self._stream = stream = self._site.live_logs(self._run_id, step, self._follow)
+            if self._closed:
+                self._end_stream()
+                return None
             # A pod that is still being made refuses its log only when that is read.
             return None if stream is None else chain([next(stream, "")], stream)
         except (NotFound, Rejected):
@@ -154,7 +191,7 @@ class _Log:
         return self._step is None or self._step == step
 
 
-def _patient(site: Site, log: _Log) -> Iterator[str]:
+def _patient(site: Site, log: _Log) -> Generator[str, None, None]:
     """The log as it comes, while the server has a place for one more who waits."""
     if not site.patience.acquire(blocking=False):
         yield "[Too many logs are followed now; try again later, or without following.]\n"

@@ -11,7 +11,7 @@ from lando.api import jobs
 from lando.api.answers import Json, detail, not_found
 from lando.api.auth import Caller, SignedIn
 from lando.api.bodies import id_of
-from lando.api.middleware import restore_head
+from lando.api.middleware import restore_head, wants_head
 from lando.api.results import MAX_FILES, Results, is_below, media_type
 from lando.api.site import Site, TheSite
 from lando.errors import NotFound
@@ -46,11 +46,12 @@ def read_output(run_id: str, path: str, request: Request, site: TheSite, caller:
         if file is not None:
             restore_head(request)
             return FileResponse(file, media_type=media_type(path), headers=headers)
-        size, content = results.open(path)
+        headers["Content-Length"] = str(results.size(path))
+        if wants_head(request):
+            return Response(media_type=media_type(path), headers=headers)
+        return StreamingResponse(results.open(path), media_type=media_type(path), headers=headers)
     except NotFound as error:
         raise not_found() from error
-    headers["Content-Length"] = str(size)
-    return StreamingResponse(content, media_type=media_type(path), headers=headers)
 
 
 def _project(site: Site, caller: Caller, run_id: str) -> str | None:
