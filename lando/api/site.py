@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 
+from lando.api.throttle import Throttle
+
 if TYPE_CHECKING:
     from lando.api.changes import Changes
     from lando.api.database import Database
@@ -41,6 +43,7 @@ class Site:
     changes: Changes
     patience: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(MAX_PATIENT))
     """Taken by each request that waits for something to happen, so that those never hold all threads."""
+    throttle: Throttle = field(default_factory=Throttle)
     archive: Archive | None = None
     live_logs: LiveLogs | None = None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from pydantic import ConfigDict
 from sqlalchemy import select
 
@@ -33,12 +33,20 @@ class NewToken(Body):
 
 
 @router.post("/api-auth-token")
-def password_to_token(login: Login, site: TheSite) -> Json:
-    """The user's token for the user's password; made on first use, the same later."""
+def password_to_token(login: Login, request: Request, site: TheSite) -> Json:
+    """The user's token for the user's password; made on first use, the same later.
+
+    Whoever fails often has to wait longer and longer, also with the right password.
+    """
+    key = site.throttle.key(login.username.strip(), request.client.host if request.client else "")
+    if pause_s := site.throttle.pause_s(key):
+        raise detail(429, f"Too many failed sign-ins; try again in {pause_s} s.", {"Retry-After": str(pause_s)})
     with site.database.read() as session:
         user = session.scalars(select(m.User).where(m.User.username == login.username.strip())).first()
     if not auth.is_password(login.password, user.password_hash if user else None) or user is None or not user.is_active:
+        site.throttle.failed(key)
         raise invalid(NON_FIELD, "Unable to log in with provided credentials.")
+    site.throttle.succeeded(key)
     with site.database.write() as session:
         token, _ = auth.issue_token(session, site.key, user.id)
     return {"token": token}
