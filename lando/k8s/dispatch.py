@@ -26,7 +26,8 @@ class Work:
 
 
 Handler = Callable[[int, Sequence[Work]], None]
-"""Handles a run's works in order and settles their deliveries; must not raise."""
+"""Handles a run's works in order and settles their deliveries. Should not raise: what is unsettled then stays so until
+the connection is lost."""
 
 
 class Dispatcher:
@@ -96,6 +97,8 @@ class Dispatcher:
             try:
                 if works:
                     self._handle(run_id, works)
+            except Exception:
+                log.exception("Run %d: the worker goes on with other runs", run_id)
             finally:
                 self._agenda.done(key)
 

@@ -18,7 +18,7 @@ from lando.k8s import record
 from lando.k8s.metrics import TRANSITIONS, UNTOLD
 from lando.k8s.observe import Observation, Reading, observe, read, read_record
 from lando.k8s.perform import Peers, Performer, QuotaWait
-from lando.messages import Command, Message
+from lando.messages import Command, Condition, Message
 from lando.plans import Planner
 from lando.plans.manifests import run_record_ref
 from lando.runs import Category, Cause, Intent, Run, RunState, StepState
@@ -116,17 +116,20 @@ class Engine:
         planner = self._planners[run.kind]
         plan = planner.plan(run)
         now = self._clock()
+        evidence = message.evidence if message else None
+        # A sentence shown before this process began is not remembered; that something is over says there was one.
+        unknown = "" if evidence and evidence.condition is Condition.WAITING else None
         observation = observe(
             self._peers.cluster,
             plan,
             reading,
             now=now,
             patience=timedelta(seconds=self._config.patience_s),
-            evidence=message.evidence if message else None,
+            evidence=evidence,
         )
         observed = replace(
             observation.observed,
-            condition=self._conditions.get(run.id),
+            condition=self._conditions.get(run.id, unknown),
             expired=self._is_expired(run, now),
             archived=self._archived(run, observation.observed) if intent is Intent.RESTART else {},
         )

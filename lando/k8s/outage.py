@@ -12,6 +12,7 @@ from lando.k8s.metrics import PAUSED
 
 FIRST_S = 1.0
 LONGEST_S = 30.0
+LONGEST_ASKED_S = 600.0  # of a Retry-After; beyond that we ask all the same
 
 log = logging.getLogger(__name__)
 
@@ -48,25 +49,35 @@ class Outage:
             if self.is_on or self._stop.is_set():
                 return
             self.reason = str(error)
+            PAUSED.set(1)
+            self._pause()  # with the lock, so that the end of an earlier outage can't come in between
         log.warning("Paused: %s", error)
-        PAUSED.set(1)
-        self._pause()
-        threading.Thread(target=self._wait, args=(error.retry_after_s,), name="outage", daemon=True).start()
+        threading.Thread(target=self._wait, args=(error,), name="outage", daemon=True).start()
 
-    def _wait(self, first_s: float | None) -> None:
-        delay_s = min(first_s or self._first_s, LONGEST_S)
-        while not self._stop.wait(delay_s * random.uniform(0.5, 1.0)):  # noqa: S311 - jitter
+    def _wait(self, error: Exception) -> None:
+        delay_s = self._first_s
+        while not self._stop.wait(_pause_s(delay_s, error)):
             try:
                 self._probe()
-            except LandoError as error:
-                log.info("Still paused: %s", error)
-                self.reason = str(error)
-                delay_s = min(delay_s * 2, LONGEST_S)
+            except LandoError as failure:
+                log.info("Still paused: %s", failure)
+                error = failure
+            except Exception as failure:
+                log.exception("Still paused")  # and asking again: nobody else would end the pause
+                error = failure
             else:
                 break
+            self.reason = str(error)
+            delay_s = min(delay_s * 2, LONGEST_S)
         with self._lock:
             self.reason = None
-        PAUSED.set(0)
-        if not self._stop.is_set():
-            log.warning("Going on")
-            self._resume()
+            PAUSED.set(0)
+            if not self._stop.is_set():
+                log.warning("Going on")
+                self._resume()
+
+
+def _pause_s(delay_s: float, error: Exception) -> float:
+    """``delay_s`` with jitter, but no less than the peer asked for."""
+    asked_s = error.retry_after_s if isinstance(error, Unavailable) else None
+    return max(delay_s * random.uniform(0.5, 1.0), min(asked_s or 0.0, LONGEST_ASKED_S))  # noqa: S311 - jitter

@@ -194,8 +194,8 @@ class Watcher:
             return  # cleaned up after its end, as usual
         cause = Cause(
             category=Category.INFRASTRUCTURE,
+            # Lando itself does that when a run is canceled: whether it was somebody else is the receiver's to judge.
             sentence=f"Job {name(seen.job)} was deleted before it had ended.",
-            advice="If nobody canceled or restarted the run, somebody deleted the Job from outside.",
         )
         self._publish(key, _evidence(key, seen, Condition.GONE, cause, None))
         told.outcomes |= {Condition.GONE}

@@ -125,3 +125,16 @@ def test_health_tells_what_is_waited_for(world: Any, waiting: Callable[..., Any]
     world.cluster.before = lambda *_: None
     world.reach("R/S")
     waiting(lambda: world.daemon.waits_for() is None, "all is well again")
+
+
+def test_a_sentence_shown_before_a_restart_of_the_daemon_is_taken_back(world: Any, waiting: Callable[..., Any]) -> None:
+    world.start()
+    world.send(Command.START)
+    world.reach("R/S")
+    world.settle()
+    world.stop()
+    world.start()
+    told: list[str | None] = []
+    world.source.set_condition = lambda run, step, sentence: told.append(sentence)
+    world.step_changed("stage_data", Condition.WAITING)
+    waiting(lambda: told == [None], "the sentence to be taken back")

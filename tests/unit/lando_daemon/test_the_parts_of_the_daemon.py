@@ -129,6 +129,75 @@ def test_an_outage_pauses_once_and_resumes_when_the_probe_succeeds(waiting: Call
     assert not outage.is_on
 
 
+def test_a_pause_lasts_as_long_as_the_peer_asked_and_survives_a_probe_with_a_bug(
+    waiting: Callable[..., Any],
+) -> None:
+    class Clock(threading.Event):
+        def __init__(self) -> None:
+            super().__init__()
+            self.waits: list[float] = []
+
+        def wait(self, timeout: float | None = None) -> bool:
+            self.waits.append(timeout or 0.0)
+            return False
+
+    failures: list[Exception] = [RuntimeError("a bug"), Unavailable("API", "slow down", retry_after_s=7.0)]
+
+    def probe() -> None:
+        if failures:
+            raise failures.pop(0)
+
+    stop, resumed = Clock(), threading.Event()
+    outage = Outage(pause=lambda: None, resume=resumed.set, probe=probe, stop=stop)
+    outage.report(Unavailable("API", "slow down", retry_after_s=90.0))
+    assert resumed.wait(10)
+    assert stop.waits[0] == 90.0
+    assert stop.waits[1] <= 2.0
+    assert stop.waits[2] == 7.0
+
+
+def test_the_end_of_one_outage_does_not_undo_the_pause_of_the_next(waiting: Callable[..., Any]) -> None:
+    state: list[str] = []
+    outage: Outage
+
+    def resume() -> None:
+        # The next report comes from another thread just now: it must not pause before this resume is over.
+        reporter.start()
+        reporter.join(0.05)
+        state.append("resume")
+
+    probes = iter([None, Unavailable("cluster", "away again")])
+
+    def probe() -> None:
+        error = next(probes, Unavailable("cluster", "away again"))
+        if error:
+            raise error
+
+    stop = threading.Event()
+    outage = Outage(pause=lambda: state.append("pause"), resume=resume, probe=probe, stop=stop, first_s=0.001)
+    reporter = threading.Thread(target=outage.report, args=(Unavailable("cluster", "away again"),))
+    outage.report(Unavailable("cluster", "away"))
+    waiting(lambda: len(state) == 3, "the second pause")
+    stop.set()
+    assert state == ["pause", "resume", "pause"]
+    assert outage.is_on
+
+
+def test_a_handler_that_raises_costs_no_worker(waiting: Callable[..., Any]) -> None:
+    handled: list[int] = []
+
+    def handle(run_id: int, works: Any) -> None:
+        handled.append(run_id)
+        raise RuntimeError("a bug")
+
+    dispatcher = Dispatcher(handle, workers=1)
+    dispatcher.start()
+    dispatcher.look(1)
+    dispatcher.look(2)
+    waiting(lambda: sorted(handled) == [1, 2], "the second run")
+    dispatcher.close(5)
+
+
 def test_health_and_metrics_are_served() -> None:
     wrong: list[str] = []
     server = HealthServer(0, lambda: wrong[0] if wrong else None, host="127.0.0.1")
