@@ -35,6 +35,10 @@ def main() -> None:
     except BrokenPipeError:  # the reader of our output has gone, e.g. `lando jobs | head`
         sys.stderr.close()
         sys.exit(FAILED)
+    except OSError as error:  # a full disk, a file that may not be written, …
+        place = f"{error.filename}: " if error.filename else ""
+        print(f"lando: {place}{error.strerror or error}.", file=sys.stderr)  # noqa: T201
+        sys.exit(USAGE)
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
 

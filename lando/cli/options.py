@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
+from urllib.parse import urlsplit
 
 import typer
 
@@ -40,9 +41,19 @@ def connect(url: str | None, token: str | None) -> LandoClient:
         raise ConfigError("No server is known: start one with 'lando up', or give --url (LANDO_URL) and LANDO_TOKEN.")
     if not token:
         raise ConfigError(f"No token for {url} is known: give it by LANDO_TOKEN or --token.")
-    if not url.startswith(("http://", "https://")):
-        raise ConfigError(f"The server's URL must begin with http:// or https://, not {url}.")
+    if not _is_url(url):
+        raise ConfigError(f"The server's URL must look like https://lando.example.org, not {url!r}.")
+    if not token.isprintable() or " " in token:
+        raise ConfigError("The token holds blanks or line ends; give it as it was printed.")
     return LandoClient(url, token)
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        return parts.scheme in ("http", "https") and bool(parts.hostname) and " " not in text and (parts.port or 1) > 0
+    except ValueError:
+        return False
 
 
 def is_embedded(client: LandoClient) -> bool:

@@ -101,16 +101,17 @@ def outputs(url: str | None, token: str | None, run_id: int, *, download: Path |
     """List the results, or save them below ``download``, keeping their paths."""
     with connect(url, token) as client:
         files = client.outputs(run_id)
-        if download is not None:
+        if download is not None and files:
+            download.mkdir(parents=True, exist_ok=True)
             targets = [(file.path, _target(download, file.path)) for file in files]
             for path, target in targets:
                 client.download(run_id, path, target)
     if as_json:
         _print_json([{"path": file.path, "size": file.size} for file in files])
+    elif not files:
+        typer.echo(f"run {run_id} has no results; 'lando status {run_id}' says how it stands")
     elif download is not None:
         typer.echo(f"{len(files)} files saved in {download}")
-    elif not files:
-        typer.echo(f"run {run_id} has no results")
     else:
         _print(rendering.outputs_table(files))
 

@@ -203,3 +203,31 @@ def test_a_server_at_fault_exits_3(api: Any, lando: Any) -> None:
 def test_something_that_is_no_lando_server_exits_3(api: Any, lando: Any) -> None:
     api.on("GET /api/lando/v1/runs", "<html>")
     assert lando("jobs").code == 3
+
+
+def test_a_folder_that_cant_be_written_is_one_sentence(api: Any, lando: Any, tmp_path: Path) -> None:
+    api.on(f"{RUN}/outputs", {"files": [{"path": "a.txt", "size": 1}]})
+    (tmp_path / "taken").write_text("")
+    outcome = lando("outputs", 3, "--download", tmp_path / "taken" / "below")
+    assert (outcome.code, outcome.err) == (2, f"lando: {tmp_path / 'taken' / 'below'}: Not a directory.\n")
+
+
+def test_nothing_to_download_is_said(api: Any, lando: Any, tmp_path: Path) -> None:
+    api.on(f"{RUN}/outputs", {"files": []})
+    assert lando("outputs", 3, "--download", tmp_path / "new").out.startswith("run 3 has no results;")
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("url", ["mq", "http://", "https://a b/", "http://host:port", "ftp://x"])
+def test_an_address_that_is_none_is_bad_input(lando: Any, url: str) -> None:
+    outcome = lando("jobs", "--url", url)
+    assert (outcome.code, outcome.err) == (
+        2,
+        f"lando: The server's URL must look like https://lando.example.org, not {url!r}.\n",
+    )
+
+
+def test_a_token_with_a_line_end_is_refused_without_showing_it(lando: Any) -> None:
+    outcome = lando("jobs", "--token", "secret\nword")
+    assert outcome.code == 2
+    assert "secret" not in outcome.err
