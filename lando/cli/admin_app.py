@@ -19,7 +19,10 @@ UserName = Annotated[str, typer.Argument(metavar="NAME", help="The user's name."
 
 @app.command()
 def migrate(config: SettingsFile = None) -> None:
-    """Bring the database's schema up to date."""
+    """Bring the database's schema up to date.
+
+    SQLite is brought up to date by itself; for PostgreSQL run this before a new version's server starts.
+    """
     from lando.cli import administration
 
     administration.migrate(config)
@@ -42,7 +45,9 @@ def setup(
     Makes a first user, the daemons' user and the defaults for jobs. Prints both tokens as JSON, and on standard error
     what to do next. Safe to repeat: broker, queue and image are then changed, the rest is kept.
 
-    Example: lando admin setup ada --broker amqps://lando@mq.example.org/ --image registry.example.org/lando:1.0
+    \b
+    Example:
+      lando admin setup ada --broker amqps://lando:…@mq.example.org/ --image example.org/lando:1.0
     """
     from lando.cli import administration
 
@@ -67,7 +72,10 @@ def add_user(
     ] = False,
     config: SettingsFile = None,
 ) -> None:
-    """Make a user, and print a token."""
+    """Make a user, and print a token.
+
+    Example: lando admin add-user bob --email bob@example.org
+    """
     from lando.cli import administration
 
     administration.add_user(config, name, staff=staff, email=email, password_stdin=password_stdin)
@@ -106,7 +114,12 @@ def add_workflow(
     ] = None,
     config: SettingsFile = None,
 ) -> None:
-    """Add a version of a public workflow."""
+    """Add a version of a public workflow; prints the tag by which jobs are made of it.
+
+    \b
+    Example:
+      lando admin add-workflow exome.cwl --tag exome --version 4.1.0 --url https://example.org/exome.cwl
+    """
     from lando.cli import administration
 
     administration.add_workflow(

@@ -12,9 +12,7 @@ from lando.cli.options import AsJson, HomeFolder, RunId, Token, Url
 
 app = typer.Typer(
     name="lando",
-    help="Run workflows on Kubernetes, step by step, and know what became of them.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -47,7 +45,20 @@ def lando(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Run workflows on Kubernetes, step by step, and know what became of them."""
+    """Run workflows on Kubernetes, step by step, and know what became of them.
+
+    \b
+    Begin here:
+      lando demo                                       an example, from its data to its report
+      lando up                                         everything in one process; then, in another terminal:
+      lando submit WORKFLOW.cwl JOB-ORDER.yaml --wait  run a workflow of yours
+
+    \b
+    Then:
+      lando jobs, lando status 1, lando logs 1, lando outputs 1 --download results/
+
+    Which server is asked: --url and --token, else LANDO_URL and LANDO_TOKEN, else the 'lando up' of this user.
+    """
 
 
 # --- the whole stack ---------------------------------------------------------------------------------------------
@@ -61,7 +72,8 @@ def up(
 ) -> None:
     """Start everything in one process.
 
-    API server, queue, cluster and daemons. Ctrl-C ends it; unfinished runs go on at the next start.
+    API server, queue, cluster and daemons; needs nothing but this installation. In a terminal it shows the latest runs.
+    Ctrl-C ends it; unfinished runs go on at the next start.
     """
     from lando.cli import stack
 
@@ -91,7 +103,7 @@ def cluster_up(
 ) -> None:
     """Start the embedded cluster alone.
 
-    Prints where its kubeconfig is.
+    A Kubernetes API that runs pods as local processes, for trying things out. Prints where its kubeconfig is.
     """
     from lando.cli import stack
 
@@ -100,7 +112,7 @@ def cluster_up(
 
 @app.command()
 def serve(
-    config: Annotated[Path | None, typer.Argument(metavar="[FILE]", help="The API server's settings, YAML.")] = None,
+    config: Annotated[Path | None, typer.Argument(metavar="FILE", help="The API server's settings, YAML.")] = None,
     host: Annotated[str | None, typer.Option("--host", help="Address to listen on.")] = None,
     port: Annotated[int | None, typer.Option("--port", min=0, max=65535, help="Port to listen on.")] = None,
     daemons: Annotated[
@@ -132,7 +144,16 @@ def submit(
     url: Url = None,
     token: Token = None,
 ) -> None:
-    """Check a workflow and its inputs, and start a run."""
+    """Check a workflow and its inputs, and start a run.
+
+    Packs the workflow, checks the job order against it, uploads the files that it names, and starts. Paths in the job
+    order count from its folder; http(s), gs and s3 addresses are fetched by the run itself.
+
+    \b
+    Examples:
+      lando submit workflow.cwl job-order.yaml --name "batch 17" --wait
+      lando submit workflow.cwl job-order.yaml --json | jq .id
+    """
     from lando.cli import runs
 
     raise typer.Exit(runs.submit(url, token, workflow, job_order, name=name, wait=wait, as_json=as_json))
@@ -145,7 +166,10 @@ def jobs(
     url: Url = None,
     token: Token = None,
 ) -> None:
-    """List your runs."""
+    """List your runs.
+
+    Example: lando jobs --state Running --state Error
+    """
     from lando.cli import runs
 
     runs.jobs(url, token, tuple(state or ()), as_json=as_json)
@@ -162,6 +186,8 @@ def status(
     """Show a run's steps.
 
     With their times, why it failed, and what it waits for.
+
+    Example: lando status 1 --watch
     """
     from lando.cli import runs
 
@@ -171,12 +197,18 @@ def status(
 @app.command()
 def logs(
     run_id: RunId,
-    step: Annotated[str | None, typer.Option("--step", help="E.g. run_workflow; without it the latest.")] = None,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the step ends.")] = False,
+    step: Annotated[str | None, typer.Option("--step", help="E.g. run_workflow; without it all of them.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the step, or the run, ends.")] = False,
     url: Url = None,
     token: Token = None,
 ) -> None:
-    """Print the log of a step of a run."""
+    """Print the log of a run, or of one of its steps.
+
+    \b
+    Examples:
+      lando logs 1                               all steps so far
+      lando logs 1 --step run_workflow --follow  what the workflow says, as it says it
+    """
     from lando.cli import runs
 
     runs.logs(url, token, run_id, step=step, follow=follow)
@@ -184,7 +216,10 @@ def logs(
 
 @app.command()
 def cancel(run_id: RunId, url: Url = None, token: Token = None) -> None:
-    """Stop a run."""
+    """Stop a run and remove what it has in the cluster.
+
+    Its logs stay. A canceled run can be restarted from its beginning.
+    """
     from lando.cli import runs
 
     runs.cancel(url, token, run_id)
@@ -199,7 +234,7 @@ def restart(
 ) -> None:
     """Run a failed or canceled run again.
 
-    A failed one from the step that failed, a canceled one from its start.
+    A failed one from the step that failed, a canceled one from its beginning.
     """
     from lando.cli import runs
 
@@ -214,7 +249,10 @@ def outputs(
     url: Url = None,
     token: Token = None,
 ) -> None:
-    """List a run's results, or download them."""
+    """List a run's results, or download them.
+
+    Example: lando outputs 1 --download results/
+    """
     from lando.cli import runs
 
     runs.outputs(url, token, run_id, download=download, as_json=as_json)
@@ -231,6 +269,8 @@ def config_check(
     """Check a configuration file.
 
     Every finding says file, line and key. Exit 0 if the daemons would start with it, else 2.
+
+    Example: lando config check --strict k8s.config
     """
     from lando.cli import configuration
 
