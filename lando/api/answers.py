@@ -26,7 +26,7 @@ NON_FIELD = "non_field_errors"
 CHALLENGE = 'JWT realm="api"'
 
 
-class Refusal(Exception):  # noqa: N818 - an answer rather than a failure
+class Refusal(Exception):
     """A request that is answered with ``status`` and ``body`` instead of being carried out."""
 
     def __init__(self, status: int, body: Any, headers: Mapping[str, str] | None = None) -> None:

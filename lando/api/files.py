@@ -74,7 +74,7 @@ class FileStore:
                 continue  # somebody else was faster
 
 
-class TooLarge(Exception):  # noqa: N818 - reads as what it says
+class TooLarge(Exception):
     """The upload has more bytes than it may have."""
 
 

@@ -30,9 +30,15 @@ def own_job(session: Session, caller: Caller, job_id: int, options: Sequence[ORM
     return job
 
 
+def _taken(session: Session, caller: Caller, job_id: int) -> Job:
+    """The caller's job, held until the end of the transaction: simultaneous actions on it come one after the other."""
+    session.execute(select(Job.id).where(Job.id == job_id).with_for_update())
+    return own_job(session, caller, job_id)
+
+
 def authorize(session: Session, caller: Caller, job_id: int, token: str | None) -> Job:
     """Let a new job run with a job token, which serves no other."""
-    job = own_job(session, caller, job_id)
+    job = _taken(session, caller, job_id)
     if not token:
         raise detail(400, "Give the job token that permits this job to run.")
     if job.state != "N":
@@ -48,14 +54,14 @@ def authorize(session: Session, caller: Caller, job_id: int, token: str | None) 
 
 def start(session: Session, caller: Caller, job_id: int) -> Job:
     """Ask the daemon to run an authorized job."""
-    job = own_job(session, caller, job_id)
+    job = _taken(session, caller, job_id)
     refusal = refused_action(f"Only an authorized job can be started; this one is {STATE_WORDS[job.state]}.")
     return _command(session, job, "A", {"state": "S"}, Command.START, refusal)
 
 
 def restart(session: Session, caller: Caller, job_id: int) -> Job:
     """Ask the daemon to run a failed or canceled job again, from where it stopped if possible."""
-    job = own_job(session, caller, job_id)
+    job = _taken(session, caller, job_id)
     if job.state in ("E", "C") and not job.authorized:
         raise refused_action("This job was never authorized, so it can't run.")
     if job.state == "E" and job.step == "P" and job.job_settings.lando_connection.message_format == "pickle":
@@ -66,7 +72,7 @@ def restart(session: Session, caller: Caller, job_id: int) -> Job:
 
 def cancel(session: Session, caller: Caller, job_id: int) -> Job:
     """Ask the daemon to stop a job and remove what it made; a job that never ran ends here."""
-    job = own_job(session, caller, job_id)
+    job = _taken(session, caller, job_id)
     refusal = detail(400, f"This job is {STATE_WORDS[job.state]}: there is nothing to cancel.")
     if job.state in ("N", "A"):
         return _move(session, job, "NA", {"state": "C", "step": ""}, refusal)
@@ -75,7 +81,7 @@ def cancel(session: Session, caller: Caller, job_id: int) -> Job:
 
 def remove(session: Session, caller: Caller, job_id: int) -> None:
     """Remove a job that never ran, freeing its token and inputs; hide one that has ended."""
-    job = own_job(session, caller, job_id)
+    job = _taken(session, caller, job_id)
     refusal = detail(400, f"This job is {STATE_WORDS[job.state]}: cancel it before it is deleted.")
     if job.state in ("N", "A"):
         removed = session.execute(delete(Job).where(Job.id == job.id, Job.state.in_(["N", "A"])))

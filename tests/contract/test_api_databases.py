@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +18,10 @@ from lando.api.models import Base, Job, JobActivity, LandoConnection, PendingCom
 from lando.api.outbox import Outbox
 from lando.api.settings import Settings
 from lando.api.site import Site
-from lando.errors import ConfigError
-from sqlalchemy import func, select
-from tests.unit.api.serving import Api, FakeBroker
+from lando.api.unused_files import UnusedFiles
+from lando.errors import ConfigError, Unavailable
+from sqlalchemy import create_engine, func, make_url, select, text
+from tests.unit.api.serving import Api, FakeBroker, described
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.service("postgres"))])
@@ -88,8 +90,8 @@ def test_a_job_goes_from_a_tag_to_its_end(api: Api) -> None:
 
 def test_odd_ids_and_texts_are_answers_not_failures(api: Api) -> None:
     api.new_job()
-    for text in ("99999999999999999999", "2147483648", "-1", "%00"):
-        assert api.get(f"/api/v2/admin/jobs/{text}/", "lando").status_code == 404
+    for odd in ("99999999999999999999", "2147483648", "-1", "%00"):
+        assert api.get(f"/api/v2/admin/jobs/{odd}/", "lando").status_code == 404
     assert api.get("/api/v2/admin/jobs/?state=%00", "lando").json() == []
     assert api.get("/api/v2/workflows/?tag=%00x").json() == []
     assert api.get("/api/v2/job-strategies/?name=%00x").json() == []
@@ -118,6 +120,114 @@ def test_of_simultaneous_starts_exactly_one_wins(api: Api) -> None:
     with api.site.database.read() as session:
         assert session.get_one(Job, job).generation == 1
         assert session.execute(select(func.count(JobActivity.id))).scalar() == 2
+
+
+AFTER = {"": "A", "A": "SC", "S": "c", "c": "c", "C": "rD", "r": "c", "D": ""}
+"""Which state may follow which where users start, cancel, restart and delete, and no daemon answers."""
+
+
+def test_twenty_people_at_once_leave_a_job_that_makes_sense(api: Api) -> None:
+    job = api.new_job()
+    api.as_user("ada")
+    gate = threading.Barrier(20)
+    won: list[str] = []
+
+    def act(number: int) -> None:
+        gate.wait()
+        for action in ("start", "cancel", "restart", "DELETE")[number % 4 :]:
+            path = f"/api/v2/jobs/{job}/" + ("" if action == "DELETE" else f"{action}/")
+            code = api.call("DELETE" if action == "DELETE" else "POST", path).status_code
+            assert code in (200, 204, 400, 404), (action, code)
+            if code == 200:
+                won.append(action)
+
+    threads = [threading.Thread(target=act, args=(number,)) for number in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with api.site.database.read() as session:
+        row = session.get(Job, job)
+        letters = [found.state for found in row.activities] if row else []
+        generation = row.generation if row else 0
+    for before, after in itertools.pairwise(["", *letters]):
+        assert after in AFTER[before], letters
+    assert won.count("start") <= 1
+    api.site.outbox.drain()
+    assert [message.generation for message in api.broker.messages] == list(range(1, generation + 1))
+    commands = [message.command.value for message in api.broker.messages]
+    assert commands.count("start") == won.count("start")
+    assert commands.count("restart") == won.count("restart")
+
+
+def test_a_cancel_that_meets_a_start_cancels_what_was_started(api: Api) -> None:
+    """Whatever comes first: the job ends up canceled or canceling, never running on unnoticed."""
+    for _ in range(5):
+        job = api.new_job()
+        gate = threading.Barrier(2)
+        codes: dict[str, int] = {}
+
+        def act(action: str, job: int = job, gate: threading.Barrier = gate, codes: dict[str, int] = codes) -> None:
+            gate.wait()
+            codes[action] = api.post(f"/api/v2/jobs/{job}/{action}/").status_code
+
+        threads = [threading.Thread(target=act, args=(action,)) for action in ("start", "cancel")]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert codes["cancel"] == 200
+        assert api.state(job) == ("c" if codes["start"] == 200 else "C")
+
+
+def test_a_swept_upload_is_named_by_no_input(api: Api) -> None:
+    made = api.call("POST", "/api/lando/v1/files?name=a.txt", content=b"x").json()
+    body = {"stage_group": api.stage_group(), "destination_path": "a", "sequence_group": None, "sequence": None}
+    gate = threading.Barrier(2)
+    answers: list[int] = []
+
+    def name_it() -> None:
+        gate.wait()
+        answers.append(api.post("/api/v2/url-job-input-files/", {**body, "url": made["url"]}).status_code)
+
+    naming = threading.Thread(target=name_it)
+    naming.start()
+    gate.wait()
+    removed = UnusedFiles(api.site.database, api.site.files, keep_s=0).sweep()
+    naming.join()
+    assert answers == ([400] if removed else [201])
+    assert api.get(made["url"]).status_code == (404 if removed else 200)
+
+
+@pytest.mark.parametrize(
+    "value", ["\0", "x" * 70_000, "\U0001f9ec", "'; DROP TABLE jobs; --", "%", 2**40, [], {"a": "\0"}]
+)
+def test_odd_values_are_answers_not_failures(api: Api, value: object) -> None:
+    api.new_job("operator")
+    for method, path, fields in described(api):
+        if method != "GET" and fields:
+            for body in [dict.fromkeys(fields, value), *({field: value} for field in fields)]:
+                answer = api.call(method, path, body, "operator")
+                assert answer.status_code < 500, (method, path, body, answer.text)
+    assert api.get("/api/v2/admin/jobs/", "lando").status_code == 200
+
+
+def test_odd_queries_are_answers_not_failures(api: Api) -> None:
+    api.new_job("operator")
+    odd = ("%00", "'", "%25", "1 OR 1=1", "%27;DROP TABLE jobs;--", "9" * 30, "-1", "%F0%9F%A7%AC", "")
+    names = ("state", "job", "tag", "workflow", "workflow__tag", "version", "name", "email", "token", "stage_group")
+    for method, path, _ in described(api):
+        for value in odd if method == "GET" else ():
+            answer = api.get(f"{path}?" + "&".join(f"{name}={value}" for name in names), "operator")
+            assert answer.status_code < 500, (path, value, answer.text)
+    assert api.get("/api/v2/jobs/?state=' OR 1=1 --").json() == []
+
+
+def test_a_workflow_with_odd_texts_is_kept(api: Api) -> None:
+    packed = {"cwlVersion": "v1.2", "class": "CommandLineTool", "doc": "a\0b", "inputs": {"n\0": "int", "'": "File?"}}
+    answer = api.post("/api/lando/v1/workflows", {"name": "\U0001f9ec '; --", "packed": packed})
+    assert answer.status_code == 201, answer.text
+    assert api.post("/api/v2/job-templates/init", {"tag": answer.json()["tag"]}).status_code == 201
 
 
 def test_of_simultaneous_guarded_writes_exactly_one_wins(api: Api) -> None:
@@ -197,3 +307,34 @@ def test_several_servers_publish_each_command_once(api: Api) -> None:
         thread.join()
     assert sorted(message.run_id for message in api.broker.messages) == list(range(count))
     assert api.site.outbox.waiting()[0] == 0
+
+
+@pytest.mark.service("postgres")
+def test_connections_that_the_database_ends_cost_no_request(postgres_url: str, tmp_path: Path) -> None:
+    database = Database(postgres_url)
+    database.migrate()
+    other = create_engine(make_url(postgres_url).set(drivername="postgresql+psycopg"))
+
+    def end_all() -> None:
+        query = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid != pg_backend_pid() AND datname = "
+        with other.connect() as connection:
+            connection.execute(text(query + "current_database()"))
+
+    def cut_off(database: Database) -> None:
+        with database.write() as session:
+            session.execute(text("SELECT 1"))
+            end_all()
+            session.execute(text("SELECT 1"))
+
+    try:
+        for _ in range(3):
+            with database.read() as session:
+                assert session.execute(text("SELECT 1")).scalar() == 1
+            end_all()
+        with pytest.raises(Unavailable):
+            cut_off(database)
+        with database.write() as session:
+            assert session.execute(text("SELECT 1")).scalar() == 1
+    finally:
+        other.dispose()
+        database.close()

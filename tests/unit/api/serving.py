@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -145,6 +147,23 @@ class Api:
         """Commands that reached the broker, after everything that is due has been sent."""
         self.site.outbox.drain()
         return [(message.command.value, message.run_id) for message in self.broker.messages]
+
+
+def described(api: Api) -> list[tuple[str, str, list[str]]]:
+    """Method, path (ids filled in) and body fields of every route."""
+    document = api.app.openapi()
+    found = []
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+            references = re.findall(r"#/components/schemas/(\w+)", json.dumps(body))
+            fields = [
+                name
+                for reference in references
+                for name in document["components"]["schemas"][reference].get("properties", {})
+            ]
+            found.append((method.upper(), re.sub(r"\{[^}]*\}", "1", path), fields))
+    return found
 
 
 Serve = Callable[..., Api]

@@ -2,34 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
 import pytest
-from tests.unit.api.serving import Api
+from tests.unit.api.serving import Api, described
 
 ODD_VALUES: list[Any] = [None, True, -1, 2**70, "\0", "x" * 300, "ü\U0001f9ec", "R", [[]], {"a": 1}]
 RAW_BODIES = [b"", b"null", b"[]", b'"x"', b"NaN", b'{"name": NaN}', b'{"name": "\\ud800"}', b"\xff", b"{" * 3000]
 ODD_IDS = ["%00", "99999999999999999999", "%2e%2e", "%ff", "٣"]
 ODD_QUERY = "?state=%00&job=%00&job=x&tag=%00&workflow=x&step=%00&name=%00"
-
-
-def described(api: Api) -> list[tuple[str, str, list[str]]]:
-    """Method, path (ids filled in) and body fields of every route."""
-    document = api.app.openapi()
-    found = []
-    for path, methods in document["paths"].items():
-        for method, operation in methods.items():
-            body = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
-            references = re.findall(r"#/components/schemas/(\w+)", json.dumps(body))
-            fields = [
-                name
-                for reference in references
-                for name in document["components"]["schemas"][reference].get("properties", {})
-            ]
-            found.append((method.upper(), re.sub(r"\{[^}]*\}", "1", path), fields))
-    return found
 
 
 @pytest.mark.parametrize("value", ODD_VALUES, ids=repr)
