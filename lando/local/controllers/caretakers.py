@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from lando.local.controllers.reconciling import Controller, Informer, Key, key_of
+from lando.local.controllers.reconciling import Controller, Follower, Informer, Key, key_of
 from lando.local.rules.claims import PROTECTION
 from lando.local.rules.kinds import KINDS
 from lando.local.rules.lifecycle import NAMESPACE_FINALIZER
@@ -16,47 +15,23 @@ from lando.local.store.watching import Subscription
 
 EVENT_LIFETIME = timedelta(hours=1)
 """As long as the real API server keeps events."""
-JOIN_TIMEOUT_S = 10.0
 
 
-class NamespaceController:
+class NamespaceController(Controller):
     """Gives each namespace its default service account; empties one that is being deleted, then lets it go."""
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
-        self._controller = Controller("namespaces", self._reconcile)
-        self._stopping = False
-        self._lock = threading.Lock()
-        self._subscription: Subscription | None = None
-        self._watcher = threading.Thread(target=self._watch, name="namespace-contents", daemon=True)
+        contents = Follower("namespace-contents", lambda: store.watch(None), self._follow)
+        super().__init__("namespaces", self._reconcile, [contents])
 
-    def start(self) -> None:
-        self._controller.start()
-        self._watcher.start()
-
-    def stop(self) -> None:
-        with self._lock:
-            self._stopping = True
-            if self._subscription is not None:
-                self._subscription.close()
-        self._watcher.join(JOIN_TIMEOUT_S)
-        self._controller.stop()
-
-    def _watch(self) -> None:
+    def _follow(self, subscription: Subscription) -> None:
         """Look at a namespace when it changes and when something in it goes."""
-        while True:
-            with self._lock:
-                if self._stopping:
-                    return
-                subscription = self._subscription = self._store.watch(None)
-            try:
-                for event in subscription:
-                    if event.resource == "namespaces" and event.type != "DELETED":
-                        self._controller.queue.add(("", event.name))
-                    elif event.type == "DELETED" and event.namespace:
-                        self._controller.queue.add(("", event.namespace))
-            except ApiError:
-                continue  # fell behind: begin again with what is there
+        for event in subscription:
+            if event.resource == "namespaces" and event.type != "DELETED":
+                self.queue.add(("", event.name))
+            elif event.type == "DELETED" and event.namespace:
+                self.queue.add(("", event.namespace))
 
     def _reconcile(self, key: Key) -> None:
         name = key[1]
@@ -87,35 +62,25 @@ def _finalize(namespace: Manifest) -> None:
     namespace["spec"]["finalizers"] = [name for name in finalizers if name != NAMESPACE_FINALIZER]
 
 
-class ClaimProtection:
+class ClaimProtection(Controller):
     """Lets a claim that is being deleted go once no pod that was assigned to a node refers to it."""
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
-        self._controller = Controller("claim-protection", self._reconcile)
-        self._informers = (
+        sources = (
             Informer(store, "persistentvolumeclaims", self._on_claim),
             Informer(store, "pods", self._on_pod),
         )
-
-    def start(self) -> None:
-        self._controller.start()
-        for informer in self._informers:
-            informer.start()
-
-    def stop(self) -> None:
-        for informer in self._informers:
-            informer.stop()
-        self._controller.stop()
+        super().__init__("claim-protection", self._reconcile, sources)
 
     def _on_claim(self, change: str, claim: Manifest) -> None:
         if change != "DELETED" and "deletionTimestamp" in claim["metadata"]:
-            self._controller.queue.add(key_of(claim))
+            self.queue.add(key_of(claim))
 
     def _on_pod(self, change: str, pod: Manifest) -> None:
         if change == "DELETED":
             for name in _claims_of(pod):
-                self._controller.queue.add((pod["metadata"]["namespace"], name))
+                self.queue.add((pod["metadata"]["namespace"], name))
 
     def _reconcile(self, key: Key) -> None:
         claim = self._store.find("persistentvolumeclaims", *key)
@@ -138,7 +103,7 @@ def _unprotect(claim: Manifest) -> None:
     metadata["finalizers"] = [name for name in metadata.get("finalizers", []) if name != PROTECTION]
 
 
-class EventExpiry:
+class EventExpiry(Controller):
     """Deletes events some time after they were last seen, so that they do not pile up."""
 
     def __init__(
@@ -151,20 +116,11 @@ class EventExpiry:
         self._store = store
         self._lifetime = lifetime
         self._clock = clock
-        self._controller = Controller("event-expiry", self._reconcile)
-        self._informer = Informer(store, "events", self._on_event)
-
-    def start(self) -> None:
-        self._controller.start()
-        self._informer.start()
-
-    def stop(self) -> None:
-        self._informer.stop()
-        self._controller.stop()
+        super().__init__("event-expiry", self._reconcile, [Informer(store, "events", self._on_event)])
 
     def _on_event(self, change: str, event: Manifest) -> None:
         if change == "ADDED":
-            self._controller.queue.add(key_of(event), self._remaining_s(event))
+            self.queue.add(key_of(event), self._remaining_s(event))
 
     def _reconcile(self, key: Key) -> float | None:
         event = self._store.find("events", *key)

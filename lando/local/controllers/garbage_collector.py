@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from lando.local.controllers.reconciling import Controller, Key
+from lando.local.controllers.reconciling import Controller, Follower, Key
 from lando.local.rules.kinds import BY_KIND
 from lando.local.rules.lifecycle import FOREGROUND, ORPHAN
 from lando.local.rules.status import ApiError, Manifest
@@ -21,7 +21,6 @@ from lando.local.store.watching import Event, Subscription
 
 log = logging.getLogger(__name__)
 
-JOIN_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,43 +62,17 @@ class _Graph:
                 del self.dependents[owner]
 
 
-class GarbageCollector:
+class GarbageCollector(Controller):
     """Deletes dependents whose owners are gone, and sees Foreground and Orphan deletions through."""
 
     def __init__(self, store: ObjectStore) -> None:
         self._store = store
         self._lock = threading.Lock()
         self._graph = _Graph()
-        self._stopping = False
-        self._subscription: Subscription | None = None
-        self._worker = Controller("garbage-collector", self._reconcile)
-        self._watcher = threading.Thread(target=self._watch, name="garbage-graph", daemon=True)
-
-    def start(self) -> None:
-        self._worker.start()
-        self._watcher.start()
-
-    def stop(self) -> None:
-        """End both threads; what is left to do is found again at the next start."""
-        with self._lock:
-            self._stopping = True
-            if self._subscription is not None:
-                self._subscription.close()
-        self._watcher.join(JOIN_TIMEOUT_S)
-        self._worker.stop()
+        changes = Follower("garbage-graph", lambda: store.watch(None), self._follow)
+        super().__init__("garbage-collector", self._reconcile, [changes])
 
     # -- the graph ---------------------------------------------------------------------------------------------------
-
-    def _watch(self) -> None:
-        while True:
-            with self._lock:
-                if self._stopping:
-                    return
-                subscription = self._subscription = self._store.watch(None)
-            try:
-                self._follow(subscription)
-            except ApiError as error:
-                log.warning("the graph of owners is built anew: %s", error)
 
     def _follow(self, subscription: Subscription) -> None:
         """Build the graph from what is there, then keep it. Nothing is acted on before it is whole."""
@@ -125,7 +98,7 @@ class GarbageCollector:
             self._look_at(uid)
 
     def _look_at(self, uid: str) -> None:
-        self._worker.queue.add(("", uid))
+        self.queue.add(("", uid))
 
     # -- acting on it ------------------------------------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ CREATE_RETRY_S = 1.0
 """Seconds after which a pod that could not be made (a quota, an invalid template) is tried again."""
 
 
-class JobController:
+class JobController(Controller):
     """Watches Jobs and their pods; what to do, :func:`.job_decisions.decide_job` decides."""
 
     def __init__(
@@ -32,28 +32,18 @@ class JobController:
         self._clock = clock
         self._failure_backoff_s = failure_backoff_s
         self._events = EventRecorder(store, "job-controller", clock=clock)
-        self._controller = Controller("job-controller", self._reconcile)
-        self._informers = [Informer(store, "jobs", self._job_changed), Informer(store, "pods", self._pod_changed)]
-
-    def start(self) -> None:
-        self._controller.start()
-        for informer in self._informers:
-            informer.start()
-
-    def stop(self) -> None:
-        for informer in self._informers:
-            informer.stop()
-        self._controller.stop()
+        sources = (Informer(store, "jobs", self._job_changed), Informer(store, "pods", self._pod_changed))
+        super().__init__("job-controller", self._reconcile, sources)
 
     def _job_changed(self, _change: str, job: Manifest) -> None:
-        self._controller.queue.add(key_of(job))
+        self.queue.add(key_of(job))
 
     def _pod_changed(self, change: str, pod: Manifest) -> None:
         owner = controlling_job(pod)
         if owner is None:
             return
         namespace, name = pod["metadata"]["namespace"], owner["name"]
-        self._controller.queue.add((namespace, name))
+        self.queue.add((namespace, name))
         if change != "DELETED" and TRACKING in pod["metadata"].get("finalizers", []):
             job = self._store.find("jobs", namespace, name)
             if job is None or job["metadata"]["uid"] != owner["uid"]:

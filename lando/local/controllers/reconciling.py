@@ -10,7 +10,7 @@ import heapq
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from lando.local.rules.status import ApiError, Manifest
@@ -85,36 +85,26 @@ def key_of(manifest: Manifest) -> Key:
     return metadata.get("namespace", ""), metadata["name"]
 
 
-class Informer:
-    """A thread that hands every change of one kind to ``handle``, beginning with what is there.
+class Follower:
+    """A thread that follows a watch of the store; when that falls behind (410), it begins another one.
 
-    When it falls behind (410) it begins again; ``handle`` then sees present objects once more, and objects that went
-    meanwhile as ``DELETED``.
+    ``begin()`` opens a watch, ``follow(subscription)`` reads it to its end.
     """
 
-    def __init__(
-        self,
-        store: ObjectStore,
-        resource: str,
-        handle: Callable[[str, Manifest], None],
-        *,
-        field_selector: str = "",
-    ) -> None:
-        self._store = store
-        self._resource = resource
-        self._handle = handle
-        self._field_selector = field_selector
-        self._known: dict[str, Manifest] = {}
+    def __init__(self, name: str, begin: Callable[[], Subscription], follow: Callable[[Subscription], None]) -> None:
+        self._name = name
+        self._begin = begin
+        self._follow = follow
         self._stopping = False
         self._subscription: Subscription | None = None
         self._lock = threading.Lock()
-        self._thread = threading.Thread(target=self._run, name=f"informer-{resource}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread; no call of ``handle`` is under way afterwards."""
+        """End the thread; no call of ``follow`` is under way afterwards."""
         with self._lock:
             self._stopping = True
             if self._subscription is not None:
@@ -126,17 +116,46 @@ class Informer:
             with self._lock:
                 if self._stopping:
                     return
-                listing = self._store.list(self._resource, field_selector=self._field_selector)
-                self._subscription = self._store.watch(
-                    self._resource, field_selector=self._field_selector, resource_version=listing.resource_version
-                )
-                subscription = self._subscription
-            self._replace(listing.items)
+                subscription = self._subscription = self._begin()
             try:
-                for event in subscription:
-                    self._pass_on(event)
+                self._follow(subscription)
             except ApiError as error:
-                log.warning("the %s informer begins again: %s", self._resource, error)
+                log.warning("%s begins again: %s", self._name, error)
+
+
+class Informer(Follower):
+    """Hands every change of one kind to ``handle``, beginning with what is there.
+
+    When it begins again, ``handle`` sees present objects once more, and objects that went meanwhile as ``DELETED``.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        resource: str,
+        handle: Callable[[str, Manifest], None],
+        *,
+        field_selector: str = "",
+    ) -> None:
+        super().__init__(f"informer-{resource}", self._list_and_watch, self._hand_on)
+        self._store = store
+        self._resource = resource
+        self._handle = handle
+        self._field_selector = field_selector
+        self._listed: list[Manifest] = []
+        self._known: dict[str, Manifest] = {}
+
+    def _list_and_watch(self) -> Subscription:
+        listing = self._store.list(self._resource, field_selector=self._field_selector)
+        self._listed = listing.items
+        return self._store.watch(
+            self._resource, field_selector=self._field_selector, resource_version=listing.resource_version
+        )
+
+    def _hand_on(self, subscription: Subscription) -> None:
+        self._replace(self._listed)
+        for event in subscription:
+            self._pass_on(event)
 
     def _replace(self, items: list[Manifest]) -> None:
         present = {item["metadata"]["uid"]: item for item in items}
@@ -166,28 +185,34 @@ class Informer:
 class Controller:
     """One worker thread that reconciles keys; a key that fails is tried again, ever more slowly.
 
-    ``reconcile(key)`` returns the seconds after which to look again even if nothing happens, or None.
+    ``reconcile(key)`` returns the seconds after which to look again even if nothing happens, or None. ``sources`` put
+    keys into the queue; they live as long as the worker.
     """
 
-    def __init__(self, name: str, reconcile: Callable[[Key], float | None]) -> None:
+    def __init__(self, name: str, reconcile: Callable[[Key], float | None], sources: Sequence[Follower] = ()) -> None:
         self.queue: DelayQueue[Key] = DelayQueue()
-        self._reconcile = reconcile
         self._name = name
+        self._work = reconcile
+        self._sources = sources
         self._failures: dict[Key, int] = {}
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._worker = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
-        self._thread.start()
+        self._worker.start()
+        for source in self._sources:
+            source.start()
 
     def stop(self) -> None:
-        """End the thread after what it has in hand."""
+        """End the sources, then the worker after what it has in hand; the next start finds what is left to do."""
+        for source in self._sources:
+            source.stop()
         self.queue.close()
-        self._thread.join(JOIN_TIMEOUT_S)
+        self._worker.join(JOIN_TIMEOUT_S)
 
     def _run(self) -> None:
         while (key := self.queue.get()) is not None:
             try:
-                again_s = self._reconcile(key)
+                again_s = self._work(key)
             except Exception as error:
                 failures = self._failures[key] = self._failures.get(key, 0) + 1
                 delay_s = min(RETRY_BASE_S * 2 ** min(failures, 20), RETRY_LIMIT_S)

@@ -108,7 +108,7 @@ def unschedulable(reasons: Iterable[str]) -> str:
     return f"0/1 nodes are available: {', '.join(f'1 {reason}' for reason in reasons)}."
 
 
-class Scheduler:
+class Scheduler(Controller):
     """Watches pods and claims; binds pods to the node in the order of their making.
 
     A pod that has to wait for room does not hold back smaller ones made after it: one of them may be what a pod
@@ -127,21 +127,11 @@ class Scheduler:
         self._clock = clock
         self._events = EventRecorder(store, "default-scheduler", clock=clock)
         self._arrivals: dict[str, int] = {}
-        self._controller = Controller("scheduler", self._schedule)
-        self._informers = [
+        sources = (
             Informer(store, "pods", self._pod_changed),
             Informer(store, "persistentvolumeclaims", self._changed),
-        ]
-
-    def start(self) -> None:
-        self._controller.start()
-        for informer in self._informers:
-            informer.start()
-
-    def stop(self) -> None:
-        for informer in self._informers:
-            informer.stop()
-        self._controller.stop()
+        )
+        super().__init__("scheduler", self._schedule, sources)
 
     def _pod_changed(self, change: str, pod: Manifest) -> None:
         uid = pod["metadata"]["uid"]
@@ -149,14 +139,14 @@ class Scheduler:
             self._arrivals.pop(uid, None)
         else:
             self._arrivals.setdefault(uid, int(pod["metadata"]["resourceVersion"]))
-        self._controller.queue.add(_ALL)
+        self.queue.add(_ALL)
 
     def _order(self, pod: Manifest) -> tuple[str, int]:
         metadata = pod["metadata"]
         return metadata["creationTimestamp"], self._arrivals.get(metadata["uid"], int(metadata["resourceVersion"]))
 
     def _changed(self, _change: str, _manifest: Manifest) -> None:
-        self._controller.queue.add(_ALL)
+        self.queue.add(_ALL)
 
     def _schedule(self, _key: Key) -> float | None:
         pods = self._store.list("pods", field_selector="status.phase!=Succeeded,status.phase!=Failed").items

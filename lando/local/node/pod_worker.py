@@ -70,7 +70,7 @@ class PodContext:
     crash_base_s: float = CRASH_BASE_S
 
 
-class _Stopped(Exception):  # noqa: N818 - says that the work is over, not that anything is wrong
+class _Stopped(Exception):
     """The pod is to end; nothing more is started."""
 
 

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 CLAIMS = "persistentvolumeclaims"
 
 
-class VolumeBinder:
+class VolumeBinder(Controller):
     """Binds claims, and removes the folder of one that is gone (which it only is when no pod uses it)."""
 
     def __init__(
@@ -31,8 +31,7 @@ class VolumeBinder:
         self._store = store
         self._folder = folder
         self._events = EventRecorder(store, "lando-local", clock=clock)
-        self._controller = Controller("volume-binder", self._reconcile)
-        self._informer = Informer(store, CLAIMS, self._claim_changed)
+        super().__init__("volume-binder", self._reconcile, [Informer(store, CLAIMS, self._claim_changed)])
 
     def start(self) -> None:
         """Begin; folders whose claims went while nothing ran are removed."""
@@ -41,12 +40,7 @@ class VolumeBinder:
         for entry in self._folder.iterdir():
             if entry.name not in known:
                 self._remove(entry)
-        self._controller.start()
-        self._informer.start()
-
-    def stop(self) -> None:
-        self._informer.stop()
-        self._controller.stop()
+        super().start()
 
     def folder_of(self, namespace: str, name: str) -> Path | None:
         """The folder of a bound claim, or None."""
@@ -58,9 +52,9 @@ class VolumeBinder:
     def _claim_changed(self, change: str, claim: Manifest) -> None:
         if change == "DELETED":
             # Keyed by uid, so that a new claim of the same name is left alone.
-            self._controller.queue.add(("", claim["metadata"]["uid"]))
+            self.queue.add(("", claim["metadata"]["uid"]))
         else:
-            self._controller.queue.add(key_of(claim))
+            self.queue.add(key_of(claim))
 
     def _reconcile(self, key: Key) -> float | None:
         namespace, name = key
