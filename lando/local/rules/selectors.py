@@ -10,7 +10,7 @@ from lando.local.rules.status import bad_request
 
 Labels = Mapping[str, str]
 LabelTest = Callable[[Labels], bool]
-FieldTest = Callable[[Mapping[str, Any]], bool]
+FieldTest = Callable[[Mapping[str, str]], bool]
 
 _KEY = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?/)?[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?"
 _VALUE = r"(?:[A-Za-z0-9](?:[A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?)?"
@@ -24,6 +24,24 @@ def label_test(selector: str) -> LabelTest:
     """A predicate over labels; BadRequest when ``selector`` can't be parsed. The empty selector matches all."""
     tests = [_requirement(part) for part in _split(selector)]
     return lambda labels: all(test(labels) for test in tests)
+
+
+def pinned_labels(selector: str) -> dict[str, frozenset[str]]:
+    """The labels that every match has, each with the values it may have: from ``=``, ``==`` and ``in``."""
+    pinned: dict[str, frozenset[str]] = {}
+    for text in _split(selector):
+        if (match := _EQUALITY.fullmatch(text)) and match[2] != "!=":
+            values = frozenset({match[3]})
+        elif (match := _SET.fullmatch(text)) and match[2] == "in":
+            values = _set_values(match[3])
+        else:
+            continue
+        pinned[match[1]] = pinned.get(match[1], values) & values
+    return pinned
+
+
+def _set_values(listed: str) -> frozenset[str]:
+    return frozenset(value.strip() for value in listed.split(","))
 
 
 def _split(selector: str) -> list[str]:
@@ -41,7 +59,7 @@ def _requirement(text: str) -> LabelTest:
         return lambda labels: labels.get(key) == value
     if match := _SET.fullmatch(text):
         key, operator, listed = match.groups()
-        values = frozenset(value.strip() for value in listed.split(","))
+        values = _set_values(listed)
         if operator == "notin":
             return lambda labels: labels.get(key) not in values
         return lambda labels: labels.get(key) in values
@@ -88,7 +106,7 @@ _FIELD = re.compile(r"([^=!]+?)\s*(==|=|!=)\s*(.*)")
 
 
 def field_test(selector: str, fields: tuple[str, ...]) -> FieldTest:
-    """A predicate over manifests; BadRequest for a field that is none of ``fields``."""
+    """A predicate over :func:`field_values`; BadRequest for a field that is none of ``fields``."""
     tests: list[FieldTest] = []
     for part in (part for part in selector.split(",") if part.strip()):
         match = _FIELD.fullmatch(part.strip())
@@ -97,12 +115,18 @@ def field_test(selector: str, fields: tuple[str, ...]) -> FieldTest:
         field, operator, value = match.groups()
         if field not in fields:
             raise bad_request(f"field label not supported: {field}")
-        tests.append(_field_requirement(field.split("."), value, equal=operator != "!="))
-    return lambda manifest: all(test(manifest) for test in tests)
+        tests.append(_field_requirement(field, value, equal=operator != "!="))
+    return lambda values: all(test(values) for test in tests)
 
 
-def _field_requirement(path: list[str], value: str, *, equal: bool) -> FieldTest:
-    return lambda manifest: (_field(manifest, path) == value) is equal
+def _field_requirement(field: str, value: str, *, equal: bool) -> FieldTest:
+    return lambda values: (values.get(field, "") == value) is equal
+
+
+def field_values(manifest: Mapping[str, Any], fields: tuple[str, ...]) -> dict[str, str]:
+    """What field selectors see of an object: each of ``fields`` that is not empty."""
+    values = ((field, _field(manifest, field.split("."))) for field in fields)
+    return {field: value for field, value in values if value}
 
 
 def _field(manifest: Mapping[str, Any], path: list[str]) -> str:

@@ -2,30 +2,55 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from lando.local.rules.kinds import Kind
+from lando.local.rules.selectors import field_values
 from lando.local.rules.status import Manifest
 from lando.local.store.watching import Event
 
-Match = Callable[[Manifest], bool]
 Place = tuple[str, str]
 """Namespace and name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """One version of one object; never altered."""
+    """One version of one object; never altered.
+
+    Kept as JSON: parsed, an object takes ten times the memory. What selectors ask for is at hand without parsing.
+    """
 
     resource: str
     namespace: str
     name: str
     version: int
-    manifest: Manifest
+    labels: Mapping[str, str]
+    fields: Mapping[str, str]
+    """The kind's own selectable fields, as far as they are not empty."""
     raw: bytes
     """The manifest as JSON."""
+
+    @classmethod
+    def of(cls, kind: Kind, manifest: Manifest, version: int, raw: bytes) -> Stored:
+        """``manifest``, which is ``raw`` parsed."""
+        metadata = manifest["metadata"]
+        return cls(
+            kind.resource,
+            metadata.get("namespace", ""),
+            metadata["name"],
+            version,
+            metadata.get("labels") or {},
+            field_values(manifest, kind.fields),
+            raw,
+        )
+
+    def manifest(self) -> Manifest:
+        """The object, parsed anew each time: it is the caller's own."""
+        manifest: Manifest = json.loads(self.raw)
+        return manifest
 
     @property
     def place(self) -> Place:
@@ -33,6 +58,9 @@ class Stored:
 
     def event(self, kind: str) -> Event:
         return Event(kind, self.raw, self.resource, self.namespace, self.name)
+
+
+Match = Callable[[Stored], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +80,8 @@ class Change:
 
     def event(self, match: Match) -> Event | None:
         """The change for a watcher of what ``match`` selects: coming into and leaving the selection are events."""
-        before = self.before is not None and match(self.before.manifest)
-        after = self.after is not None and match(self.after.manifest)
+        before = self.before is not None and match(self.before)
+        after = self.after is not None and match(self.after)
         if after:
             return self.last.event("MODIFIED" if before else "ADDED")
         return self.last.event("DELETED") if before else None
@@ -87,7 +115,10 @@ class History:
         return (change for change in self._changes if change.version > version)
 
     def undone(self, objects: dict[Place, Stored], kind: Kind, version: int) -> dict[Place, Stored]:
-        """``objects`` (all of ``kind``, as of now) as they were at ``version``, which must not be forgotten."""
+        """``objects`` (those of ``kind`` that may match, as of now) at ``version``, which must not be forgotten.
+
+        What has come to be otherwise since then is among them, too.
+        """
         result = dict(objects)
         for change in reversed(self._changes):
             if change.version <= version:

@@ -11,6 +11,7 @@ They raise :class:`lando.local.rules.status.ApiError`, worded as the real API se
 from __future__ import annotations
 
 import base64
+import copy
 import json
 import sqlite3
 import threading
@@ -23,9 +24,10 @@ from typing import Any, Literal
 from lando.local.rules import lifecycle, status
 from lando.local.rules.kinds import BY_RESOURCE, Kind
 from lando.local.rules.patches import MERGE_PATCH, apply_patch
-from lando.local.rules.selectors import field_test, label_test
+from lando.local.rules.selectors import field_test, label_test, pinned_labels
 from lando.local.rules.status import ApiError, Manifest
-from lando.local.store.history import Change, History, Match, Stored
+from lando.local.store.collection import Collection
+from lando.local.store.history import Change, History, Match, Place, Stored
 from lando.local.store.persistence import ObjectFile
 from lando.local.store.watching import Event, Subscription, bookmark
 
@@ -84,9 +86,9 @@ class ObjectStore:
         self._version = max(self._file.version(), 1)
         self._history = History(self._version, history_limit, HISTORY_BYTES)
         self._subscriptions: list[tuple[Kind | None, Match, Subscription]] = []
-        self._objects: dict[str, dict[tuple[str, str], Stored]] = {resource: {} for resource in BY_RESOURCE}
-        for resource, namespace, name, version, raw in self._file.objects():
-            self._objects[resource][namespace, name] = Stored(resource, namespace, name, version, json.loads(raw), raw)
+        self._objects = {resource: Collection() for resource in BY_RESOURCE}
+        for resource, version, raw in self._file.objects():
+            self._objects[resource].put(Stored.of(BY_RESOURCE[resource], json.loads(raw), version, raw))
 
     @property
     def resource_version(self) -> str:
@@ -105,13 +107,13 @@ class ObjectStore:
 
     def get(self, resource: str, namespace: str, name: str) -> Manifest:
         """One object; ApiError 404 when there is none."""
-        return _copy(self._stored(_kind(resource), namespace, name))
+        return self._stored(_kind(resource), namespace, name).manifest()
 
     def find(self, resource: str, namespace: str, name: str) -> Manifest | None:
         """One object, or None."""
         with self._lock:
             stored = self._objects[_kind(resource).resource].get((namespace, name))
-        return None if stored is None else _copy(stored)
+        return None if stored is None else stored.manifest()
 
     def list(
         self,
@@ -142,12 +144,13 @@ class ObjectStore:
                     raise status.too_large_version(asked, self._version)
                 if exact:
                     version = asked
-            objects = self._as_of(kind, version, continuing=bool(continue_))
+            candidates = self._objects[kind.resource].candidates(pinned_labels(label_selector))
+            objects = self._as_of(kind, candidates, version, continuing=bool(continue_))
         keys = sorted(key for key in objects if key > start and namespace in (None, key[0]))
         raw_items: list[bytes] = []
         for at, key in enumerate(keys):
             stored = objects[key]
-            if not match(stored.manifest):
+            if not match(stored):
                 continue
             if limit > 0 and len(raw_items) == limit:
                 counted = None if label_selector or field_selector else len(keys) - at
@@ -190,7 +193,7 @@ class ObjectStore:
             subscription = Subscription(since, _bookmarker(kind) if bookmarks and kind is not None else None, timeout_s)
             first: list[Event] = []
             if synthetic:
-                first = [stored.event("ADDED") for stored in self._present(kind) if match(stored.manifest)]
+                first = [stored.event("ADDED") for stored in self._present(kind) if match(stored)]
                 if initial_events and bookmarks and kind is not None:
                     first.append(bookmark(kind.kind, kind.api_version, self._version, initial_end=True))
             else:
@@ -240,8 +243,9 @@ class ObjectStore:
         name = str((manifest.get("metadata") or {}).get("name") or "")
         with self._lock:
             old = self._stored(kind, namespace, name)
-            new = lifecycle.prepare_update(kind, old.manifest, manifest, subresource)
-            return self._put(kind, old, new, dry_run=dry_run)
+            before = old.manifest()
+            new = lifecycle.prepare_update(kind, before, manifest, subresource)
+            return before if new == before else self._put(kind, old, new, dry_run=dry_run)
 
     def update_status(self, resource: str, namespace: str, manifest: Manifest) -> Manifest:
         """:meth:`update` of the status subresource."""
@@ -284,9 +288,9 @@ class ObjectStore:
         A ``metadata.resourceVersion`` in the patch makes it conditional.
         """
         with self._lock:
-            old = self._stored(_kind(resource), namespace, name)
-            new = apply_patch(patch_type, _copy(old), patch)
-            lifecycle.check_same_name(_kind(resource), old.manifest, new)
+            old = self.get(resource, namespace, name)
+            new = apply_patch(patch_type, copy.deepcopy(old), patch)
+            lifecycle.check_same_name(_kind(resource), old, new)
             return self.update(resource, namespace, new, subresource=subresource, dry_run=dry_run)
 
     def delete(
@@ -311,12 +315,13 @@ class ObjectStore:
         kind = _kind(resource)
         with self._lock:
             old = self._stored(kind, namespace, name)
-            lifecycle.check_preconditions(kind, old.manifest, uid, resource_version)
-            new = lifecycle.begin_deletion(kind, old.manifest, propagation, grace_period_s, self._clock())
+            manifest = old.manifest()
+            lifecycle.check_preconditions(kind, manifest, uid, resource_version)
+            new = lifecycle.begin_deletion(kind, manifest, propagation, grace_period_s, self._clock())
             if new is None:
-                return Deletion(manifest=self._remove(kind, old, old.manifest, dry_run=dry_run), gone=True)
-            if new == old.manifest:
-                return Deletion(manifest=_copy(old), gone=False)
+                return Deletion(manifest=self._remove(kind, old, manifest, dry_run=dry_run), gone=True)
+            if new == manifest:
+                return Deletion(manifest=manifest, gone=False)
             return Deletion(manifest=self._put(kind, old, new, dry_run=dry_run), gone=False)
 
     # -- inside, under the lock --------------------------------------------------------------------------------------
@@ -332,7 +337,7 @@ class ObjectStore:
         holder = self._objects["namespaces"].get(("", namespace))
         if holder is None:
             raise status.not_found("namespaces", "", namespace)
-        if "deletionTimestamp" in holder.manifest["metadata"]:
+        if "deletionTimestamp" in holder.manifest()["metadata"]:
             raise status.forbidden(
                 kind.resource,
                 kind.group,
@@ -359,26 +364,23 @@ class ObjectStore:
             )
 
     def _put(self, kind: Kind, old: Stored | None, new: Manifest, *, dry_run: bool) -> Manifest:
-        """Write ``new``; an unchanged object keeps its version, one whose deletion is complete goes."""
-        if old is not None:
-            if lifecycle.deletion_complete(new):
-                return self._remove(kind, old, new, dry_run=dry_run)
-            if new == old.manifest:
-                return _copy(old)
+        """Write ``new``; an object whose deletion is complete goes."""
+        if old is not None and lifecycle.deletion_complete(new):
+            return self._remove(kind, old, new, dry_run=dry_run)
         if dry_run:
             if old is None:
                 new["metadata"].pop("resourceVersion", None)
             return new
         stored = self._versioned(kind, new)
         self._commit(Change(kind, old, stored, stored))
-        return _copy(stored)
+        return stored.manifest()
 
     def _remove(self, kind: Kind, old: Stored, last: Manifest, *, dry_run: bool) -> Manifest:
         if dry_run:
-            return _copy(old)
+            return old.manifest()
         stored = self._versioned(kind, last)
         self._commit(Change(kind, old, None, stored))
-        return _copy(stored)
+        return stored.manifest()
 
     def _versioned(self, kind: Kind, manifest: Manifest) -> Stored:
         """``manifest`` as the next version."""
@@ -392,7 +394,7 @@ class ObjectStore:
             **{key: value for key, value in manifest.items() if key not in ("apiVersion", "kind", "metadata")},
         }
         raw = json.dumps(versioned, ensure_ascii=False, separators=(",", ":")).encode()
-        return Stored(kind.resource, metadata.get("namespace", ""), metadata["name"], version, json.loads(raw), raw)
+        return Stored.of(kind, json.loads(raw), version, raw)
 
     def _commit(self, change: Change) -> None:
         """Write the change down, then make it known."""
@@ -404,9 +406,9 @@ class ObjectStore:
             raise status.internal(f"the cluster's state can't be written: {error}") from error
         self._version = change.version
         if change.after is None:
-            del self._objects[resource][last.namespace, last.name]
+            self._objects[resource].remove(last.place)
         else:
-            self._objects[resource][last.namespace, last.name] = change.after
+            self._objects[resource].put(change.after)
         self._history.add(change)
         ended = False
         for kind, match, subscription in self._subscriptions:
@@ -418,12 +420,12 @@ class ObjectStore:
 
     def _present(self, kind: Kind | None) -> Iterator[Stored]:
         for resource in [kind.resource] if kind is not None else list(self._objects):
-            objects = self._objects[resource]
-            for key in sorted(objects):
-                yield objects[key]
+            yield from self._objects[resource]
 
-    def _as_of(self, kind: Kind, version: int, *, continuing: bool) -> dict[tuple[str, str], Stored]:
-        """The objects of ``kind`` at ``version``: today's, with the changes since taken back."""
+    def _as_of(
+        self, kind: Kind, candidates: dict[Place, Stored], version: int, *, continuing: bool
+    ) -> dict[Place, Stored]:
+        """``candidates`` of ``kind`` at ``version``: today's, with the changes since taken back."""
         if not self._history.forgotten <= version <= self._version:
             if continuing:
                 raise status.expired(
@@ -431,7 +433,7 @@ class ObjectStore:
                     "a new list without the continue parameter."
                 )
             raise status.expired(f"The resourceVersion for the provided list is too old: {version}")
-        return self._history.undone(self._objects[kind.resource], kind, version)
+        return self._history.undone(candidates, kind, version)
 
 
 def parse_version(text: str) -> int:
@@ -448,20 +450,18 @@ def _kind(resource: str) -> Kind:
     return kind
 
 
-def _copy(stored: Stored) -> Manifest:
-    manifest: Manifest = json.loads(stored.raw)
-    return manifest
-
-
 def _match(kind: Kind | None, label_selector: str, field_selector: str, namespace: str | None = None) -> Match:
     labels = label_test(label_selector)
     fields = field_test(field_selector, kind.selectable if kind is not None else ("metadata.name",))
 
-    def match(manifest: Manifest) -> bool:
-        metadata = manifest["metadata"]
-        if namespace is not None and metadata.get("namespace", "") != namespace:
+    def match(stored: Stored) -> bool:
+        if namespace is not None and stored.namespace != namespace:
             return False
-        return labels(metadata.get("labels") or {}) and fields(manifest)
+        if not labels(stored.labels):
+            return False
+        if not field_selector:
+            return True
+        return fields({**stored.fields, "metadata.name": stored.name, "metadata.namespace": stored.namespace})
 
     return match
 

@@ -50,9 +50,9 @@ class ObjectFile:
         row = self._connection.execute("SELECT max(version) FROM counter").fetchone()
         return int(row[0] or 0)
 
-    def objects(self) -> Iterator[tuple[str, str, str, int, bytes]]:
-        """Every object: resource, namespace, name, version, JSON."""
-        yield from self._connection.execute("SELECT resource, namespace, name, version, body FROM objects")
+    def objects(self) -> Iterator[tuple[str, int, bytes]]:
+        """Every object: resource, version, JSON."""
+        yield from self._connection.execute("SELECT resource, version, body FROM objects")
 
     def write(self, resource: str, namespace: str, name: str, version: int, body: bytes | None) -> None:
         """Record one change and its version in one transaction; ``body`` None removes the object."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from lando.local.rules.selectors import field_test, label_test, match_labels
+from lando.local.rules.selectors import field_test, field_values, label_test, match_labels, pinned_labels
 from lando.local.rules.status import ApiError
 
 LABELS = {"app": "web", "tier": "front", "example.com/size": "7", "empty": ""}
@@ -55,12 +55,27 @@ def test_selector_objects() -> None:
     assert not match_labels({"matchExpressions": [{"key": "app", "operator": "NotIn", "values": ["web"]}]}, LABELS)
 
 
+@pytest.mark.parametrize(
+    ("selector", "pinned"),
+    [
+        ("app=web,tier", {"app": {"web"}}),
+        ("app==web,!tier,size>3", {"app": {"web"}}),
+        ("app in (web, api),tier=", {"app": {"web", "api"}, "tier": {""}}),
+        ("app in (web, api),app=api", {"app": {"api"}}),
+        ("app!=web,tier notin (back)", {}),
+        ("", {}),
+    ],
+)
+def test_labels_with_given_values_narrow_where_to_look(selector: str, pinned: dict[str, set[str]]) -> None:
+    assert pinned_labels(selector) == pinned
+
+
 def test_field_selectors_look_into_the_object() -> None:
     fields = ("metadata.name", "status.phase")
-    pod = {"metadata": {"name": "p"}, "status": {"phase": "Running"}}
+    pod = field_values({"metadata": {"name": "p"}, "status": {"phase": "Running"}}, fields)
     assert field_test("status.phase=Running,metadata.name!=q", fields)(pod)
     assert not field_test("status.phase==Pending", fields)(pod)
-    assert field_test("status.phase=", fields)({"metadata": {}})
+    assert field_test("status.phase=", fields)(field_values({"metadata": {}}, fields))
 
 
 @pytest.mark.parametrize("selector", ["spec.colour=red", "status.phase", "=x"])
