@@ -60,6 +60,7 @@ def current_token(session: Session, user_id: int) -> Token | None:
 
 def issue_token(session: Session, key: ServerKey, user_id: int) -> tuple[str, Token]:
     """The user's token, made when there is none yet."""
+    session.execute(select(User.id).where(User.id == user_id).with_for_update())  # one at a time: there is one token
     row = current_token(session, user_id)
     if row is not None and row.serial is not None:
         return key.token(user_id, row.serial), row

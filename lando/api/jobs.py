@@ -43,7 +43,7 @@ def authorize(session: Session, caller: Caller, job_id: int, token: str | None) 
         raise detail(400, "Give the job token that permits this job to run.")
     if job.state != "N":
         raise detail(400, f"Only a new job can be authorized; this one is {STATE_WORDS[job.state]}.")
-    row = session.scalars(select(JobToken).where(JobToken.token == token)).first()
+    row = session.scalars(select(JobToken).where(JobToken.token == token).with_for_update()).first()
     if row is None:
         raise detail(400, "This job token is not known.")
     if session.scalars(select(Job.id).where(Job.run_token_id == row.id)).first() is not None:

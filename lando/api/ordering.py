@@ -126,8 +126,8 @@ def create(session: Session, caller: Caller, settings: Settings, ordered: Ordere
 
 
 def usable_stage_group(session: Session, caller: Caller, group_id: int) -> StageGroup:
-    """The caller's stage group that no job has used yet; raises the 400."""
-    group = session.get(StageGroup, group_id)
+    """The caller's stage group that no job has used yet, held until the end of the transaction; raises the 400."""
+    group = session.get(StageGroup, group_id, with_for_update=True)
     if group is None or group.user_id != caller.id:
         raise invalid("stage_group", f'Invalid id "{group_id}": you have no such stage group.')
     if session.scalars(select(Job.id).where(Job.stage_group_id == group.id)).first() is not None:

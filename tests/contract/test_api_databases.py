@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
+import httpx2
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
@@ -20,7 +23,7 @@ from lando.api.settings import Settings
 from lando.api.site import Site
 from lando.api.unused_files import UnusedFiles
 from lando.errors import ConfigError, Unavailable
-from sqlalchemy import create_engine, func, make_url, select, text
+from sqlalchemy import create_engine, func, make_url, select, text, update
 from tests.unit.api.serving import Api, FakeBroker, described
 
 
@@ -283,6 +286,48 @@ def test_of_simultaneous_orders_for_one_stage_group_exactly_one_wins(api: Api) -
         thread.join()
     assert sorted(codes) == [201, 400, 400, 400]
     assert len(api.get("/api/v2/jobs/").json()) == 1
+    assert list(api.post("/api/v2/job-templates/create-job", form).json()) == ["stage_group"]
+
+
+def at_once(actions: Sequence[Callable[[], httpx2.Response]]) -> list[httpx2.Response]:
+    """The answers of requests that are made at the same time."""
+    gate = threading.Barrier(len(actions))
+
+    def act(action: Callable[[], httpx2.Response]) -> httpx2.Response:
+        gate.wait()
+        return action()
+
+    with ThreadPoolExecutor(len(actions)) as pool:
+        return list(pool.map(act, actions))
+
+
+def test_a_job_token_that_two_jobs_want_at_once_serves_one(api: Api) -> None:
+    api.post("/api/admin/job-tokens/", {"token": "T-1"}, "operator")
+    jobs = [api.new_job() for _ in range(3)]
+    with api.site.database.write() as session:
+        session.execute(update(Job).values(state="N"))
+    answers = at_once([partial(api.post, f"/api/v2/jobs/{job}/authorize/", {"token": "T-1"}) for job in jobs])
+    assert sorted(answer.status_code for answer in answers) == [200, 400, 400]
+    assert all(list(answer.json()) == ["detail"] for answer in answers if answer.status_code == 400)
+
+
+def test_of_inputs_with_one_destination_that_come_at_once_one_is_taken(api: Api) -> None:
+    body = {"stage_group": api.stage_group(), "destination_path": "a", "sequence_group": None, "sequence": None}
+    dds = {"project_id": "p", "file_id": "f", "dds_user_credentials": 1}
+    answers = at_once(
+        [partial(api.post, "/api/v2/url-job-input-files/", {**body, "url": "https://x.org/a"})] * 2
+        + [partial(api.post, "/api/v2/dds-job-input-files/", {**body, **dds})] * 2
+    )
+    assert sorted(answer.status_code for answer in answers) == [201, 400, 400, 400]
+    assert all(list(answer.json()) == ["destination_path"] for answer in answers if answer.status_code == 400)
+
+
+def test_signing_in_for_the_first_time_twice_at_once_makes_one_token(api: Api) -> None:
+    with api.site.database.write() as session:
+        setup.create_user(session, "grace", password="right")
+    login = {"username": "grace", "password": "right"}
+    answers = at_once([partial(api.client.post, "/api-auth-token/", json=login)] * 4)
+    assert len({answer.json()["token"] for answer in answers}) == 1
 
 
 def test_several_servers_publish_each_command_once(api: Api) -> None:

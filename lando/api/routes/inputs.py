@@ -115,7 +115,8 @@ def _fill_url(site: Site, session: Session, caller: Caller, row: m.UrlInputFile,
 
 def _fill_file(session: Session, caller: Caller, row: m.DdsInputFile | m.UrlInputFile, changes: Json) -> None:
     group_id = changes.pop("stage_group", row.stage_group_id)
-    group = session.get(m.StageGroup, group_id)
+    # Held, so that what is checked against the group's other files stays true until the commit.
+    group = session.get(m.StageGroup, group_id, with_for_update=True)
     if group is None or group.user_id != caller.id:
         raise invalid(NON_FIELD, f"You have no stage group {group_id}.")
     changes["stage_group_id"] = group_id
