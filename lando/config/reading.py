@@ -157,7 +157,7 @@ class _Reader:
         for name, spec in known.items():
             value = self._field(spec, hints[name], entries, key, _line(node))
             if value is _UNSET:
-                sound = sound and spec.name not in entries and _has_default(spec)
+                sound = sound and _has_default(spec)  # of a key that is null, too; what is wrong was noted
             else:
                 values[name] = value
         return cls(**values) if sound else _UNSET

@@ -253,3 +253,8 @@ def test_every_credential_field_is_marked_secret_and_hidden() -> None:
             sounds_secret = field.name in ("token", "password", "worker_password")
             assert bool(field.metadata.get("secret")) >= sounds_secret
             assert field.repr is not bool(field.metadata.get("secret"))
+
+
+@pytest.mark.parametrize("key", ["pods", "archive", "staging", "retention", "metrics_port", "patience_s", "steps"])
+def test_a_key_with_nothing_behind_it_has_its_default(write: Write, key: str) -> None:
+    assert load(write(add=f"{key}:\n"), environ=NO_ENVIRONMENT) == load(write(), environ=NO_ENVIRONMENT)

@@ -42,5 +42,6 @@ def test_the_sample_filled_in_can_be_used(tmp_path: Path) -> None:
     sample = sample.replace("cluster_api_settings:\n  host: TODO", "cluster_api_settings:\n  host: https://cluster")
     path = tmp_path / "k8s.config"
     path.write_text(sample.replace("TODO", "x"), encoding="utf-8")
-    errors = [str(error) for error in read(path, environ={}).errors]
-    assert errors == []
+    reading = read(path, environ={})
+    assert reading.errors == ()
+    assert reading.config is not None
