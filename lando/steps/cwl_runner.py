@@ -36,8 +36,12 @@ class RecordHandler(logging.Handler):
 
 def main(argv: list[str]) -> int:
     """Run cwltool; its exit code."""
+    from cwltool.argparser import arg_parser
+    from cwltool.context import LoadingContext
     from cwltool.executors import MultithreadedJobExecutor
     from cwltool.main import main as run_cwltool
+
+    from lando.steps.cwl_cache import make_tool
 
     signal.signal(signal.SIGTERM, _stop)
     executor = MultithreadedJobExecutor()
@@ -45,7 +49,9 @@ def main(argv: list[str]) -> int:
         executor.max_ram = int(argv[0])
     if float(argv[1]):
         executor.max_cores = float(argv[1])
-    return int(run_cwltool(argv[2:], executor=executor, logger_handler=RecordHandler()))
+    loading = LoadingContext(vars(arg_parser().parse_args(argv[2:])))
+    loading.construct_tool_object = make_tool
+    return int(run_cwltool(argv[2:], executor=executor, logger_handler=RecordHandler(), loadingContext=loading))
 
 
 def _stop(_signal: int, _frame: FrameType | None) -> None:

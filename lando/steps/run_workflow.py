@@ -21,14 +21,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, Any, NoReturn
+from typing import Any, NoReturn
 
 from lando import cwl
 from lando.errors import StepError
 from lando.runs import Category, Cause
-from lando.steps.cwl_log import TAIL_LINES, CwlLog, ToolRun, readable
+from lando.steps.cwl_log import TAIL_LINES, CwlLog, ToolRun
 from lando.steps.engines import Engine, find_engine, search_path
 from lando.steps.program import ProgramFailedError, UsageError, log, run_program
+from lando.steps.runner_log import follow
 from lando.units import cores, mebibytes
 
 USAGE = (
@@ -36,11 +37,10 @@ USAGE = (
     "[--usage-report FILE] [--stdout FILE] [--stderr FILE] [CWLTOOL-FLAG…] WORKFLOW JOBORDER"
 )
 STOP_TIMEOUT_S = 20.0  # seconds that cwltool gets to end its tools when the pod is stopped
-LOG_LINES_LIMIT = 20_000  # lines of the tools' own output in this step's log; the --stderr file has all of them
 SENTENCE_LIMIT = 600  # characters of cwltool's own words in a cause
-LINE_BYTES = 1024 * 1024  # of one line of standard error; longer ones are taken as several
 TAIL_BYTES = 64 * 1024  # read from the end of a tool's own stderr file
 
+_FULL = "No space left on device"  # strerror(ENOSPC)
 _INTRODUCTION = re.compile(r"^(\[job [^\]]+\] Job error:|Workflow error(, try again with --debug[^\n]*)?:)\s*")
 _TOO_LARGE = re.compile(
     r"Job \"(?P<tool>[^\"]+)\" cannot be run, requests more resources "
@@ -68,11 +68,21 @@ class Options:
 
     @property
     def workflow_file(self) -> Path:
-        return Path(self.workflow.partition("#")[0])
+        return Path(self._parts[0])
 
     @property
     def process_name(self) -> str:
-        return self.workflow.partition("#")[2] or "main"
+        return self._parts[1] or "main"
+
+    @property
+    def workflow_uri(self) -> str:
+        """For cwltool, which takes a bare path apart at its first ``#``."""
+        return self.workflow_file.absolute().as_uri() + (f"#{self._parts[1]}" if self._parts[1] else "")
+
+    @property
+    def _parts(self) -> tuple[str, str]:
+        path, mark, name = self.workflow.rpartition("#")
+        return (path, name) if mark and not Path(self.workflow).is_file() else (self.workflow, "")
 
 
 def parse(argv: Sequence[str]) -> Options:
@@ -184,7 +194,7 @@ def _run_cwltool(options: Options, engine: Engine | None, containers: bool, prog
         ):
             try:
                 assert child.stderr is not None  # noqa: S101 - asked for above
-                _follow(child.stderr, options.stderr, progress)
+                follow(child, child.stderr, options.stderr, progress)
                 exit_code = child.wait()
             finally:
                 _stop(child)
@@ -214,24 +224,8 @@ def _command(options: Options, engine: Engine | None, containers: bool, scratch:
             str(options.outdir),
             *options.others,
         ),
-        *(options.workflow, str(options.job_order)),
+        *(options.workflow_uri, str(options.job_order)),
     ]
-
-
-def _follow(stream: IO[bytes], log_file: Path | None, progress: CwlLog) -> None:
-    """Read cwltool's standard error to its end: all of it to the file, what matters to this step's log."""
-    lines = 0
-    with open(log_file or os.devnull, "w", encoding="utf-8", errors="replace") as file:
-        for raw in iter(lambda: stream.readline(LINE_BYTES), b""):
-            line = raw.decode("utf-8", "replace").rstrip("\r\n").rpartition("\r")[2]  # a progress bar's last state
-            file.write(f"{readable(line)}\n")
-            file.flush()
-            for said in progress.feed(line, datetime.now(UTC)):
-                lines += 1
-                if lines <= LOG_LINES_LIMIT:
-                    log(said)
-                elif lines == LOG_LINES_LIMIT + 1:
-                    log(f"[… more than {LOG_LINES_LIMIT} lines; the rest is in bespin-workflow-output.log …]")
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:
@@ -265,6 +259,17 @@ def cause_of_failure(progress: CwlLog, exit_code: int, images_left_out: dict[str
             _advice_missing(bool(image)),
             127,
             tail,
+        )
+    if failed.time_limit_s is not None:
+        sentence = f"Tool {failed.name} exceeded its time limit of {failed.time_limit_s} s and was ended.{image}"
+        return _tool_cause(sentence, "Raise the tool's ToolTimeLimit, or give it less to do.", None, tail)
+    if _FULL in "\n".join((tail, *progress.errors)):
+        return Cause(
+            category=Category.RESOURCES,
+            sentence=f"Tool {failed.name} failed, most likely because its volume is full.",
+            advice="Ask for a larger volume (volume size of the job) and restart.",
+            exit_code=failed.exit_code,
+            log_tail=tail,
         )
     if failed.signal == "SIGKILL" or failed.exit_code == 137:
         return Cause(
@@ -304,7 +309,7 @@ def _cause_without_tool(progress: CwlLog, exit_code: int) -> Cause:
             log_tail=said,
         )
     reason = " ".join(said.split())[:SENTENCE_LIMIT] or "it gave no reason"
-    category = Category.RESOURCES if "Requested at least" in said else Category.USER
+    category = Category.RESOURCES if "Requested at least" in said or _FULL in said else Category.USER
     return Cause(category=category, sentence=f"cwltool could not run the workflow: {reason}", log_tail=said)
 
 
