@@ -104,7 +104,6 @@ Number = Annotated[int, Field(ge=-MAX_ID, le=MAX_ID)]
 StateLetter = Annotated[str, AfterValidator(_state)]
 StepLetter = Annotated[str, AfterValidator(_step)]
 JsonObject = Annotated[dict[str, Any], AfterValidator(_storable)]
-JsonList = Annotated[list[Any], AfterValidator(_storable)]
 
 
 def id_of(text: str) -> int:

@@ -105,8 +105,14 @@ class Outbox:
         self._stopping = True
         self._wanted.set()
         if self._thread is not None:
-            self._thread.join(timeout_s)
+            self._thread.join(timeout_s / 2)
+            if self._thread.is_alive():
+                self._disconnect()  # whoever waits for a broker that does not answer comes back, and says so
+                self._thread.join(timeout_s)
             self._thread = None
+        self._disconnect()
+
+    def _disconnect(self) -> None:
         while self._open:
             _, (_, publisher) = self._open.popitem()
             publisher.close()

@@ -10,7 +10,7 @@ from datetime import timedelta
 from lando.api import outbox, setup
 from lando.api.models import LandoConnection, PendingCommand, now
 from lando.api.outbox import Outbox, pause_s
-from lando.errors import ConfigError
+from lando.errors import ConfigError, Unavailable
 from lando.messages import Command
 from lando.queues import Publisher
 from sqlalchemy import select, update
@@ -90,6 +90,33 @@ def test_stopping_publishes_what_is_left(api: Api) -> None:
     add_command(api)
     stopped.stop()
     assert len(broker.bodies) == 1
+
+
+def test_a_broker_that_never_confirms_does_not_hold_up_the_stop(api: Api) -> None:
+    class Mute(FakeBroker):
+        waiting: list[Future[None]]
+
+        def publish(
+            self, queue: str, body: bytes, *, content_type: str | None = None, message_id: str | None = None
+        ) -> Future[None]:
+            self.waiting = [Future()]
+            asked.set()
+            return self.waiting[0]
+
+        def close(self, timeout_s: float = 5.0) -> None:
+            self.waiting[0].set_exception(Unavailable("broker", "the publisher was closed"))
+
+    asked = threading.Event()
+    broker = Mute()
+    stopped = Outbox(api.site.database, lambda _connection: broker, sweep_s=60)
+    stopped.start()
+    add_command(api)
+    stopped.wake()
+    assert asked.wait(10)
+    stopped.stop(timeout_s=2.0)
+    assert broker.waiting[0].done()
+    assert stopped.failures == 1
+    assert api.site.outbox.waiting()[0] == 1
 
 
 def test_a_connection_whose_settings_can_not_work_delays_only_its_own_commands(api: Api) -> None:

@@ -73,6 +73,13 @@ def test_odd_methods_make_no_measures_of_their_own(api: Api) -> None:
     assert 'method="(other)"' in text
 
 
+@pytest.mark.parametrize("query", ["wait_s=nan", "wait_s=inf", "wait_s=-1", "wait_s=61", "after=x", "after=1.5"])
+def test_a_wait_that_makes_no_sense_is_400(api: Api, query: str) -> None:
+    answer = api.get(f"/api/lando/v1/runs/{api.new_job()}?after=0&{query}")
+    assert answer.status_code == 400
+    assert list(answer.json()) == [query.partition("=")[0]]
+
+
 def test_every_get_route_answers_head_and_options(api: Api) -> None:
     job = api.new_job()
     for path in ("/api/v2/jobs/", f"/api/v2/jobs/{job}/", f"/api/lando/v1/runs/{job}", "/api/users/current-user/"):
