@@ -20,10 +20,6 @@ from lando.messages.codec import progress_notice
 from lando.runs import Cause, Run, RunState, StepState
 from lando.sources.http import Answer, JsonApi, OnCall
 
-STAGE_GROUP = "stage_group"
-METHODS_DOCUMENT = "methods_document"
-SHARE_GROUP = "share_group"
-
 _UNFINISHED = (RunState.STARTING, RunState.RUNNING, RunState.RESTARTING, RunState.CANCELING)
 _PEER = "Bespin API"
 
