@@ -18,7 +18,7 @@ from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import requests
 
@@ -128,6 +128,7 @@ class LandoClient:
     def __init__(self, url: str, token: str, *, timeout_s: float = TIMEOUT_S) -> None:
         self.url = url.rstrip("/")
         self._timeout_s = timeout_s
+        self._how_to_start = " ('lando up')" if urlsplit(self.url).hostname in ("127.0.0.1", "localhost", "::1") else ""
         self._closed = threading.Event()
         self._session = requests.Session()
         self._session.headers.update({"Authorization": f"Token {token}", "Accept": "application/json"})
@@ -371,7 +372,7 @@ class LandoClient:
         try:
             response = self._session.request(method, self.url + route, allow_redirects=False, **options)
         except (requests.ConnectionError, requests.Timeout) as error:
-            raise Unavailable(PEER, f"{self.url} can't be reached; is the server up ('lando up')?") from error
+            raise Unavailable(PEER, f"{self.url} can't be reached; is the server up{self._how_to_start}?") from error
         except requests.RequestException as error:
             raise Unavailable(PEER, f"{self.url} can't be asked: {error}") from error
         if response.ok and not response.is_redirect:

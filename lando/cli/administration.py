@@ -74,9 +74,10 @@ def setup(
 def next_steps(queue: str, image: str) -> Iterator[str]:
     """What is left to do after ``lando admin setup``."""
     yield "The site is set up. Next:"
-    yield f"- k8s.config: daemon_token is bespin_api.token, and {queue} is work_queue.listen_queue"
-    yield "- start the API server: lando serve"
-    yield "- tell the user where it is and who they are: LANDO_URL and LANDO_TOKEN, which is user_token"
+    yield f"- in k8s.config: daemon_token is bespin_api.token, and {queue} is work_queue.listen_queue"
+    yield "- start the API server: lando serve --daemons k8s.config"
+    yield "- start the daemons: python -m lando.k8s.lando k8s.config, and python -m lando.k8s.watcher k8s.config"
+    yield "- submit as the user, with LANDO_URL and LANDO_TOKEN, which is user_token: lando submit …"
     if image == sites.EMBEDDED_IMAGE:
         yield f"note: the steps' image is {image}, which only the embedded cluster has; set yours with --image"
 
