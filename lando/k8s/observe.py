@@ -14,8 +14,8 @@ from lando.decide import JobPhase, ObjectRef, Observed, ObservedJob, Plan, RunRe
 from lando.errors import NotFound, PeerError
 from lando.k8s import record
 from lando.k8s.cluster import Cluster, Manifest
-from lando.k8s.diagnose import Diagnosis, Verdict, diagnose
-from lando.k8s.pod_facts import (
+from lando.k8s.diagnosis import Diagnosis, Verdict, diagnose
+from lando.k8s.diagnosis.facts import (
     ENDED_PHASES,
     log_source,
     mapping,

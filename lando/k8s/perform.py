@@ -39,9 +39,9 @@ from lando.decide import (
 from lando.errors import Conflict, Expired, LandoError, NotFound, PeerError, QuotaExceeded, Rejected, StepError
 from lando.k8s import record
 from lando.k8s.cluster import Cluster, Manifest
+from lando.k8s.diagnosis.facts import ENDED_PHASES, containers, mapping, name, phase, uid
 from lando.k8s.metrics import ACTIONS, UNTOLD
 from lando.k8s.observe import Observation, owning_job
-from lando.k8s.pod_facts import ENDED_PHASES, containers, mapping, name, phase, uid
 from lando.plans import Making, Planner
 from lando.queues import Publisher
 from lando.runs import Category, Cause, Run
@@ -62,15 +62,15 @@ class LogArchive(Protocol):
     def entries(self, run_id: int) -> Sequence[Entry]: ...
 
 
-class Halted(Exception):  # noqa: N818 - a situation, no error
+class Halted(Exception):
     """This process may act no more: the lock is lost or it is to stop. What was begun is taken up by the next one."""
 
 
-class StillThere(LandoError):  # noqa: N818 - named like the errors of lando.errors
+class StillThere(LandoError):
     """Objects of a former attempt are still going; look again later."""
 
 
-class QuotaWait(LandoError):  # noqa: N818 - as above
+class QuotaWait(LandoError):
     """A quota keeps a step's objects from being made."""
 
     def __init__(self, step: str, error: QuotaExceeded) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from lando import labels
 from lando.k8s.cluster import Cluster, Manifest
-from lando.k8s.pod_facts import mapping, true_condition
+from lando.k8s.diagnosis.facts import mapping, true_condition
 from lando.runs import RunState
 from lando.sources import Source
 

@@ -10,7 +10,7 @@ import threading
 from dataclasses import dataclass, field
 
 from lando.k8s.cluster import Manifest
-from lando.k8s.pod_facts import mapping, newest_first, objects, uid
+from lando.k8s.diagnosis.facts import mapping, newest_first, objects, uid
 from lando.k8s.reflector import Change, ChangeType
 
 PODS_KEPT = 20  # of one Job, gone ones included; the newest

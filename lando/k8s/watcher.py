@@ -1,6 +1,6 @@
 """The watcher: turns what happens to the Jobs of steps into messages (``python -m lando.k8s.watcher CONFIG``).
 
-It decides nothing. Reflectors note what changed; workers judge each changed Job by :mod:`lando.k8s.diagnose` and
+It decides nothing. Reflectors note what changed; workers judge each changed Job by :mod:`lando.k8s.diagnosis` and
 publish one message for each outcome of each Job (told apart by UID), confirmed by the broker before it is remembered.
 A Job that waits is judged again when its patience ends; nothing is polled. After a restart it says again what it
 finds, which the receiver does not mind; where Duke's lando still reads (``message_format: pickle``) the outcome is
@@ -29,16 +29,16 @@ from lando.config import STEP_TYPES, Config, load, secret_values
 from lando.errors import ConfigError, Conflict, LandoError, NotFound, PeerError, Rejected, Unavailable
 from lando.k8s.agenda import Agenda
 from lando.k8s.cluster import Cluster, KubernetesCluster, Manifest
-from lando.k8s.diagnose import Diagnosis, Verdict, diagnose
+from lando.k8s.diagnosis import Diagnosis, Verdict, deleted, diagnose
+from lando.k8s.diagnosis.facts import ENDED_PHASES, log_source, mapping, name, phase, termination_message
 from lando.k8s.health import HealthServer
 from lando.k8s.metrics import count_calls
-from lando.k8s.pod_facts import ENDED_PHASES, log_source, mapping, name, phase, termination_message
 from lando.k8s.reflector import SILENCE_S, Change, Reflector
 from lando.k8s.sightings import Sighting, Sightings
 from lando.labels import StepKey
 from lando.messages import Command, Condition, Evidence, Message, codec
 from lando.queues import Publisher
-from lando.runs import Category, Cause, cut_middle
+from lando.runs import Cause, cut_middle
 
 log = logging.getLogger(__name__)
 
@@ -192,12 +192,7 @@ class Watcher:
     def _tell_gone(self, key: StepKey, seen: Sighting, told: _Told) -> None:
         if told.outcomes:
             return  # cleaned up after its end, as usual
-        cause = Cause(
-            category=Category.INFRASTRUCTURE,
-            # Lando itself does that when a run is canceled: whether it was somebody else is the receiver's to judge.
-            sentence=f"Job {name(seen.job)} was deleted before it had ended.",
-        )
-        self._publish(key, _evidence(key, seen, Condition.GONE, cause, None))
+        self._publish(key, _evidence(key, seen, Condition.GONE, deleted(seen.job), None))
         told.outcomes |= {Condition.GONE}
 
     def _tell_waiting(self, key: StepKey, seen: Sighting, cause: Cause | None, told: _Told) -> None:

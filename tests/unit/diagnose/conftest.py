@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from lando.k8s.diagnose import Diagnosis, diagnose
+from lando.k8s.diagnosis import Diagnosis, diagnose
 
 CREATED = datetime(2026, 3, 4, 10, 0, tzinfo=UTC)
 NAME = "run-workflow-42-ada"

@@ -6,8 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from lando.k8s.diagnose import Verdict
-from lando.k8s.diagnose_ends import DISRUPTIONS, POD_REASONS
+from lando.k8s.diagnosis import Verdict
 from lando.runs import Category
 
 NAME = "run-workflow-42-ada"
@@ -39,67 +38,6 @@ def test_an_exit_code_is_named_and_the_log_kept(failed_job: Any, pod: Any, ended
     assert found.cause.sentence == f"The program of container {NAME} ended with exit code 3."
     assert found.cause.exit_code == 3
     assert found.cause.log_tail == "line 1\nno such sample"
-
-
-@pytest.mark.parametrize(("code", "name"), [(139, "SIGSEGV"), (134, "SIGABRT"), (143, "SIGTERM")])
-def test_an_exit_code_above_128_is_told_as_its_signal(
-    failed_job: Any, pod: Any, ended: Any, judged: Any, code: int, name: str
-) -> None:
-    cause = judged(failed_job, pod("Failed", ended(code))).cause
-
-    assert f"ended by {name} (exit code {code})" in cause.sentence
-    assert cause.category is Category.USER
-
-
-def test_an_exit_code_that_is_no_signal_stays_a_number(failed_job: Any, pod: Any, ended: Any, judged: Any) -> None:
-    assert "exit code 255" in judged(failed_job, pod("Failed", ended(255))).cause.sentence
-
-
-def test_a_kill_without_oom_mark_still_points_to_memory(failed_job: Any, pod: Any, ended: Any, judged: Any) -> None:
-    cause = judged(failed_job, pod("Failed", ended(137))).cause
-
-    assert cause.category is Category.RESOURCES
-    assert "exit code 137, SIGKILL" in cause.sentence
-    assert "memory" in cause.advice
-
-
-def test_oom_names_the_limit(failed_job: Any, pod: Any, ended: Any, judged: Any) -> None:
-    made = pod("Failed", ended(137, "OOMKilled"), resources={"limits": {"memory": "2Gi"}})
-    cause = judged(failed_job, made).cause
-
-    assert cause.category is Category.RESOURCES
-    assert cause.sentence == f"Container {NAME} was ended for using more memory than its limit of 2Gi."
-    assert cause.exit_code == 137
-
-
-def test_oom_without_a_limit_says_so(failed_job: Any, pod: Any, ended: Any, judged: Any) -> None:
-    made = pod("Failed", ended(137, "OOMKilled"), resources={"requests": {"memory": "1Gi"}})
-
-    assert "it asked for 1Gi and has no limit of its own" in judged(failed_job, made).cause.sentence
-
-
-@pytest.mark.parametrize("reason", ["StartError", "ContainerCannotRun"])
-def test_a_program_that_could_not_be_started_is_the_images_fault(
-    failed_job: Any, pod: Any, ended: Any, judged: Any, reason: str
-) -> None:
-    words = 'failed to create containerd task: exec: "calrisian": executable file not found in $PATH: unknown'
-    cause = judged(failed_job, pod("Failed", ended(128, reason, words))).cause
-
-    assert cause.category is Category.IMAGE
-    assert "could not be started" in cause.sentence
-    assert 'exec: "calrisian": executable file not found' in cause.sentence
-    assert "tool:1" in cause.advice
-
-
-@pytest.mark.parametrize(("code", "words"), [(126, "can't be executed"), (127, "was not found in its image")])
-def test_shells_exit_codes_for_a_missing_program_are_the_images_fault(
-    failed_job: Any, pod: Any, ended: Any, judged: Any, code: int, words: str
-) -> None:
-    cause = judged(failed_job, pod("Failed", ended(code))).cause
-
-    assert cause.category is Category.IMAGE
-    assert words in cause.sentence
-    assert "calrissian" in cause.sentence
 
 
 def test_what_the_step_says_itself_comes_before_a_bare_exit_code(
@@ -151,46 +89,10 @@ def test_running_out_of_memory_comes_before_what_the_step_said(
     assert judged(failed_job, pod("Failed", ended(137, "OOMKilled", message))).cause.category is Category.RESOURCES
 
 
-@pytest.mark.parametrize("reason", sorted(DISRUPTIONS))
-def test_a_disruption_is_infrastructure(failed_job: Any, pod: Any, ended: Any, judged: Any, reason: str) -> None:
-    entry = {"type": "DisruptionTarget", "status": "True", "reason": reason, "message": "words of the cluster"}
-    cause = judged(failed_job, pod("Failed", ended(143), conditions=[entry])).cause
-
-    assert cause.category is Category.INFRASTRUCTURE
-    assert cause.sentence == f"Pod {POD} on node node-7 {DISRUPTIONS[reason]}: words of the cluster."
-
-
 def test_a_disruption_that_was_called_off_is_none(failed_job: Any, pod: Any, ended: Any, judged: Any) -> None:
     entry = {"type": "DisruptionTarget", "status": "False", "reason": "PreemptionByScheduler"}
 
     assert judged(failed_job, pod("Failed", ended(3), conditions=[entry])).cause.category is Category.USER
-
-
-@pytest.mark.parametrize("reason", sorted(POD_REASONS))
-def test_a_pod_ended_by_its_node_is_infrastructure(failed_job: Any, pod: Any, judged: Any, reason: str) -> None:
-    message = "The node was low on resource: memory. Container main was using 3Gi, request is 1Gi."
-    cause = judged(failed_job, pod("Failed", reason=reason, message=message)).cause
-
-    assert cause.category is Category.INFRASTRUCTURE
-    assert POD_REASONS[reason] in cause.sentence
-    assert "was using 3Gi" in cause.sentence
-
-
-@pytest.mark.parametrize(
-    "message",
-    [
-        "Pod ephemeral local storage usage exceeds the total limit of containers 1Gi. ",
-        'Container main exceeded its local ephemeral storage limit "1Gi". ',
-        'Usage of EmptyDir volume "tmp" exceeds the limit "1Gi". ',
-    ],
-)
-def test_an_eviction_for_ones_own_disk_limit_is_not_infrastructure(
-    failed_job: Any, pod: Any, judged: Any, message: str
-) -> None:
-    cause = judged(failed_job, pod("Failed", reason="Evicted", message=message)).cause
-
-    assert cause.category is Category.RESOURCES
-    assert "1Gi" in cause.sentence
 
 
 def test_a_jobs_deadline_is_named(job: Any, judged: Any) -> None:
@@ -221,12 +123,6 @@ def test_a_deadline_of_a_step_at_work_is_a_deadline(job: Any, pod: Any, judged: 
     made = pod("Running", {"running": {}}, metadata={"deletionTimestamp": "2026-03-04T10:01:00Z"})
 
     assert judged(failed, made).cause.sentence == "The step ran longer than its deadline of 60 s."
-
-
-def test_a_pods_own_deadline_is_resources(failed_job: Any, pod: Any, judged: Any) -> None:
-    cause = judged(failed_job, pod("Failed", reason="DeadlineExceeded", message="Pod was active too long")).cause
-
-    assert cause.category is Category.RESOURCES
 
 
 @pytest.mark.parametrize("code", [137, 143])

@@ -82,6 +82,7 @@ class Container:
 
     name: str
     image: str
+    init: bool
     spec: Mapping[str, Any]
     status: Mapping[str, Any]
 
@@ -119,7 +120,13 @@ def containers(pod: Manifest) -> list[Container]:
         for entry in objects(spec.get(specs)):
             own = by_name.get(str(entry.get("name")), {})
             found.append(
-                Container(name=str(entry.get("name", "")), image=str(entry.get("image", "")), spec=entry, status=own)
+                Container(
+                    name=str(entry.get("name", "")),
+                    image=str(entry.get("image", "")),
+                    init=specs == "initContainers",
+                    spec=entry,
+                    status=own,
+                )
             )
     return found
 
@@ -200,8 +207,27 @@ def event_time(event: Manifest) -> datetime:
     return datetime.min.replace(tzinfo=UTC)
 
 
+def claims(pod: Manifest) -> list[str]:
+    """The names of the volume claims that a pod mounts."""
+    volumes = objects(mapping(pod.get("spec")).get("volumes"))
+    names = (mapping(volume.get("persistentVolumeClaim")).get("claimName") for volume in volumes)
+    return [str(name) for name in names if name]
+
+
 def events_of(item: Manifest, events: Iterable[Manifest]) -> list[Manifest]:
     """The events about ``item``, newest first."""
     own = uid(item)
     about = [event for event in events if mapping(event.get("involvedObject")).get("uid") == own]
+    return sorted(about, key=event_time, reverse=True)
+
+
+def claim_events(pod: Manifest, events: Iterable[Manifest]) -> list[Manifest]:
+    """The events about the volume claims of ``pod``, newest first."""
+    mounted = set(claims(pod))
+    about = [
+        event
+        for event in events
+        if (involved := mapping(event.get("involvedObject"))).get("kind") == "PersistentVolumeClaim"
+        and involved.get("name") in mounted
+    ]
     return sorted(about, key=event_time, reverse=True)

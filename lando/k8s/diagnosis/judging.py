@@ -1,30 +1,29 @@
 """What became of a step's Job, and why, from the Job, its pods and their events. Pure.
 
-The Job's own conditions decide whether it has ended; its pods say why, by the rules of
-:mod:`lando.k8s.diagnose_ends` and :mod:`lando.k8s.diagnose_waits`. A Job without a condition fails here only for a
-state that can't pass, or that has lasted longer than patience.
+The Job's own conditions decide whether it has ended; its pods say why, by the table of rules. A Job without a
+condition fails here only for a state that can't pass, or that has lasted longer than patience.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
-from lando.k8s import diagnose_ends, diagnose_waits
-from lando.k8s.findings import Finding, PodRule, Wait
-from lando.k8s.pod_facts import (
+from lando.k8s.diagnosis import signs
+from lando.k8s.diagnosis.facts import (
     ENDED_PHASES,
     Manifest,
-    events_of,
     mapping,
     moment,
     newest_first,
     phase,
     true_condition,
 )
-from lando.runs import Category, Cause
+from lando.k8s.diagnosis.rules import Finding, Sign, Wait, first_match
+from lando.k8s.diagnosis.table import RULES
+from lando.runs import Cause
 
 NOTICEABLE = timedelta(seconds=10)
 """What every pod goes through for a moment (no pod yet, no scheduler yet) is a wait worth naming only after this."""
@@ -48,6 +47,8 @@ class Diagnosis:
     cause: Cause | None = None
     recheck_at: datetime | None = None
     """When to judge again though nothing has changed: a wait becomes worth naming, or patience ends."""
+    finding: Finding | None = None
+    """Which rule spoke and what it saw; of a verdict with a cause."""
 
 
 def diagnose(
@@ -62,48 +63,60 @@ def diagnose(
     """Judge ``job`` by its conditions, its pods' states and their events.
 
     ``pods`` of a Job that has failed may hold the last known state of pods that are gone. ``events`` may be all of
-    the namespace.
+    the namespace; those of the pods' volume claims count, too.
     ``log_tail`` becomes part of the cause of a failure.
     """
     if true_condition(job, "Complete"):
         return Diagnosis(verdict=Verdict.COMPLETE)
     if entry := true_condition(job, "Failed"):
-        return _failed(_why_failed(job, entry.get("reason"), pods, events), log_tail)
+        return _failed(_why_failed(job, entry, pods, events, log_tail), log_tail)
     if mapping(job.get("metadata")).get("deletionTimestamp") or true_condition(job, "SuccessCriteriaMet"):
         return Diagnosis(verdict=Verdict.RUNNING)
     if entry := true_condition(job, "FailureTarget"):
         # It has failed, but its last pods are not gone; a lost node never says that they are.
-        finding = _why_failed(job, entry.get("reason"), pods, events)
+        finding = _why_failed(job, entry, pods, events, log_tail)
         return _after(finding, moment(entry.get("lastTransitionTime")), now, patience, log_tail)
     if mapping(job.get("spec")).get("suspend") is True:
-        cause = Cause(category=Category.RESOURCES, sentence="The Job is suspended until somebody resumes it.")
-        return Diagnosis(verdict=Verdict.WAITING, cause=cause)
+        return _judge(_first([signs.of_job_state(job, "Suspended")]), now, patience, log_tail)
     return _judge(_hindrance(job, pods, events), now, patience, log_tail)
 
 
-def _why_failed(job: Manifest, reason: object, pods: Sequence[Manifest], events: Sequence[Manifest]) -> Finding:
-    """Why a Job failed that has failed."""
-    if reason == "DeadlineExceeded":
-        hindered = (_first(diagnose_waits.NOT_STARTED, pod, events) for pod in pods if _never_started(pod))
-        return diagnose_ends.deadline(job, next((found for found in hindered if found is not None), None))
+def deleted(job: Manifest) -> Cause:
+    """The cause where a Job was deleted before it had ended."""
+    return _certain([signs.of_job_state(job, "Deleted")]).cause
+
+
+def _why_failed(
+    job: Manifest,
+    entry: Mapping[str, object],
+    pods: Sequence[Manifest],
+    events: Sequence[Manifest],
+    log_tail: str,
+) -> Finding:
+    """Why a Job failed that has failed, by its condition ``entry``."""
+    if entry.get("reason") == "DeadlineExceeded":
+        unstarted = [pod for pod in pods if signs.is_hindered(pod) and phase(pod) != "Running"]
+        hindered = (_first(signs.of_pod_not_started(pod, events)) for pod in unstarted)
+        hindrance = next((found.cause for found in hindered if found is not None), None)
+        return _certain([signs.of_deadline(job, hindrance)])
     # A failed Job's other pods are deleted by its controller: the one that was not deleted is to blame.
     by_blame = sorted(newest_first(pods), key=lambda pod: bool(mapping(pod.get("metadata")).get("deletionTimestamp")))
     for pod in by_blame:
-        if found := _first(diagnose_ends.ENDED, pod, events):
+        if found := _first(signs.of_ended_pod(pod, log_tail)):
             return found
-    return diagnose_ends.unexplained(job, bool(pods))
+    return _certain([signs.of_failed_job(job, entry, has_pods=bool(pods))])
 
 
 def _hindrance(job: Manifest, pods: Sequence[Manifest], events: Sequence[Manifest]) -> Finding | None:
     """What keeps an unfinished Job from its work, if anything does: nothing while one of its pods gets on."""
     if not pods:
-        return diagnose_waits.no_pod(job, events_of(job, events))
+        return _first(signs.of_job_without_pods(job, events))
     unfinished = [pod for pod in newest_first(pods) if phase(pod) not in ENDED_PHASES]
     if not unfinished:
-        return diagnose_waits.unheeded_end(job, newest_first(pods)[0])
+        return _first(signs.of_unheeded_end(job, newest_first(pods)[0]))
     findings = []
     for pod in unfinished:
-        found = _first(diagnose_waits.UNFINISHED, pod, events) if diagnose_waits.is_hindered(pod) else None
+        found = _first(signs.of_hindered_pod(pod, events)) if signs.is_hindered(pod) else None
         if found is None:
             return None
         findings.append(found)
@@ -116,7 +129,7 @@ def _judge(finding: Finding | None, now: datetime, patience: timedelta, log_tail
     if finding.wait is Wait.NONE:
         return _failed(finding, log_tail)
     if finding.wait is Wait.ENDLESS:
-        return Diagnosis(verdict=Verdict.WAITING, cause=finding.cause)
+        return Diagnosis(verdict=Verdict.WAITING, cause=finding.cause, finding=finding)
     return _after(finding, finding.since, now, patience, log_tail)
 
 
@@ -128,17 +141,21 @@ def _after(finding: Finding, since: datetime | None, now: datetime, patience: ti
         return _failed(finding, log_tail)
     if now < noticed:
         return Diagnosis(verdict=Verdict.RUNNING, recheck_at=noticed)
-    return Diagnosis(verdict=Verdict.WAITING, cause=finding.cause, recheck_at=ends)
+    return Diagnosis(verdict=Verdict.WAITING, cause=finding.cause, recheck_at=ends, finding=finding)
 
 
 def _failed(finding: Finding, log_tail: str) -> Diagnosis:
-    return Diagnosis(verdict=Verdict.FAILED, cause=replace(finding.cause, log_tail=log_tail))
+    cause = replace(finding.cause, log_tail=log_tail)
+    return Diagnosis(verdict=Verdict.FAILED, cause=cause, finding=finding)
 
 
-def _first(rules: Sequence[PodRule], pod: Manifest, events: Sequence[Manifest]) -> Finding | None:
-    about = events_of(pod, events)
-    return next((found for rule in rules if (found := rule(pod, about)) is not None), None)
+def _first(shown: Iterable[Sign]) -> Finding | None:
+    return first_match(RULES, shown)
 
 
-def _never_started(pod: Manifest) -> bool:
-    return diagnose_waits.is_hindered(pod) and phase(pod) != "Running"
+def _certain(shown: Iterable[Sign]) -> Finding:
+    """For places whose last rule fits everything."""
+    found = _first(shown)
+    if found is None:
+        raise AssertionError("no rule fits a place that always has one")
+    return found
