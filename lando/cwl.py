@@ -128,6 +128,12 @@ def main_process(document: Any, name: str = "main") -> Document:
     raise InputError(f"The workflow file has no process called #{name}: pack it, or name its main process so.")
 
 
+def process_reference(text: str) -> tuple[Path, str]:
+    """File and process name of ``flow.cwl#name``; a file whose own name has a ``#`` is taken for what it is."""
+    path, mark, name = text.rpartition("#")
+    return (Path(path), name) if mark and not Path(text).is_file() else (Path(text), "")
+
+
 def documentation(process: Document) -> str:
     """``doc`` of a process, else its ``label``, else its ``id``; "" when it has none of them."""
     doc = process.get("doc")

@@ -135,7 +135,8 @@ class _Docs:
 
 def _report(command: Command, files: Sequence[OutputFile], own_warnings: Sequence[str]) -> Report:
     usage = _usage(command.additional_logs)
-    process = cwl.main_process(cwl.read_document(command.workflow_to_read))
+    file, name = cwl.process_reference(str(command.workflow_to_read))
+    process = cwl.main_process(cwl.read_document(file), name or "main")
     started = command.started or str(usage.get("start_time") or "")
     finished = command.finished or str(usage.get("finish_time") or "")
     warnings = usage.get("warnings")

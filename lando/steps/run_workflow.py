@@ -68,21 +68,17 @@ class Options:
 
     @property
     def workflow_file(self) -> Path:
-        return Path(self._parts[0])
+        return cwl.process_reference(self.workflow)[0]
 
     @property
     def process_name(self) -> str:
-        return self._parts[1] or "main"
+        return cwl.process_reference(self.workflow)[1] or "main"
 
     @property
     def workflow_uri(self) -> str:
         """For cwltool, which takes a bare path apart at its first ``#``."""
-        return self.workflow_file.absolute().as_uri() + (f"#{self._parts[1]}" if self._parts[1] else "")
-
-    @property
-    def _parts(self) -> tuple[str, str]:
-        path, mark, name = self.workflow.rpartition("#")
-        return (path, name) if mark and not Path(self.workflow).is_file() else (self.workflow, "")
+        file, name = cwl.process_reference(self.workflow)
+        return file.absolute().as_uri() + (f"#{name}" if name else "")
 
 
 def parse(argv: Sequence[str]) -> Options:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import statistics
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +41,16 @@ def test_quality_control_ends_in_numbers_and_a_figure(tmp_path: Path, terminatio
     ]
     numbers = json.loads((tmp_path / "results/summary.json").read_text())
     assert all(0.48 < file["gc"] < 0.52 for file in numbers["files"])
+    for file in numbers["files"]:
+        reads = gzip.decompress((EXAMPLES / "fastq-qc/data" / file["file"]).read_bytes()).decode().splitlines()
+        sequences, scores = "".join(reads[1::4]), [ord(letter) - 33 for letter in "".join(reads[3::4])]
+        assert (file["reads"], file["bases"]) == (len(reads) // 4, len(sequences))
+        assert file["longest"] == max(map(len, reads[1::4]))
+        assert file["mean_quality"] == pytest.approx(statistics.fmean(scores))
+        assert file["q20"] == pytest.approx(sum(score >= 20 for score in scores) / len(scores))
+        assert file["n"] == pytest.approx(sequences.count("N") / len(sequences))
+        known = [letter for letter in sequences if letter != "N"]
+        assert file["gc"] == pytest.approx(sum(letter in "GC" for letter in known) / len(known))
     figure = ElementTree.parse(tmp_path / "results/quality.svg").getroot()
     assert figure.findtext("{http://www.w3.org/2000/svg}title") == "Lambda phage: simulated reads"
 

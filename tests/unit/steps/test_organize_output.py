@@ -133,6 +133,13 @@ def test_a_zipped_workflow_becomes_a_folder_of_its_archives_name(volumes: Volume
     assert (volumes.docs / "scripts/flow.zip/flow-1/main.cwl").is_file()
 
 
+def test_a_zipped_workflow_may_name_one_process_of_its_file(volumes: Volumes) -> None:
+    volumes.workflow.write_text("$graph: [{id: count, class: Workflow, doc: Counts words.}]")
+    volumes.command |= {"workflow_to_read": f"{volumes.workflow}#count"}
+    assert volumes.organize() == 0
+    assert "**Job:** Counts words." in (volumes.docs / "README.md").read_text()
+
+
 def test_a_missing_additional_log_is_a_warning(volumes: Volumes, capsys: pytest.CaptureFixture[str]) -> None:
     volumes.usage.unlink()
     assert volumes.organize() == 0
