@@ -7,6 +7,7 @@ while it waits is looked at once. Nothing polls; what depends on time asks to be
 from __future__ import annotations
 
 import heapq
+import json
 import logging
 import threading
 import time
@@ -142,12 +143,13 @@ class Informer(Follower):
         self._resource = resource
         self._handle = handle
         self._field_selector = field_selector
-        self._listed: list[Manifest] = []
-        self._known: dict[str, Manifest] = {}
+        self._listed: list[bytes] = []
+        self._known: dict[str, bytes] = {}
+        """By uid, as JSON: the very bytes that the store holds."""
 
     def _list_and_watch(self) -> Subscription:
         listing = self._store.list(self._resource, field_selector=self._field_selector)
-        self._listed = listing.items
+        self._listed = listing.raw_items
         return self._store.watch(
             self._resource, field_selector=self._field_selector, resource_version=listing.resource_version
         )
@@ -157,14 +159,14 @@ class Informer(Follower):
         for event in subscription:
             self._pass_on(event)
 
-    def _replace(self, items: list[Manifest]) -> None:
-        present = {item["metadata"]["uid"]: item for item in items}
+    def _replace(self, listed: list[bytes]) -> None:
+        present = {json.loads(raw)["metadata"]["uid"]: raw for raw in listed}
         for uid in list(self._known.keys() - present.keys()):
-            self._call("DELETED", self._known.pop(uid))
-        for uid, item in present.items():
+            self._call("DELETED", json.loads(self._known.pop(uid)))
+        for uid, raw in present.items():
             kind = "MODIFIED" if uid in self._known else "ADDED"
-            self._known[uid] = item
-            self._call(kind, item)
+            self._known[uid] = raw
+            self._call(kind, json.loads(raw))
 
     def _pass_on(self, event: Event) -> None:
         item = event.object
@@ -172,7 +174,7 @@ class Informer(Follower):
         if event.type == "DELETED":
             self._known.pop(uid, None)
         else:
-            self._known[uid] = item
+            self._known[uid] = event.raw
         self._call(event.type, item)
 
     def _call(self, kind: str, item: Manifest) -> None:
