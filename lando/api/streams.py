@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 
 from starlette.concurrency import run_in_threadpool
 
@@ -19,7 +19,7 @@ async def followed(
     is_over: Callable[[], bool],
     keep_alive_s: float | None = None,
     look_s: float = _LOOK_S,
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """The pieces as they come, each waited for in a thread; ends with them, or soon after ``is_over()``.
 
     ``close`` may be called from any thread and at any time: it makes whoever waits for the next piece come back. It

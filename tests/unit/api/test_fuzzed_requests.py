@@ -32,7 +32,7 @@ PLAUSIBLE = {
     "step": st.sampled_from(list("VSRoOPT")),
 }
 """Values by which bodies get past the first check now and then."""
-SHAPES = {400: (dict, list), 401: dict, 403: dict, 404: dict, 405: dict, 406: dict, 412: dict, 415: dict, 422: None}
+REFUSALS = {400, 401, 403, 404, 405, 412}
 
 
 def bodies(fields: list[str]) -> st.SearchStrategy[Any]:
@@ -73,8 +73,8 @@ def test_no_request_makes_the_server_fail(walk: Any, data: st.DataObject) -> Non
         answer = api.call(method, path, user="operator", **options)
         assert answer.status_code < 500, (method, path, options, answer.text)
         if answer.status_code >= 400:
-            shape = SHAPES[answer.status_code]
-            assert shape is not None, (method, path, answer.status_code)
+            assert answer.status_code in REFUSALS, (method, path, answer.status_code)
+            shape = (dict, list) if answer.status_code == 400 else dict
             assert isinstance(answer.json(), shape), (method, path, answer.text)
         elif answer.status_code != 204 and "json" in answer.headers["content-type"]:
             answer.json()

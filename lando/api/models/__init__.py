@@ -1,0 +1,88 @@
+"""The tables, by family.
+
+Names of columns are Bespin's where the thing is Bespin's, so that a row and its JSON read alike.
+"""
+
+from lando.api.models.columns import (
+    Base,
+    JsonText,
+    UtcDateTime,
+    now,
+)
+from lando.api.models.inputs import (
+    DdsInputFile,
+    StageGroup,
+    UploadedFile,
+    UrlInputFile,
+)
+from lando.api.models.jobs import (
+    STATES,
+    STEPS,
+    Job,
+    JobActivity,
+    JobError,
+    JobToken,
+    OutputProject,
+    PendingCommand,
+)
+from lando.api.models.people import (
+    ShareGroup,
+    ShareGroupUser,
+    StorageCredential,
+    StorageEndpoint,
+    StorageUser,
+    Token,
+    User,
+)
+from lando.api.models.runtimes import (
+    JobFlavor,
+    JobRuntime,
+    JobRuntimeStep,
+    JobSettings,
+    JobStrategy,
+    LandoConnection,
+)
+from lando.api.models.workflows import (
+    MethodsDocument,
+    ToolDetails,
+    Workflow,
+    WorkflowConfiguration,
+    WorkflowVersion,
+)
+
+__all__ = [
+    "STATES",
+    "STEPS",
+    "Base",
+    "DdsInputFile",
+    "Job",
+    "JobActivity",
+    "JobError",
+    "JobFlavor",
+    "JobRuntime",
+    "JobRuntimeStep",
+    "JobSettings",
+    "JobStrategy",
+    "JobToken",
+    "JsonText",
+    "LandoConnection",
+    "MethodsDocument",
+    "OutputProject",
+    "PendingCommand",
+    "ShareGroup",
+    "ShareGroupUser",
+    "StageGroup",
+    "StorageCredential",
+    "StorageEndpoint",
+    "StorageUser",
+    "Token",
+    "ToolDetails",
+    "UploadedFile",
+    "UrlInputFile",
+    "User",
+    "UtcDateTime",
+    "Workflow",
+    "WorkflowConfiguration",
+    "WorkflowVersion",
+    "now",
+]
