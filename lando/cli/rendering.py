@@ -42,16 +42,17 @@ def tree(run: RunView, now: datetime) -> Iterator[Line]:
         yield Line(text.rstrip(), _STYLES.get(step.state, ""))
     if run.cause:
         yield Line(f"why: {run.cause}", "red")
-        yield from (Line(f"   | {text}", "dim") for text in _last_lines(run.cause_details))
+        yield from (Line(f"   | {text}", "dim") for text in _last_lines(run))
     if run.condition and not run.over:
         yield Line(f"waits for: {run.condition}", "yellow")
     for warning in run.warnings:
         yield Line(f"note: {warning}", "yellow")
 
 
-def _last_lines(text: str) -> list[str]:
-    """What of a log belongs in a view; ``lando logs`` has the rest."""
-    return [line for line in text.splitlines() if line.strip()][-LOG_LINES:]
+def _last_lines(run: RunView) -> list[str]:
+    """What of the failed step's log belongs below its cause; ``lando logs`` has the rest."""
+    lines = [line for line in run.cause_details.splitlines() if line.strip()]
+    return [line for line in lines if not line.endswith(run.cause)][-LOG_LINES:]
 
 
 def headline(run: RunView, now: datetime) -> str:
@@ -117,7 +118,7 @@ def changes(before: RunView | None, after: RunView) -> Iterator[str]:
             yield f"note: {warning}"
     if after.cause and after.cause != (before.cause if before else ""):
         yield f"why: {after.cause}"
-        yield from (f"   | {text}" for text in _last_lines(after.cause_details))
+        yield from (f"   | {text}" for text in _last_lines(after))
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
