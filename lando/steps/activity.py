@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,15 @@ class Activity:
             inputs_file=Path(inputs) if inputs else None,
             outputs_file=Path(outputs) if outputs else None,
         )
+
+    def with_times_of(self, report_numbers: Path) -> Activity:
+        """With the workflow's times from the report's ``job-data.json``, where the command says none."""
+        if (self.started_on and self.ended_on) or not report_numbers.is_file():
+            return self
+        told = _read_json(report_numbers)
+        if not isinstance(told, dict) or not (told.get("started") and told.get("finished")):
+            return self
+        return replace(self, started_on=str(told["started"]), ended_on=str(told["finished"]))
 
     def begun(self, title: str, files: Sequence[str]) -> dict[str, Any]:
         """The record while the upload goes on: ``files`` are those of this and earlier attempts."""

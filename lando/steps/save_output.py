@@ -67,13 +67,18 @@ class Command:
         except ValueError as error:
             raise InputError(f"{path}: {error}.", field="project") from error
         title = required(command, "destination", str, path)
+        paths = tuple(Path(item) for item in required(command, "paths", list, path))
+        readme = required(command, "readme_file_path", str, path)
+        activity = Activity.read(command.get("activity") or {}, title)
+        if paths:
+            activity = activity.with_times_of(paths[0].parent / Path(readme).parent / "logs/job-data.json")
         return cls(
             store_url=url,
             project=project,
             title=title,
-            paths=tuple(Path(item) for item in required(command, "paths", list, path)),
-            readme=required(command, "readme_file_path", str, path),
-            activity=Activity.read(command.get("activity") or {}, title),
+            paths=paths,
+            readme=readme,
+            activity=activity,
             share=command.get("share") or {},
         )
 

@@ -97,6 +97,18 @@ def test_the_record_says_what_was_used_and_generated(volumes: Volumes) -> None:
     } in record["generated"]
 
 
+def test_times_that_the_command_does_not_say_are_the_reports(volumes: Volumes) -> None:
+    volumes.command["activity"] |= {"started_on": "", "ended_on": ""}
+    assert volumes.save() == 0
+    assert volumes.record()["started_on"] == ""
+    numbers = volumes.results / "docs/logs/job-data.json"
+    numbers.parent.mkdir()
+    numbers.write_text('{"started": "2026-03-04T10:00:00+00:00", "finished": "2026-03-04T11:30:00+00:00"}')
+    assert volumes.save() == 0
+    record = volumes.record()
+    assert (record["started_on"], record["ended_on"]) == ("2026-03-04T10:00:00+00:00", "2026-03-04T11:30:00+00:00")
+
+
 def test_saving_again_sends_only_what_differs(volumes: Volumes, capsys: pytest.CaptureFixture[str]) -> None:
     assert volumes.save() == 0
     (volumes.results / "a b.bam").write_bytes(b"BAM")
