@@ -11,12 +11,14 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from fastapi.testclient import TestClient
 from lando.api import setup
 from lando.api.app import create_app
-from lando.api.database import Database
+from lando.api.database import MIGRATIONS, Database
 from lando.api.models import Base, Job, JobActivity, LandoConnection, PendingCommand
 from lando.api.outbox import Outbox
 from lando.api.settings import Settings
@@ -66,6 +68,21 @@ def test_migrating_again_changes_nothing(api: Api) -> None:
     before = api.site.database.version()
     api.site.database.migrate()
     assert api.site.database.version() == before
+
+
+def test_a_migration_keeps_the_jobs_and_can_be_taken_back(api: Api) -> None:
+    job = api.new_job()
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    for step, target in ((command.downgrade, "0001"), (command.upgrade, "head")):
+        with api.site.database.write() as session:
+            config.attributes["connection"] = session.connection()
+            step(config, target)
+    run = api.get(f"/api/lando/v1/runs/{job}").json()
+    assert (run["state"], run["version"]) == ("Authorized", 1)
+    with api.site.database.read() as session:
+        context = MigrationContext.configure(session.connection(), opts={"compare_type": True})
+        assert compare_metadata(context, Base.metadata) == []
 
 
 def test_a_server_database_is_not_migrated_unasked(database_url: str, tmp_path: Path) -> None:
