@@ -38,6 +38,7 @@ class Settings:
     files_dir: str
     """Folder for uploaded workflows and inputs."""
     host: str = "127.0.0.1"
+    """Address to listen on."""
     port: int = 8000
     """0 takes any free port."""
     public_url: str | None = None

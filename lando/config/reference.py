@@ -9,12 +9,13 @@ import ast
 import dataclasses
 import inspect
 import itertools
+import sys
 import types
 import typing
 from collections.abc import Iterator
 from typing import Any
 
-from lando.config import rules, settings
+from lando.config import rules
 from lando.config.settings import Config
 
 _INTRODUCTION = """\
@@ -29,6 +30,8 @@ effect). `k8s.config.sample` is a file to begin with.
 A **secret** `x` may stand in the file as `x`, in a file of its own named by `x_file`, or in the environment as
 `LANDO_<SECTION>_<KEY>`, which wins. None is ever logged.
 """
+
+_HEAD = ("| Key | Type | Default | Meaning |", "|---|---|---|---|")
 
 
 def pages() -> Iterator[str]:
@@ -52,13 +55,18 @@ def _section(cls: type[Any], prefix: str) -> Iterator[str]:
         if nested is None or typing.get_origin(hints[field.name]) is dict
     ]
     if rows:
-        yield ""
-        yield "| Key | Type | Default | Meaning |"
-        yield "|---|---|---|---|"
-        yield from rows
+        yield from ("", *_HEAD, *rows)
     for field, nested in inner:
         if nested is not None:
             yield from _section(nested, f"{prefix}{field.name}{'.<step type>' if field.name == 'steps' else ''}.")
+
+
+def table(cls: type[Any]) -> Iterator[str]:
+    """The keys of one settings class that holds plain values only, as a table of Markdown."""
+    hints, texts = typing.get_type_hints(cls), field_texts(cls)
+    yield from _HEAD
+    for field in dataclasses.fields(cls):
+        yield _row(field, hints[field.name], texts[field.name], "")
 
 
 def _row(field: dataclasses.Field[Any], hint: Any, text: str, prefix: str) -> str:
@@ -115,7 +123,7 @@ def _prose(text: str) -> str:
 
 def field_texts(cls: type[Any]) -> dict[str, str]:
     """The text under each field of a settings class."""
-    module = ast.parse(inspect.getsource(settings))
+    module = ast.parse(inspect.getsource(sys.modules[cls.__module__]))
     [body] = [node.body for node in module.body if isinstance(node, ast.ClassDef) and node.name == cls.__name__]
     texts: dict[str, str] = {}
     for before, after in itertools.pairwise(body):
