@@ -216,8 +216,8 @@ class LandoDaemon:
     def _retry(self, run_id: int, work: Work, error: Exception) -> None:
         """Down the ladder; before its end the run's owner is told, so that no run hangs."""
         reason = words(error)
-        if work.message is None and isinstance(error, StillThere):
-            self._dispatcher.look(run_id, LOOK_AGAIN_S)
+        if work.message is None:
+            self._dispatcher.look(run_id, LOOK_AGAIN_S if isinstance(error, StillThere) else self._config.resync_s)
         if any(delivery.failures >= len(DELAYS_S) for delivery in work.deliveries):
             self._give_up(run_id, reason)
         self._settle(work, "retried", lambda delivery: delivery.retry(reason))
@@ -226,8 +226,9 @@ class LandoDaemon:
         try:
             self._engine.give_up(run_id, reason)
         except Exception as error:
-            # The message goes to the dead ones with its reason; resync will come by this run again.
+            # The message goes to the dead ones with its reason. Resync may not know of a run that has nothing yet.
             log.exception("Run %d could not even be ended: %s", run_id, words(error))
+            self._dispatcher.look(run_id, self._config.resync_s)
 
     def _is_suspect(self, run_id: int) -> bool:
         """Whether this run meets unavailable peers again and again though they answer to others."""

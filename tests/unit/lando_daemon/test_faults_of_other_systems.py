@@ -20,14 +20,19 @@ def refuse(world: Any, verb: str, kind: str, error: Exception) -> None:
     world.cluster.before = before
 
 
-def test_a_step_fails_with_its_cause_though_its_log_can_not_be_read(world: Any, waiting: Callable[..., Any]) -> None:
+def start_and_resync(world: Any, waiting: Callable[..., Any], **changes: Any) -> None:
+    """Start the daemon and let it look at all runs, before there is one to look at."""
     resynced: list[str] = []
     world.admin.before = lambda method, path: resynced.append(path) if path == "jobs/" else None
     world.job["state"] = "N"
-    world.start()
-    waiting(lambda: resynced, "the resync, whose look would come without the watcher's words")
+    world.start(**changes)
+    waiting(lambda: resynced, "the resync")
     waiting(lambda: len(world.daemon._dispatcher) == 0, "its looks")
     world.job["state"] = "S"
+
+
+def test_a_step_fails_with_its_cause_though_its_log_can_not_be_read(world: Any, waiting: Callable[..., Any]) -> None:
+    start_and_resync(world, waiting)  # its look would come without the watcher's words
     world.send(Command.START)
     world.reach("R/S")
     world.settle()
@@ -138,3 +143,16 @@ def test_a_sentence_shown_before_a_restart_of_the_daemon_is_taken_back(world: An
     world.source.set_condition = lambda run, step, sentence: told.append(sentence)
     world.step_changed("stage_data", Condition.WAITING)
     waiting(lambda: told == [None], "the sentence to be taken back")
+
+
+def test_a_run_that_could_not_even_be_ended_is_come_back_to(
+    world: Any, waiting: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lando.k8s.lando.SUSPECT_AFTER", 0)
+    start_and_resync(world, waiting, resync_s=1)
+    refuse(world, "list", "PersistentVolumeClaim", Unavailable("cluster", "no right to list them", status=403))
+    world.send(Command.START)
+    waiting(lambda: world.broker.dead("lando"), "the message with the dead")
+    assert world.at == "S/"
+    world.cluster.before = lambda *_: None
+    world.reach("R/S")
