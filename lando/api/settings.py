@@ -53,6 +53,7 @@ class Settings:
     require_job_tokens: bool = False
     """New jobs start in state ``N`` and need a job token before they may run."""
     max_upload_bytes: int = 100 * _GIB
+    """Largest file that may be uploaded."""
     max_body_bytes: int = 32 * 1024 * 1024
     """Largest JSON body; job errors of several MB are seen in practice, so not less than 8 MiB."""
     job_error_bytes: int = 64 * 1024
