@@ -22,6 +22,7 @@ _STARTED = re.compile(r"^\[job ([^\]]+)\] [^\n]*\$ ")
 _CACHED = re.compile(r"^\[job ([^\]]+)\] Using cached output in ")
 _EXITED = re.compile(r"^\[job ([^\]]+)\] exited with status: (\d+)")
 _KILLED = re.compile(r"^\[job ([^\]]+)\] was terminated by signal: (\w+)")
+_MEMORY = re.compile(r"^\[job ([^\]]+)\] Max memory used: (\d+)MiB")
 _OVERTIME = re.compile(r"^\[job ([^\]]+)\] exceeded time limit of (\d+) seconds")
 _COMPLETED = re.compile(r"^\[job ([^\]]+)\] completed (\w+)")
 _NOT_FOUND = re.compile(r"^'([^']+)' not found: ")
@@ -42,6 +43,8 @@ class ToolRun:
     signal: str | None = None
     time_limit_s: int | None = None
     """The limit that it exceeded."""
+    max_memory_mib: int | None = None
+    """Peak, as sampled while it ran."""
     stderr_file: str | None = None
     """Where the tool's standard error goes, when the tool asks for it as a file."""
 
@@ -95,6 +98,8 @@ class CwlLog:
             self._run(found[1], now).exit_code = int(found[2])
         elif found := _KILLED.match(message):
             self._run(found[1], now).signal = found[2]
+        elif found := _MEMORY.match(message):
+            self._run(found[1], now).max_memory_mib = int(found[2])
         elif found := _OVERTIME.match(message):
             self._run(found[1], now).time_limit_s = int(found[2])
         elif found := _COMPLETED.match(message):

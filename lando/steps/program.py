@@ -173,7 +173,7 @@ def _cause_of_os_error(error: OSError) -> Cause:
         return Cause(
             category=Category.RESOURCES,
             sentence=f"The volume is full{where}.",
-            advice="Ask for a larger volume (volume size of the job) and restart.",
+            advice="Ask for a larger volume (the job's volume size; for staging base_stage_data_volume_size_in_g).",
         )
     return Cause(category=Category.INFRASTRUCTURE, sentence=sentence)
 

@@ -379,6 +379,7 @@ def _tool_usage(run: ToolRun, finished: datetime) -> dict[str, Any]:
         "elapsed_hours": (end - run.started).total_seconds() / 3600,
         "status": run.status,
         "cached": run.cached,
+        "max_memory_mib": run.max_memory_mib,
         "exit_code": run.exit_code if run.exit_code is not None or run.status != "success" else 0,
     }
 

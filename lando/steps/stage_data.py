@@ -249,8 +249,11 @@ def _pour(
 
 def _write_text(text: str, dest: Path) -> None:
     part = dest.with_name(_PART)
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, dest)
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, dest)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _work(argv: Sequence[str]) -> dict[str, Any]:

@@ -43,6 +43,17 @@ def test_more_tools_than_counted_raise_the_count() -> None:
     assert feed(log, record("[job a] /t$ x"), record("[job b] /t$ x"))[1] == "tool 2 of 2 started: b"
 
 
+def test_the_peak_memory_and_an_exceeded_time_limit_are_known() -> None:
+    log = CwlLog(expected=1)
+    feed(
+        log,
+        record("[job a] /t$ x"),
+        record("[job a] exceeded time limit of 7 seconds and will be terminated", "WARNING"),
+        record("[job a] Max memory used: 312MiB"),
+    )
+    assert (log.runs["a"].max_memory_mib, log.runs["a"].time_limit_s) == (312, 7)
+
+
 def test_a_failed_tool_is_known_with_its_exit_code() -> None:
     log = CwlLog(expected=1)
     feed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import zipfile
@@ -251,6 +252,18 @@ def test_a_local_path_with_a_nul_is_refused(volume: Volume, termination: Termina
     volume.policy["file_roots"] = ["/tmp"]
     assert volume.stage({"type": "url", "source": "file:///tmp/a%00b", "dest": volume.dest("a")}) == 1
     assert termination.cause()["category"] == "user"
+
+
+def test_a_full_volume_is_a_matter_of_resources_and_leaves_no_part(
+    volume: Volume, termination: Termination, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_part: Path, _dest: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.replace", full)
+    assert volume.stage({"type": "write", "source": "x", "dest": volume.dest("a")}) == 1
+    assert termination.cause()["category"] == "resources"
+    assert list(volume.job_data.iterdir()) == []
 
 
 def test_ten_thousand_items_are_staged(volume: Volume) -> None:
