@@ -19,6 +19,7 @@ _METADATA_SERVICES = frozenset(
 """Cloud metadata services outside the link-local range."""
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052
+_LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")  # RFC 8215; sites use the /96 form in it
 
 
 class AddressError(Exception):
@@ -65,7 +66,7 @@ def _meanings(address: Address) -> Iterator[Address]:
         for inner in (address.ipv4_mapped, address.sixtofour, address.teredo and address.teredo[1]):
             if inner:
                 yield inner
-        if address in _NAT64:
+        if address in _NAT64 or address in _LOCAL_NAT64:
             yield ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
 
 

@@ -25,6 +25,7 @@ from lando.steps.addresses import AddressError, check_host, is_forbidden
         "::ffff:127.0.0.1",
         "::ffff:169.254.169.254",
         "64:ff9b::a9fe:a9fe",
+        "64:ff9b:1::a9fe:a9fe",
         "2002:7f00:0001::",
     ],
 )

@@ -41,7 +41,12 @@ def test_quality_control_ends_in_numbers_and_a_figure(tmp_path: Path, terminatio
     ]
     numbers = json.loads((tmp_path / "results/summary.json").read_text())
     assert all(0.48 < file["gc"] < 0.52 for file in numbers["files"])
+    readme = (EXAMPLES / "fastq-qc/README.md").read_text()
     for file in numbers["files"]:
+        shares = (f"{100 * file[key]:.1f} %" for key in ("q20", "gc", "n"))
+        means = (f"{file[key]:.1f}" for key in ("mean_length", "mean_quality"))
+        row = (f"`{file['file']}`", str(file["reads"]), str(file["bases"]), *means, *shares)
+        assert f"| {' | '.join(row)} |" in readme
         reads = gzip.decompress((EXAMPLES / "fastq-qc/data" / file["file"]).read_bytes()).decode().splitlines()
         sequences, scores = "".join(reads[1::4]), [ord(letter) - 33 for letter in "".join(reads[3::4])]
         assert (file["reads"], file["bases"]) == (len(reads) // 4, len(sequences))
