@@ -71,7 +71,7 @@ _SCHEDULER = (
     ),
     _scheduler(
         "no-gpu",
-        r"Insufficient (?P<resource>[\w.-]+/[\w.-]+)",
+        r"Insufficient (?P<resource>[\w.-]+/[\w-]+(\.[\w-]+)*)",
         "No node has enough {resource} left for pod {pod}",
         "Wait until other work has ended, or ask for less of it.",
     ),
