@@ -19,7 +19,7 @@ from lando.steps.cwl_log import CwlLog, readable
 from lando.steps.cwl_runner import RECORD_MARK
 from lando.steps.program import log
 
-TOOLS_LOG_LIMIT = 4 << 20  # characters of the tools' own output in this step's log; the file has all of them
+TOOLS_LOG_LIMIT = 4 << 20  # bytes of the tools' own output in this step's log; the file has all of them
 LINE_BYTES = 1 << 20  # of one line; longer ones are taken as several
 READ_BYTES = 1 << 16
 LINGER_S = 2.0  # seconds that output is still taken when the runner is gone and others hold its standard error
@@ -35,11 +35,12 @@ def follow(child: subprocess.Popen[bytes], stream: IO[bytes], log_file: Path | N
             file.flush()
             of_a_tool = not line.startswith(RECORD_MARK)
             for said in progress.feed(line, datetime.now(UTC)):
+                size = len(said.encode()) if of_a_tool else 0
                 if not of_a_tool or room > 0:
                     log(said)
-                if of_a_tool and 0 < room <= len(said):
-                    log(f"[… more than {TOOLS_LOG_LIMIT} characters; the rest is in bespin-workflow-output.log …]")
-                room -= len(said) if of_a_tool else 0
+                if 0 < room <= size:
+                    log(f"[… more than {TOOLS_LOG_LIMIT} bytes; the rest is in bespin-workflow-output.log …]")
+                room -= size
 
 
 def _lines(child: subprocess.Popen[bytes], stream: IO[bytes]) -> Iterator[bytes]:
