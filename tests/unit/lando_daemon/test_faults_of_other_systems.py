@@ -156,3 +156,22 @@ def test_a_run_that_could_not_even_be_ended_is_come_back_to(
     assert world.at == "S/"
     world.cluster.before = lambda *_: None
     world.reach("R/S")
+
+
+def test_a_failure_that_was_told_costs_one_read_of_the_cluster_at_each_look(
+    world: Any, waiting: Callable[..., Any]
+) -> None:
+    start_and_resync(world, waiting)
+    world.send(Command.START)
+    world.reach("R/S")
+    world.settle()
+    world.cluster.finish(STAGE_JOB, exit_code=3)
+    world.step_changed("stage_data", Condition.FAILED)
+    world.reach("E/S")
+    world.settle()
+    world.cluster.calls.clear()
+    world.daemon._dispatcher.look(42)
+    waiting(lambda: world.cluster.calls, "the look")
+    waiting(lambda: len(world.daemon._dispatcher) == 0, "its end")
+    assert world.cluster.calls == [("get", "ConfigMap", "lando-run-42")]
+    assert len(world.admin.errors) == 1
