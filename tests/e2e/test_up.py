@@ -59,7 +59,7 @@ def test_an_unfinished_run_goes_on_at_the_next_start(lando: Any, tmp_path: Path,
 def test_the_api_server_alone_serves_until_it_is_told_to_stop(lando: Any) -> None:
     process = lando.start("serve", "--port", "0")
     line = next(line for line in process.stdout if line.startswith("The API server is up at http://127.0.0.1:"))
-    token = json.loads(lando("admin", "setup", "ada", "--broker", "memory://lando").stdout)["user_token"]
+    token = json.loads(lando("admin", "setup", "ada", "--broker", "amqp://mq.example.org").stdout)["user_token"]
     url = line.split()[-1].rstrip(".")
     assert lando("jobs", "--url", url, "--token", token).stdout == "no runs\n"
     assert end(process, signal.SIGTERM) == 0
