@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import cache
 
 import anyio.to_thread
 from fastapi import APIRouter, FastAPI
 from starlette.concurrency import run_in_threadpool
+from starlette.routing import BaseRoute
 
 from lando.api import answers
 from lando.api.changes import Changes
@@ -70,15 +72,12 @@ def create_app(
         redoc_url=None,
         redirect_slashes=False,
         lifespan=_lifespan,
+        routes=list(_routes()),
     )
     app.state.site = site
     app.state.metrics = metrics
     answers.install(app)
     app.add_middleware(Doorman, max_body_bytes=settings.max_body_bytes, metrics=metrics)
-    for router in (_bespin_v2(), _bespin_v1(), _lando_v1()):
-        app.include_router(router)
-    app.include_router(signin.router)
-    app.include_router(operations.router)
     return app
 
 
@@ -109,6 +108,15 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         await run_in_threadpool(unused.stop)
         await run_in_threadpool(site.outbox.stop)
         site.database.close()
+
+
+@cache
+def _routes() -> Sequence[BaseRoute]:
+    """Every route; they find their site by the request, so all applications of a process share them."""
+    everything = APIRouter(redirect_slashes=False)
+    for router in (_bespin_v2(), _bespin_v1(), _lando_v1(), signin.router, operations.router):
+        everything.include_router(router)
+    return everything.routes
 
 
 def _bespin_v2() -> APIRouter:
