@@ -18,6 +18,7 @@ TAIL_LINES = 30  # of what the tools wrote
 ERRORS_KEPT = 20  # error records of cwltool itself
 LINE_LIMIT = 4000  # characters of one line
 
+_RECORD = re.compile(f"(?={RECORD_MARK}(?:DEBUG|INFO|WARNING|ERROR|CRITICAL) )")
 _STARTED = re.compile(r"^\[job ([^\]]+)\] [^\n]*\$ ")
 _CACHED = re.compile(r"^\[job ([^\]]+)\] Using cached output in ")
 _EXITED = re.compile(r"^\[job ([^\]]+)\] exited with status: (\d+)")
@@ -121,6 +122,11 @@ class CwlLog:
             run = self.runs[name] = ToolRun(name=name, started=now)
             self.expected = max(self.expected, len(self.runs))
         return run
+
+
+def split(line: str) -> list[str]:
+    """A line of the runner's standard error, taken apart where a tool's last words had no line break of their own."""
+    return [part for part in _RECORD.split(line) if part] or [""]
 
 
 def readable(line: str) -> str:

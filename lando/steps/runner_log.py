@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO
 
-from lando.steps.cwl_log import CwlLog, readable
+from lando.steps.cwl_log import CwlLog, readable, split
 from lando.steps.cwl_runner import RECORD_MARK
 from lando.steps.program import log
 
@@ -29,8 +29,8 @@ def follow(child: subprocess.Popen[bytes], stream: IO[bytes], log_file: Path | N
     """Read ``stream``, the standard error of ``child``, to its end."""
     room = TOOLS_LOG_LIMIT
     with open(log_file or os.devnull, "w", encoding="utf-8", errors="replace") as file:
-        for raw in _lines(child, stream):
-            line = raw.decode("utf-8", "replace").rstrip("\r").rpartition("\r")[2]  # a progress bar's last state
+        for text in (part for raw in _lines(child, stream) for part in split(raw.decode("utf-8", "replace"))):
+            line = text.rstrip("\r").rpartition("\r")[2]  # a progress bar's last state
             file.write(f"{readable(line)}\n")
             file.flush()
             of_a_tool = not line.startswith(RECORD_MARK)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from lando.steps.cwl_log import TAIL_LINES, CwlLog, readable
+from lando.steps.cwl_log import TAIL_LINES, CwlLog, readable, split
 
 START = datetime(2026, 3, 4, 12, 0, tzinfo=UTC)
 
@@ -64,6 +64,14 @@ def test_a_failed_tool_is_known_with_its_exit_code() -> None:
     )
     assert log.failed is not None
     assert (log.failed.name, log.failed.exit_code, log.failed.stderr_file) == ("a", 3, "/t/err.txt")
+
+
+def test_last_words_without_a_line_break_hide_no_record() -> None:
+    ended = record("[job a] exited with status: 3", "WARNING")
+    assert split(f"oh no{ended}") == ["oh no", ended]
+    assert split(ended) == [ended]
+    assert split("") == [""]
+    assert split("binary \x1e junk") == ["binary \x1e junk"]
 
 
 def test_a_killed_tool_is_known_with_its_signal() -> None:

@@ -188,6 +188,7 @@ def sh(script: str, **more: Any) -> dict[str, Any]:
     [
         (sh("kill -SEGV $$"), "user", "SIGSEGV", None),
         (sh("kill -KILL $$"), "resources", "memory ran out", 137),
+        (sh("printf 'no line break' >&2; exit 3"), "user", "exited with 3", 3),
         (sh("exec /etc/passwd"), "user", "exited with 126", 126),
         (sh("echo 'No space left on device' >&2; exit 1"), "resources", "full", 1),
         (
@@ -203,7 +204,7 @@ def sh(script: str, **more: Any) -> dict[str, Any]:
             None,
         ),
     ],
-    ids=["signal", "killed", "denied", "full", "time", "output"],
+    ids=["signal", "killed", "words", "denied", "full", "time", "output"],
 )
 def test_how_a_tool_failed_is_told(
     runner: Runner, document: Any, category: str, sentence: str, exit_code: int | None
