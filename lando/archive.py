@@ -1,16 +1,18 @@
-"""Logs and termination messages of steps, kept after their Jobs are gone.
+"""Logs, termination messages and evidence of steps, kept after their Jobs are gone.
 
 One folder for each attempt of a step: ``<url>/<run id>/<step>/<attempt>/<container>.log`` and, where the container
-left one, ``<container>.termination.json``. Storing again replaces, so an interrupted transition can be repeated.
+left one, ``<container>.termination.json``; ``evidence.json`` where the attempt failed or had to wait. Storing again
+replaces, so an interrupted transition can be repeated.
 """
 
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
@@ -24,9 +26,10 @@ from lando.runs import cut_middle
 
 MAX_BYTES = 10 * 1024 * 1024  # of one container's log, unless the archive is told otherwise
 TERMINATION_LIMIT = 4096  # bytes; what Kubernetes allows a termination message
+MAX_EVIDENCE = 20  # documents of one run that are read at a time
 PEER = "archive"
 
-_LOG, _TERMINATION = ".log", ".termination.json"
+_LOG, _TERMINATION, _EVIDENCE = ".log", ".termination.json", "evidence.json"
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 
@@ -90,6 +93,27 @@ class Archive:
     def termination(self, run_id: int, entry: Entry) -> str | None:
         """The termination message kept beside a log, None if there was none."""
         return self._text(run_id, entry, _TERMINATION)
+
+    def store_evidence(self, run_id: int, step: str, attempt: int, document: Mapping[str, Any]) -> None:
+        """Keep what a failure or wait of this attempt was read from; what was kept of it before goes."""
+        data = json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
+        with _told(f"store the evidence of run {run_id}, step {step}"):
+            self._files.write(f"{int(run_id)}/{_safe(step)}/{int(attempt)}/{_EVIDENCE}", data)
+
+    def evidence(self, run_id: int, step: str | None = None) -> list[dict[str, Any]]:
+        """What is kept of a run's failures and waits, each with its ``step``; the newest attempts, in their order."""
+        with _told(f"read the evidence of run {run_id}"):
+            found = []
+            for path in map(PurePosixPath, self._files.names(str(int(run_id)))):
+                if len(path.parts) == 3 and path.name == _EVIDENCE and path.parts[1].isdecimal():
+                    found.append((path.parts[0], int(path.parts[1])))
+            wanted = [place for place in found if step is None or place[0] == _safe(step)]
+            documents = []
+            for name, attempt in sorted(wanted, key=lambda place: (*_place(place[0]), place[1]))[-MAX_EVIDENCE:]:
+                data = self._files.read(f"{int(run_id)}/{name}/{attempt}/{_EVIDENCE}")
+                if data is not None:
+                    documents.append({**json.loads(data), "step": name, "attempt": attempt})
+        return documents
 
     def _text(self, run_id: int, entry: Entry, suffix: str) -> str | None:
         path = f"{int(run_id)}/{_safe(entry.step)}/{int(entry.attempt)}/{_safe(entry.container)}{suffix}"

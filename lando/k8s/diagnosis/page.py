@@ -30,9 +30,9 @@ which rule spoke, and the conditions, container states, events and log lines it 
 | `image` | whoever keeps the runtime's steps | stops, at once when the image can't come by waiting |
 | `infrastructure` | the cluster's | runs the step again, up to `infrastructure_retries` times |
 
-Of the rules that look at the same thing, the first that fits speaks. ‹Words in such marks› are filled in. A wait is shown
-as the run's condition while it lasts; *after patience* (`patience_s`) it is a failure with the same sentence. What passes
-by itself within ten seconds is not told at all.
+Of the rules that look at the same thing, the first that fits speaks. ‹Words in such marks› are filled in. A wait is
+shown as the run's condition while it lasts; *after patience* (`patience_s`) it is a failure with the same sentence.
+What passes by itself within ten seconds is not told at all.
 """
 
 _CHAPTERS: tuple[tuple[str, str, Sequence[Rule]], ...] = (

@@ -108,3 +108,30 @@ def test_a_store_that_fails_is_unavailable(monkeypatch: pytest.MonkeyPatch) -> N
 def test_an_unknown_scheme_is_a_mistake_in_the_configuration() -> None:
     with pytest.raises(ConfigError, match=r"archive\.url: nosuch:// can't be used here"):
         Archive("nosuch://bucket/logs")
+
+
+def test_evidence_is_read_back_by_step_and_attempt_and_is_no_log(url: str) -> None:
+    archive = Archive(url)
+    archive.store_evidence(42, "run_workflow", 2, {"verdict": "Waiting"})
+    archive.store_evidence(42, "run_workflow", 2, {"verdict": "Failed", "cause": {"sentence": "ü"}})
+    archive.store_evidence(42, "run_workflow", 1, {"verdict": "Failed"})
+    archive.store_evidence(42, "stage_data", 1, {"verdict": "Waiting"})
+    archive.store_evidence(421, "stage_data", 1, {"verdict": "Failed"})
+
+    assert [(one["step"], one["attempt"], one["verdict"]) for one in archive.evidence(42)] == [
+        ("stage_data", 1, "Waiting"),
+        ("run_workflow", 1, "Failed"),
+        ("run_workflow", 2, "Failed"),
+    ]
+    assert archive.evidence(42, "run_workflow")[-1]["cause"] == {"sentence": "ü"}
+    assert archive.evidence(43) == []
+    assert archive.entries(42) == []
+
+
+def test_evidence_that_was_spoilt_is_the_archives_trouble(tmp_path: Path) -> None:
+    archive = Archive(str(tmp_path))
+    archive.store_evidence(42, "run_workflow", 1, {})
+    (tmp_path / "42" / "run_workflow" / "1" / "evidence.json").write_text("{broken")
+
+    with pytest.raises(Unavailable, match="evidence of run 42"):
+        archive.evidence(42)
