@@ -94,7 +94,16 @@ class Stack:
     def start_process(self, name: str) -> None:
         """``server``, ``lando`` or ``watcher``, by the command of the manual."""
         commands = {
-            "server": ["lando", "serve", "--host", "127.0.0.1", "--port", str(self.api_port)],
+            "server": [
+                "lando",
+                "serve",
+                "--host",
+                "127.0.0.1",
+                "--port",
+                str(self.api_port),
+                "--daemons",
+                str(self.config_file("lando")),
+            ],
             "lando": [sys.executable, "-m", "lando.k8s.lando", str(self.config_file("lando"))],
             "watcher": [sys.executable, "-m", "lando.k8s.watcher", str(self.config_file("watcher"))],
         }
