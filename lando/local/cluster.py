@@ -17,6 +17,7 @@ import yaml
 from lando.errors import ConfigError
 from lando.local.controllers.caretakers import ClaimProtection, EventExpiry, NamespaceController
 from lando.local.controllers.garbage_collector import GarbageCollector
+from lando.local.controllers.quota_controller import QuotaController
 from lando.local.controllers.scheduler import NodeCapacity
 from lando.local.http.access import Access, Grant, ensure_token
 from lando.local.http.server import ApiServer
@@ -112,7 +113,13 @@ class LocalCluster:
         node = LocalNode(store, self.home, sandbox=self._sandbox, capacity=self._capacity, images=self._images)
         parts.callback(lambda: node.stop(self._stop_grace_s))
         node.start()
-        caretakers = (GarbageCollector(store), NamespaceController(store), ClaimProtection(store), EventExpiry(store))
+        caretakers = (
+            GarbageCollector(store),
+            NamespaceController(store),
+            ClaimProtection(store),
+            QuotaController(store),
+            EventExpiry(store),
+        )
         for controller in caretakers:
             controller.start()
             parts.callback(controller.stop)

@@ -96,15 +96,16 @@ def _container(pod: Manifest, asked: str) -> str:
     """The container whose log is meant: the only one, unless named."""
     name = pod["metadata"]["name"]
     containers = [container["name"] for container in pod["spec"]["containers"]]
+    all_names = [container["name"] for container in containers_of(pod["spec"])]
     if asked:
-        if asked not in [container["name"] for container in containers_of(pod["spec"])]:
+        if asked not in all_names:
             raise status.bad_request(f"container {asked} is not valid for pod {name}")
         return asked
     annotated = (pod["metadata"].get("annotations") or {}).get("kubectl.kubernetes.io/default-container")
     if annotated in containers:
         return str(annotated)
     if len(containers) > 1:
-        listed = " ".join(containers)
+        listed = " ".join(all_names)
         raise status.bad_request(f"a container name must be specified for pod {name}, choose one of: [{listed}]")
     return str(containers[0])
 

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 _VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
-_TRUE = frozenset({"1", "t", "T", "true", "TRUE", "True", ""})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +66,6 @@ def _resource_verb(verb: str, name: str, query: Mapping[str, str]) -> str:
 
 
 def flag(query: Mapping[str, str], name: str) -> bool:
-    """A boolean parameter; given without a value it is true."""
+    """A boolean parameter; given, it is true unless it says ``0`` or ``false``, as the API server reads it."""
     value = query.get(name)
-    return value is not None and value in _TRUE
+    return value is not None and value.lower() not in ("0", "false")

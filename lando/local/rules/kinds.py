@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lando.local.rules import claims, configuration, jobs, metadata, pods
+from lando.local.rules import claims, configuration, jobs, limit_ranges, metadata, pods, quotas
 from lando.local.rules.status import FieldError, Manifest
 
 
@@ -137,6 +137,22 @@ KINDS: tuple[Kind, ...] = (
         ),
         default=configuration.default_event,
         validate=configuration.validate_event,
+    ),
+    Kind(
+        kind="ResourceQuota",
+        resource="resourcequotas",
+        short_names=("quota",),
+        has_status=True,
+        returns_deleted=True,
+        validate=quotas.validate,
+        validate_update=quotas.validate_update,
+    ),
+    Kind(
+        kind="LimitRange",
+        resource="limitranges",
+        short_names=("limits",),
+        default=limit_ranges.default,
+        validate=limit_ranges.validate,
     ),
     Kind(kind="ServiceAccount", resource="serviceaccounts", short_names=("sa",), returns_deleted=True),
     Kind(

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 import random
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from uuid import uuid4
 
 from lando.local.rules import status
 from lando.local.rules.kinds import Kind
-from lando.local.rules.metadata import no_new_finalizers, validate_metadata
+from lando.local.rules.metadata import generate_name_errors, immutable, no_new_finalizers, validate_metadata
 from lando.local.rules.schema import conform
 from lando.local.rules.status import ApiError, Manifest
 
@@ -18,6 +19,7 @@ ORPHAN = "orphan"
 """The finalizers with which the garbage collector holds an owner until its dependents are dealt with."""
 NAMESPACE_FINALIZER = "kubernetes"
 """In a namespace's ``spec.finalizers`` until its contents are gone."""
+_LASTING_NAMESPACES = frozenset({"default", "kube-public", "kube-system"})
 DEFAULT_GRACE_S = 30
 NAME_LIMIT = 253
 _NAME_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
@@ -38,8 +40,16 @@ def generated_name(prefix: str) -> str:
     return prefix[: 63 - _GENERATED] + suffix
 
 
-def prepare_create(kind: Kind, namespace: str, manifest: Manifest, now: datetime) -> Manifest:
+def prepare_create(
+    kind: Kind,
+    namespace: str,
+    manifest: Manifest,
+    now: datetime,
+    fill_up: Callable[[Kind, Manifest], None] = lambda _kind, _manifest: None,
+) -> Manifest:
     """The object to be stored for ``manifest``: a copy, named, defaulted and valid.
+
+    ``fill_up`` adds, in place, what the namespace has its objects given.
 
     Raises ApiError 400 (wrong kind, wrong types, version given) and 422.
     """
@@ -47,7 +57,7 @@ def prepare_create(kind: Kind, namespace: str, manifest: Manifest, now: datetime
     metadata = new["metadata"]
     if metadata.get("resourceVersion"):
         raise status.bad_request("resourceVersion should not be set on objects to be created")
-    _place(kind, metadata, namespace)
+    _place(kind, metadata, namespace, existing=False)
     if not metadata.get("name") and metadata.get("generateName"):
         metadata["name"] = generated_name(metadata["generateName"])
     if not metadata.get("name"):
@@ -63,6 +73,7 @@ def prepare_create(kind: Kind, namespace: str, manifest: Manifest, now: datetime
     if kind.has_status:
         new["status"] = {}
     kind.default(new)
+    fill_up(kind, new)
     kind.initialise(new)
     _check(kind, new)
     return new
@@ -79,7 +90,7 @@ def prepare_update(kind: Kind, old: Manifest, manifest: Manifest, subresource: s
         raise uid_conflict(kind, old_metadata["name"], metadata["uid"], old_metadata["uid"])
     if metadata.get("resourceVersion") and metadata["resourceVersion"] != old_metadata["resourceVersion"]:
         raise status.conflict(kind.resource, kind.group, old_metadata["name"])
-    _place(kind, metadata, old_metadata.get("namespace", ""))
+    _place(kind, metadata, old_metadata.get("namespace", ""), existing=True)
     metadata["resourceVersion"] = old_metadata["resourceVersion"]
     for part in _KEPT:
         if part in old_metadata:
@@ -138,20 +149,23 @@ def _typed(kind: Kind, manifest: Manifest) -> Manifest:
     return new
 
 
-def _place(kind: Kind, metadata: Manifest, namespace: str) -> None:
+def _place(kind: Kind, metadata: Manifest, namespace: str, *, existing: bool) -> None:
     if not kind.namespaced:
         metadata.pop("namespace", None)
         return
     given = metadata.setdefault("namespace", namespace)
     if given != namespace:
         raise status.bad_request(
-            "the namespace of the provided object does not match the namespace sent on the request"
+            f"the namespace of the object ({given}) does not match the namespace on the request ({namespace})"
+            if existing
+            else "the namespace of the provided object does not match the namespace sent on the request"
         )
 
 
 def _check(kind: Kind, new: Manifest, old: Manifest | None = None) -> None:
     metadata = new["metadata"]
-    errors = validate_metadata(metadata, kind.validate_name(metadata["name"]) if old is None else None)
+    errors = generate_name_errors(metadata, kind.validate_name) if old is None else []
+    errors += validate_metadata(metadata, kind.validate_name(metadata["name"]) if old is None else None)
     errors += kind.validate(new)
     if old is not None:
         if "deletionTimestamp" in metadata:
@@ -161,12 +175,24 @@ def _check(kind: Kind, new: Manifest, old: Manifest | None = None) -> None:
         raise status.invalid(kind.kind, kind.group, metadata["name"], errors)
 
 
-def check_same_name(kind: Kind, old: Manifest, new: Manifest) -> None:
-    """A patch can't rename an object: ApiError 400."""
-    name = old["metadata"]["name"]
-    given = (new.get("metadata") or {}).get("name")
-    if given != name:
+def check_same_object(kind: Kind, old: Manifest, new: Manifest) -> None:
+    """A patch can't rename an object (ApiError 400) nor make another one of it (422)."""
+    name, uid = old["metadata"]["name"], old["metadata"]["uid"]
+    metadata = new.get("metadata") or {}
+    if metadata.get("name") != name:
+        given = metadata.get("name")
         raise status.bad_request(f"the name of the object ({given}) does not match the name on the URL ({name})")
+    if metadata.get("uid", uid) != uid:
+        raise status.invalid(kind.kind, kind.group, name, immutable("metadata.uid", metadata["uid"], uid))
+
+
+def nothing_to_update(kind: Kind, manifest: Manifest) -> ApiError:
+    """404, or 409 when a certain object was meant: that one is not there."""
+    metadata = manifest.get("metadata") or {}
+    name = str(metadata.get("name") or "")
+    if metadata.get("uid"):
+        return uid_conflict(kind, name, metadata["uid"], "")
+    return status.not_found(kind.resource, kind.group, name)
 
 
 def uid_conflict(kind: Kind, name: str, wanted: str, actual: str) -> ApiError:
@@ -199,7 +225,13 @@ def check_preconditions(kind: Kind, manifest: Manifest, uid: str | None, resourc
 def begin_deletion(
     kind: Kind, old: Manifest, propagation: str | None, grace_period_s: int | None, now: datetime
 ) -> Manifest | None:
-    """``old`` marked as being deleted, or None when nothing holds it and it may go at once."""
+    """``old`` marked as being deleted, or None when nothing holds it and it may go at once.
+
+    Raises ApiError 403 for a namespace that every cluster has.
+    """
+    if kind.kind == "Namespace" and old["metadata"]["name"] in _LASTING_NAMESPACES:
+        name = old["metadata"]["name"]
+        raise status.forbidden("namespaces", "", name, "this namespace may not be deleted")
     metadata = dict(old["metadata"])
     finalizers = _deletion_finalizers(kind, metadata.get("finalizers", []), propagation)
     grace = _grace_s(kind, old, grace_period_s)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from lando.local.rules.status import FieldError, Manifest, forbidden_field, invalid_value, required, too_long
@@ -114,6 +114,15 @@ def validate_metadata(metadata: Manifest, name_fault: str | None) -> list[FieldE
         if fault := qualified_name_fault(finalizer):
             errors.append(invalid_value("metadata.finalizers", finalizer, fault))
     return errors
+
+
+def generate_name_errors(metadata: Manifest, name_fault: Callable[[str], str | None]) -> list[FieldError]:
+    """The rules of ``generateName``: what a name may be, but a dash at its end does no harm."""
+    prefix = metadata.get("generateName")
+    if not prefix:
+        return []
+    fault = name_fault(prefix[:-1] + "a" if prefix.endswith("-") else prefix)
+    return [invalid_value("metadata.generateName", prefix, fault)] if fault else []
 
 
 def _validate_annotations(annotations: Mapping[str, str]) -> list[FieldError]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from lando.local.rules.status import ApiError, Manifest, bad_request
+from lando.local.rules.status import Manifest, bad_request, invalid_patch, unfit_patch
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -36,18 +36,18 @@ MERGED_SETS = frozenset({"finalizers"})
 def apply_patch(patch_type: str, document: Manifest, patch: Any) -> Manifest:
     """``document`` with ``patch`` applied, as a new object.
 
-    Raises ApiError 400 for a patch of the wrong shape and 422 for a JSON patch that does not fit the document.
+    Raises ApiError 422 for a patch that does not fit the document, 400 for what is no list of operations.
     """
     if patch_type == JSON_PATCH:
         result = json_patch(document, patch)
     elif not isinstance(patch, dict):
-        raise bad_request("error decoding patch: a merge patch is a JSON object")
+        raise invalid_patch("a merge patch is a JSON object")
     elif patch_type == MERGE_PATCH:
         result = merge_patch(document, patch)
     else:
         result = strategic_merge_patch(document, patch)
     if not isinstance(result, dict):
-        raise bad_request("the patch leaves no object")
+        raise unfit_patch("the patch leaves no object")
     return result
 
 
@@ -88,7 +88,7 @@ def _operate(document: Any, operation: Manifest) -> Any:
             return _remove(document, path)
         case "test":
             if _lookup(document, path) != operation.get("value"):
-                raise _misfit(f"testing value {operation['path']} failed")
+                raise unfit_patch(f"testing value {operation['path']} failed")
             return document
         case "copy":
             return _add(document, path, copy.deepcopy(_lookup(document, _pointer(str(operation.get("from"))))))
@@ -97,20 +97,19 @@ def _operate(document: Any, operation: Manifest) -> Any:
             value = _lookup(document, source)
             return _add(_remove(document, source), path, value)
         case unknown:
-            raise bad_request(f"error decoding patch: unknown operation {unknown!r}")
+            raise unfit_patch(f"unknown operation {unknown!r}")
 
 
 def _given(operation: Manifest) -> Any:
-    if "value" not in operation:
-        raise bad_request(f"error decoding patch: {operation['op']} of {operation['path']} lacks a value")
-    return copy.deepcopy(operation["value"])
+    """The operation's value; as with the real API server, none is null."""
+    return copy.deepcopy(operation.get("value"))
 
 
 def _pointer(text: str) -> list[str]:
     if text == "":
         return []
     if not text.startswith("/"):
-        raise bad_request(f"error decoding patch: {text!r} is no JSON pointer")
+        raise unfit_patch(f"{text!r} is no JSON pointer")
     return [part.replace("~1", "/").replace("~0", "~") for part in text[1:].split("/")]
 
 
@@ -122,7 +121,7 @@ def _lookup(document: Any, path: list[str]) -> Any:
         elif isinstance(node, list):
             node = node[_index(part, len(node) - 1)]
         else:
-            raise _misfit(f"missing value at /{'/'.join(path)}")
+            raise unfit_patch(f"missing value at /{'/'.join(path)}")
     return node
 
 
@@ -135,7 +134,7 @@ def _add(document: Any, path: list[str], value: Any) -> Any:
     elif isinstance(parent, list):
         parent.insert(len(parent) if last == "-" else _index(last, len(parent)), value)
     else:
-        raise _misfit(f"/{'/'.join(path)} is not within an object or a list")
+        raise unfit_patch(f"/{'/'.join(path)} is not within an object or a list")
     return document
 
 
@@ -150,12 +149,8 @@ def _remove(document: Any, path: list[str]) -> Any:
 
 def _index(text: str, highest: int) -> int:
     if not text.isdecimal() or int(text) > highest:
-        raise _misfit(f"invalid index {text!r}")
+        raise unfit_patch(f"invalid index {text!r}")
     return int(text)
-
-
-def _misfit(detail: str) -> ApiError:
-    return ApiError(422, "Invalid", f"the server rejected our request due to an error in our request: {detail}", {})
 
 
 def strategic_merge_patch(target: Manifest, patch: Manifest) -> Manifest:

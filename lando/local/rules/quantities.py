@@ -26,6 +26,9 @@ _FACTORS = {
 FORM_WORDS = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'"
 _LARGEST_EXPONENT = 64
 """Above what any quantity can mean; keeps arithmetic on hostile input small."""
+_BINARY = ("Ei", "Pi", "Ti", "Gi", "Mi", "Ki")
+_DECIMAL = ("E", "P", "T", "G", "M", "k")
+_SMALL = ("m", "u", "n")
 
 
 def parse_quantity(text: str) -> Decimal:
@@ -39,3 +42,21 @@ def parse_quantity(text: str) -> Decimal:
     if abs(int(exponent)) > _LARGEST_EXPONENT:
         raise ValueError(f"{text!r} is no quantity: its exponent is out of range")
     return Decimal(number).scaleb(int(exponent))
+
+
+def format_quantity(number: Decimal, *, binary: bool) -> str:
+    """``number`` as Kubernetes writes it: a whole number with the largest unit that fits exactly.
+
+    ``binary`` chooses between ``Mi`` and ``M``; what is no whole number is written in thousandths and so on.
+    """
+    if number == 0:
+        return "0"
+    for unit in _BINARY if binary else _DECIMAL:
+        if number % _FACTORS[unit] == 0:
+            return f"{(number / _FACTORS[unit]).to_integral_value():f}{unit}"
+    if number == number.to_integral_value():
+        return f"{number:f}".partition(".")[0]
+    for unit in _SMALL[:-1]:
+        if number % _FACTORS[unit] == 0:
+            return f"{(number / _FACTORS[unit]).to_integral_value():f}{unit}"
+    return f"{(number / _FACTORS['n']).to_integral_value():f}n"

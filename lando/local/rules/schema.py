@@ -12,17 +12,19 @@ import re
 from typing import Any
 
 from lando.local.rules.quantities import FORM_WORDS, parse_quantity
-from lando.local.rules.status import ApiError, Manifest, bad_request
+from lando.local.rules.status import ApiError, Manifest, UndecodableError
 
 _LIST = re.compile(r"[Ll]ist\[(.+)]")
 _MAP = re.compile(r"[Dd]ict[\[(]str, ?(.+)[\])]")
-_MODELS = {
+MODELS = {
     "ConfigMap": "V1ConfigMap",
     "Event": "CoreV1Event",
     "Job": "V1Job",
+    "LimitRange": "V1LimitRange",
     "Namespace": "V1Namespace",
     "PersistentVolumeClaim": "V1PersistentVolumeClaim",
     "Pod": "V1Pod",
+    "ResourceQuota": "V1ResourceQuota",
     "Secret": "V1Secret",
     "ServiceAccount": "V1ServiceAccount",
 }
@@ -34,7 +36,10 @@ _SCALARS: dict[str, tuple[tuple[type, ...], str]] = {
     "bool": ((bool,), "boolean"),
     "float": ((int, float), "number"),
 }
-_QUANTITIES = frozenset({"limits", "requests", "capacity", "allocatedResources", "overhead", "sizeLimit", "hard"})
+_QUANTITIES = frozenset(
+    {"limits", "requests", "capacity", "allocatedResources", "overhead", "sizeLimit", "hard", "used"}
+    | {"min", "max", "default", "defaultRequest", "maxLimitRequestRatio"}
+)
 """Fields whose values are quantities."""
 
 
@@ -52,7 +57,7 @@ def conform(kind: str, manifest: Manifest) -> tuple[Manifest, list[str]]:
     """
     unknown: list[str] = []
     try:
-        result = _object(_MODELS[kind], manifest, "", unknown)
+        result = _object(MODELS[kind], manifest, "", unknown)
     except _UnfitError as error:
         raise _undecodable(kind, manifest, str(error)) from None
     return result, unknown
@@ -66,8 +71,7 @@ def strict_error(kind: str, manifest: Manifest, unknown: list[str]) -> ApiError:
 
 
 def _undecodable(kind: str, manifest: Manifest, detail: str) -> ApiError:
-    version = str(manifest.get("apiVersion", "v1")).rpartition("/")[2]
-    return bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: {detail}')
+    return UndecodableError(kind, str(manifest.get("apiVersion", "v1")).rpartition("/")[2], detail)
 
 
 def _object(model: str, value: Any, path: str, unknown: list[str]) -> Manifest:

@@ -107,11 +107,8 @@ def qualified(resource: str, group: str) -> str:
 
 
 def _details(resource: str, group: str, name: str) -> Manifest:
-    details: Manifest = {"name": name} if name else {}
-    if group:
-        details["group"] = group
-    details["kind"] = resource
-    return details
+    parts = {"name": name, "group": group, "kind": resource}
+    return {key: value for key, value in parts.items() if value}
 
 
 def not_found(resource: str, group: str, name: str) -> ApiError:
@@ -126,11 +123,13 @@ def unknown_route() -> ApiError:
     return ApiError(404, "NotFound", "the server could not find the requested resource", {})
 
 
-def already_exists(resource: str, group: str, name: str) -> ApiError:
-    """409 on creating: the name is taken."""
-    return ApiError(
-        409, "AlreadyExists", f'{qualified(resource, group)} "{name}" already exists', _details(resource, group, name)
-    )
+def already_exists(resource: str, group: str, name: str, *, generated: bool = False) -> ApiError:
+    """409 on creating: the name is taken; where it was ``generated``, by chance, so it is worth another try."""
+    words, details = f'{qualified(resource, group)} "{name}" already exists', _details(resource, group, name)
+    if generated:
+        words += ", the server was not able to generate a unique name for the object"
+        details["retryAfterSeconds"] = 1
+    return ApiError(409, "AlreadyExists", words, details)
 
 
 MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
@@ -196,6 +195,25 @@ def unauthorized() -> ApiError:
 def method_not_allowed() -> ApiError:
     """405: the resource has no such verb."""
     return ApiError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource", {})
+
+
+class UndecodableError(ApiError):
+    """400: the body is no object of the kind; ``detail`` says why."""
+
+    def __init__(self, kind: str, version: str, detail: str) -> None:
+        super().__init__(400, "BadRequest", f'{kind} in version "{version}" cannot be handled as a {kind}: {detail}')
+        self.detail = detail
+
+
+def invalid_patch(detail: str) -> ApiError:
+    """422: the patch leaves what is no object of the kind. Never shows a value."""
+    cause = FieldError(field="patch", reason="FieldValueInvalid", message=f"Invalid value: {detail}")
+    return invalid("", "", "", [cause])
+
+
+def unfit_patch(detail: str) -> ApiError:
+    """422: an operation of a JSON patch does not fit the object."""
+    return ApiError(422, "Invalid", f"the server rejected our request due to an error in our request: {detail}", {})
 
 
 def unsupported_media_type(accepted: Sequence[str]) -> ApiError:

@@ -15,7 +15,7 @@ import copy
 import json
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +26,7 @@ from lando.local.rules.kinds import BY_RESOURCE, Kind
 from lando.local.rules.patches import MERGE_PATCH, apply_patch
 from lando.local.rules.selectors import field_test, label_test, pinned_labels
 from lando.local.rules.status import ApiError, Manifest
+from lando.local.store.admission import Admission
 from lando.local.store.collection import Collection
 from lando.local.store.history import Change, History, Match, Place, Stored
 from lando.local.store.persistence import ObjectFile
@@ -34,6 +35,8 @@ from lando.local.store.watching import Event, Subscription, bookmark
 Subresource = Literal["status", "binding", "finalize"]
 Propagation = Literal["Background", "Foreground", "Orphan"]
 
+NAME_TRIES = 8
+"""Names made up for one object before the server gives up."""
 HISTORY_LIMIT = 5_000
 """Changes remembered for resuming watches and continuing lists."""
 HISTORY_BYTES = 8 * 1024 * 1024
@@ -86,6 +89,7 @@ class ObjectStore:
         self._version = max(self._file.version(), 1)
         self._history = History(self._version, history_limit, HISTORY_BYTES)
         self._subscriptions: list[tuple[Kind | None, Match, Subscription]] = []
+        self._admission = Admission(self.find, lambda resource, namespace: self.list(resource, namespace).items)
         self._objects = {resource: Collection() for resource in BY_RESOURCE}
         for resource, version, raw in self._file.objects():
             self._objects[resource].put(Stored.of(BY_RESOURCE[resource], json.loads(raw), version, raw))
@@ -211,17 +215,16 @@ class ObjectStore:
         """Store a new object: named (or named by ``generateName``), given a uid, defaulted and validated.
 
         Raises ApiError 409 when the name is taken, 422 with a cause per field when the object is not valid, 404 when
-        the namespace is not there and 403 when that is being deleted.
+        the namespace is not there and 403 when that is being deleted or its quotas and limits forbid it.
         """
         kind = _kind(resource)
         with self._lock:
-            new = lifecycle.prepare_create(kind, namespace, manifest, self._clock())
+            new = self._prepared(kind, namespace, manifest)
+            admitted = self._admission.check_create(kind, new) if kind.namespaced else ()
             name = new["metadata"]["name"]
-            if kind.namespaced:
-                self._check_namespace(kind, namespace, name)
-                self._check_account(kind, namespace, new)
             if (namespace, name) in self._objects[resource]:
                 raise status.already_exists(kind.resource, kind.group, name)
+            self._note(admitted, dry_run=dry_run)
             return self._put(kind, None, new, dry_run=dry_run)
 
     def update(
@@ -242,10 +245,16 @@ class ObjectStore:
         kind = _kind(resource)
         name = str((manifest.get("metadata") or {}).get("name") or "")
         with self._lock:
-            old = self._stored(kind, namespace, name)
+            old = self._objects[resource].get((namespace, name))
+            if old is None:
+                raise lifecycle.nothing_to_update(kind, manifest)
             before = old.manifest()
             new = lifecycle.prepare_update(kind, before, manifest, subresource)
-            return before if new == before else self._put(kind, old, new, dry_run=dry_run)
+            if new == before:
+                return before
+            if subresource is None and kind.namespaced:
+                self._note(self._admission.check_update(kind, new, before), dry_run=dry_run)
+            return self._put(kind, old, new, dry_run=dry_run)
 
     def update_status(self, resource: str, namespace: str, manifest: Manifest) -> Manifest:
         """:meth:`update` of the status subresource."""
@@ -290,8 +299,11 @@ class ObjectStore:
         with self._lock:
             old = self.get(resource, namespace, name)
             new = apply_patch(patch_type, copy.deepcopy(old), patch)
-            lifecycle.check_same_name(_kind(resource), old, new)
-            return self.update(resource, namespace, new, subresource=subresource, dry_run=dry_run)
+            lifecycle.check_same_object(_kind(resource), old, new)
+            try:
+                return self.update(resource, namespace, new, subresource=subresource, dry_run=dry_run)
+            except status.UndecodableError as error:
+                raise status.invalid_patch(error.detail) from None
 
     def delete(
         self,
@@ -333,35 +345,21 @@ class ObjectStore:
             raise status.not_found(kind.resource, kind.group, name)
         return stored
 
-    def _check_namespace(self, kind: Kind, namespace: str, name: str) -> None:
-        holder = self._objects["namespaces"].get(("", namespace))
-        if holder is None:
-            raise status.not_found("namespaces", "", namespace)
-        if "deletionTimestamp" in holder.manifest()["metadata"]:
-            raise status.forbidden(
-                kind.resource,
-                kind.group,
-                name,
-                f"unable to create new content in namespace {namespace} because it is being terminated",
-                [
-                    {
-                        "reason": "NamespaceTerminating",
-                        "message": f"namespace {namespace} is being terminated",
-                        "field": "metadata.namespace",
-                    }
-                ],
-            )
+    def _prepared(self, kind: Kind, namespace: str, manifest: Manifest) -> Manifest:
+        """The new object; a name that the server makes up is one that is free, if a few tries find one."""
+        generated = not (manifest.get("metadata") or {}).get("name")
+        for _ in range(NAME_TRIES):
+            new = lifecycle.prepare_create(kind, namespace, manifest, self._clock(), self._admission.fill_up)
+            name = new["metadata"]["name"]
+            if not generated or (namespace, name) not in self._objects[kind.resource]:
+                return new
+        raise status.already_exists(kind.resource, kind.group, name, generated=True)
 
-    def _check_account(self, kind: Kind, namespace: str, manifest: Manifest) -> None:
-        """A pod runs as a service account that is there; ``default`` always is."""
-        account = manifest["spec"]["serviceAccountName"] if kind.kind == "Pod" else "default"
-        if account != "default" and (namespace, account) not in self._objects["serviceaccounts"]:
-            raise status.forbidden(
-                kind.resource,
-                kind.group,
-                manifest["metadata"]["name"],
-                f'error looking up service account {namespace}/{account}: serviceaccount "{account}" not found',
-            )
+    def _note(self, admitted: Sequence[Manifest], *, dry_run: bool) -> None:
+        """Write down what the quotas have given away."""
+        if not dry_run:
+            for quota in admitted:
+                self.update_status("resourcequotas", quota["metadata"]["namespace"], quota)
 
     def _put(self, kind: Kind, old: Stored | None, new: Manifest, *, dry_run: bool) -> Manifest:
         """Write ``new``; an object whose deletion is complete goes."""
