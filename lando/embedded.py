@@ -40,6 +40,7 @@ from lando.k8s.lando import PREFETCH_PER_WORKER, LandoDaemon
 from lando.k8s.live_logs import live_logs
 from lando.k8s.watcher import Watcher
 from lando.local.cluster import LocalCluster
+from lando.local.node.sandbox import SandboxMode
 from lando.sources.bespin import BespinSource
 
 log = logging.getLogger(__name__)
@@ -60,12 +61,14 @@ class EmbeddedStack:
     Raises :class:`lando.errors.ConfigError` when the home or a port that was asked for is in use.
     """
 
-    def __init__(self, home: Home, *, port: int | None = None) -> None:
-        """``port`` None takes the one of last time, else 8080, else any that is free."""
+    def __init__(self, home: Home, *, port: int | None = None, sandbox: SandboxMode = "auto") -> None:
+        """``port`` None takes the one of last time, else 8080, else any that is free; ``sandbox`` says how steps see
+        their volumes."""
         self.home = home
         self.failed = threading.Event()
         """Set when a part ended by itself; the log says why."""
         self._port = port
+        self._sandbox: SandboxMode = sandbox
         self._stop = threading.Event()
         self._running = contextlib.ExitStack()
         self.client = ClientSettings(url="", token="")
@@ -77,7 +80,7 @@ class EmbeddedStack:
         """Start every part, then write ``client.json``."""
         with contextlib.ExitStack() as parts:
             parts.enter_context(self.home.locked())
-            cluster = LocalCluster(self.home.cluster, namespace=NAMESPACE)
+            cluster = LocalCluster(self.home.cluster, namespace=NAMESPACE, sandbox=self._sandbox)
             parts.callback(cluster.stop)
             cluster.start()
             calls = KubernetesCluster(_cluster_settings(cluster))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lando.cli import admin_app
-from lando.cli.options import AsJson, HomeFolder, RunId, Token, Url
+from lando.cli.options import AsJson, HomeFolder, MountMode, RunId, Token, Url
 
 app = typer.Typer(
     name="lando",
@@ -68,6 +68,7 @@ def lando(
 def up(
     home: HomeFolder = None,
     port: Port = None,
+    sandbox: MountMode = "auto",
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log to the terminal, no live view.")] = False,
 ) -> None:
     """Start everything in one process.
@@ -77,7 +78,7 @@ def up(
     """
     from lando.cli import stack
 
-    stack.up(home, port, verbose=verbose)
+    stack.up(home, port, sandbox, verbose=verbose)
 
 
 @app.command()
@@ -85,6 +86,7 @@ def demo(
     home: HomeFolder = None,
     workflow: Annotated[Path | None, typer.Option("--workflow", help="Another workflow than the example.")] = None,
     job_order: Annotated[Path | None, typer.Option("--job-order", help="Its inputs.")] = None,
+    sandbox: MountMode = "auto",
 ) -> None:
     """Run the example on real data, here and now.
 
@@ -92,7 +94,7 @@ def demo(
     """
     from lando.cli import demonstration
 
-    raise typer.Exit(demonstration.demo(home, workflow, job_order))
+    raise typer.Exit(demonstration.demo(home, workflow, job_order, sandbox))
 
 
 @cluster_app.command("up")
@@ -100,6 +102,7 @@ def cluster_up(
     home: HomeFolder = None,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes any free port.")] = 0,
     namespace: Annotated[str, typer.Option("--namespace", help="The namespace it starts with.")] = "lando",
+    sandbox: MountMode = "auto",
 ) -> None:
     """Start the embedded cluster alone.
 
@@ -107,7 +110,7 @@ def cluster_up(
     """
     from lando.cli import stack
 
-    stack.cluster_up(home, port, namespace)
+    stack.cluster_up(home, port, namespace, sandbox)
 
 
 @app.command()

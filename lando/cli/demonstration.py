@@ -15,18 +15,19 @@ from lando.cli import FAILED, rendering, stack
 from lando.cli.following import follow
 from lando.client import LandoClient, RunView
 from lando.errors import InputError, LandoError
+from lando.local.node.sandbox import SandboxMode
 
 EXAMPLE = Path("examples", "fastq-qc")
 REPORT = "docs/README.md"
 
 
-def demo(home: Path | None, workflow: Path | None, job_order: Path | None) -> int:
+def demo(home: Path | None, workflow: Path | None, job_order: Path | None, sandbox: SandboxMode = "auto") -> int:
     """Run the example, or ``workflow`` with ``job_order``; returns the exit code."""
     from lando import submission
 
     workflow_path, order_path = _what_to_run(workflow, job_order)
     place = homes.find(home)
-    with _client(place) as client:
+    with _client(place, sandbox) as client:
         typer.echo(f"packing {workflow_path.name} and checking {order_path.name}")
         name = "quality control of lambda phage reads" if workflow is None else None
         prepared = submission.prepare(workflow_path, order_path, name=name, runs_here=True)
@@ -61,7 +62,7 @@ def _places_of_the_example() -> Iterator[Path]:
 
 
 @contextmanager
-def _client(place: homes.Home) -> Iterator[LandoClient]:
+def _client(place: homes.Home, sandbox: SandboxMode) -> Iterator[LandoClient]:
     """A client of the stack that runs in this home, or of one that is started for as long as it is needed."""
     running = _running(place)
     if running is not None:
@@ -76,7 +77,7 @@ def _client(place: homes.Home) -> Iterator[LandoClient]:
     with (
         stack.logged_to(place.log),
         stack.told_to_stop_as_interrupt(),
-        EmbeddedStack(place) as embedded,
+        EmbeddedStack(place, sandbox=sandbox) as embedded,
         LandoClient(embedded.client.url, embedded.client.token) as client,
     ):
         yield client

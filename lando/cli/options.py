@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 import typer
 
+from lando.local.node.sandbox import SandboxMode
+
 if TYPE_CHECKING:
     from lando.client import LandoClient
 
@@ -18,6 +20,10 @@ Token = Annotated[
 HomeFolder = Annotated[
     Path | None,
     typer.Option("--home", envvar="LANDO_HOME", help="Folder for everything embedded. [default: ~/.local/share/lando]"),
+]
+MountMode = Annotated[
+    SandboxMode,
+    typer.Option("--sandbox", envvar="LANDO_SANDBOX", help="How steps see volumes; auto takes bwrap if it works."),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 RunId = Annotated[int, typer.Argument(metavar="ID", min=1, help="The run's number.")]

@@ -15,6 +15,7 @@ import typer
 from lando import home as homes
 from lando import logs
 from lando.cli import FAILED, rendering
+from lando.local.node.sandbox import SandboxMode
 
 if TYPE_CHECKING:
     from lando.embedded import EmbeddedStack
@@ -59,7 +60,7 @@ def told_to_stop_as_interrupt() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def up(home: Path | None, port: int | None, *, verbose: bool) -> None:
+def up(home: Path | None, port: int | None, sandbox: SandboxMode, *, verbose: bool) -> None:
     """Run the stack until a signal, or until a part of it fails."""
     from lando.embedded import EmbeddedStack
 
@@ -69,7 +70,7 @@ def up(home: Path | None, port: int | None, *, verbose: bool) -> None:
     with (
         logged_to(place.log if is_live else None),
         told_to_stop() as stop,
-        EmbeddedStack(place, port=port) as stack,
+        EmbeddedStack(place, port=port, sandbox=sandbox) as stack,
     ):
         logs.configure(level="INFO", stream=sys.stderr, file=place.log if is_live else None, secrets=stack.secrets)
         typer.echo(f"Lando is up at {stack.client.url}; its home is {place.path}.")
@@ -85,14 +86,15 @@ def up(home: Path | None, port: int | None, *, verbose: bool) -> None:
         raise typer.Exit(FAILED)
 
 
-def cluster_up(home: Path | None, port: int, namespace: str) -> None:
+def cluster_up(home: Path | None, port: int, namespace: str, sandbox: SandboxMode) -> None:
     """Run the embedded cluster alone until a signal."""
     from lando.local.cluster import LocalCluster
 
     place = homes.find(home)
     place.prepare()
     logs.configure(level="INFO", stream=sys.stderr)
-    with told_to_stop() as stop, LocalCluster(place.cluster, namespace=namespace, port=port) as cluster:
+    local = LocalCluster(place.cluster, namespace=namespace, port=port, sandbox=sandbox)
+    with told_to_stop() as stop, local as cluster:
         typer.echo(f"The cluster is up at {cluster.url}; use it with: export KUBECONFIG={cluster.kubeconfig_file}")
         stop.wait()
 

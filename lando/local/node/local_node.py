@@ -21,7 +21,8 @@ class LocalNode:
     """Job controller, volume binder, scheduler and kubelet over one store.
 
     State lies below ``home``: ``volumes/`` (claims), ``pods/`` (logs and more), and ``images.yaml``, which a person may
-    write. Raises ConfigError when ``sandbox`` is ``"bwrap"`` and that does not work here.
+    write. Raises ConfigError when ``sandbox`` is ``"bwrap"`` and that does not work here, or the home has no name that
+    paths could be substituted by.
     """
 
     def __init__(
@@ -37,9 +38,7 @@ class LocalNode:
         crash_base_s: float = CRASH_BASE_S,
     ) -> None:
         capacity = capacity or NodeCapacity()
-        chosen = choose_sandbox(sandbox)
-        self.sandbox = chosen.name
-        """Which way volumes are mounted: ``bwrap`` or ``substitute``."""
+        self._sandbox = choose_sandbox(sandbox, home)
         self._jobs = JobController(store, clock=clock, failure_backoff_s=failure_backoff_s)
         self._binder = VolumeBinder(store, home / "volumes", clock=clock)
         self._scheduler = Scheduler(store, capacity, clock=clock)
@@ -48,7 +47,7 @@ class LocalNode:
             home / "pods",
             binder=self._binder,
             images=images or ImageTable(home / "images.yaml"),
-            sandbox=chosen,
+            sandbox=self._sandbox,
             node_resources={"cpu": f"{capacity.cpus:f}", "memory": f"{capacity.memory:f}"},
             clock=clock,
             crash_base_s=crash_base_s,
@@ -67,3 +66,4 @@ class LocalNode:
         self._scheduler.stop()
         self.kubelet.stop(grace_s)
         self._binder.stop()
+        self._sandbox.close()

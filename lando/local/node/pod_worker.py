@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from lando.errors import ConfigError
 from lando.local.controllers.event_recorder import NORMAL, WARNING, EventRecorder
 from lando.local.node.container_logs import LogWriter, read_log
 from lando.local.node.environment import ContainerConfigError, command_line, resolve_environment
@@ -285,7 +286,7 @@ class PodWorker:
         try:
             try:
                 launch = self._context.sandbox.prepare(spec)
-            except OSError as error:
+            except (OSError, ConfigError) as error:
                 raise StartError(f"its volumes could not be made ready: {error}") from error
             process = ContainerProcess(
                 launch,

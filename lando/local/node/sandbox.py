@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from lando.errors import ConfigError, LandoError
+from lando.local.node.short_paths import ShortPaths
 from lando.local.node.substitution import PathSubstitution
 from lando.local.node.volumes import Mount, container_path, replace_file
 
@@ -75,22 +76,27 @@ class Sandbox(Protocol):
     @property
     def name(self) -> str: ...
 
+    def close(self) -> None:
+        """Give up what was made outside of the node's home."""
+        ...
+
     def prepare(self, spec: ContainerSpec) -> Launch:
         """Make ready what ``spec`` needs. Raises StartError when its program or working directory is not there."""
         ...
 
 
-def choose_sandbox(mode: SandboxMode = "auto") -> Sandbox:
-    """The sandbox for ``mode``; ``auto`` takes bubblewrap where it works, ``bwrap`` raises ConfigError where not."""
+def choose_sandbox(mode: SandboxMode, home: Path) -> Sandbox:
+    """The sandbox for ``mode``, for volumes below ``home``; ``auto`` takes bubblewrap where it works, ``bwrap`` raises
+    ConfigError where not."""
     if mode == "substitute":
-        return Substitution()
+        return Substitution(ShortPaths(home))
     try:
         return probe_bubblewrap()
     except ConfigError as error:
         if mode == "bwrap":
             raise
         log.info("mount paths are substituted: %s", error)
-        return Substitution()
+        return Substitution(ShortPaths(home))
 
 
 @functools.cache
@@ -120,6 +126,9 @@ class Bubblewrap:
     @property
     def name(self) -> str:
         return "bwrap"
+
+    def close(self) -> None:
+        """Nothing was made."""
 
     def try_out(self) -> str | None:
         """None when a program can be run this way, else what bwrap says."""
@@ -246,26 +255,35 @@ def seen_at(path: str, mounts: Sequence[Mount]) -> Path:
 class Substitution:
     """No mounts: the real folders are named instead. A read-only claim is protected by nothing but good manners."""
 
+    def __init__(self, short: ShortPaths) -> None:
+        self._short = short
+
     @property
     def name(self) -> str:
         return "substitute"
 
+    def close(self) -> None:
+        """Remove the second name of the home, if it has one."""
+        self._short.remove()
+
     def prepare(self, spec: ContainerSpec) -> Launch:
-        folders = {mount.path: str(mount.source) for mount in spec.mounts}
-        folders[container_path(spec.termination_path)] = str(spec.termination_log)
+        folders = {mount.path: str(self._short.of(mount.source)) for mount in spec.mounts}
+        termination_log = str(self._short.of(spec.termination_log))
+        folders[container_path(spec.termination_path)] = termination_log
+        scratch = self._short.of(spec.scratch)
         copies = {}
         for at, mount in enumerate(spec.mounts):
             if mount.written_out:
-                copies[mount.path] = spec.scratch.parent / "mounts" / str(at)
+                copies[mount.path] = scratch.parent / "mounts" / str(at)
                 folders[mount.path] = str(copies[mount.path])
         paths = PathSubstitution(folders)
         for mount in spec.mounts:
             if mount.written_out:
                 _copy_rewritten(mount.source, copies[mount.path], paths)
         env = {name: paths.text(value) for name, value in spec.env.items()}
-        env[TERMINATION_LOG] = str(spec.termination_log)
+        env[TERMINATION_LOG] = termination_log
         argv = [paths.text(word) for word in spec.argv]
-        cwd = str(spec.scratch)
+        cwd = str(scratch)
         if spec.working_dir:
             asked = container_path(spec.working_dir)
             cwd = paths.text(asked)

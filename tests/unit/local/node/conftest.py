@@ -26,21 +26,31 @@ def bubblewrap() -> None:
 WITH_BUBBLEWRAP = pytest.mark.service("bubblewrap")
 
 
+PLAIN = "home"
+AWKWARD = "Zoë's läb 数据"
+"""A folder's name that no script quotes in vain."""
+
+
 @pytest.fixture(
     params=[
-        "substitute",
-        pytest.param("bwrap", marks=WITH_BUBBLEWRAP),
-        pytest.param("bwrap without a process namespace", marks=WITH_BUBBLEWRAP),
+        pytest.param(("substitute", PLAIN), id="substitute"),
+        pytest.param(("substitute", AWKWARD), id="substitute-awkward-home"),
+        pytest.param(("bwrap", PLAIN), id="bwrap", marks=WITH_BUBBLEWRAP),
+        pytest.param(("bwrap", AWKWARD), id="bwrap-awkward-home", marks=WITH_BUBBLEWRAP),
+        pytest.param(("bwrap without a process namespace", PLAIN), id="bwrap-shared-pids", marks=WITH_BUBBLEWRAP),
     ]
 )
 def sandboxed(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
     """A node for each way of mounting; the last one is what bubblewrap offers inside of many containers."""
-    mode: SandboxMode = "substitute" if request.param == "substitute" else "bwrap"
+    way, folder = request.param
+    mode: SandboxMode = "substitute" if way == "substitute" else "bwrap"
     if mode == "bwrap":
         request.getfixturevalue("bubblewrap")
-    if request.param == "bwrap without a process namespace":
+    if way == "bwrap without a process namespace":
         plain = Bubblewrap(shutil.which("bwrap") or "", own_processes=False)
-        monkeypatch.setattr(local_node, "choose_sandbox", lambda _mode: plain)
-    running = Cluster(tmp_path, mode).start()
+        monkeypatch.setattr(local_node, "choose_sandbox", lambda _mode, _home: plain)
+    home = tmp_path / folder
+    home.mkdir()
+    running = Cluster(home, mode).start()
     yield running
     running.stop()
