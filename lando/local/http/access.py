@@ -26,8 +26,18 @@ class Grant:
     namespaces: frozenset[str] | None = None
     """None: all, and what lies in no namespace."""
 
-    def allows(self, verb: str, namespace: str) -> bool:
-        return (self.verbs is None or verb in self.verbs) and (self.namespaces is None or namespace in self.namespaces)
+    def allows(self, verb: str, namespace: str, resource: str) -> bool:
+        """Whether ``verb`` may be done to ``resource`` in ``namespace`` ("" is all of them, or none)."""
+        if self.verbs is not None and verb not in self.verbs:
+            return False
+        if self.namespaces is None:
+            return True
+        # Who works in a namespace sees the namespace itself, but does not remove or change it.
+        return namespace in self.namespaces and (resource != "namespaces" or verb == "get")
+
+    def allows_path(self, verb: str) -> bool:
+        """Whether ``verb`` may be done to the server's own paths: discovery, schemas."""
+        return verb == "get" and self.verbs != frozenset()
 
 
 ANONYMOUS = Grant(user="system:anonymous", verbs=frozenset())
@@ -53,13 +63,13 @@ class Access:
 def authorize(grant: Grant, request: RequestInfo) -> None:
     """ApiError 403 unless ``grant`` allows the request."""
     if request.resource is None:
-        if request.path not in PUBLIC_PATHS and grant.verbs == frozenset():
+        if request.path not in PUBLIC_PATHS and not grant.allows_path(request.verb):
             words = f'User "{grant.user}" cannot {request.verb} path "{request.path}"'
             raise status.ApiError(403, "Forbidden", f"forbidden: {words}", {})
         return
     if request.resource.startswith("selfsubject") and grant is not ANONYMOUS:
         return
-    if not grant.allows(request.verb, request.namespace):
+    if not grant.allows(request.verb, request.namespace, request.resource):
         resource = request.resource + (f"/{request.subresource}" if request.subresource else "")
         where = f'in the namespace "{request.namespace}"' if request.namespace else "at the cluster scope"
         raise status.forbidden(

@@ -13,6 +13,7 @@ import yaml
 from starlette.datastructures import Headers, QueryParams
 from starlette.types import Message, Receive, Scope, Send
 
+from lando.local.http import protobuf_objects
 from lando.local.rules import status
 
 MAX_BODY_BYTES = 3 * 1024 * 1024
@@ -91,10 +92,15 @@ class Request:
         return b"".join(parts)
 
     async def document(self, *, patch: bool = False) -> Any:
-        """The body, decoded from JSON or YAML; None when it is empty. ApiError 400, 413 and 415."""
+        """The body, decoded from JSON, YAML or what kubectl sends as Protocol Buffers; None when it is empty.
+
+        Raises ApiError 400, 413 and 415.
+        """
         media_type, body = self.media_type, await self.body()
         if not body:
             return None
+        if not patch and media_type == protobuf_objects.MEDIA_TYPE:
+            return protobuf_objects.decode(body)
         if not patch and media_type not in ("", *_BODY_TYPES):
             raise status.unsupported_media_type(_BODY_TYPES)
         try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, cast, get_args
 
 from lando.local.http import tables
 from lando.local.http.exchange import Answer, Request, Streaming, json_answer
@@ -26,6 +26,16 @@ _SUBRESOURCES: dict[str, dict[str, frozenset[str]]] = {
     "pods": {"log": frozenset({"get"}), "binding": frozenset({"create"})},
     "namespaces": {"finalize": frozenset({"update"})},
 }
+_NOT_OFFERED = {
+    "exec": "programs can't be started in containers (kubectl exec, cp): look at logs, or mount a volume",
+    "attach": "nothing can be attached to containers (kubectl attach): follow their logs with kubectl logs -f",
+    "portforward": "pods have no network of their own (kubectl port-forward): they listen on this machine",
+    "ephemeralcontainers": "pods take no further containers (kubectl debug)",
+    "eviction": "pods can't be evicted: delete them",
+}
+"""Subresources of pods that a real cluster has and the embedded one has not, and why."""
+_APPLY_TYPES = ("application/apply-patch+yaml", "application/apply-patch+cbor")
+_NO_SERVER_SIDE_APPLY = "the embedded cluster has no server-side apply: apply without --server-side"
 _STATUS_VERBS = frozenset({"get", "update", "patch"})
 _COLLECTION_VERBS = frozenset({"list", "watch", "create", "deletecollection"})
 
@@ -47,6 +57,8 @@ class Resources:
 
     async def answer(self, info: RequestInfo, request: Request) -> Answer | Streaming:
         """Do what the request asks. Raises ApiError."""
+        if (info.group, info.version, info.resource) == ("", "v1", "services"):
+            return _no_services(info, request)
         kind = _kind(info)
         if not info.name:
             return await self._on_collection(kind, info, request)
@@ -59,7 +71,7 @@ class Resources:
         if info.verb == "get":
             manifest = self._store.get(kind.resource, namespace, info.name)
             if tables.wanted(request.headers.get("accept", "")):
-                return json_answer(200, tables.table(kind.kind, [manifest], {}))
+                return json_answer(200, tables.table(kind.kind, [manifest], {}, include=_included(request)))
             return json_answer(200, manifest)
         if info.verb == "delete":
             options = DeleteOptions.read(request.query, await _options_body(request))
@@ -81,7 +93,9 @@ class Resources:
         namespace = (info.namespace or None) if kind.namespaced else ""
         options = ListOptions.read(request.query, watching=info.verb == "watch")
         if info.verb == "watch":
-            return self._watch(kind, namespace, options)
+            as_table = tables.wanted(request.headers.get("accept", ""))
+            table = tables.EventTables(kind.kind, _included(request)) if as_table else None
+            return self._watch(kind, namespace, options, table)
         listing = self._store.list(
             kind.resource,
             namespace,
@@ -102,7 +116,8 @@ class Resources:
                     if error.code != 404:
                         raise
         if tables.wanted(request.headers.get("accept", "")):
-            return json_answer(200, tables.table(kind.kind, listing.items, _list_metadata(listing)))
+            metadata, include = _list_metadata(listing), _included(request)
+            return json_answer(200, tables.table(kind.kind, listing.items, metadata, include=include))
         return Answer(200, _list_body(kind, listing))
 
     # -- one object --------------------------------------------------------------------------------------------------
@@ -133,6 +148,8 @@ class Resources:
         return json_answer(200, updated, warnings)
 
     async def _patch(self, kind: Kind, namespace: str, info: RequestInfo, request: Request) -> Answer:
+        if request.media_type in _APPLY_TYPES:
+            raise status.ApiError(415, "UnsupportedMediaType", _NO_SERVER_SIDE_APPLY, {})
         if request.media_type not in patches.PATCH_TYPES:
             raise status.unsupported_media_type(patches.PATCH_TYPES)
         patch = await request.document(patch=True)
@@ -183,7 +200,9 @@ class Resources:
 
     # -- watching ----------------------------------------------------------------------------------------------------
 
-    def _watch(self, kind: Kind, namespace: str | None, options: ListOptions) -> Streaming:
+    def _watch(
+        self, kind: Kind, namespace: str | None, options: ListOptions, table: tables.EventTables | None
+    ) -> Streaming:
         """The stream of a watch. A version that is too old is told as an event, as the real API server does it."""
         if self._closing:
             raise status.too_many_requests("the API server is stopping")
@@ -203,15 +222,15 @@ class Resources:
                 raise
             return Streaming(_only(_error_line(error)))
         self._watches.add(subscription)
-        return Streaming(self._lines(subscription))
+        return Streaming(self._lines(subscription, table))
 
-    async def _lines(self, subscription: Subscription) -> AsyncIterator[bytes]:
+    async def _lines(self, subscription: Subscription, table: tables.EventTables | None) -> AsyncIterator[bytes]:
         """Events, one per line, until the time is up or the server stops."""
         try:
             while True:
                 event = await subscription.aget(_IDLE_S)
                 if event is not None:
-                    yield event.line()
+                    yield event.line() if table is None else table.line(event)
                 elif subscription.closed:
                     return
         except ApiError as error:
@@ -227,6 +246,27 @@ def _error_line(error: ApiError) -> bytes:
 
 async def _only(chunk: bytes) -> AsyncIterator[bytes]:
     yield chunk
+
+
+def _no_services(info: RequestInfo, request: Request) -> Answer:
+    """There are no Services, as there is no network; who asks which there are (kubectl cluster-info) is told so."""
+    if info.name and info.verb == "get":
+        raise status.not_found("services", "", info.name)
+    if info.verb != "list":
+        raise status.method_not_allowed()
+    if tables.wanted(request.headers.get("accept", "")):
+        return json_answer(200, tables.table("Service", [], {"resourceVersion": "0"}))
+    return json_answer(200, {"kind": "ServiceList", "apiVersion": "v1", "metadata": {}, "items": []})
+
+
+def _included(request: Request) -> tables.Include:
+    """What a table's rows carry of their objects: ``includeObject``."""
+    asked = request.query.get("includeObject", "Metadata")
+    for include in get_args(tables.Include):
+        if include == asked:
+            return cast("tables.Include", include)
+    errors = [status.unsupported("includeObject", asked, get_args(tables.Include))]
+    raise status.invalid_options("TableOptions", errors)
 
 
 def _kind(info: RequestInfo) -> Kind:
@@ -247,6 +287,9 @@ def _allowed(kind: Kind, subresource: str) -> frozenset[str]:
     if subresource == "status" and kind.has_status:
         return _STATUS_VERBS
     verbs = _SUBRESOURCES.get(kind.resource, {}).get(subresource)
+    if verbs is None and kind.resource == "pods" and subresource in _NOT_OFFERED:
+        words = f"not in the embedded cluster: {_NOT_OFFERED[subresource]}"
+        raise ApiError(405, "MethodNotAllowed", words, {})
     if verbs is None:
         raise status.unknown_route()
     return verbs

@@ -6,22 +6,31 @@ import asyncio
 import logging
 import socket
 import threading
-from typing import Any
+from dataclasses import replace
 
 import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from lando.local.http import discovery
-from lando.local.http.access import Access, Grant, authorize
-from lando.local.http.exchange import Answer, Request, Streaming, json_answer, send_answer, send_stream, text_answer
+from lando.local.http import discovery, openapi, reviews
+from lando.local.http.access import Access, authorize
+from lando.local.http.exchange import (
+    JSON,
+    Answer,
+    Request,
+    Streaming,
+    json_answer,
+    send_answer,
+    send_stream,
+    text_answer,
+)
 from lando.local.http.log_source import LogSource
 from lando.local.http.pod_logs import PodLogs
 from lando.local.http.resources import Resources
 from lando.local.http.routing import RequestInfo, parse_request
 from lando.local.http.tls import Certificates
 from lando.local.rules import status
-from lando.local.rules.status import ApiError, Manifest
+from lando.local.rules.status import ApiError
 from lando.local.store.objects import ObjectStore
 
 log = logging.getLogger(__name__)
@@ -66,39 +75,36 @@ class Application:
         grant = self._access.authenticate(request.headers.get("authorization", ""))
         info = parse_request(request.method, request.path, request.query)
         authorize(grant, info)
-        if info.group == discovery.REVIEW_GROUP and info.resource == discovery.REVIEWS:
-            return await _review(grant, info, request)
+        if info.group in reviews.GROUPS and info.resource is not None:
+            return await reviews.answer(grant, info, request)
         if info.resource is not None:
             return await self._resources.answer(info, request)
-        if info.path == discovery.OPENAPI_PATH and info.verb == "get":
-            return Answer(200, b"", discovery.OPENAPI_MEDIA_TYPE)
-        document = discovery.document(info.path)
-        if document is None:
+        answer = await _own_path(info, request)
+        if answer is None:
             return text_answer(404, "404 page not found\n")
         if info.verb != "get":
             raise status.method_not_allowed()
-        return text_answer(200, document) if isinstance(document, str) else json_answer(200, document)
+        return answer
 
 
-async def _review(grant: Grant, info: RequestInfo, request: Request) -> Answer:
-    """SelfSubjectAccessReview: may the asker do this?"""
-    if info.verb != "create" or info.name:
-        raise status.method_not_allowed()
-    review = await request.document()
-    spec: Any = review.get("spec") if isinstance(review, dict) else None
-    asked: Any = spec.get("resourceAttributes") if isinstance(spec, dict) else None
-    if not isinstance(asked, dict):
-        kind, field = "SelfSubjectAccessReview", "spec.resourceAttributes"
-        raise status.invalid(kind, discovery.REVIEW_GROUP, "", [status.required(field)])
-    allowed = grant.allows(str(asked.get("verb", "")), str(asked.get("namespace", "")))
-    answer: Manifest = {
-        "kind": "SelfSubjectAccessReview",
-        "apiVersion": f"{discovery.REVIEW_GROUP}/v1",
-        "metadata": {"creationTimestamp": None},
-        "spec": spec,
-        "status": {"allowed": allowed},
-    }
-    return json_answer(201, answer)
+async def _own_path(info: RequestInfo, request: Request) -> Answer | None:
+    """What the server says about itself at ``info.path``; None where there is nothing."""
+    accept = request.headers.get("accept", "")
+    if info.path == openapi.V2_PATH:
+        is_json = "protobuf" not in accept
+        body = await asyncio.to_thread(openapi.v2 if is_json else openapi.v2_protobuf)
+        return Answer(200, body, JSON if is_json else openapi.V2_PROTOBUF)
+    if info.path == openapi.V3_PATH:
+        return Answer(200, await asyncio.to_thread(openapi.v3_index))
+    if info.path.startswith(f"{openapi.V3_PATH}/"):
+        found = await asyncio.to_thread(openapi.v3, info.path.removeprefix(f"{openapi.V3_PATH}/"))
+        return None if found is None else Answer(200, found)
+    if discovery.aggregation_wanted(accept) and (groups := discovery.aggregated(info.path)) is not None:
+        return replace(json_answer(200, groups), media_type=discovery.AGGREGATED)
+    document = discovery.document(info.path)
+    if document is None:
+        return None
+    return text_answer(200, document) if isinstance(document, str) else json_answer(200, document)
 
 
 class _Connection(H11Protocol):
