@@ -328,6 +328,12 @@ class LandoClient:
             except requests.RequestException as error:
                 raise Unavailable(PEER, f"{self.url} broke off the log; ask again.") from error
 
+    def evidence(self, run_id: int, step: str | None = None) -> list[dict[str, Any]]:
+        """What a run's failures and waits were read from, by step and attempt, as the API gives it."""
+        params = {"step": step} if step else {}
+        answer = self._call("GET", f"/api/lando/v1/runs/{run_id}/evidence", params=params)
+        return [dict(one) for one in answer["evidence"]]
+
     def outputs(self, run_id: int) -> list[OutputFile]:
         """The files of the run's results."""
         answer = self._call("GET", f"/api/lando/v1/runs/{run_id}/outputs")

@@ -23,6 +23,7 @@ from lando.api.routes import (
     admin_jobs,
     admin_records,
     catalog,
+    evidence,
     files,
     history,
     inputs,
@@ -136,6 +137,6 @@ def _bespin_v1() -> APIRouter:
 
 def _lando_v1() -> APIRouter:
     router = APIRouter(prefix="/api/lando/v1")
-    for module in (files, workflows, runs, logs, outputs):
+    for module in (files, workflows, runs, evidence, logs, outputs):
         router.include_router(module.router)
     return router

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,8 +15,10 @@ from lando.errors import NotFound, PeerError
 from lando.k8s import record
 from lando.k8s.cluster import Cluster, Manifest
 from lando.k8s.diagnosis import Diagnosis, Verdict, diagnose
+from lando.k8s.diagnosis.evidence import evidence as document
 from lando.k8s.diagnosis.facts import (
     ENDED_PHASES,
+    claims,
     log_source,
     mapping,
     moment,
@@ -49,6 +51,8 @@ class Observation:
     pods: Mapping[str, Sequence[Manifest]] = field(default_factory=dict)
     """By the UID of their Job."""
     times: Mapping[str, StepTimes] = field(default_factory=dict)
+    evidence: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """By step: what a failure or wait was read from, for the archive."""
     recheck_at: datetime | None = None
     """When to look again though nothing has changed."""
 
@@ -90,6 +94,7 @@ def observe(
     dying |= _outlived(plan, items["Pod"], {uid(job) for job in items["Job"]})
     jobs: dict[str, ObservedJob] = {}
     times: dict[str, StepTimes] = {}
+    seen: dict[str, Mapping[str, Any]] = {}
     rechecks = []
     steps = {step.job.name: step.name for step in plan.steps if step.job}
     for job in items["Job"]:
@@ -97,8 +102,12 @@ def observe(
         if key is None or steps.get(name(job)) != key.step:
             continue  # an operator's copy of a step carries the labels, too
         pods = pods_by_job.get(uid(job), [])
-        diagnosis = _diagnose(cluster, job, pods, now=now, patience=patience, evidence=evidence)
+        events = _events(cluster, job, pods)
+        diagnosis = _diagnose(cluster, job, pods, events, now=now, patience=patience, evidence=evidence)
         jobs[key.step] = _observed_job(job, pods, diagnosis)
+        if diagnosis.cause is not None:
+            attempt = jobs[key.step].attempt
+            seen[key.step] = document(diagnosis, attempt=attempt, job=job, pods=pods, events=events, now=now)
         times[key.step] = _times(job)
         if diagnosis.recheck_at is not None:
             rechecks.append(diagnosis.recheck_at)
@@ -107,6 +116,7 @@ def observe(
         jobs={ObjectRef("Job", name(job)): job for job in items["Job"]},
         pods=pods_by_job,
         times=times,
+        evidence=seen,
         recheck_at=min(rechecks, default=None),
     )
 
@@ -153,26 +163,33 @@ def _outlived(plan: Plan, pods: Sequence[Manifest], job_uids: set[str]) -> set[O
     return found
 
 
+def _events(cluster: Cluster, job: Manifest, pods: Sequence[Manifest]) -> list[Manifest]:
+    """What is said about the Job, its pods and their volume claims; not asked for while all goes well."""
+    if true_condition(job, "Complete") or any(phase(pod) in ("Running", "Succeeded") for pod in pods):
+        return []
+    unplaced = [pod for pod in pods if phase(pod) == "Pending" and not mapping(pod.get("spec")).get("nodeName")]
+    about = [name(job), *(name(pod) for pod in pods), *(claim for pod in unplaced for claim in claims(pod))]
+    fields = (f"involvedObject.name={one}" for one in dict.fromkeys(about))
+    return [event for field_selector in fields for event in cluster.list("Event", field_selector=field_selector)]
+
+
 def _diagnose(
     cluster: Cluster,
     job: Manifest,
     pods: Sequence[Manifest],
+    events: Sequence[Manifest],
     *,
     now: datetime,
     patience: timedelta,
     evidence: Evidence | None,
 ) -> Diagnosis:
-    events: list[Manifest] = []
-    if not (true_condition(job, "Complete") or any(phase(pod) in ("Running", "Succeeded") for pod in pods)):
-        for about in (name(job), *(name(pod) for pod in pods)):
-            events += cluster.list("Event", field_selector=f"involvedObject.name={about}")
     diagnosis = diagnose(job, pods, events, now=now, patience=patience)
     if diagnosis.verdict is not Verdict.FAILED or diagnosis.cause is None:
         return diagnosis
     tail = _log_tail(cluster, pods)
     if not tail and evidence is not None and evidence.uid in (None, uid(job)):
         tail = evidence.log_tail
-    return replace(diagnosis, cause=replace(diagnosis.cause, log_tail=tail))
+    return diagnose(job, pods, events, now=now, patience=patience, log_tail=tail)
 
 
 def _log_tail(cluster: Cluster, pods: Sequence[Manifest]) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor as Pool
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -59,6 +59,7 @@ class LogArchive(Protocol):
     def store(
         self, run_id: int, step: str, attempt: int, container: str, log: str, termination: str | None = None
     ) -> None: ...
+    def store_evidence(self, run_id: int, step: str, attempt: int, document: Mapping[str, Any]) -> None: ...
     def entries(self, run_id: int) -> Sequence[Entry]: ...
 
 
@@ -178,6 +179,8 @@ class Performer:
 
     def tell_condition(self, step: str, cause: Cause | None) -> None:
         """Show the owner what the run waits for; None takes it back. Never raises."""
+        if cause is not None:
+            self._keep_evidence(step)
         sentence = f"{cause.sentence} {cause.advice}".strip() if cause else None
 
         def tell() -> None:
@@ -336,6 +339,12 @@ class Performer:
             self._peers.cluster.delete(ref.kind, ref.name, uid=uid(job) if job else None)
         self._present.discard(ref)
 
+    def _keep_evidence(self, step: str) -> None:
+        """Keep what a failure or wait of ``step`` was read from; what can't be kept is no reason to stop."""
+        archive, seen = self._peers.archive, self._observation.evidence.get(step)
+        if archive is not None and seen is not None:
+            self._harmless("evidence", lambda: archive.store_evidence(self.run.id, step, seen["attempt"], seen))
+
     def _archive(self, ref: ObjectRef) -> None:
         """Keep the logs of a Job's containers; what can't be kept is no reason to stop."""
         job = self._observation.jobs.get(ref)
@@ -345,6 +354,7 @@ class Performer:
         attempt = str(mapping(job["metadata"].get("annotations")).get(labels.ATTEMPT, "1"))
         if key is None or not attempt.isdigit():
             return
+        self._keep_evidence(key.step)
         for pod in self._observation.pods.get(uid(job), ()):
             for container in containers(pod):
                 if not mapping(container.status.get("state")).keys() & {"running", "terminated"}:

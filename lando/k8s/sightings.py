@@ -10,7 +10,7 @@ import threading
 from dataclasses import dataclass, field
 
 from lando.k8s.cluster import Manifest
-from lando.k8s.diagnosis.facts import mapping, newest_first, objects, uid
+from lando.k8s.diagnosis.facts import claims, mapping, newest_first, objects, uid
 from lando.k8s.reflector import Change, ChangeType
 
 PODS_KEPT = 20  # of one Job, gone ones included; the newest
@@ -77,7 +77,10 @@ class Sightings:
         return None
 
     def on_event(self, change: Change) -> str | None:
-        about = str(mapping(change.object.get("involvedObject")).get("uid", ""))
+        involved = mapping(change.object.get("involvedObject"))
+        about = str(involved.get("uid", ""))
+        if involved.get("kind") == "PersistentVolumeClaim":
+            about = _claim(str(involved.get("name", "")))  # pods know their claims by name
         with self._lock:
             events = self._events.setdefault(about, {})
             if change.type is ChangeType.DELETED:
@@ -96,7 +99,8 @@ class Sightings:
             entry = self._entries.get(job_uid)
             if entry is None or entry.job is None:
                 return None
-            about = [job_uid, *entry.pods]
+            mounted = dict.fromkeys(claim for pod in entry.pods.values() for claim in claims(pod))
+            about = [job_uid, *entry.pods, *map(_claim, mounted)]
             events = [event for key in about for event in self._events.get(key, {}).values()]
             return Sighting(
                 job=entry.job,
@@ -121,6 +125,11 @@ class Sightings:
         entry.pods.pop(pod, None)
         entry.gone_pods.discard(pod)
         self._job_of_pod.pop(pod, None)
+
+
+def _claim(name: str) -> str:
+    """Under what the events about a volume claim are kept."""
+    return f"claim {name}"
 
 
 def _owner(pod: Manifest) -> str | None:

@@ -375,8 +375,14 @@ class FakeAdmin:
 @dataclass
 class FakeArchive:
     stored: list[tuple[int, str, int, str, str | None]] = field(default_factory=list)
+    evidence: dict[tuple[int, str, int], Mapping[str, Any]] = field(default_factory=dict)
     error: Exception | None = None
     away: bool = False
+
+    def store_evidence(self, run_id: int, step: str, attempt: int, document: Mapping[str, Any]) -> None:
+        if self.error:
+            raise self.error
+        self.evidence[run_id, step, attempt] = document
 
     def entries(self, run_id: int) -> list[Entry]:
         if self.away:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -175,3 +176,49 @@ def test_a_failure_that_was_told_costs_one_read_of_the_cluster_at_each_look(
     waiting(lambda: len(world.daemon._dispatcher) == 0, "its end")
     assert world.cluster.calls == [("get", "ConfigMap", "lando-run-42")]
     assert len(world.admin.errors) == 1
+
+
+def test_what_a_failure_was_read_from_is_kept_with_its_attempt(world: Any) -> None:
+    world.start(infrastructure_retries=1)
+    world.send(Command.START)
+    world.reach("R/S")
+    world.settle()
+    world.cluster.finish(STAGE_JOB, exit_code=137, reason="Evicted")
+    world.step_changed("stage_data", Condition.FAILED)
+    world.settle()
+    world.cluster.finish(STAGE_JOB, exit_code=3)
+    world.step_changed("stage_data", Condition.FAILED)
+    world.reach("E/S")
+    world.settle()
+
+    first, second = (world.archive.evidence[42, "stage_data", attempt] for attempt in (1, 2))
+    assert (first["verdict"], first["rule"]["name"]) == ("Failed", "evicted")
+    assert (second["verdict"], second["rule"]["name"]) == ("Failed", "exit-code")
+    assert second["pods"][0]["containers"][0]["state"]["terminated"]["exitCode"] == 3
+
+
+def test_what_a_wait_was_read_from_is_kept_with_the_words_of_its_claim(world: Any, waiting: Callable[..., Any]) -> None:
+    world.start()
+    world.send(Command.START)
+    world.reach("R/S")
+    world.settle()
+    with world.cluster.changed:
+        pod = world.cluster.pod(STAGE_JOB)
+        del pod["spec"]["nodeName"]
+        pod["spec"]["volumes"] = [{"name": "d", "persistentVolumeClaim": {"claimName": "job-data-42-ada"}}]
+        said = {
+            "status": "False",
+            "reason": "Unschedulable",
+            "message": "pod has unbound immediate PersistentVolumeClaims",
+            "lastTransitionTime": (datetime.now(UTC) - timedelta(minutes=1)).isoformat(),
+        }
+        pod["status"] = {"phase": "Pending", "conditions": [{"type": "PodScheduled", **said}]}
+        claim = {"kind": "PersistentVolumeClaim", "name": "job-data-42-ada", "uid": "c"}
+        event = {"involvedObject": claim, "reason": "ProvisioningFailed", "message": "no capacity left"}
+        world.cluster.objects["Event", "e"] = {"kind": "Event", "metadata": {"name": "e", "uid": "e"}, **event}
+    world.step_changed("stage_data", Condition.WAITING)
+
+    waiting(lambda: world.archive.evidence, "the evidence")
+    kept = world.archive.evidence[42, "stage_data", 1]
+    assert (kept["verdict"], kept["rule"]["name"]) == ("Waiting", "claim-not-provisioned")
+    assert [one["message"] for one in kept["events"]] == ["no capacity left"]

@@ -379,3 +379,27 @@ def test_what_was_told_is_logged_with_run_and_step(scene: Any, job: Any, caplog:
 
     (record,) = [record for record in caplog.records if "Complete" in record.getMessage()]
     assert (record.run_id, record.step) == (42, "run_workflow")  # type: ignore[attr-defined]
+
+
+def test_a_wait_for_a_volume_is_told_in_the_words_of_its_claim(scene: Any, job: Any, pod: Any) -> None:
+    stuck = pod("Pending")
+    stuck["spec"].pop("nodeName", None)
+    stuck["spec"]["volumes"] = [{"name": "data", "persistentVolumeClaim": {"claimName": "job-data-42-ada"}}]
+    stuck["status"]["conditions"] = [
+        {"type": "PodScheduled", "status": "False", "message": "pod has unbound immediate PersistentVolumeClaims"}
+    ]
+    event = {
+        "kind": "Event",
+        "metadata": {"uid": "e1", "name": "e"},
+        "involvedObject": {"kind": "PersistentVolumeClaim", "name": "job-data-42-ada", "uid": "c1"},
+        "type": "Warning",
+        "reason": "ProvisioningFailed",
+        "message": "no capacity left",
+    }
+    scene.passes(60)
+    assert scene.sees(event) is None  # its pod's own events make it worth a look
+    scene.sees(job())
+    scene.sees(stuck)
+
+    (said,) = scene.looks()
+    assert "The cluster can't provide volume job-data-42-ada: no capacity left." in said["cause"]
