@@ -218,6 +218,28 @@ def logs(
 
 
 @app.command()
+def explain(
+    run_id: RunId,
+    step: Annotated[str | None, typer.Option("--step", help="Every attempt of this step that failed or waited.")] = None,
+    as_json: AsJson = False,
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """Show what the sentence about a failure or wait was read from.
+
+    The rule that spoke, the Job's and its pods' conditions, container states, events, and the log's last lines.
+
+    \b
+    Examples:
+      lando explain 1                      why it failed, and how that is known
+      lando explain 1 --step stage_data    each attempt of one step
+    """
+    from lando.cli import explaining
+
+    explaining.explain(url, token, run_id, step=step, as_json=as_json)
+
+
+@app.command()
 def cancel(run_id: RunId, url: Url = None, token: Token = None) -> None:
     """Stop a run and remove what it has in the cluster.
 
