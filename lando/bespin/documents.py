@@ -115,11 +115,7 @@ class BespinJob:
     @property
     def changed(self) -> datetime | None:
         """When the job last changed, if the API said so in a way that can be read."""
-        try:
-            changed = datetime.fromisoformat(self.last_updated or "")
-        except ValueError:
-            return None
-        return changed if changed.tzinfo else changed.replace(tzinfo=UTC)
+        return moment(self.last_updated)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -221,3 +217,12 @@ def _parts(kind: Any) -> tuple[tuple[str, Any, bool], ...]:
         (spec.name, hints[spec.name], spec.default is MISSING and spec.default_factory is MISSING)
         for spec in fields(kind)
     )
+
+
+def moment(text: object) -> datetime | None:
+    """The point in time that a timestamp of the API names; None when it can't be read."""
+    try:
+        named = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return named if named.tzinfo else named.replace(tzinfo=UTC)

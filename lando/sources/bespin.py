@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from lando.bespin import letters
-from lando.bespin.documents import BespinJob, MethodsDocument, ShareGroup, StageGroup, read
+from lando.bespin.documents import BespinJob, MethodsDocument, ShareGroup, StageGroup, moment, read
 from lando.config import BespinApiSettings, LandoApiSettings
 from lando.errors import NotFound, PeerError, Rejected, UnknownRun
 from lando.messages.codec import progress_notice
@@ -113,17 +113,24 @@ class BespinSource:
         The cause's category goes to our own API only, told by its generations: the original has no place for it.
         """
         letter, content = letters.error_letter(step), cause.text()
-        if again:
-            known = self._api.request("GET", "job-errors/", query=[("job", str(run.id))]).document
-            if isinstance(known, list) and any(
-                isinstance(error, Mapping) and error.get("content") == content and error.get("job_step") == letter
-                for error in known
-            ):
-                return
+        if again and self._is_told(run, letter, content):
+            return
         body = {"job": str(run.id), "job_step": letter, "content": content}
         if run.generation is not None:
             body["category"] = cause.category.value
         self._api.request("POST", "job-errors/", body)
+
+    def _is_told(self, run: Run, letter: str, content: str) -> bool:
+        """Whether the error is on record; one from before the run's present end is another attempt's."""
+        known = self._api.request("GET", "job-errors/", query=[("job", str(run.id))]).document
+        ended = self.changed(run) if run.state is RunState.ERROR else None
+        return isinstance(known, list) and any(
+            isinstance(error, Mapping)
+            and error.get("content") == content
+            and error.get("job_step") == letter
+            and not (ended and (created := moment(error.get("created"))) and created < ended)
+            for error in known
+        )
 
     def store_output(self, run: Run, ids: Mapping[str, str]) -> None:
         """A7, unless the very same ids are on record."""

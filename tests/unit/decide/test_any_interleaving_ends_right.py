@@ -79,6 +79,8 @@ class World:
     errors: list[Failure] = field(default_factory=list)
     errors_before: int = 0
     """How many errors there were when the run was last put to work."""
+    errors_at_end: int = 0
+    """How many there were when its state last became Error: those after tell of this end."""
     output: dict[str, str] = field(default_factory=dict)
     done: set[str] = field(default_factory=set)
     """Steps whose Job completed since the run was last started or restarted."""
@@ -156,6 +158,8 @@ class Machine(RuleBasedStateMachine):
                 if state is not None:
                     if state is RunState.RUNNING and world.state is not RunState.RUNNING:
                         world.errors_before = len(world.errors)
+                    if state is RunState.ERROR and world.state is not RunState.ERROR:
+                        world.errors_at_end = len(world.errors)
                     world.state = state
                 if steps is not None:
                     world.letter = letters.letter_of(steps)
@@ -187,7 +191,8 @@ class Machine(RuleBasedStateMachine):
                         uid="record", steps=world.record.steps if world.record else {}, failure=failure
                     )
             case ReportError(failure=failure, again=again):
-                if not (again and failure in world.errors):
+                known = world.errors[world.errors_at_end :] if world.state is RunState.ERROR else world.errors
+                if not (again and failure in known):
                     world.errors.append(failure)
 
     def create(self, name: str, attempt: int, retries: int) -> None:

@@ -236,6 +236,20 @@ def test_an_error_that_may_have_been_recorded_is_not_recorded_twice(api: Api, so
     assert any(request.startswith("POST") for request, _, _ in api.asked)
 
 
+def test_the_same_error_of_an_earlier_attempt_is_another_one(api: Api, source: BespinSource) -> None:
+    ended, before, after = (f"2026-03-04T15:08:00.{part}Z" for part in ("500000", "400000", "600000"))
+    known = {"id": 3, "job_step": "R", "content": "boom"}
+    api.answer(f"GET {JOB}", job(state="E", step="R", last_updated=ended))
+    api.answer("POST /api/v2/admin/job-errors/", {"id": 4}, 201)
+    run = source.get(42)
+    api.answer("GET /api/v2/admin/job-errors/?job=42", [{**known, "created": before}, {**known, "created": after}])
+    source.report_error(run, "run_workflow", cause("boom"), again=True)
+    assert not any(request.startswith("POST") for request, _, _ in api.asked)
+    api.answer("GET /api/v2/admin/job-errors/?job=42", [{**known, "created": before}])
+    source.report_error(run, "run_workflow", cause("boom"), again=True)
+    assert any(request.startswith("POST") for request, _, _ in api.asked)
+
+
 def test_output_ids_are_written_once(api: Api, source: BespinSource) -> None:
     project = "/api/v2/admin/job-dds-output-projects/19/"
     api.answer(f"GET {JOB}", job())
