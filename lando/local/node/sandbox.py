@@ -89,6 +89,7 @@ def choose_sandbox(mode: SandboxMode, home: Path) -> Sandbox:
     """The sandbox for ``mode``, for volumes below ``home``; ``auto`` takes bubblewrap where it works, ``bwrap`` raises
     ConfigError where not."""
     if mode == "substitute":
+        log.info("mount paths are substituted, as asked for")
         return Substitution(ShortPaths(home))
     try:
         return probe_bubblewrap()
