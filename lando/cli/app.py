@@ -220,7 +220,9 @@ def logs(
 @app.command()
 def explain(
     run_id: RunId,
-    step: Annotated[str | None, typer.Option("--step", help="Every attempt of this step that failed or waited.")] = None,
+    step: Annotated[
+        str | None, typer.Option("--step", help="Every attempt of this step that failed or waited.")
+    ] = None,
     as_json: AsJson = False,
     url: Url = None,
     token: Token = None,

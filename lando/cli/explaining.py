@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import typer
@@ -32,9 +32,9 @@ def explain(url: str | None, token: str | None, run_id: int, *, step: str | None
         typer.echo(json.dumps({**told, "evidence": documents}, indent=2, ensure_ascii=False))
         return
     typer.echo(headline(run, utc_now()))
-    for line in _verdict(run):
-        typer.echo(line)
     shown = documents if step else of_concern(run, documents)
+    if step or not shown:
+        typer.echo(_verdict(run))
     console = Console(highlight=False, width=None if sys.stdout.isatty() else _ENDLESS_WIDTH)
     for document in shown:
         console.print(tree(document))
@@ -60,7 +60,8 @@ def tree(document: Document) -> Tree:
     _add(root, "what to do", cause.get("advice"))
     _add(root, "whose move", f"{cause.get('category')}{f', exit code {code}' if code is not None else ''}")
     if rule:
-        _add(root, "rule", f"{rule.get('name')}, which fails {rule.get('fails')}; docs/causes.md has them all")
+        lasts = f", a wait that fails {rule.get('fails')}" if document.get("verdict") == "Waiting" else ""
+        _add(root, "rule", f"{rule.get('name')}{lasts}; docs/causes.md has them all")
         _add(root, "it saw", rule.get("saw"))
     _grow(root, _job(_part(document, "job")))
     for pod in document.get("pods") or ():
@@ -127,13 +128,12 @@ def _times(item: Document) -> str:
     return ", ".join(f"{key} {item[key]}" for key in ("created", "deleted") if item.get(key))
 
 
-def _verdict(run: RunView) -> Iterator[str]:
+def _verdict(run: RunView) -> str:
     if run.cause:
-        yield f"why: {_text(run.cause)}"
-    elif run.condition and not run.over:
-        yield f"waits for: {_text(run.condition)}"
-    else:
-        yield "It has not failed, and nothing keeps it waiting."
+        return f"why: {_text(run.cause)}"
+    if run.condition and not run.over:
+        return f"waits for: {_text(run.condition)}"
+    return "It has not failed, and nothing keeps it waiting."
 
 
 def _heading(document: Document) -> str:

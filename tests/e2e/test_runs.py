@@ -35,6 +35,14 @@ def test_a_tool_that_exits_3_is_told_with_its_name_code_and_last_words(stack: An
     assert "expected a FASTQ header" in stack("logs", run_id, "--step", "run_workflow").stdout
     assert stack("outputs", run_id).stdout.startswith(f"run {run_id} has no results; ")
 
+    explained = stack("explain", run_id)
+    assert explained.returncode == 0, explained.stderr
+    assert "rule: told-by-the-step" in explained.stdout
+    assert "now terminated, Error, exit code 1" in explained.stdout
+    [kept] = stack.json("explain", run_id)["evidence"]
+    assert (kept["step"], kept["attempt"], kept["verdict"]) == ("run_workflow", 1, "Failed")
+    assert "expected a FASTQ header" in kept["log_tail"]
+
 
 def test_a_failed_run_is_restarted_from_the_step_that_failed(stack: Any) -> None:
     run_id = stack.submit(FAILING / "workflow.cwl", FAILING / "job-order.yaml")

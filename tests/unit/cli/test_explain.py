@@ -83,9 +83,9 @@ def test_a_failure_is_shown_with_its_rule_and_all_that_was_seen(api: Any, lando:
     assert outcome.code == 0, outcome.err
     lines = outcome.out.splitlines()
     assert lines[0].startswith('run 3 "batch 17" (qc/1): Error')
-    assert lines[1] == f"why: {SENTENCE}"
-    assert lines[2] == "run workflow, attempt 2: Failed, judged 2026-03-04T15:07:07Z"
-    assert "├── rule: out-of-memory, which fails at once; docs/causes.md has them all" in lines
+    assert lines[1] == "run workflow, attempt 2: Failed, judged 2026-03-04T15:07:07Z"
+    assert lines[2] == f"├── why: {SENTENCE}"
+    assert "├── rule: out-of-memory; docs/causes.md has them all" in lines
     assert "├── it saw: ended container OOMKilled" in lines
     assert "│   └── condition Failed True, BackoffLimitExceeded" in lines
     assert "├── Pod run-workflow-3-ada-x7k2p: Failed, node node-7" in lines
@@ -98,14 +98,31 @@ def test_a_failure_is_shown_with_its_rule_and_all_that_was_seen(api: Any, lando:
 
 
 def test_a_wait_is_shown_with_what_was_seen(api: Any, lando: Any, document: Make) -> None:
-    api.on(RUN, document(condition={"step": "run_workflow", "sentence": "No node has enough memory left."}))
-    kept = evidence(verdict="Waiting", pods=[], events=[], log_tail="", job={}, rule=None)
+    sentence = "No node has enough memory left."
+    api.on(RUN, document(condition={"step": "run_workflow", "sentence": sentence}))
+    kept = evidence(verdict="Waiting", pods=[], events=[], log_tail="", cause={"sentence": sentence})
+    kept["rule"] = {"name": "no-memory", "saw": "pod condition PodScheduled Unschedulable", "fails": "after patience"}
     api.on(EVIDENCE, {"kept": True, "evidence": [kept]})
     outcome = lando("explain", 3)
 
     assert outcome.code == 0, outcome.err
-    assert "waits for: No node has enough memory left." in outcome.out
     assert "run workflow, attempt 2: Waiting" in outcome.out
+    assert f"why: {sentence}" in outcome.out
+    assert "rule: no-memory, a wait that fails after patience;" in outcome.out
+
+
+def test_the_attempts_of_a_step_are_shown_below_the_runs_own_sentence(
+    api: Any, lando: Any, failed: dict[str, Any]
+) -> None:
+    api.on(RUN, failed)
+    api.on(EVIDENCE, {"kept": True, "evidence": [evidence(attempt=1, cause={"sentence": "Evicted."}), evidence()]})
+    lines = lando("explain", 3, "--step", "run_workflow").out.splitlines()
+
+    assert lines[1] == f"why: {SENTENCE}"
+    assert [line for line in lines if "attempt" in line and not line.startswith(" ")] == [
+        "run workflow, attempt 1: Failed, judged 2026-03-04T15:07:07Z",
+        "run workflow, attempt 2: Failed, judged 2026-03-04T15:07:07Z",
+    ]
 
 
 def test_a_run_that_is_well_says_so(api: Any, lando: Any, document: Make) -> None:
