@@ -1,4 +1,4 @@
-"""``lando up``, ``lando serve`` and ``lando cluster up``: processes that run until they are told to stop."""
+"""``lando up`` and ``lando serve``: processes that run until they are told to stop."""
 
 from __future__ import annotations
 
@@ -84,19 +84,6 @@ def up(home: Path | None, port: int | None, sandbox: SandboxMode, *, verbose: bo
     if failed:
         typer.echo(f"lando: A part of Lando ended by itself; {place.log if is_live else 'the log'} says why.", err=True)
         raise typer.Exit(FAILED)
-
-
-def cluster_up(home: Path | None, port: int, namespace: str, sandbox: SandboxMode) -> None:
-    """Run the embedded cluster alone until a signal."""
-    from lando.local.cluster import LocalCluster
-
-    place = homes.find(home)
-    place.prepare()
-    logs.configure(level="INFO", stream=sys.stderr)
-    local = LocalCluster(place.cluster, namespace=namespace, port=port, sandbox=sandbox)
-    with told_to_stop() as stop, local as cluster:
-        typer.echo(f"The cluster is up at {cluster.url}; use it with: export KUBECONFIG={cluster.kubeconfig_file}")
-        stop.wait()
 
 
 def serve(config: Path | None, host: str | None, port: int | None, daemons: Path | None) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from lando.errors import ConfigError
 from lando.local.cluster import STOP_TIMEOUT_S, LocalCluster
+from lando.local.credentials import parse_users
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,16 +22,29 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1 (default: the last one, or a free one)")
     parser.add_argument("--namespace", default="lando", help="namespace of the kubeconfig (default: lando)")
     parser.add_argument("--sandbox", choices=("auto", "bwrap", "substitute"), default="auto")
+    parser.add_argument(
+        "--user",
+        action="append",
+        default=[],
+        metavar="NAME[:NAMESPACE]",
+        help="someone with a token of their own, for one namespace or for all; may be repeated",
+    )
+    parser.add_argument("--ephemeral", action="store_true", help="keep nothing: not from before, not for later")
     parser.add_argument("--stop-timeout", type=float, default=STOP_TIMEOUT_S, metavar="SECONDS")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
-    cluster = LocalCluster(
-        options.home.absolute(), namespace=options.namespace, port=options.port, sandbox=options.sandbox
-    )
     try:
+        cluster = LocalCluster(
+            options.home.absolute(),
+            namespace=options.namespace,
+            port=options.port,
+            sandbox=options.sandbox,
+            users=parse_users(options.user),
+            ephemeral=options.ephemeral,
+        )
         cluster.start()
     except ConfigError as error:
         print(error, file=sys.stderr)  # noqa: T201 - for the person at the terminal

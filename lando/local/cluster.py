@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import os
+import shutil
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import IO
-
-import yaml
 
 from lando.errors import ConfigError
 from lando.local.controllers.caretakers import ClaimProtection, EventExpiry, NamespaceController
 from lando.local.controllers.garbage_collector import GarbageCollector
 from lando.local.controllers.quota_controller import QuotaController
 from lando.local.controllers.scheduler import NodeCapacity
+from lando.local.credentials import ADMINISTRATOR, User, ensure_users, write_kubeconfig
 from lando.local.http.access import Access, Grant, ensure_token
 from lando.local.http.server import ApiServer
 from lando.local.http.tls import ensure_certificates, write_private
 from lando.local.node.images import ImageTable
 from lando.local.node.local_node import LocalNode
 from lando.local.node.sandbox import SandboxMode
+from lando.local.presence import Presence, announce, held
 from lando.local.rules.status import ApiError
 from lando.local.store.objects import ObjectStore
 
@@ -33,7 +32,6 @@ log = logging.getLogger(__name__)
 STOP_TIMEOUT_S = 15.0
 _STOP_MARGIN_S = 5.0
 """Of the time for stopping, what is kept back for all but the pods."""
-ADMINISTRATOR = "lando-admin"
 _OWN_NAMESPACES = ("default",)
 
 
@@ -53,9 +51,12 @@ class LocalCluster:
         images: ImageTable | None = None,
         sandbox: SandboxMode = "auto",
         capacity: NodeCapacity | None = None,
+        users: Sequence[User] = (),
+        ephemeral: bool = False,
     ) -> None:
         """``port`` 0 takes the last one again, or else a free one; ``images`` None reads ``images.yaml`` in ``home``;
-        ``capacity`` None offers the whole machine."""
+        ``capacity`` None offers the whole machine. ``users`` get a folder each in ``home/users``, with their token and
+        kubeconfig. With ``ephemeral`` no object of an earlier start is kept, and ``home`` is emptied by a stop."""
         self.home = home
         self.namespace = namespace
         self.kubeconfig_file = home / "kubeconfig"
@@ -69,6 +70,8 @@ class LocalCluster:
         self._images = images
         self._sandbox: SandboxMode = sandbox
         self._capacity = capacity
+        self._users = tuple(users)
+        self._ephemeral = ephemeral
         self._running = contextlib.ExitStack()
         self._started = False
         self._stop_grace_s = STOP_TIMEOUT_S - _STOP_MARGIN_S
@@ -101,13 +104,19 @@ class LocalCluster:
 
     def _start(self, parts: contextlib.ExitStack) -> None:
         self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        parts.enter_context(_hold(self.home))
+        parts.enter_context(held(self.home))
+        if self._ephemeral:
+            # What still runs of an earlier life is ended by the node: it belongs to no object any more.
+            _forget_objects(self.home)
+            parts.callback(_empty, self.home)
         certificates = ensure_certificates(self.home)
         self.token = ensure_token(self.token_file)
         store = self._open_store()
         parts.callback(store.close)
-        _ensure_namespaces(store, {*_OWN_NAMESPACES, self.namespace})
-        access = Access({self.token: Grant(user=ADMINISTRATOR)})
+        granted = [user.namespaces or frozenset() for user in self._users]
+        _ensure_namespaces(store, {*_OWN_NAMESPACES, self.namespace}.union(*granted))
+        grants = {self.token: Grant(user=ADMINISTRATOR), **ensure_users(self.home / "users", self._users)}
+        access = Access(grants)
         server = self._bind(lambda port: ApiServer(store, access, certificates, port=port))
         parts.callback(server.stop)
         node = LocalNode(store, self.home, sandbox=self._sandbox, capacity=self._capacity, images=self._images)
@@ -128,7 +137,8 @@ class LocalCluster:
         server.start()
         self.url = server.url
         write_private(self.home / "port", str(server.port).encode())
-        write_private(self.kubeconfig_file, self._kubeconfig().encode())
+        self._write_kubeconfigs(grants)
+        announce(self.home, self._presence(node.mounts))
         log.info("the embedded cluster is at %s, its state in %s", self.url, self.home)
 
     def _open_store(self) -> ObjectStore:
@@ -151,30 +161,43 @@ class LocalCluster:
             return make(int((self.home / "port").read_text()))
         return make(0)
 
-    def _kubeconfig(self) -> str:
-        name = "lando"
-        document = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": name, "cluster": {"server": self.url, "certificate-authority": str(self.ca_file)}}],
-            "users": [{"name": name, "user": {"token": self.token}}],
-            "contexts": [{"name": name, "context": {"cluster": name, "user": name, "namespace": self.namespace}}],
-            "current-context": name,
-        }
-        return yaml.safe_dump(document, sort_keys=False)
+    def _write_kubeconfigs(self, grants: dict[str, Grant]) -> None:
+        """One for each user; without a namespace of their own they begin in the cluster's."""
+        for token, grant in grants.items():
+            file = self.home / "users" / grant.user / "kubeconfig"
+            write_kubeconfig(
+                self.kubeconfig_file if grant.user == ADMINISTRATOR else file,
+                url=self.url,
+                ca_file=self.ca_file,
+                user=grant.user,
+                token=token,
+                namespace=min(grant.namespaces or {self.namespace}),
+            )
+
+    def _presence(self, mounts: str) -> Presence:
+        return Presence(
+            pid=os.getpid(),
+            url=self.url,
+            namespace=self.namespace,
+            mounts=mounts,
+            ephemeral=self._ephemeral,
+            kubeconfig=str(self.kubeconfig_file),
+            users={user.name: None if user.namespaces is None else sorted(user.namespaces) for user in self._users},
+        )
 
 
-@contextlib.contextmanager
-def _hold(home: Path) -> Iterator[IO[str]]:
-    """Own ``home`` for as long as the context lasts; the lock goes with the process, however it ends."""
-    descriptor = os.open(home / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    with os.fdopen(descriptor, "r+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            words = f"another process runs the embedded cluster in {home}; stop it or choose another folder"
-            raise ConfigError(words) from error
-        yield file
+def _forget_objects(home: Path) -> None:
+    for name in ("objects.db", "objects.db-wal", "objects.db-shm"):
+        (home / name).unlink(missing_ok=True)
+
+
+def _empty(home: Path) -> None:
+    """Remove all but the lock, which is still held."""
+    for entry in home.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry, ignore_errors=True)
+        elif entry.name != "lock":
+            entry.unlink(missing_ok=True)
 
 
 def _ensure_namespaces(store: ObjectStore, names: set[str]) -> None:

@@ -12,7 +12,7 @@ from lando.local.controllers.scheduler import NodeCapacity, Scheduler
 from lando.local.node.images import ImageTable
 from lando.local.node.kubelet import STOP_GRACE_S, Kubelet
 from lando.local.node.pod_worker import CRASH_BASE_S
-from lando.local.node.sandbox import SandboxMode, choose_sandbox
+from lando.local.node.sandbox import Bubblewrap, SandboxMode, choose_sandbox
 from lando.local.node.volume_binder import VolumeBinder
 from lando.local.store.objects import ObjectStore
 
@@ -52,6 +52,11 @@ class LocalNode:
             clock=clock,
             crash_base_s=crash_base_s,
         )
+
+    @property
+    def mounts(self) -> str:
+        """How volumes get to their paths: ``bwrap`` or ``substitute``."""
+        return "bwrap" if isinstance(self._sandbox, Bubblewrap) else "substitute"
 
     def start(self) -> None:
         """Clear what an earlier life left running, then begin."""
