@@ -16,9 +16,12 @@ import pytest
 from lando.archive import Entry
 from lando.config import BespinApiSettings, ClusterSettings, Config, WorkQueueSettings
 from lando.errors import Conflict, NotFound, PeerError, Rejected, Unavailable
+from lando.k8s import lando as lando_daemon
 from lando.k8s.cluster import Manifest, Page
 from lando.k8s.lando import LandoDaemon
+from lando.k8s.outage import Outage
 from lando.messages import Command, Condition, Evidence, Message, codec
+from lando.queues import memory
 from lando.queues.memory import MemoryBroker
 from lando.sources.bespin import BespinSource
 from lando.sources.http import Answer
@@ -484,7 +487,11 @@ class World:
 
 
 @pytest.fixture
-def world() -> Iterator[World]:
+def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    # How long the daemon rests between two looks is not what these tests are about.
+    monkeypatch.setattr(lando_daemon, "STANDBY_CHECK_S", 0.005)
+    monkeypatch.setattr(memory, "STOP_CHECK_S", 0.005)
+    monkeypatch.setattr(Outage.__init__, "__kwdefaults__", {**Outage.__init__.__kwdefaults__, "first_s": 0.01})
     world = World()
     yield world
     world.stop()

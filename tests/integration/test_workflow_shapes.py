@@ -51,7 +51,9 @@ class Runner:
 
 
 @pytest.fixture
-def runner(tmp_path: Path, termination: Termination) -> Runner:
+def runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Runner:
+    termination = Termination(path=tmp_path / "termination-log")
+    monkeypatch.setenv("LANDO_TERMINATION_LOG", str(termination.path))
     return Runner(tmp_path, termination)
 
 
