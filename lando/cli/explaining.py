@@ -39,7 +39,7 @@ def explain(url: str | None, token: str | None, run_id: int, *, step: str | None
     for document in shown:
         console.print(tree(document))
     if not shown and (run.cause or run.condition):
-        typer.echo("No evidence of that is kept: it was no Job's doing, or archive.url is not set.")
+        typer.echo("No evidence of that is kept: there was no Job to look at, or archive.url is not set.")
     for document in [one for one in documents if one not in shown]:
         said = _text(_part(document, "cause").get("sentence"))
         typer.echo(f"earlier: {_heading(document)}: {said} (lando explain {run_id} --step {_text(document['step'])})")

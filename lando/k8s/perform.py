@@ -155,6 +155,7 @@ class Performer:
             case NoteFailure(failure=failure):
                 self._note_failure(failure)
             case ReportError(failure=failure, again=again):
+                self._keep_evidence(failure.step)  # before its owner may ask for it
                 self._peers.source.report_error(self.run, failure.step, failure.cause, again=again)
                 for step in self._plan.steps:
                     if step.name == failure.step and step.job is not None:
@@ -322,6 +323,9 @@ class Performer:
 
     def _delete(self, refs: Sequence[ObjectRef]) -> None:
         jobs = [ref for ref in refs if ref.kind == "Job"]
+        for step in self._plan.steps:
+            if step.job in jobs:
+                self._keep_evidence(step.name)
         for ref in jobs:
             self._archive(ref)
         if refs and not self._peers.may_act():
@@ -339,10 +343,10 @@ class Performer:
             self._peers.cluster.delete(ref.kind, ref.name, uid=uid(job) if job else None)
         self._present.discard(ref)
 
-    def _keep_evidence(self, step: str) -> None:
+    def _keep_evidence(self, step: str | None) -> None:
         """Keep what a failure or wait of ``step`` was read from; what can't be kept is no reason to stop."""
-        archive, seen = self._peers.archive, self._observation.evidence.get(step)
-        if archive is not None and seen is not None:
+        archive, seen = self._peers.archive, self._observation.evidence.get(step or "")
+        if archive is not None and step is not None and seen is not None:
             self._harmless("evidence", lambda: archive.store_evidence(self.run.id, step, seen["attempt"], seen))
 
     def _archive(self, ref: ObjectRef) -> None:
@@ -354,7 +358,6 @@ class Performer:
         attempt = str(mapping(job["metadata"].get("annotations")).get(labels.ATTEMPT, "1"))
         if key is None or not attempt.isdigit():
             return
-        self._keep_evidence(key.step)
         for pod in self._observation.pods.get(uid(job), ()):
             for container in containers(pod):
                 if not mapping(container.status.get("state")).keys() & {"running", "terminated"}:
