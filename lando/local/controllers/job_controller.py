@@ -40,15 +40,15 @@ class JobController(Controller):
 
     def _pod_changed(self, change: str, pod: Manifest) -> None:
         owner = controlling_job(pod)
-        if owner is None:
-            return
-        namespace, name = pod["metadata"]["namespace"], owner["name"]
-        self.queue.add((namespace, name))
-        if change != "DELETED" and TRACKING in pod["metadata"].get("finalizers", []):
-            job = self._store.find("jobs", namespace, name)
-            if job is None or job["metadata"]["uid"] != owner["uid"]:
-                # Nobody is left who could count it.
-                self._release(pod)
+        tracked = change != "DELETED" and TRACKING in pod["metadata"].get("finalizers", [])
+        job = None
+        if owner is not None:
+            namespace, name = pod["metadata"]["namespace"], owner["name"]
+            self.queue.add((namespace, name))
+            job = self._store.find("jobs", namespace, name) if tracked else None
+        if tracked and (owner is None or job is None or job["metadata"]["uid"] != owner["uid"]):
+            # Orphaned, or its Job is gone: nobody is left who could count it.
+            self._release(pod)
 
     def _reconcile(self, key: Key) -> float | None:
         namespace, name = key

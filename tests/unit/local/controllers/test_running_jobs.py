@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from lando.local.rules.status import forbidden
-from tests.services.local_node import Cluster, conditions, phase
+from tests.services.local_node import Cluster, Manifest, conditions, phase
 
 ENDINGS = ("SuccessCriteriaMet", "Complete", "FailureTarget", "Failed")
 
@@ -200,3 +200,20 @@ def test_a_pod_the_node_could_never_hold_says_so(cluster: Cluster, spec: dict[st
     assert phase(pod) == "Pending"
     cluster.pod("small")
     cluster.ended("small")
+
+
+def test_a_pod_that_was_orphaned_is_let_go(cluster: Cluster) -> None:
+    cluster.job("orphaning", "exec sleep 60")
+    cluster.wait("jobs", "orphaning", lambda job: job.get("status", {}).get("ready") == 1)
+    (pod,) = cluster.pods_of("orphaning")
+    name = pod["metadata"]["name"]
+    assert pod["metadata"]["finalizers"] == ["batch.kubernetes.io/job-tracking"]
+
+    def orphan(current: Manifest) -> None:
+        del current["metadata"]["ownerReferences"]
+
+    cluster.store.delete("jobs", "default", "orphaning", propagation="Orphan")
+    cluster.store.modify("pods", "default", name, orphan)
+    cluster.wait("pods", name, lambda pod: "finalizers" not in pod["metadata"])
+    cluster.store.delete("pods", "default", name, grace_period_s=0)
+    cluster.wait_gone("pods", name)
