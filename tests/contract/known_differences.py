@@ -1,28 +1,87 @@
-"""Where the embedded cluster and the Kubernetes 1.20 that the contract tests may run against answer differently.
+"""Where the embedded cluster and an older Kubernetes that the contract tests may run against answer differently.
 
-Where they do, the embedded one follows the documentation of current Kubernetes (or says the same in plainer words), and
-the shared cases assert only what both do.
+The embedded one follows the documentation of current Kubernetes, or says the same in plainer words. What an older one
+can't do yet is asked of it from the version on that can (:func:`since`); otherwise shared cases assert what both do.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import pytest
+from tests.services.kubernetes_api import KubernetesApi
+
+_API = "https://kubernetes.io/docs/reference/using-api/api-concepts/"
+_CONVENTIONS = (
+    "https://github.com/kubernetes/community/blob/master/contributors/devel/sig-architecture/api-conventions.md"
+)
+_JOBS = "https://kubernetes.io/docs/concepts/workloads/controllers/job/"
+_LABELS = "https://kubernetes.io/docs/reference/labels-annotations-taints/"
+_VOLUMES = "https://kubernetes.io/docs/concepts/storage/persistent-volumes/"
+_QUOTAS = "https://kubernetes.io/docs/concepts/policy/resource-quotas/"
+_ACCOUNTS = "https://kubernetes.io/docs/tasks/configure-pod-container/configure-service-account/"
+
+
+@dataclass(frozen=True)
+class Difference:
+    here: str
+    """What the embedded cluster does."""
+    documentation: str
+    """What decides."""
+    since: int = 0
+    """The minor version from which a real cluster does the same; 0 where it is a matter of words, or of choice."""
+
+
 KNOWN_DIFFERENCES = {
-    "resourceVersion given on create, or unreadable on list": "400 BadRequest instead of a 500 without a reason",
-    "apiVersion or kind of another type in the body": "the same 400, without the decoder's own words",
-    "values of the wrong type": "the same 400, naming the field's path instead of a piece of the body",
-    "a JSON patch that does not fit": "the same 422 Invalid, with the operation at fault in the message",
-    "the media type of a patch": "the same 415, with the accepted types in the message (as current versions do)",
-    "a watch from a version yet to come": "410 Expired at once instead of silence",
-    "Jobs": "completionMode, suspend and podReplacementPolicy are kept and defaulted; 1.20 drops them",
-    "labels of a Job's pods": "batch.kubernetes.io/controller-uid and /job-name besides the ones without a prefix",
-    "the selector of a Job": "names batch.kubernetes.io/controller-uid; in 1.20 controller-uid",
-    "labels of a namespace": "kubernetes.io/metadata.name is set; in 1.20 it is not",
-    "access modes of a claim": "ReadWriteOncePod is known",
-    "metadata.generation of a Job": "counted; 1.20 has none",
-    "metadata.managedFields": "never kept; server-side apply is answered with 415",
-    "pods' service account tokens": "no token volume is added; pods reach nothing of the cluster",
-    "a namespace's kube-root-ca.crt": "is not made",
-    "fields that are not known": "dropped in both; fieldValidation=Strict is honoured here only",
-    "immutable fields": "the message shows the value as JSON, not as Go prints it, and no difference listing",
+    # What the cases are asked of newer clusters only.
+    "a watch that begins with what is there and marks its end": Difference(
+        "sendInitialEvents is served, as WatchList is", _API + "#streaming-lists", 32
+    ),
+    "sendInitialEvents without resourceVersionMatch, or on a list": Difference("422", _API + "#streaming-lists", 32),
+    "fieldValidation": Difference("Strict names unknown fields with 400", _API + "#field-validation", 25),
+    "suspended Jobs": Difference("no pods until resumed", _JOBS + "#suspending-a-job", 24),
+    "Indexed Jobs": Difference("an index for each pod, completedIndexes", _JOBS + "#completion-mode", 24),
+    "reasons of a Job's success": Difference(
+        "SuccessCriteriaMet, then Complete with reason CompletionsReached", _JOBS + "#terminal-job-conditions", 32
+    ),
+    "a failing Job's FailureTarget": Difference(
+        "comes before Failed, which waits for the pods' end", _JOBS + "#terminal-job-conditions", 31
+    ),
+    "pods that are deleted count as failed": Difference(
+        "a Job whose pod was deleted fails by its backoffLimit", _JOBS + "#job-tracking-with-finalizers", 26
+    ),
+    "a JSON patch that replaces what is not there": Difference("422, as RFC 6902 says; 1.20 adds it", _API, 21),
+    # What both are asked, but answer in other words or with more.
+    "resourceVersion given on create, or unreadable on list": Difference(
+        "400 BadRequest instead of a 500 without a reason", _CONVENTIONS
+    ),
+    "apiVersion or kind of another type in the body": Difference("the same 400, in plainer words", _CONVENTIONS),
+    "values of the wrong type": Difference(
+        "the same 400 (422 for a patch), naming the field's path and never a value", _CONVENTIONS
+    ),
+    "a JSON patch that does not fit": Difference("the same 422, with the operation at fault", _API),
+    "the media type of a patch": Difference("the same 415, with the accepted types in the message", _API),
+    "selectors that can't be read": Difference("the same 400, in plainer words", _API),
+    "a watch from a version yet to come": Difference("410 Expired at once instead of silence", _API),
+    "labels of a Job's pods": Difference("batch.kubernetes.io/… besides those without a prefix", _LABELS),
+    "the selector of a Job": Difference(
+        "names batch.kubernetes.io/controller-uid", _JOBS + "#specifying-your-own-pod-selector"
+    ),
+    "labels of a namespace": Difference("kubernetes.io/metadata.name is set", _LABELS),
+    "access modes of a claim": Difference("ReadWriteOncePod is known", _VOLUMES + "#access-modes"),
+    "metadata.generation of a Job": Difference("counted; 1.20 has none", _CONVENTIONS),
+    "containers that state no request under a quota": Difference("are named; 1.20 names the resources only", _QUOTAS),
+    "metadata.managedFields": Difference("never kept; server-side apply is answered with 415", _API),
+    "pods' service account tokens": Difference("no volume is added; pods reach nothing of the cluster", _ACCOUNTS),
+    "a namespace's kube-root-ca.crt": Difference("is not made", _ACCOUNTS),
+    "fields that are not known": Difference("dropped in both; a warning is sent", _API + "#field-validation"),
+    "immutable fields": Difference("the message shows JSON, not Go's notation, and no listing", _CONVENTIONS),
 }
-"""What the case is about → how the embedded cluster differs."""
+"""What the cases are about → how the embedded cluster differs."""
+
+
+def since(api: KubernetesApi, about: str) -> None:
+    """Skip the case on a cluster that is too old for it; ``about`` is a key of :data:`KNOWN_DIFFERENCES`."""
+    difference = KNOWN_DIFFERENCES[about]
+    if api.minor_version() < difference.since:
+        pytest.skip(f"{about}: Kubernetes 1.{difference.since} or later, see {difference.documentation}")

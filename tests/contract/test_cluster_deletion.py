@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from tests.services.kubernetes_api import KubernetesApi
+from tests.services.workloads import job, notes
 
 PATIENCE_S = 20.0
 
@@ -154,5 +155,87 @@ def test_a_namespace_goes_with_all_that_is_in_it(any_cluster: KubernetesApi) -> 
         assert refused.code == 403
         assert refused.body["details"]["causes"][0]["reason"] == "NamespaceTerminating"
         assert eventually(lambda: "deletionTimestamp" in inside.get("configmaps", "held").body["metadata"])
+        inside.patch("configmaps", "held", {"metadata": {"finalizers": None}})
+        assert eventually(lambda: gone(inside, "namespaces", inside.namespace))
+
+
+def test_an_owner_in_another_namespace_is_no_owner(api: KubernetesApi, any_cluster: KubernetesApi) -> None:
+    with any_cluster.fresh_namespace() as elsewhere:
+        owner = elsewhere.create("configmaps", config("owner")).body
+        api.create("configmaps", config("mine", owner))
+        assert eventually(lambda: gone(api, "configmaps", "mine"))
+        assert not gone(elsewhere, "configmaps", "owner")
+
+
+def test_an_owner_of_that_name_but_another_uid_is_no_owner(api: KubernetesApi) -> None:
+    owner = api.create("configmaps", config("owner")).body
+    owner["metadata"]["uid"] = "00000000-0000-4000-8000-000000000000"
+    api.create("configmaps", config("mine", owner))
+    assert eventually(lambda: gone(api, "configmaps", "mine"))
+    assert not gone(api, "configmaps", "owner")
+
+
+def test_a_namespace_can_own_what_is_in_it(api: KubernetesApi) -> None:
+    namespace = api.get("namespaces", api.namespace).body["metadata"]
+    reference = {"apiVersion": "v1", "kind": "Namespace", "name": namespace["name"], "uid": namespace["uid"]}
+    api.create("configmaps", config("mine", ownerReferences=[reference]))
+    waste = api.create("configmaps", config("owner")).body
+    api.create("configmaps", config("other", waste))
+    api.delete("configmaps", "owner")
+    assert eventually(lambda: gone(api, "configmaps", "other"))
+    assert not gone(api, "configmaps", "mine")
+
+
+def test_dependents_that_do_not_block_are_not_waited_for(api: KubernetesApi) -> None:
+    owner = api.create("configmaps", config("owner")).body
+    api.create("configmaps", config("held", owner, finalizers=["test.lando/hold"]))
+    api.delete("configmaps", "owner", propagationPolicy="Foreground")
+    assert eventually(lambda: gone(api, "configmaps", "owner"))
+    assert eventually(lambda: "deletionTimestamp" in api.get("configmaps", "held").body["metadata"])
+    api.patch("configmaps", "held", {"metadata": {"finalizers": None}})
+    assert eventually(lambda: gone(api, "configmaps", "held"))
+
+
+def test_a_policy_can_be_asked_for_while_a_finalizer_holds(api: KubernetesApi) -> None:
+    owner = api.create("configmaps", config("owner", finalizers=["test.lando/hold"])).body
+    api.create("configmaps", config("kept", owner))
+    api.delete("configmaps", "owner")
+    api.delete("configmaps", "owner", propagationPolicy="Orphan")
+    assert eventually(lambda: "ownerReferences" not in api.get("configmaps", "kept").body["metadata"])
+    api.patch("configmaps", "owner", {"metadata": {"finalizers": None}})
+    assert eventually(lambda: gone(api, "configmaps", "owner"))
+    assert not gone(api, "configmaps", "kept")
+
+
+def test_an_object_that_is_being_deleted_can_be_deleted_again(api: KubernetesApi) -> None:
+    api.create("configmaps", config("a", finalizers=["test.lando/hold"]))
+    first = api.delete("configmaps", "a").body["metadata"]
+    again = api.delete("configmaps", "a")
+    assert again.code == 200
+    assert again.body["metadata"]["deletionTimestamp"] == first["deletionTimestamp"]
+    assert api.create("configmaps", config("a")).body["reason"] == "AlreadyExists"
+    api.patch("configmaps", "a", {"metadata": {"finalizers": None}})
+
+
+def test_jobs_pods_and_claims_go_with_their_namespace(any_cluster: KubernetesApi) -> None:
+    with any_cluster.fresh_namespace() as inside:
+        assert eventually(lambda: inside.get("serviceaccounts", "default").code == 200)
+        inside.create("jobs", job("j", "sleep 300", notes("Running"), pod={"terminationGracePeriodSeconds": 1}))
+        inside.create("resourcequotas", {"metadata": {"name": "q"}, "spec": {"hard": {"pods": "3"}}})
+        assert eventually(lambda: [p["status"]["phase"] for p in inside.list("pods").body["items"]] == ["Running"])
+        inside.delete("namespaces", inside.namespace)
+        assert eventually(lambda: gone(inside, "namespaces", inside.namespace))
+        for resource in ("pods", "jobs", "resourcequotas", "events", "serviceaccounts"):
+            assert inside.list(resource).body["items"] == []
+
+
+def test_a_terminating_namespace_keeps_what_can_still_be_read(any_cluster: KubernetesApi) -> None:
+    with any_cluster.fresh_namespace() as inside:
+        inside.create("configmaps", config("held", finalizers=["test.lando/hold"]))
+        inside.delete("namespaces", inside.namespace)
+        assert inside.get("namespaces", inside.namespace).body["status"]["phase"] == "Terminating"
+        refused = inside.call("POST", "/api/v1/namespaces", {"metadata": {"name": inside.namespace}})
+        assert (refused.code, refused.body["reason"]) == (409, "AlreadyExists")
+        assert inside.get("configmaps", "held").code == 200
         inside.patch("configmaps", "held", {"metadata": {"finalizers": None}})
         assert eventually(lambda: gone(inside, "namespaces", inside.namespace))

@@ -1,13 +1,11 @@
 """The same daemons against a real kube-apiserver and its controllers, with the accounts that openshift/ ships.
 
-``LANDO_TEST_KUBECONFIG`` names an administrator's kubeconfig of a cluster whose pods end by themselves with status 0
-(a stand-in for a kubelet is enough), so no step does real work: what is proven is that a real API takes every object
-and every call, with no more rights than the manifests give.
+The cluster's pods have to end by themselves with status 0 (a stand-in for a kubelet sees to that), so no step does real
+work: what is proven is that a real API takes every object and every call, with no more rights than the manifests give.
 """
 
 from __future__ import annotations
 
-import os
 import threading
 import uuid
 from collections.abc import Iterator
@@ -21,7 +19,7 @@ from lando.api import models as m
 from lando.api.database import Database
 from lando.api.setup import EMBEDDED_IMAGE
 from sqlalchemy import select
-from tests.services.providing import missing, wait_until
+from tests.services.providing import wait_until
 from tests.services.rabbitmq import RabbitMQ
 from tests.services.stack import Stack
 from tests.services.user import User
@@ -34,12 +32,9 @@ IDS = {"project_id": "project-of-a-record-step", "readme_file_id": "readme-of-a-
 
 
 @pytest.fixture
-def admin() -> Iterator[client.ApiClient]:
+def admin(kubeconfig: Path) -> Iterator[client.ApiClient]:
     """An administrator of the real cluster."""
-    kubeconfig = os.environ.get("LANDO_TEST_KUBECONFIG")
-    if not kubeconfig:
-        missing("kubernetes", "name the kubeconfig of a cluster in LANDO_TEST_KUBECONFIG")
-    with config.new_client_from_config(kubeconfig) as api:
+    with config.new_client_from_config(str(kubeconfig)) as api:
         yield api
 
 

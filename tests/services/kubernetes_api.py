@@ -76,6 +76,10 @@ class KubernetesApi:
         except ValueError:
             return Reply(answer.status_code, answer.text)
 
+    def minor_version(self) -> int:
+        """34 of Kubernetes 1.34."""
+        return int(str(self.call("GET", "/version").body["minor"]).rstrip("+"))
+
     def create(self, resource: str, manifest: dict[str, Any], **query: Any) -> Reply:
         return self.call("POST", self.path(resource), manifest, **query)
 

@@ -115,6 +115,9 @@ class _Decider:
                 delete = list(self._active)
             else:
                 create, delete = self._fill_up(len(uncounted["succeeded"]))
+            if self._ending() is None:
+                # Nothing is wrong with a pod that is no longer wanted: it goes without being counted as failed.
+                release += delete
             self._end_when_quiet(any(uncounted.values()))
         self._write_counts(uncounted)
         return JobDecision(

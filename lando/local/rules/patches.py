@@ -29,6 +29,7 @@ MERGE_KEYS: dict[str, tuple[str, ...]] = {
     "volumes": ("name",),
 }
 """Lists that a strategic merge patch merges by key; every list not named here is replaced as a whole."""
+_ORDER = "$setElementOrder/"
 MERGED_SETS = frozenset({"finalizers"})
 """Lists of plain values that a strategic merge patch adds to."""
 
@@ -159,7 +160,8 @@ def strategic_merge_patch(target: Manifest, patch: Manifest) -> Manifest:
         return {key: copy.deepcopy(value) for key, value in patch.items() if key != "$patch"}
     if patch.get("$patch") == "delete":
         return {}
-    result = dict(target)
+    kept = patch.get("$retainKeys")
+    result = {key: value for key, value in target.items() if kept is None or key in kept}
     for key, value in patch.items():
         if key.startswith("$deleteFromPrimitiveList/"):
             field = key.partition("/")[2]
@@ -175,7 +177,30 @@ def strategic_merge_patch(target: Manifest, patch: Manifest) -> Manifest:
             result[key] = _merge_lists(key, result.get(key) or [], value)
         else:
             result[key] = value
+    for key, order in patch.items():
+        if key.startswith(_ORDER) and isinstance(result.get(field := key.removeprefix(_ORDER)), list):
+            result[field] = _in_order(field, result[field], target.get(field) or [], order)
     return result
+
+
+def _in_order(field: str, merged: list[Any], before: list[Any], order: list[Any]) -> list[Any]:
+    """``merged`` as ``order`` lists it; what is not listed stays before what it stood before."""
+    keys = MERGE_KEYS.get(field, ())
+
+    def place(entry: Any, entries: list[Any]) -> int | None:
+        same = (at for at, each in enumerate(entries) if (_same(each, entry, keys) if keys else each == entry))
+        return next(same, None)
+
+    listed = [entry for entry in merged if place(entry, order) is not None]
+    listed.sort(key=lambda entry: place(entry, order) or 0)
+    rest = [entry for entry in merged if place(entry, order) is None]
+    result: list[Any] = []
+    for entry in listed:
+        here = place(entry, before)
+        while rest and here is not None and (first := place(rest[0], before)) is not None and first < here:
+            result.append(rest.pop(0))
+        result.append(entry)
+    return result + rest
 
 
 def _merge_lists(field: str, target: list[Any], patch: list[Any]) -> list[Any]:

@@ -19,19 +19,23 @@ Manifest = dict[str, Any]
 class ApiError(LandoError):
     """The API's refusal of one request; ``code`` is the HTTP status and ``reason`` the machine-readable word."""
 
-    def __init__(self, code: int, reason: str, message: str, details: Manifest | None = None) -> None:
+    def __init__(
+        self, code: int, reason: str, message: str, details: Manifest | None = None, *, continue_: str | None = None
+    ) -> None:
+        """``continue_`` is a token with which a list can go on in spite of the refusal."""
         super().__init__(message)
         self.code = code
         self.reason = reason
         self.message = message
         self.details = details
+        self._metadata: Manifest = {} if continue_ is None else {"continue": continue_}
 
     def body(self) -> Manifest:
         """The ``Status`` object that goes over the wire."""
         status: Manifest = {
             "kind": "Status",
             "apiVersion": "v1",
-            "metadata": {},
+            "metadata": self._metadata,
             "status": "Failure",
             "message": self.message,
             "reason": self.reason,
@@ -155,9 +159,9 @@ def invalid(kind: str, group: str, name: str, errors: Sequence[FieldError]) -> A
     return ApiError(422, "Invalid", f'{qualified(kind, group)} "{name}" is invalid: {listed}', details)
 
 
-def expired(message: str) -> ApiError:
-    """410: the resource version or continue token is too old; list again."""
-    return ApiError(410, "Expired", message)
+def expired(message: str, *, continue_: str | None = None) -> ApiError:
+    """410: the resource version or continue token is too old; list again, or go on with ``continue_``."""
+    return ApiError(410, "Expired", message, continue_=continue_)
 
 
 def too_large_version(asked: int, current: int) -> ApiError:

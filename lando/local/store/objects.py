@@ -133,15 +133,17 @@ class ObjectStore:
     ) -> Listing:
         """Objects in the order of namespace and name, as of one moment.
 
-        ``limit`` > 0 pages; ``continue_`` is the token of the page before and keeps its moment: ApiError 410 when that
-        is too long ago. ``exact`` lists as of ``resource_version``; otherwise it is only a lower bound.
+        ``limit`` > 0 pages; ``continue_`` is the token of the page before and keeps its moment: ApiError 410, with a
+        token that goes on regardless, when that is too long ago. ``exact`` lists as of ``resource_version``; otherwise
+        it is only a lower bound.
         """
         kind = _kind(resource)
         match = _match(kind, label_selector, field_selector)
         with self._lock:
             start, version = ("", ""), self._version
             if continue_:
-                version, start = _read_token(continue_)
+                moment, start = _read_token(continue_)
+                version = self._version if moment == _NOW else moment
             elif resource_version not in ("", "0"):
                 asked = parse_version(resource_version)
                 if asked > self._version:
@@ -149,7 +151,7 @@ class ObjectStore:
                 if exact:
                     version = asked
             candidates = self._objects[kind.resource].candidates(pinned_labels(label_selector))
-            objects = self._as_of(kind, candidates, version, continuing=bool(continue_))
+            objects = self._as_of(kind, candidates, version, _write_token(_NOW, start) if continue_ else None)
         keys = sorted(key for key in objects if key > start and namespace in (None, key[0]))
         raw_items: list[bytes] = []
         for at, key in enumerate(keys):
@@ -421,14 +423,19 @@ class ObjectStore:
             yield from self._objects[resource]
 
     def _as_of(
-        self, kind: Kind, candidates: dict[Place, Stored], version: int, *, continuing: bool
+        self, kind: Kind, candidates: dict[Place, Stored], version: int, go_on: str | None
     ) -> dict[Place, Stored]:
-        """``candidates`` of ``kind`` at ``version``: today's, with the changes since taken back."""
+        """``candidates`` of ``kind`` at ``version``: today's, with the changes since taken back.
+
+        ``go_on`` is the token with which a list can be continued when that moment is forgotten.
+        """
         if not self._history.forgotten <= version <= self._version:
-            if continuing:
+            if go_on is not None:
                 raise status.expired(
-                    "The provided continue parameter is too old to display a consistent list result. You must start "
-                    "a new list without the continue parameter."
+                    "The provided continue parameter is too old to display a consistent list result. You can start a "
+                    "new list without the continue parameter, or go on with the continue token in this response: the "
+                    "list is then not as of one moment.",
+                    continue_=go_on,
                 )
             raise status.expired(f"The resourceVersion for the provided list is too old: {version}")
         return self._history.undone(candidates, kind, version)
@@ -466,6 +473,10 @@ def _match(kind: Kind | None, label_selector: str, field_selector: str, namespac
 
 def _bookmarker(kind: Kind) -> Callable[[int], Event]:
     return lambda version: bookmark(kind.kind, kind.api_version, version)
+
+
+_NOW = -1
+"""In a continue token: as of whenever it is used."""
 
 
 def _write_token(version: int, last: tuple[str, str]) -> str:

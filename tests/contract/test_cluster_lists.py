@@ -1,4 +1,4 @@
-"""Lists, pages, selectors and watches."""
+"""Lists: pages, moments, selectors."""
 
 from __future__ import annotations
 
@@ -89,47 +89,3 @@ def test_a_match_without_version_is_refused(api: KubernetesApi) -> None:
 def test_a_version_from_the_future_is_a_time_out(api: KubernetesApi) -> None:
     refused = api.list("configmaps", resourceVersion="99999999999")
     assert (refused.code, refused.body["reason"]) == (504, "Timeout")
-
-
-def test_a_watch_from_a_version_gets_what_comes_after_it(three: KubernetesApi) -> None:
-    start = three.list("configmaps").body["metadata"]["resourceVersion"]
-    three.patch("configmaps", "a", {"data": {"x": "1"}})
-    three.delete("configmaps", "b")
-    with three.watch("configmaps", resourceVersion=start, labelSelector=OURS) as events:
-        changed, deleted = next(events), next(events)
-    assert (changed["type"], changed["object"]["data"]) == ("MODIFIED", {"x": "1"})
-    assert changed["object"]["kind"] == "ConfigMap"
-    assert (deleted["type"], deleted["object"]["metadata"]["name"]) == ("DELETED", "b")
-    assert int(deleted["object"]["metadata"]["resourceVersion"]) > int(changed["object"]["metadata"]["resourceVersion"])
-
-
-def test_a_watch_without_version_begins_with_what_is_there(three: KubernetesApi) -> None:
-    with three.watch("configmaps", labelSelector=OURS) as events:
-        first = [next(events) for _ in range(3)]
-        three.create("configmaps", config("d", mine="yes"))
-        assert next(events)["object"]["metadata"]["name"] == "d"
-    assert {(event["type"], event["object"]["metadata"]["name"]) for event in first} == {
-        ("ADDED", "a"),
-        ("ADDED", "b"),
-        ("ADDED", "c"),
-    }
-
-
-def test_an_object_that_stops_matching_is_deleted_for_the_watcher(three: KubernetesApi) -> None:
-    start = three.list("configmaps").body["metadata"]["resourceVersion"]
-    three.patch("configmaps", "a", {"metadata": {"labels": {"colour": "blue"}}})
-    three.patch("configmaps", "b", {"metadata": {"labels": {"colour": "red"}}})
-    with three.watch("configmaps", resourceVersion=start, labelSelector="colour=red") as events:
-        left, came = next(events), next(events)
-    assert (left["type"], left["object"]["metadata"]["name"]) == ("DELETED", "a")
-    assert (came["type"], came["object"]["metadata"]["name"]) == ("ADDED", "b")
-
-
-def test_a_watch_ends_when_its_time_is_up(api: KubernetesApi) -> None:
-    start = api.list("pods").body["metadata"]["resourceVersion"]
-    with api.watch("pods", resourceVersion=start, timeoutSeconds=1) as events:
-        assert list(events) == []
-
-
-def test_a_watch_from_a_version_that_can_not_be_read_is_refused(api: KubernetesApi) -> None:
-    assert api.call("GET", api.path("pods"), watch="true", resourceVersion="soon").code in (400, 500)
