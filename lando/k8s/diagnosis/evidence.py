@@ -141,8 +141,8 @@ def _about(items: Sequence[Manifest], events: Sequence[Manifest]) -> list[Manife
     found = {}
     for event in events:
         involved = mapping(event.get("involvedObject"))
-        is_claim = involved.get("kind") == "PersistentVolumeClaim" and involved.get("name") in mounted
-        if involved.get("uid") in uids or is_claim:
+        is_claim = involved.get("kind") == "PersistentVolumeClaim" and str(involved.get("name")) in mounted
+        if str(involved.get("uid")) in uids or is_claim:
             found[uid(event) or id(event)] = event
     return sorted(found.values(), key=event_time, reverse=True)
 

@@ -228,6 +228,6 @@ def claim_events(pod: Manifest, events: Iterable[Manifest]) -> list[Manifest]:
         event
         for event in events
         if (involved := mapping(event.get("involvedObject"))).get("kind") == "PersistentVolumeClaim"
-        and involved.get("name") in mounted
+        and str(involved.get("name")) in mounted
     ]
     return sorted(about, key=event_time, reverse=True)

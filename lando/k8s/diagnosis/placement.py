@@ -347,6 +347,12 @@ _SILENCES = (
     _silence("no-pod-yet", ("NoPod",), "The cluster has made no pod for Job {job} yet."),
     _silence("no-scheduler-yet", ("NotScheduled",), "No scheduler has looked at pod {pod} yet."),
     _silence(
+        "node-not-ready",
+        ("NodeNotReady",),
+        "Pod {pod} was at work on node {node}, which is not heard of any more.",
+        "The cluster gives up the node after some minutes, or it comes back; Lando then goes on by itself.",
+    ),
+    _silence(
         "node-silent",
         ("NodeLost", "DeletionByTaintManager"),
         "Pod {pod} is to leave its node {node}, which no longer answers.",

@@ -134,7 +134,25 @@ def is_hindered(pod: Manifest) -> bool:
         return False
     if mapping(pod.get("metadata")).get("deletionTimestamp"):
         return True
-    return phase(pod) != "Running" or any(container.waiting for container in containers(pod))
+    return (
+        phase(pod) != "Running"
+        or any(container.waiting for container in containers(pod))
+        or _unready_since(pod) is not None
+    )
+
+
+def _unready_since(pod: Manifest) -> datetime | None:
+    """Since when the pod's node is not heard of; None while it is.
+
+    The node lifecycle controller then takes the pod's condition Ready back, while what the node last said of the
+    containers, that they are ready, stays as it is.
+    """
+    entry = condition(pod, "Ready")
+    if entry is None or entry.get("status") != "False" or phase(pod) != "Running":
+        return None
+    statuses = [container.status for container in containers(pod) if not container.init]
+    at_work = [status.get("ready") is True and "running" in mapping(status.get("state")) for status in statuses]
+    return moment(entry.get("lastTransitionTime")) if at_work and all(at_work) else None
 
 
 def of_hindered_pod(pod: Manifest, events: Sequence[Manifest]) -> Iterator[Sign]:
@@ -145,6 +163,8 @@ def of_hindered_pod(pod: Manifest, events: Sequence[Manifest]) -> Iterator[Sign]
         reason = str(mapping(pod.get("status")).get("reason") or disruption.get("reason") or "")
         lost = reason in ("NodeLost", "DeletionByTaintManager")
         yield _silence(reason if lost else "Deletion", deleted, _of_pod(pod))
+    elif (unready := _unready_since(pod)) is not None:
+        yield _silence("NodeNotReady", unready, _of_pod(pod))
     yield from of_pod_not_started(pod, events)
 
 

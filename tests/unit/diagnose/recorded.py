@@ -124,8 +124,8 @@ def pod(
                     "name": "main",
                     "image": IMAGE,
                     "imageID": "",
-                    "ready": False,
-                    "started": False,
+                    "ready": "running" in state,
+                    "started": "running" in state,
                     "restartCount": 0,
                     "state": state,
                     "lastState": last or {},
@@ -282,6 +282,21 @@ CASES: Mapping[str, Case] = {
                 "Container main was using 3Gi, request is 1Gi, has larger consumption of memory. ",
             ),
             by_node("Evicted", "The node had condition: [MemoryPressure]. "),
+            of_end(  # since 1.26 with the condition DisruptionTarget, which tells less
+                pod(
+                    "Failed",
+                    ended(137),
+                    status={"reason": "Evicted", "message": "The node was low on resource: memory. "},
+                    conditions=[
+                        {
+                            "type": "DisruptionTarget",
+                            "status": "True",
+                            "reason": "TerminationByKubelet",
+                            "message": "The node was low on resource: memory. ",
+                        }
+                    ],
+                )
+            ),
         ),
     ),
     "evicted-disk": Case(
@@ -1170,6 +1185,23 @@ CASES: Mapping[str, Case] = {
     "suspended": Case(says="suspended until somebody resumes it", shown=(Shown(job=job(suspend=True)),)),
     "no-pod-yet": Case(says="has made no pod", shown=(Shown(),)),
     "no-scheduler-yet": Case(says="No scheduler has looked at pod", shown=(of_pod(pod("Pending", node=None)),)),
+    "node-not-ready": Case(
+        says="was at work on node gke-pool-7, which is not heard of any more",
+        shown=(
+            of_pod(
+                pod(
+                    "Running",
+                    {"running": {"startedAt": at(5)}},
+                    conditions=[
+                        {"type": "Initialized", "status": "True"},
+                        {"type": "Ready", "status": "False", "lastTransitionTime": at(40)},
+                        {"type": "ContainersReady", "status": "True"},
+                    ],
+                ),
+                event("NodeNotReady", "Node is not ready", seconds=40),
+            ),
+        ),
+    ),
     "node-silent": Case(
         says="is to leave its node gke-pool-7, which no longer answers",
         shown=(
