@@ -9,6 +9,7 @@ from typing import Any
 
 from lando.local.controllers.scheduler import NodeCapacity
 from lando.local.node.local_node import LocalNode
+from lando.local.node.processes import PIDS_LIMIT
 from lando.local.node.sandbox import SandboxMode
 from lando.local.store.objects import ObjectStore
 
@@ -19,14 +20,26 @@ PATIENCE_S = 20.0
 class Cluster:
     """A store with a node; everything happens in the namespace ``default``."""
 
-    def __init__(self, home: Path, sandbox: SandboxMode = "substitute", capacity: NodeCapacity | None = None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        sandbox: SandboxMode = "substitute",
+        capacity: NodeCapacity | None = None,
+        pids_limit: int = PIDS_LIMIT,
+    ) -> None:
         self.home = home
         self.store = ObjectStore(home / "objects.db")
         if self.store.find("namespaces", "", "default") is None:
             self.store.create("namespaces", "", {"metadata": {"name": "default"}})
         capacity = capacity or NodeCapacity(cpus=Decimal(4), memory=Decimal(8 * 2**30))
         self.node = LocalNode(
-            self.store, home, sandbox=sandbox, capacity=capacity, failure_backoff_s=0.01, crash_base_s=0.01
+            self.store,
+            home,
+            sandbox=sandbox,
+            capacity=capacity,
+            failure_backoff_s=0.01,
+            crash_base_s=0.01,
+            pids_limit=pids_limit,
         )
 
     def start(self) -> Cluster:

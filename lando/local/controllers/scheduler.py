@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import platform
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -127,11 +127,17 @@ class Scheduler(Controller):
         self._clock = clock
         self._events = EventRecorder(store, "default-scheduler", clock=clock)
         self._arrivals: dict[str, int] = {}
+        self._taints: Sequence[str] = ()
         sources = (
             Informer(store, "pods", self._pod_changed),
             Informer(store, "persistentvolumeclaims", self._changed),
         )
         super().__init__("scheduler", self._schedule, sources)
+
+    def set_taints(self, taints: Sequence[str]) -> None:
+        """The keys of all the taints that the node has from now on; no pod is bound to it while it has any."""
+        self._taints = tuple(taints)
+        self.queue.add(_ALL)
 
     def _pod_changed(self, change: str, pod: Manifest) -> None:
         uid = pod["metadata"]["uid"]
@@ -161,6 +167,8 @@ class Scheduler(Controller):
             missing = self._missing_claim(pod)
             if missing is not None:
                 self._refuse(pod, f"0/1 nodes are available: {missing}.")
+            elif taints := self._taints:
+                self._refuse(pod, unschedulable(f"node(s) had untolerated taint {{{key}: }}" for key in taints))
             elif reasons := misfits(pod, self._node, used):
                 self._refuse(pod, unschedulable(reasons))
             elif self._bind(pod):

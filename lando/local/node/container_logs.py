@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
-from io import BufferedReader
+from io import BufferedReader, BytesIO
 from pathlib import Path
 
 LOG_LIMIT = 16 * 1024 * 1024
@@ -44,6 +44,7 @@ class LogWriter:
         self._rest = b""
         self._file = path.open("ab", buffering=0)
         self._size = self._file.tell()
+        self._torn = False
         self._changed = threading.Condition()
         self._written = 0
         self.closed = False
@@ -85,22 +86,31 @@ class LogWriter:
     def _append(self, data: bytes) -> None:
         if not data:
             return
-        if self._size and self._size + len(data) > self._limit:
-            self._rotate()
         # A full disk loses log, never the container.
         with suppress(OSError):
-            self._file.write(data)
+            if self._size and self._size + len(data) > self._limit:
+                self._rotate()
+            self._store(data)
         self._size += len(data)
         with self._changed:
             self._written += len(data)
             self._changed.notify_all()
 
+    def _store(self, data: bytes) -> None:
+        if self._torn:
+            data = b"\n" + data
+        # What a full disk takes only part of is no whole line: the next one begins anew.
+        self._torn = True
+        self._torn = self._file.write(data) < len(data)
+
     def _rotate(self) -> None:
+        with suppress(FileNotFoundError):  # put aside by a try that got no further
+            self.path.rename(put_aside(self.path))
+        fresh = self.path.open("ab", buffering=0)
         self._file.close()
-        self.path.rename(put_aside(self.path))
-        self._file = self.path.open("ab", buffering=0)
+        self._file, self._size, self._torn = fresh, 0, False
         mark = self._stamp() + f" F [the log reached {self._limit} bytes: earlier lines may be gone]\n".encode()
-        self._file.write(mark)
+        self._store(mark)
         self._size = len(mark)
 
 
@@ -165,9 +175,14 @@ def _pieces(
                 return
 
 
+def _stored_lines(data: bytes) -> list[bytes]:
+    """``data`` at its line feeds only: a carriage return, as in progress bars, ends no line."""
+    return BytesIO(data).readlines()
+
+
 def _older_lines(path: Path) -> list[bytes]:
     try:
-        return put_aside(path).read_bytes().splitlines(keepends=True)
+        return _stored_lines(put_aside(path).read_bytes())
     except OSError:
         return []
 
@@ -210,7 +225,7 @@ class _Tail:
                     return found
             # Asked before reading: what was put aside by then has grown for the last time.
             replaced = self._replaced()
-            lines = (self._rest + self._file.read()).splitlines(keepends=True)
+            lines = _stored_lines(self._rest + self._file.read())
             self._rest = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
             found += lines
             if not replaced:

@@ -18,12 +18,13 @@ from lando.local.controllers.reconciling import Informer
 from lando.local.controllers.scheduler import NODE_NAME
 from lando.local.node.container_logs import read_log
 from lando.local.node.environment import Lookups
+from lando.local.node.evictions import EvictionManager
 from lando.local.node.images import ImageTable
 from lando.local.node.pod_endings import fail_pod, is_over, remove_for_good
 from lando.local.node.pod_folder import PodFolder
 from lando.local.node.pod_status import NODE_LOST, NODE_STOPPING
 from lando.local.node.pod_worker import CRASH_BASE_S, PodContext, PodWorker
-from lando.local.node.processes import end_leftovers
+from lando.local.node.processes import PIDS_LIMIT, end_leftovers
 from lando.local.node.sandbox import Sandbox
 from lando.local.node.volume_binder import VolumeBinder
 from lando.local.node.volumes import VolumeSources
@@ -52,7 +53,10 @@ class Kubelet:
         node_resources: dict[str, str],
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         crash_base_s: float = CRASH_BASE_S,
+        pids_limit: int = PIDS_LIMIT,
+        on_disk_pressure: Callable[[], None] = lambda: None,
     ) -> None:
+        """``on_disk_pressure`` is told when ``evictions.under_pressure`` changed."""
         self._store = store
         self._folder = pods_folder
         self._binder = binder
@@ -66,7 +70,9 @@ class Kubelet:
             sources=self._sources,
             clock=clock,
             crash_base_s=crash_base_s,
+            pids_limit=pids_limit,
         )
+        self.evictions = EvictionManager(pods_folder, self._at_work, self._claim_folders, on_disk_pressure)
         self._lock = threading.Lock()
         self._workers: dict[str, PodWorker] = {}
         self._stopping = False
@@ -81,6 +87,7 @@ class Kubelet:
         """Clear what an earlier life left, then begin."""
         self._folder.mkdir(parents=True, exist_ok=True)
         self._recover()
+        self.evictions.start()
         for informer in self._informers:
             informer.start()
 
@@ -89,6 +96,7 @@ class Kubelet:
         with self._lock:
             self._stopping = True
             workers = list(self._workers.values())
+        self.evictions.stop()
         for worker in workers:
             worker.shut_down(grace_s, NODE_STOPPING)
         until = time.monotonic() + grace_s + KILL_MARGIN_S
@@ -114,6 +122,7 @@ class Kubelet:
                 folder.remove()
             elif folder.was_started():
                 fail_pod(self._store, pod, NODE_LOST, self._clock())
+                folder.release()
 
     def _pod_changed(self, change: str, pod: Manifest) -> None:
         metadata = pod["metadata"]
@@ -164,10 +173,18 @@ class Kubelet:
             remove_for_good(self._store, current)
 
     def _source_changed(self, _change: str, _manifest: Manifest) -> None:
-        with self._lock:
-            workers = list(self._workers.values())
-        for worker in workers:
+        for worker in self._at_work():
             worker.poke()
+
+    def _at_work(self) -> list[PodWorker]:
+        with self._lock:
+            return list(self._workers.values())
+
+    def _claim_folders(self, pod: Manifest) -> list[Path]:
+        namespace = pod["metadata"]["namespace"]
+        claims = [each.get("persistentVolumeClaim") for each in pod["spec"].get("volumes") or []]
+        folders = [self._binder.folder_of(namespace, claim["claimName"]) for claim in claims if claim]
+        return [folder for folder in folders if folder is not None]
 
     def _sources(self, pod: Manifest) -> VolumeSources:
         namespace = pod["metadata"]["namespace"]

@@ -9,9 +9,11 @@ from pathlib import Path
 from lando.local.controllers.job_controller import JobController
 from lando.local.controllers.job_decisions import FAILURE_BACKOFF_S
 from lando.local.controllers.scheduler import NodeCapacity, Scheduler
+from lando.local.node.evictions import DISK_PRESSURE
 from lando.local.node.images import ImageTable
 from lando.local.node.kubelet import STOP_GRACE_S, Kubelet
 from lando.local.node.pod_worker import CRASH_BASE_S
+from lando.local.node.processes import PIDS_LIMIT
 from lando.local.node.sandbox import Bubblewrap, SandboxMode, choose_sandbox
 from lando.local.node.volume_binder import VolumeBinder
 from lando.local.store.objects import ObjectStore
@@ -36,6 +38,7 @@ class LocalNode:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         failure_backoff_s: float = FAILURE_BACKOFF_S,
         crash_base_s: float = CRASH_BASE_S,
+        pids_limit: int = PIDS_LIMIT,
     ) -> None:
         capacity = capacity or NodeCapacity()
         self._sandbox = choose_sandbox(sandbox, home)
@@ -51,7 +54,12 @@ class LocalNode:
             node_resources={"cpu": f"{capacity.cpus:f}", "memory": f"{capacity.memory:f}"},
             clock=clock,
             crash_base_s=crash_base_s,
+            pids_limit=pids_limit,
+            on_disk_pressure=self._disk_pressure_changed,
         )
+
+    def _disk_pressure_changed(self) -> None:
+        self._scheduler.set_taints([DISK_PRESSURE] if self.kubelet.evictions.under_pressure else [])
 
     @property
     def mounts(self) -> str:

@@ -40,9 +40,22 @@ class PodFolder:
         """Whether any container of the pod ever got as far as having a log."""
         return any(self.path.glob("containers/*/0.log"))
 
+    def work(self, container: str) -> Path:
+        """Where a container works that names no other place."""
+        return self.container(container) / "work"
+
+    def release(self) -> None:
+        """Delete what an ended pod needs no more: all but its logs and termination messages."""
+        for folder in (self.volumes, *self.path.glob("containers/*/work"), *self.path.glob("containers/*/mounts")):
+            _remove(folder)
+
     def remove(self) -> None:
         """Delete all of it; what can't be is left and logged."""
-        try:
-            remove_tree(self.path)
-        except OSError as error:
-            log.warning("the folder of a deleted pod could not be removed wholly: %s", error)
+        _remove(self.path)
+
+
+def _remove(folder: Path) -> None:
+    try:
+        remove_tree(folder)
+    except OSError as error:
+        log.warning("the folder of an ended pod could not be removed wholly: %s", error)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -28,7 +28,8 @@ from lando.local.node.pod_status import (
     terminated,
     waiting,
 )
-from lando.local.node.processes import ContainerProcess, Ended
+from lando.local.node.process_tree import Snapshots
+from lando.local.node.processes import PIDS_LIMIT, ContainerProcess, Ended
 from lando.local.node.sandbox import ContainerSpec, Sandbox, StartError
 from lando.local.node.volumes import (
     MountError,
@@ -69,6 +70,8 @@ class PodContext:
     sources: Callable[[Manifest], VolumeSources]
     clock: Callable[[], datetime]
     crash_base_s: float = CRASH_BASE_S
+    pids_limit: int = PIDS_LIMIT
+    snapshots: Snapshots = field(default_factory=Snapshots)
 
 
 class _Stopped(Exception):
@@ -135,6 +138,16 @@ class PodWorker:
                 self._say(NORMAL, "Killing", f"Stopping container {name}", name)
             process.terminate(grace_s)
 
+    @property
+    def ending(self) -> bool:
+        """Whether the pod is told to end."""
+        return self._grace_s is not None
+
+    def evict(self, grace_s: float, failure: PodFailure) -> None:
+        """End the pod for what it takes from its node."""
+        self._say(WARNING, failure.reason, failure.message)
+        self.terminate(grace_s, failure)
+
     def shut_down(self, grace_s: float, failure: PodFailure) -> None:
         """The node stops: a pod that has begun fails for ``failure``, one that has not is left for the next life."""
         with self._condition:
@@ -170,6 +183,7 @@ class PodWorker:
                     self._conclude()
             except Exception:
                 log.exception("the end of pod %s/%s could not be recorded", self._namespace, self._name)
+            self.folder.release()
             self._on_done(self)
 
     def _live(self) -> None:
@@ -293,7 +307,9 @@ class PodWorker:
                 output,
                 f"{self.uid}/{name}/{state.restarts}",
                 self.folder.container(name) / "process.json",
+                snapshots=self._context.snapshots,
                 memory_limit=memory_limit(container),
+                pids_limit=self._context.pids_limit,
             )
             with self._condition:
                 if self._grace_s is not None:
@@ -304,10 +320,9 @@ class PodWorker:
             output.close()
             finished = self._context.clock()
             message = self._termination_message(container, spec, ended, output.path)
-            reason = "OOMKilled" if ended.out_of_memory else "Completed" if ended.exit_code == 0 else "Error"
             ending = terminated(
                 ended.exit_code,
-                reason,
+                ended.reason or ("Completed" if ended.exit_code == 0 else "Error"),
                 started=started,
                 finished=finished,
                 message=message,
@@ -382,7 +397,7 @@ class PodWorker:
         given = resolve_environment(container, pod, lookups)
         env = {**base_environment(image, pod["spec"].get("hostname") or self._name), **given}
         folder = self.folder.container(name)
-        scratch = folder / "work"
+        scratch = self.folder.work(name)
         scratch.mkdir(parents=True, exist_ok=True)
         termination_log = folder / TERMINATION_FILE
         termination_log.write_bytes(b"")
@@ -413,6 +428,8 @@ class PodWorker:
         with spec.termination_log.open("rb") as file:
             file.seek(max(spec.termination_log.stat().st_size - MESSAGE_LIMIT, 0))
             message = file.read(MESSAGE_LIMIT)
+        if ended.message:
+            return ended.message
         fall_back = container.get("terminationMessagePolicy") == "FallbackToLogsOnError"
         if not message and fall_back and ended.exit_code != 0:
             message = b"".join(read_log(written, tail_lines=FALLBACK_LINES))[-FALLBACK_BYTES:]

@@ -19,7 +19,9 @@ class Process:
 
     pid: int
     parent: int
+    group: int
     session: int
+    threads: int
     started: int
     """Clock ticks from the machine's start to the process's: with the pid it names a process for good."""
     memory: int
@@ -39,7 +41,9 @@ def read_process(pid: int) -> Process | None:
     return Process(
         pid=pid,
         parent=int(fields[1]),
+        group=int(fields[2]),
         session=int(fields[3]),
+        threads=int(fields[17]),
         started=int(fields[19]),
         memory=int(fields[21]) * _PAGE,
         zombie=fields[0] in (b"Z", b"X"),
@@ -53,14 +57,16 @@ def all_processes() -> list[Process]:
     ]
 
 
-def members(leader: int, processes: Iterable[Process]) -> list[Process]:
-    """The processes of the session that ``leader`` began, and all that descend from it."""
+def members(leader: int | None, processes: Iterable[Process], others: Iterable[int] = ()) -> list[Process]:
+    """The processes of the session that ``leader`` began, those numbered in ``others``, and all that descend from
+    them."""
+    also = {leader, *others}
     children: dict[int, list[Process]] = {}
     found: dict[int, Process] = {}
-    pending = [leader]
+    pending = [leader] if leader is not None else []
     for process in processes:
         children.setdefault(process.parent, []).append(process)
-        if process.session == leader or process.pid == leader:
+        if process.session == leader or process.pid in also:
             found[process.pid] = process
             pending.append(process.pid)
     while pending:
@@ -81,6 +87,31 @@ def marked(prefix: str, processes: Iterable[Process]) -> list[Process]:
             if not process.zombie and (environ.startswith(wanted) or b"\0" + wanted in environ):
                 found.append(process)
     return found
+
+
+def marker_of(process: Process) -> str | None:
+    """The marker that the process carries; None, too, when it is another user's."""
+    wanted = f"{MARKER}=".encode()
+    try:
+        with open(f"/proc/{process.pid}/environ", "rb") as file:
+            entries = file.read().split(b"\0")
+    except OSError:
+        return None
+    return next((os.fsdecode(entry[len(wanted) :]) for entry in entries if entry.startswith(wanted)), None)
+
+
+def charged_memory(process: Process) -> int:
+    """Bytes of memory that only swapping could take from the process, its share of what it shares with others.
+
+    What memory limits count. Files that are mapped are not in it, since the kernel can drop them. Slow with big
+    processes.
+    """
+    try:
+        with open(f"/proc/{process.pid}/smaps_rollup", "rb") as file:
+            kib = {name: int(value.split()[0]) for name, _, value in (line.partition(b":") for line in file) if value}
+        return (kib[b"Pss_Anon"] + kib[b"Pss_Shmem"]) * 1024
+    except (OSError, ValueError, KeyError, IndexError):
+        return process.memory
 
 
 def send(process: Process, number: signal.Signals) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 import os
+import resource
 import selectors
 import signal
 import subprocess
@@ -17,12 +18,21 @@ from pathlib import Path
 
 from lando.local.node.container_logs import READ_SIZE, LogWriter
 from lando.local.node.process_table import MARKER, Process, all_processes, marked, members, read_process, send
+from lando.local.node.process_tree import ProcessTree, Snapshots
 from lando.local.node.sandbox import Launch, StartError
 
 log = logging.getLogger(__name__)
 
-MEMORY_CHECK_S = 1.0
-"""How often the memory of a container with a limit is summed up."""
+CHECK_S = 1.0
+"""How often it is summed up what a container takes."""
+CLOSE_CHECK_S = 0.1
+"""The same for one that takes more than half of what it may."""
+PIDS_LIMIT = 4096
+"""Processes and threads of a container at a time; more is taken for one that starts them without end."""
+NICENESS = 5
+"""Containers leave the processor to the stack that looks after them."""
+OOM_SCORE = 500
+"""Where memory runs out, the kernel ends a container's process rather than one of the stack (-1000 to 1000)."""
 DRAIN_S = 2.0
 """How long output is still read after the program's end, where a process beyond our reach holds it open."""
 LEFTOVERS_END_S = 10.0
@@ -36,7 +46,9 @@ class Ended:
 
     exit_code: int
     """128 + the signal's number where a signal ended it."""
-    out_of_memory: bool = False
+    reason: str | None = None
+    """``OOMKilled`` or ``PidsLimit``, where it was ended for what it took."""
+    message: str = ""
 
 
 class ContainerProcess:
@@ -53,20 +65,23 @@ class ContainerProcess:
         marker: str,
         record: Path,
         *,
+        snapshots: Snapshots,
         memory_limit: int | None = None,
-        memory_check_s: float = MEMORY_CHECK_S,
+        pids_limit: int = PIDS_LIMIT,
     ) -> None:
         self._launch = launch
         self._output = output
         self._marker = marker
         self._record = record
         self._status_file = record.with_name("wrapper.json")
+        self._snapshots = snapshots
         self._memory_limit = memory_limit
-        self._memory_check_s = memory_check_s
+        self._pids_limit = pids_limit
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        self._tree: ProcessTree | None = None
         self._kill_at: float | None = None
-        self._out_of_memory = False
+        self._ended_for: Ended | None = None
         self._wake_read = self._wake_write = -1
 
     def run(self, on_started: Callable[[], None]) -> Ended:
@@ -77,16 +92,16 @@ class ContainerProcess:
             os.set_blocking(self._wake_write, False)
         try:
             try:
-                process = self._start(write_end)
+                process, tree = self._start(write_end)
             finally:
                 os.close(write_end)
             threading.Thread(target=self._wait, args=(process,), name=f"wait-{process.pid}", daemon=True).start()
             on_started()
-            self._supervise(process, read_end)
+            self._supervise(process, tree, read_end)
         except BaseException:
             # Whatever went wrong on our side: nothing runs unwatched.
-            if self._process is not None:
-                self._kill(self._process.pid)
+            if self._tree is not None:
+                self._tree.kill()
             raise
         finally:
             os.close(read_end)
@@ -96,8 +111,8 @@ class ContainerProcess:
                 self._wake_write = -1
         self._record.unlink(missing_ok=True)
         code = process.returncode
-        if self._out_of_memory:
-            return Ended(exit_code=KILLED, out_of_memory=True)
+        if self._ended_for is not None:
+            return self._ended_for
         if code > 0 and self._kill_at is None and not self._was_started():
             raise StartError("its volumes could not be mounted; its log says more")
         return Ended(exit_code=128 - code if code < 0 else code)
@@ -112,10 +127,11 @@ class ContainerProcess:
             if self._wake_write >= 0:
                 _poke(self._wake_write)
             process = self._process
-        if first and grace_s > 0 and process is not None and process.returncode is None:
-            self._ask_to_end(process.pid)
+            tree = self._tree
+        if first and grace_s > 0 and process is not None and tree is not None and process.returncode is None:
+            self._ask_to_end(process.pid, tree)
 
-    def _start(self, write_end: int) -> subprocess.Popen[bytes]:
+    def _start(self, write_end: int) -> tuple[subprocess.Popen[bytes], ProcessTree]:
         argv, passed = list(self._launch.argv), contextlib.ExitStack()
         with passed, self._lock:
             if self._kill_at is not None:
@@ -135,13 +151,17 @@ class ContainerProcess:
                     stdout=write_end,
                     stderr=write_end,
                     start_new_session=True,
+                    umask=0o022,
                 )
             except (OSError, ValueError) as error:
                 raise StartError(f'exec: "{self._launch.argv[0]}": {error}') from error
-            self._process = process
-        started = read_process(process.pid)
-        write_record(self._record, process.pid, started.started if started is not None else 0)
-        return process
+            _tame(process.pid)
+            found = read_process(process.pid)
+            started = found.started if found is not None else 0
+            tree = ProcessTree(process.pid, started, self._marker, self._snapshots)
+            self._process, self._tree = process, tree
+        write_record(self._record, process.pid, started)
+        return process, tree
 
     def _was_started(self) -> bool:
         """Whether the wrapper, if there is one, got as far as to start the container's program."""
@@ -155,35 +175,56 @@ class ContainerProcess:
             if self._wake_write >= 0:
                 _poke(self._wake_write)
 
-    def _supervise(self, process: subprocess.Popen[bytes], output: int) -> None:
+    def _supervise(self, process: subprocess.Popen[bytes], tree: ProcessTree, output: int) -> None:
         """Store output and mind the limits until the program has ended and all of its output is stored."""
         os.set_blocking(output, False)
-        next_check = time.monotonic() + self._memory_check_s
+        next_check = time.monotonic() + CLOSE_CHECK_S
+        all_tame = False
         with selectors.DefaultSelector() as selector:
             selector.register(output, selectors.EVENT_READ)
             selector.register(self._wake_read, selectors.EVENT_READ)
             while process.returncode is None:
-                wait_s = self._next_moment(next_check)
-                for key, _ in selector.select(wait_s):
+                moment = next_check if self._kill_at is None else min(next_check, self._kill_at)
+                for key, _ in selector.select(max(moment - time.monotonic(), 0.0)):
                     if key.fd == self._wake_read:
                         os.read(self._wake_read, 64)
                     elif not self._store(output):
                         selector.unregister(output)
                 now = time.monotonic()
                 if self._kill_at is not None and now >= self._kill_at:
-                    self._kill(process.pid)
+                    tree.kill()
                     self._kill_at = now + 1.0
-                if self._memory_limit is not None and now >= next_check:
-                    self._check_memory(process.pid, self._memory_limit)
-                    next_check = now + self._memory_check_s
-        self._end_stragglers(process.pid)
+                if now >= next_check:
+                    if not all_tame:
+                        # Those that were started before the first one was tamed.
+                        for each in tree.members(CLOSE_CHECK_S):
+                            _tame(each.pid)
+                        all_tame = True
+                    next_check = now + self._check_usage(tree)
+        if not self._launch.dies_whole:
+            # What a container's program leaves behind ends with it.
+            tree.kill()
         self._drain(output)
 
-    def _next_moment(self, next_check: float) -> float | None:
-        moments = [] if self._memory_limit is None else [next_check]
-        if self._kill_at is not None:
-            moments.append(self._kill_at)
-        return max(min(moments) - time.monotonic(), 0.0) if moments else None
+    def _check_usage(self, tree: ProcessTree) -> float:
+        """End a container that takes more than it may; the seconds until the next look at it."""
+        usage = tree.usage(CLOSE_CHECK_S)
+        limit = self._memory_limit
+        if usage.tasks > self._pids_limit:
+            message = (
+                f"The container ran {usage.tasks} processes and threads at a time; this node allows {self._pids_limit}."
+            )
+            self._end_for(tree, "PidsLimit", message)
+        elif limit is not None and usage.memory > limit:
+            if tree.charged_memory() > limit:
+                self._end_for(tree, "OOMKilled", "")
+            return CHECK_S
+        is_close = 2 * usage.tasks > self._pids_limit or (limit is not None and 2 * usage.memory > limit)
+        return CLOSE_CHECK_S if is_close else CHECK_S
+
+    def _end_for(self, tree: ProcessTree, reason: str, message: str) -> None:
+        self._ended_for = self._ended_for or Ended(exit_code=KILLED, reason=reason, message=message)
+        tree.kill()
 
     def _store(self, output: int) -> bool:
         """Store what can be read now; False once nothing more will come."""
@@ -203,13 +244,14 @@ class ContainerProcess:
                 if selector.select(left_s) and not self._store(output):
                     return
 
-    def _ask_to_end(self, leader: int) -> None:
-        inside = [process for process in members(leader, all_processes()) if process.pid not in self._wrappers(leader)]
+    def _ask_to_end(self, leader: int, tree: ProcessTree) -> None:
+        wrappers = self._wrappers(leader)
+        inside = [process for process in tree.members() if process.pid not in wrappers]
         for process in inside:
             send(process, signal.SIGTERM)
         if not inside:
             # Nothing of the container's own runs yet.
-            self._kill(leader)
+            tree.kill()
 
     def _wrappers(self, leader: int) -> set[int]:
         """The processes that bubblewrap puts around the program; signalled, they would take it down at once."""
@@ -222,22 +264,15 @@ class ContainerProcess:
             found |= level
         return found
 
-    def _kill(self, leader: int) -> None:
-        for process in members(leader, all_processes()):
-            send(process, signal.SIGKILL)
 
-    def _check_memory(self, leader: int, limit: int) -> None:
-        if sum(process.memory for process in members(leader, all_processes())) > limit:
-            self._out_of_memory = True
-            self._kill(leader)
-
-    def _end_stragglers(self, leader: int) -> None:
-        """What a container's program leaves behind ends with it."""
-        if self._launch.dies_whole:
-            return
-        processes = all_processes()
-        for process in {*members(leader, processes), *marked(self._marker, processes)}:
-            send(process, signal.SIGKILL)
+def _tame(pid: int) -> None:
+    """See that a container neither writes core dumps nor gets in the way of the stack; what it starts inherits it."""
+    with contextlib.suppress(OSError):
+        resource.prlimit(pid, resource.RLIMIT_CORE, (0, 0))
+        with open(f"/proc/{pid}/oom_score_adj", "wb") as file:
+            file.write(str(OOM_SCORE).encode())
+        niceness = min(os.getpriority(os.PRIO_PROCESS, 0) + NICENESS, 19)
+        os.setpriority(os.PRIO_PROCESS, pid, max(niceness, os.getpriority(os.PRIO_PROCESS, pid)))
 
 
 def _poke(descriptor: int) -> None:

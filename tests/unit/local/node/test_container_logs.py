@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -129,3 +130,53 @@ def test_a_follower_hears_of_silence(path: Path) -> None:
     assert next(pieces) == b""
     writer.close()
     assert text(pieces) == b""
+
+
+def test_carriage_returns_end_no_line(path: Path) -> None:
+    """As in progress bars; other characters that Python takes for line ends end none either."""
+    writer = LogWriter(path)
+    writer.write(b"10 %\r20 %\r100 %\x0b\x0c\ndone\n")
+    writer.close()
+    assert text(read_log(path)) == b"10 %\r20 %\r100 %\x0b\x0c\ndone\n"
+    assert text(read_log(path, tail_lines=1)) == b"done\n"
+
+
+def test_on_a_full_disk_log_is_lost_and_what_comes_later_is_kept(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk takes half a line, then nothing, then all again."""
+    room = [1000, 40, 0, 1000, 1000]
+    writer = LogWriter(path)
+    real = writer._file
+
+    class Filling:
+        def write(self, data: bytes) -> int:
+            left = room.pop(0)
+            if left == 0:
+                raise OSError(errno.ENOSPC, "No space left on device")
+            return real.write(data[:left]) or 0
+
+        def close(self) -> None:
+            real.close()
+
+    monkeypatch.setattr(writer, "_file", Filling())
+    for word in (b"first", b"half of this", b"lost", b"back", b"last"):
+        writer.write(word + b"\n")
+    writer.close()
+    lines = text(read_log(path)).splitlines()
+    assert (lines[0], lines[-2:]) == (b"first", [b"back", b"last"])
+    assert b"lost" not in lines
+
+
+def test_a_log_that_cannot_be_put_aside_does_not_stop_its_container(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    writer = LogWriter(path, limit=100)
+    writer.write(b"x" * 90 + b"\n")
+    with monkeypatch.context() as disk:
+        disk.setattr(Path, "rename", full)
+        writer.write(b"lost\n")
+    writer.write(b"kept\n")
+    writer.close()
+    assert text(read_log(path)).endswith(b"kept\n")
