@@ -150,6 +150,13 @@ def test_too_many_pods_are_reduced_the_newest_first() -> None:
     assert [each["metadata"]["name"] for each in decision.delete] == ["new"]
 
 
+@pytest.mark.parametrize(("spec", "freed"), [({"suspend": True}, True), ({"activeDeadlineSeconds": 5}, False)])
+def test_pods_that_are_no_longer_wanted_are_not_counted_those_of_a_failing_job_are(spec: Manifest, freed: bool) -> None:
+    decision = decide_job(job({"startTime": ago(9)}, **spec), [pod("p", "Running")], NOW)
+    assert [each["metadata"]["name"] for each in decision.delete] == ["p"]
+    assert bool(decision.release) is freed
+
+
 def test_missing_indexes_are_made_and_done_ones_are_not() -> None:
     busy = pod("b", "Running")
     busy["metadata"]["annotations"] = {INDEX: "1"}
