@@ -74,13 +74,13 @@ _IMAGES = (
     ),
     _pull(
         "image-unauthorized",
-        r"unauthorized|401|403 Forbidden|no basic auth credentials|invalid username/password|token has expired",
+        r"unauthorized:|\b401\b|403 Forbidden|no basic auth credentials|invalid username/password|token has expired",
         "The image {image} can't be pulled, as its registry does not accept the cluster's credentials{because}.",
         "Ask the operators to check pods.image_pull_secrets.",
     ),
     _pull(
         "image-registry-unreachable",
-        r"no such host|connection refused|i/o timeout|TLS handshake|deadline exceeded|x509|network is unreachable"
+        r"no such host|connection refused|i/o timeout|TLS handshake|deadline exceeded|x509:|network is unreachable"
         r"|no route to host|server misbehaving|connection reset|50[0234] ",
         "The image {image} can't be pulled, as its registry can't be reached{because}.",
         "Check the registry's name in the image's; ask the operators whether the nodes reach it.",
@@ -94,7 +94,7 @@ _IMAGES = (
     _pull(
         "image-not-found",
         r"manifest unknown|name unknown|not found|repository does not exist|no such image|invalid reference format"
-        r"|short-name|runs programs of the machine, not images|no command of its own on",
+        r"|did not resolve to an alias|runs programs of the machine, not images|no command of its own on",
         "The image {image} can't be pulled, as it does not exist{because}.",
         "Check the image's name and tag in the runtime's step.",
         Wait.NONE,

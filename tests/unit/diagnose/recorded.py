@@ -714,6 +714,10 @@ CASES: Mapping[str, Case] = {
                 "Error response from daemon: manifest for duke/tool:1.4 not found: manifest unknown: manifest unknown"
             ),
             pulling(f"reading manifest 1.4 in {IMAGE}: manifest unknown"),
+            pulling(
+                'short-name "x509-tool:1" did not resolve to an alias and no unqualified-search registries are defined in '
+                '"/etc/containers/registries.conf"'
+            ),
             of_pod(
                 pod(
                     "Pending",
@@ -944,8 +948,14 @@ CASES: Mapping[str, Case] = {
         shown=(refused(FORBIDDEN + "unable to create new content in namespace lando because it is being terminated"),),
     ),
     "pod-refused": Case(
-        says="The cluster can't create the step's pod: etcdserver: request timed out.",
-        shown=(refused("etcdserver: request timed out"),),
+        says="The cluster can't create the step's pod: ",
+        shown=(
+            refused("etcdserver: request timed out"),
+            refused(
+                'pods is forbidden: User "system:serviceaccount:kube-system:job-controller" cannot create resource "pods" '
+                'in API group "" in the namespace "lando"'
+            ),
+        ),
     ),
     "storage-class-missing": Case(
         says="The storage class fast of volume job-data-42-ada does not exist: ",
