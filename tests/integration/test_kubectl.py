@@ -329,11 +329,11 @@ def test_wait_for_completion_and_for_deletion(kubectl: Kubectl) -> None:
     assert (
         kubectl("wait", "--for=condition=complete", "job/quick", "--timeout=30s") == "job.batch/quick condition met\n"
     )
-    kubectl("delete", "job", "quick", "--wait=false")
-    kubectl("wait", "--for=delete", "job/quick", "--timeout=30s")
-    kubectl("create", "-f", "-", document=pod("long", "sleep 60"))
+    kubectl("create", "-f", "-", document=pod("long", "trap '' TERM; while :; do sleep 0.1; done"))
     kubectl("wait", "--for=condition=Ready", "pod/long", "--timeout=30s")
     assert "timed out" in kubectl.refused("wait", "--for=delete", "pod/long", "--timeout=1s")
+    kubectl("delete", "pod", "long", "--grace-period=3", "--wait=false")
+    kubectl("wait", "--for=delete", "pod/long", "--timeout=30s")
 
 
 # -- what there is not ------------------------------------------------------------------------------------------------

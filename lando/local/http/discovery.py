@@ -61,6 +61,8 @@ def version() -> Manifest:
         "major": "1",
         "minor": str(KUBERNETES_MINOR),
         "gitVersion": f"v1.{KUBERNETES_MINOR}.0+lando-{installed_version('lando')}",
+        # Of a build with Go, which this is not; clients' models insist on them.
+        **dict.fromkeys(("gitCommit", "gitTreeState", "buildDate", "goVersion", "compiler"), ""),
         "platform": f"linux/{'arm64' if platform.machine() == 'aarch64' else 'amd64'}",
     }
 
