@@ -166,6 +166,9 @@ class StagingSettings:
     """URL schemes that may be fetched."""
     file_roots: list[str] = field(default_factory=list)
     """Folders below which ``file:`` sources may lie; none by default."""
+    store_roots: list[str] = field(default_factory=list)
+    """URLs below which sources in a store (``gs://``, ``s3://``) may lie, e.g. ``gs://bucket/shared``; none by default,
+    because the pods' credential may also read what is not everybody's."""
     allow_local_addresses: bool = False
     """Also fetch from loopback and link-local addresses; only embedded mode sets it."""
     max_bytes: int | None = field(default=None, metadata=at_least(1))

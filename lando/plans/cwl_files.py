@@ -54,6 +54,7 @@ def stage_data(
         "policy": {
             "schemes": list(policy.schemes),
             "file_roots": list(policy.file_roots),
+            "store_roots": list(policy.store_roots),
             "allow_local_addresses": policy.allow_local_addresses,
             "max_bytes": policy.max_bytes,
             "timeout_s": policy.timeout_s,

@@ -44,6 +44,8 @@ class Policy:
     schemes: frozenset[str] = frozenset({"http", "https", "gs", "s3", "dds"})
     file_roots: tuple[Path, ...] = ()
     """Folders below which ``file:`` sources may lie."""
+    store_roots: tuple[str, ...] = ()
+    """URLs below which sources in a store may lie: its credential may read what the job's owner may not."""
     allow_local_addresses: bool = False
     max_bytes: int | None = None
     """The largest single file."""
@@ -57,6 +59,7 @@ class Policy:
         return cls(
             schemes=frozenset(policy.get("schemes") or default.schemes),
             file_roots=tuple(Path(root) for root in policy.get("file_roots") or ()),
+            store_roots=tuple(str(root).rstrip("/") + "/" for root in policy.get("store_roots") or ()),
             allow_local_addresses=bool(policy.get("allow_local_addresses", False)),
             max_bytes=policy.get("max_bytes"),
             timeout_s=float(policy.get("timeout_s") or default.timeout_s),
@@ -179,6 +182,7 @@ def _fetch(source: str, dest: Path, size: int | None, policy: Policy, downloader
         elif scheme in ("http", "https"):
             done = downloader.fetch(source, part, size, progress)
         else:
+            _check_store_root(source, policy)
             done = with_retries(lambda: _fetch_from_store(source, part, size, policy, progress))
         with part.open("rb") as written:
             os.fsync(written.fileno())
@@ -200,6 +204,16 @@ def _allowed_path(source: str, policy: Policy) -> Path:
     if not path.is_file():
         raise InputError(f"{source} does not exist or is no file.")
     return path
+
+
+def _check_store_root(source: str, policy: Policy) -> None:
+    """Refuse what does not lie below one of the allowed roots, whichever way its path is spelled."""
+    spelled = unquote(source)
+    if not spelled.startswith(policy.store_roots) or ".." in spelled.split("/"):
+        raise InputError(
+            f"{source} is refused: it lies outside the stores that this installation stages from "
+            "(the administrator names them in staging.store_roots)."
+        )
 
 
 def _copy(source: str, path: Path, part: Path, size: int | None, policy: Policy, progress: Progress) -> tuple[int, str]:

@@ -321,6 +321,7 @@ def test_our_own_images_are_told_policy_sizes_and_store() -> None:
     assert told["policy"] == {
         "schemes": ["http", "https", "gs", "s3", "dds"],
         "file_roots": [],
+        "store_roots": [],
         "allow_local_addresses": False,
         "max_bytes": None,
         "timeout_s": 60.0,

@@ -181,7 +181,7 @@ def test_without_a_policy_loopback_is_refused(volume: Volume, web: Web, terminat
 
 def test_files_come_from_stores(volume: Volume, bucket: Any, termination: Termination) -> None:
     bucket.pipe_file("/bucket/in/r.fq", b"ACGT")
-    volume.policy["schemes"] = ["memory"]
+    volume.policy |= {"schemes": ["memory"], "store_roots": ["memory://bucket/in"]}
     item = {"type": "url", "source": "memory://bucket/in/r.fq", "dest": volume.dest("r.fq")}
     assert volume.stage(item) == 0
     assert (volume.job_data / "r.fq").read_bytes() == b"ACGT"
@@ -189,6 +189,19 @@ def test_files_come_from_stores(volume: Volume, bucket: Any, termination: Termin
     assert "is 4 bytes long, but the job says 9 bytes" in termination.cause()["sentence"]
     assert volume.stage({**item, "source": "memory://bucket/in/none"}) == 1
     assert termination.cause()["sentence"] == "memory://bucket/in/none does not exist."
+
+
+@pytest.mark.parametrize("source", ["bucket/inner/x", "bucket/in/../x", "bucket/in/%2e%2e/x", "other/in/x"])
+def test_what_lies_in_a_store_outside_the_allowed_roots_is_refused(
+    volume: Volume, bucket: Any, termination: Termination, source: str
+) -> None:
+    for name in ("/bucket/inner/x", "/bucket/x", "/other/in/x"):
+        bucket.pipe_file(name, b"somebody else's")
+    for roots in ([], ["memory://bucket/in"]):
+        volume.policy |= {"schemes": ["memory"], "store_roots": roots}
+        assert volume.stage({"type": "url", "source": f"memory://{source}", "dest": volume.dest("x")}) == 1
+        assert "outside the stores" in termination.cause()["sentence"]
+        assert not (volume.job_data / "x").exists()
 
 
 def test_the_largest_file_is_bounded(volume: Volume, tmp_path: Path, termination: Termination) -> None:
