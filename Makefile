@@ -13,7 +13,8 @@ demo: $(VENV)/.installed  ## set up, start everything in one process, run a real
 	$(BIN)/lando demo
 
 test: $(VENV)/.installed-dev  ## every test that this machine can run
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest tests/unit -n auto --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest tests/contract tests/integration tests/e2e $(PYTEST_ARGS)
 
 check: $(VENV)/.installed-dev  ## format, lint, types, layers; changes nothing
 	$(BIN)/ruff format --check .
