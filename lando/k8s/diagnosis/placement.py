@@ -289,7 +289,7 @@ _REFUSALS = (
     ),
     _refusal(
         "service-account-missing",
-        r"looking up service account|serviceaccount \"[^\"]+\" not found",
+        r'looking up service account|serviceaccount "[^"]+" not found',
         "The service account of the step's pod does not exist",
         _MISSING,
         category=Category.INFRASTRUCTURE,

@@ -34,6 +34,8 @@ from lando.runs import Cause
 _SETTING_UP = ("", "ContainerCreating", "PodInitializing")
 _KILLED = (137, 143)
 """Exit codes of a program that was told to go."""
+_COMBINED = "(combined from similar events): "
+"""Before the message of an event that stands for many."""
 _LOG_WORDS = 400  # characters of the log's end in which a rule may look for words
 
 
@@ -186,7 +188,7 @@ def of_job_without_pods(job: Manifest, events: Sequence[Manifest]) -> Iterator[S
         first = moment(event.get("firstTimestamp")) or event_time(event)
         yield Sign(
             place=Place.CREATE,
-            message=quoted(str(event.get("message", "")).removeprefix("Error creating: ")),
+            message=_refusal_words(event),
             since=min(first, since or first),
             fields=_of_job(job),
         )
@@ -270,7 +272,7 @@ def _pull_words(container: Container, events: Sequence[Manifest]) -> str:
     """The registry's words: the status says only "back-off" from the second try on, the event has them."""
     prefix = f'Failed to pull image "{container.image}"'
     for event in events:
-        message = str(event.get("message", ""))
+        message = str(event.get("message", "")).removeprefix(_COMBINED)
         if event.get("reason") == "Failed" and message.startswith(prefix):
             return _plain(message.removeprefix(prefix).lstrip(": "))
     waiting = str(container.waiting.get("message", ""))
@@ -312,6 +314,13 @@ def _of_container(container: Container) -> dict[str, str]:
     }
 
 
+def _refusal_words(event: Manifest) -> str:
+    """Why a pod was not created, without its name, which is another at each try."""
+    said = _plain(event.get("message")).removeprefix("Error creating: ")
+    return re.sub(r'^pods "[^"]+" is forbidden: ', "", said)
+
+
 def _plain(message: object) -> str:
-    """A runtime's or registry's message without the layers of protocol around it."""
-    return quoted(re.sub(r"rpc error: code = \w+ desc = ", "", str(message or "")))
+    """A message without the layers of protocol around it, nor the numbers that differ at each try."""
+    said = str(message or "").removeprefix(_COMBINED)
+    return quoted(re.sub(r"rpc error: code = \w+ desc = |(?<!sha256:)\b[0-9a-f]{64}\b", "", said))

@@ -858,8 +858,18 @@ CASES: Mapping[str, Case] = {
     ),
     # -- pods without a place
     "quota": Case(
-        says="A quota of the namespace leaves no room for the step's pod: pods ",
+        says="A quota of the namespace leaves no room for the step's pod: exceeded quota: compute, requested: ",
         shown=(
+            Shown(
+                events=(
+                    event(
+                        "FailedCreate",
+                        f"(combined from similar events): Error creating: {FORBIDDEN}exceeded quota: compute, requested: "
+                        "pods=1, used: pods=0, limited: pods=0",
+                        OF_JOB,
+                    ),
+                )
+            ),
             refused(
                 FORBIDDEN + "exceeded quota: compute, requested: requests.memory=2Gi, used: requests.memory=7Gi, "
                 "limited: requests.memory=8Gi"

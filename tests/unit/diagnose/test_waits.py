@@ -215,3 +215,18 @@ def test_one_pod_at_work_is_enough(job: Any, pod: Any, judged: Any) -> None:
 
     assert judged(job(), pod("Running", {"running": {}}), stuck, after=100_000).verdict is Verdict.RUNNING
     assert judged(job(), pod("Succeeded"), stuck, after=100_000).verdict is Verdict.FAILED
+
+
+def test_the_sentence_stays_the_same_at_each_try(job: Any, pod: Any, event: Any, judged: Any) -> None:
+    def refused(name: str) -> str:
+        message = f'Error creating: pods "{name}" is forbidden: exceeded quota: q, requested: pods=1, limited: pods=0'
+        found = judged(job(), events=[event("FailedCreate", message, about="job-uid")])
+        return str(found.cause.sentence)
+
+    def without_network(sandbox: str) -> str:
+        message = f'rpc error: code = Unknown desc = failed to setup network for sandbox "{sandbox}": no addresses'
+        found = judged(job(), pod("Pending", CREATING), events=[event("FailedCreatePodSandBox", message)])
+        return str(found.cause.sentence)
+
+    assert refused("stage-data-1-xg5dx") == refused("stage-data-1-zrm45")
+    assert without_network("0d2f" * 16) == without_network("9b1d" * 16)
