@@ -56,14 +56,15 @@ def test_lists_of_a_moment_long_ago_have_expired(api: KubernetesApi, late: tuple
     rest = api.list("configmaps", labelSelector="mine=yes", **{"continue": go_on})
     assert (rest.code, names(rest.body)) == (200, ["c"])
 
-    assert names(api.list("configmaps", labelSelector="mine=yes", resourceVersion=version).body) == ["a", "c"]
+    not_older = api.list("configmaps", labelSelector="mine=yes", resourceVersion=version)
+    assert sorted(names(not_older.body)) == ["a", "c"]
 
 
 def test_a_watch_from_long_ago_ends_with_an_error(api: KubernetesApi, late: tuple[str, str]) -> None:
-    assert late
-    with api.watch("configmaps", resourceVersion="1") as events:
+    # Of Events an API server keeps no cache, which might remember more than the store below.
+    with api.watch("events", resourceVersion=late[0]) as events:
         (event,) = events
     assert event["type"] == "ERROR"
     status = event["object"]
     assert (status["kind"], status["code"], status["reason"]) == ("Status", 410, "Expired")
-    assert status["message"].startswith("too old resource version: 1")
+    assert "too old" in status["message"]

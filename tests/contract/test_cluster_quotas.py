@@ -19,23 +19,25 @@ def service_account(api: KubernetesApi) -> None:
     wait_until(lambda: api.get("serviceaccounts", "default").code == 200, what="the service account")
 
 
-def set_quota(api: KubernetesApi, hard: dict[str, str], **spec: Any) -> None:
-    """A quota ``q``, enforced: its controller has taken note of it."""
-    created = api.create("resourcequotas", {"metadata": {"name": "q"}, "spec": {"hard": hard, **spec}})
+def set_quota(api: KubernetesApi, hard: dict[str, str]) -> None:
+    """A quota ``q``, noted by its controller and by the API server (of which a real one hears a moment later)."""
+    hard = {**hard, "resourcequotas": "1"}
+    created = api.create("resourcequotas", {"metadata": {"name": "q"}, "spec": {"hard": hard}})
     assert created.code == 201, created.body
-    enforced(api, hard)
+    wait_until(lambda: limits(api) == hard, PATIENCE_S, what="the quota's status")
+    another = {"metadata": {"name": "another"}, "spec": {"hard": {}}}
+    wait_until(lambda: api.create("resourcequotas", another, dryRun="All").code == 403, what="the quota's effect")
 
 
-def enforced(api: KubernetesApi, hard: dict[str, str]) -> None:
-    wait_until(
-        lambda: api.get("resourcequotas", "q").body["status"].get("hard") == hard,
-        PATIENCE_S,
-        what="the quota's status",
-    )
+def limits(api: KubernetesApi) -> dict[str, str]:
+    return dict(api.get("resourcequotas", "q").body["status"].get("hard") or {})
 
 
 def used(api: KubernetesApi) -> dict[str, str]:
-    return dict(api.get("resourcequotas", "q").body["status"]["used"])
+    """What is used, apart from the quota's own place."""
+    amounts = dict(api.get("resourcequotas", "q").body["status"]["used"])
+    assert amounts.pop("resourcequotas") == "1"
+    return amounts
 
 
 def claim(name: str, size: str) -> Manifest:
@@ -116,7 +118,7 @@ def test_what_ends_or_goes_makes_room(api: KubernetesApi) -> None:
     wait_until(lambda: int(used(api)["configmaps"]) == before, PATIENCE_S, what="the ConfigMap's room")
     api.delete("pods", "short", gracePeriodSeconds=0)
     wait_until(lambda: used(api)["pods"] == "0", PATIENCE_S, what="the pod's room")
-    assert api.create("pods", asking("late", {"cpu": "100m"})).code == 201
+    wait_until(lambda: api.create("pods", asking("late", {"cpu": "100m"})).code == 201, what="the room's effect")
 
 
 def test_a_pod_that_has_ended_uses_nothing_but_its_place(api: KubernetesApi) -> None:
@@ -138,8 +140,8 @@ def test_a_quota_that_is_changed_counts_from_then_on(api: KubernetesApi) -> None
     refused = api.create("secrets", {"metadata": {"name": "s"}})
     assert "exceeded quota: q" in refused.body["message"]
     api.patch("resourcequotas", "q", {"spec": {"hard": {"count/secrets": "5"}}})
-    enforced(api, {"count/secrets": "5"})
-    assert api.create("secrets", {"metadata": {"name": "s"}}).code == 201
+    wait_until(lambda: limits(api)["count/secrets"] == "5", PATIENCE_S, what="the quota's status")
+    wait_until(lambda: api.create("secrets", {"metadata": {"name": "s"}}).code == 201, what="the quota's effect")
 
 
 def test_a_job_says_that_its_pods_find_no_room_and_goes_on_when_they_do(api: KubernetesApi) -> None:
