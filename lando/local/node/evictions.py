@@ -132,8 +132,8 @@ class EvictionManager:
         before = self.under_pressure
         self.under_pressure = space.free < (floor * ROOM_AGAIN if before else floor)
         if self.under_pressure != before:
-            words = "too full for new pods" if self.under_pressure else "has room for new pods again"
-            log.warning("the disk of %s: %d MiB are free, it is %s", self._folder, space.free >> 20, words)
+            words = "is too full for new pods" if self.under_pressure else "has room for new pods again"
+            log.warning("the disk of %s %s: %d MiB are free", self._folder, words, space.free >> 20)
             self._on_pressure()
         if space.free < floor:
             self._evict_the_biggest(floor, space.free)

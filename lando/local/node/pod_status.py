@@ -84,6 +84,9 @@ NODE_STOPPING = PodFailure(
 NODE_LOST = PodFailure(
     reason="Terminated", message="Pod was terminated because its node stopped without warning.", disruption=True
 )
+NODE_ERROR = PodFailure(
+    reason="NodeError", message="The node failed to run the pod; its log says why.", disruption=True
+)
 PAST_DEADLINE = PodFailure(
     reason="DeadlineExceeded", message="Pod was active on the node longer than the specified deadline"
 )

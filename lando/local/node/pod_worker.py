@@ -21,6 +21,7 @@ from lando.local.node.images import Image, ImagePullError, ImageTable, base_envi
 from lando.local.node.pod_endings import never_seen, remove_for_good
 from lando.local.node.pod_folder import PodFolder
 from lando.local.node.pod_status import (
+    NODE_ERROR,
     PAST_DEADLINE,
     ContainerState,
     PodFailure,
@@ -48,6 +49,8 @@ log = logging.getLogger(__name__)
 RETRY_BASE_S = 1.0
 RETRY_LIMIT_S = 60.0
 """Waits between tries of what is missing (an image, a ConfigMap); they double."""
+END_TRIES = 8
+"""How often the record of a pod's end is tried: for some four minutes."""
 CRASH_BASE_S = 10.0
 CRASH_LIMIT_S = 300.0
 """Waits between restarts of a container; they double, and the first restart is at once."""
@@ -167,24 +170,30 @@ class PodWorker:
             self._live()
         except _Stopped:
             pass
-        except ApiError as error:
-            log.info("pod %s/%s is given up: %s", self._namespace, self._name, error)
         except Exception:
             log.exception("pod %s/%s failed inside the node", self._namespace, self._name)
             with self._condition:
-                self._failure = self._failure or PodFailure(
-                    reason="NodeError", message="The node failed to run the pod; its log says why.", disruption=True
-                )
+                self._failure = self._failure or NODE_ERROR
         finally:
             if self._deadline is not None:
                 self._deadline.cancel()
+            if not self._abandoned:
+                self._record_end()
+            self.folder.release()
+            self._on_done(self)
+
+    def _record_end(self) -> None:
+        """Conclude; where that can't be written down, again and again once the pod's disk is given back."""
+        for tries in range(1, END_TRIES + 1):
             try:
-                if not self._abandoned:
-                    self._conclude()
+                self._conclude()
+                return
             except Exception:
                 log.exception("the end of pod %s/%s could not be recorded", self._namespace, self._name)
             self.folder.release()
-            self._on_done(self)
+            with self._condition:
+                self._condition.wait(min(RETRY_BASE_S * 2 ** (tries - 1), RETRY_LIMIT_S))
+        log.error("the end of pod %s/%s is given up; the node's next start tells it", self._namespace, self._name)
 
     def _live(self) -> None:
         self.folder.path.mkdir(parents=True, exist_ok=True)
@@ -219,8 +228,11 @@ class PodWorker:
             self._run_container(container, volumes, init=False)
         except _Stopped:
             pass
-        except ApiError as error:
-            log.info("container %s of pod %s/%s is given up: %s", container["name"], self._namespace, self._name, error)
+        except Exception:
+            log.exception(
+                "container %s of pod %s/%s failed inside the node", container["name"], self._namespace, self._name
+            )
+            self.terminate(0, NODE_ERROR)
 
     def _set_deadline(self) -> None:
         deadline_s = self.pod["spec"].get("activeDeadlineSeconds")
@@ -252,7 +264,7 @@ class PodWorker:
         now = self._context.clock()
         with self._condition:
             for state in self._states.values():
-                if "waiting" in state.state and (self._grace_s is not None or self._failure is not None):
+                if state.exit_code is None and (self._grace_s is not None or self._failure is not None):
                     state.state = never_seen()
         status = self._publish(now, over=True)
         if status is not None and "deletionTimestamp" in status["metadata"]:

@@ -72,7 +72,9 @@ class ObjectFile:
                 execute("INSERT INTO counter VALUES (?)", (version,))
             execute("COMMIT")
         except BaseException:
-            execute("ROLLBACK")
+            # SQLite may have rolled back by itself, for instance on a full disk.
+            if self._connection.in_transaction:
+                execute("ROLLBACK")
             raise
 
     def close(self) -> None:
