@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from tests.services.kubernetes_api import KubernetesApi
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FAILING = EXAMPLES / "failing"
 SLEEP = EXAMPLES / "sleep"
@@ -42,6 +44,23 @@ def test_a_tool_that_exits_3_is_told_with_its_name_code_and_last_words(stack: An
     [kept] = stack.json("explain", run_id)["evidence"]
     assert (kept["step"], kept["attempt"], kept["verdict"]) == ("run_workflow", 1, "Failed")
     assert "expected a FASTQ header" in kept["log_tail"]
+
+
+def test_a_run_that_waits_says_for_what_and_how_that_is_known(stack: Any, tmp_path: Path) -> None:
+    cluster = KubernetesApi.from_kubeconfig(stack.home / "cluster" / "kubeconfig", tmp_path, "lando")
+    created = cluster.create("resourcequotas", {"metadata": {"name": "none"}, "spec": {"hard": {"pods": "0"}}})
+    assert created.code == 201, created.body
+    try:
+        run_id = stack.submit(FAILING / "workflow.cwl", FAILING / "job-order.yaml")
+        waiting = stack.until(run_id, lambda run: run["condition"])
+        assert "A quota of the namespace leaves no room" in waiting["condition"]["sentence"]
+        [kept] = stack.json("explain", run_id)["evidence"]
+    finally:
+        cluster.delete("resourcequotas", "none")
+    assert (kept["step"], kept["verdict"], kept["rule"]["name"]) == ("stage_data", "Waiting", "quota")
+    assert "FailedCreate" in {event["reason"] for event in kept["events"]}
+    after = stack.until(run_id, lambda run: run["state"] == "Error")
+    assert after["condition"] is None
 
 
 def test_a_failed_run_is_restarted_from_the_step_that_failed(stack: Any) -> None:
