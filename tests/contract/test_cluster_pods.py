@@ -60,6 +60,28 @@ def test_an_exit_code_is_told(api: KubernetesApi, code: int) -> None:
     assert (terminated(done)["exitCode"], terminated(done)["reason"]) == (code, "Error")
 
 
+def test_a_program_that_was_killed_has_the_exit_code_of_its_signal(api: KubernetesApi) -> None:
+    # Of a command, $$ becomes a single $, as it stands for one that begins no $(VARIABLE).
+    api.create("pods", pod("p", "kill -9 $$$$", notes("Failed:137")))
+    done = reached(api, "Succeeded", "Failed")
+    assert (done["status"]["phase"], terminated(done)["exitCode"]) == ("Failed", 137)
+
+
+def test_an_image_that_can_not_be_pulled_is_waited_for(api: KubernetesApi) -> None:
+    nowhere = [{"name": "main", "image": "no-such-host.invalid/nothing:1"}]
+    api.create("pods", pod("p", "", notes("ImagePullBackOff"), containers=nowhere))
+
+    def waiting() -> Manifest:
+        (status,) = api.get("pods", "p").body["status"].get("containerStatuses") or [{}]
+        return dict(status.get("state", {}).get("waiting", {}))
+
+    wait_until(lambda: waiting().get("reason") in ("ErrImagePull", "ImagePullBackOff"), PATIENCE_S, what="the reason")
+    assert waiting()["message"]
+    assert phase(api) == "Pending"
+    (status,) = api.get("pods", "p").body["status"]["containerStatuses"]
+    assert (status["ready"], status["restartCount"]) == (False, 0)
+
+
 def test_a_running_pod_is_ready(api: KubernetesApi) -> None:
     api.create("pods", pod("p", "sleep 300", notes("Running")))
     running = reached(api, "Running")
@@ -203,3 +225,19 @@ def test_a_claim_is_bound_to_a_volume(api: KubernetesApi) -> None:
     assert claim()["spec"]["volumeName"]
     assert claim()["status"]["capacity"]["storage"] == "1Gi"
     assert claim()["status"]["accessModes"] == ["ReadWriteMany"]
+
+
+def test_a_claim_in_use_is_kept_until_its_pod_has_gone(api: KubernetesApi) -> None:
+    claim = {"accessModes": ["ReadWriteMany"], "resources": {"requests": {"storage": "1Gi"}}}
+    api.create("persistentvolumeclaims", {"metadata": {"name": "data"}, "spec": claim})
+    volumes = [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]
+    mounting = [container("sleep 300", volumeMounts=[{"name": "data", "mountPath": "/data"}])]
+    spec = {"volumes": volumes, "containers": mounting, "terminationGracePeriodSeconds": 1}
+    api.create("pods", pod("p", "", notes("Running"), **spec))
+    reached(api, "Running")
+    held = api.delete("persistentvolumeclaims", "data").body
+    assert held["metadata"]["finalizers"] == ["kubernetes.io/pvc-protection"]
+    assert "deletionTimestamp" in api.get("persistentvolumeclaims", "data").body["metadata"]
+    api.delete("pods", "p")
+    wait_until(lambda: api.get("persistentvolumeclaims", "data").code == 404, PATIENCE_S, what="the claim's removal")
+    assert api.get("pods", "p").code == 404
