@@ -31,6 +31,7 @@ bench: $(VENV)/.installed-dev  ## hand-off times, throughput, API calls and memo
 
 docs: $(VENV)/.installed-dev  ## write the parts of docs/ that are generated from the code
 	$(BIN)/python -m lando.config > docs/configuration.md
+	$(BIN)/python docs/transcript.py docs/first-cluster.md
 	$(BIN)/python -m lando.k8s.diagnosis.page > docs/causes.md
 	$(BIN)/python -m lando.api.reference > docs/server.md
 
