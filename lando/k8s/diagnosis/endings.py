@@ -158,6 +158,14 @@ _STARTS = (
         advice=_MEMORY,
     ),
     Rule(
+        name="too-many-processes",
+        places=(Place.ENDED,),
+        reasons=("PidsLimit",),  # the embedded cluster's
+        category=Category.USER,
+        sentence="{Container} was ended for starting more processes than its node allows{because}.",
+        advice="Look for a program that starts itself again and again, or let it use fewer threads.",
+    ),
+    Rule(
         name="out-of-memory-at-start",
         places=(Place.ENDED, Place.WAITING),
         reasons=_START,

@@ -419,6 +419,21 @@ CASES: Mapping[str, Case] = {
         says="memory ran out (it has no limit of its own and asked for 1Gi)",
         shown=(of_end(pod("Failed", ended(137, "OOMKilled"), resources={"requests": {"memory": "1Gi"}})),),
     ),
+    "too-many-processes": Case(
+        says="was ended for starting more processes than its node allows: The container ran 4211 processes and threads",
+        shown=(
+            of_end(
+                pod(
+                    "Failed",
+                    ended(
+                        137,
+                        "PidsLimit",
+                        "The container ran 4211 processes and threads at a time; this node allows 4096.",
+                    ),
+                )
+            ),
+        ),
+    ),
     "out-of-memory-at-start": Case(
         says="is too low even to start it: ",
         shown=(
