@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from lando.k8s.diagnosis import Diagnosis, diagnose
+from tests.contract.known_differences import since
 from tests.services.kubernetes_api import KubernetesApi
 from tests.services.providing import wait_until
 from tests.services.workloads import container, job, notes
@@ -124,6 +125,7 @@ def _has_pod_or_refusal(api: KubernetesApi) -> bool:
 
 
 def test_a_pod_deleted_by_hand(api: KubernetesApi) -> None:
+    since(api, "pods that are deleted count as failed")
     make(api, "sleep 300", notes("Running"))
     pods: list[Manifest] = []
 
