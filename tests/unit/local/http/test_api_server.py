@@ -182,7 +182,7 @@ def test_the_store_forgets_a_watcher_that_left(api: KubernetesApi, store: Object
         store.patch("configmaps", "ns", "a", {"data": {"n": store.resource_version}})
         return not store._subscriptions
 
-    wait_until(forgotten)
+    wait_until(forgotten, 30, what="the end of the subscription")
 
 
 def test_a_taken_port_is_an_error(server: ApiServer, store: ObjectStore, certificates: Certificates) -> None:
