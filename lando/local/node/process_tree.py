@@ -20,7 +20,6 @@ from lando.local.node.process_table import (
     charged_memory,
     marker_of,
     members,
-    read_process,
     send,
 )
 
@@ -100,9 +99,7 @@ class ProcessTree:
         """End them all; False when some are left after 5 s."""
         until = time.monotonic() + KILL_S
         while found := self.members():
-            _kill_groups(found)
-            for process in found:
-                send(process, signal.SIGKILL)
+            kill(found)
             if time.monotonic() > until:
                 log.error("processes of container %s can't be ended: %s", self._marker, [each.pid for each in found])
                 return False
@@ -110,14 +107,14 @@ class ProcessTree:
         return True
 
 
-def _kill_groups(found: list[Process]) -> None:
-    """Signal whole groups at once: the kernel lets no process of a group slip out by starting another."""
-    done = {os.getpgrp(), 0}
+def kill(found: list[Process]) -> None:
+    """Kill processes that were alive a moment ago, and whoever is in a group with them.
+
+    A group is signalled at once, and the kernel lets none of it slip out by starting another, as single processes do
+    between being seen and being signalled. The number of a group is not given anew as long as it has a member.
+    """
+    for group in {process.group for process in found} - {os.getpgrp(), 0}:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(group, signal.SIGKILL)
     for process in found:
-        if process.group in done:
-            continue
-        now = read_process(process.pid)
-        if now is not None and now.started == process.started and now.group == process.group:
-            done.add(process.group)
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.group, signal.SIGKILL)
+        send(process, signal.SIGKILL)

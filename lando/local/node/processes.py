@@ -18,7 +18,7 @@ from pathlib import Path
 
 from lando.local.node.container_logs import READ_SIZE, LogWriter
 from lando.local.node.process_table import MARKER, Process, all_processes, marked, members, read_process, send
-from lando.local.node.process_tree import ProcessTree, Snapshots
+from lando.local.node.process_tree import ROUND_S, ProcessTree, Snapshots, kill
 from lando.local.node.sandbox import Launch, StartError
 
 log = logging.getLogger(__name__)
@@ -288,6 +288,20 @@ def write_record(path: Path, pid: int, started: int) -> None:
 def end_leftovers(records: list[Path], marker_prefixes: list[str]) -> int:
     """End processes of an earlier life of this node: those written down, their sessions, and those that carry a
     marker with one of ``marker_prefixes``. How many there were."""
+    ended: set[tuple[int, int]] = set()
+    until = time.monotonic() + LEFTOVERS_END_S
+    while found := _leftovers(records, marker_prefixes):
+        ended.update((process.pid, process.started) for process in found)
+        kill(found)
+        if time.monotonic() > until:
+            pids = sorted(process.pid for process in found)
+            log.error("processes that an earlier life of the node left running can't be ended: %s", pids)
+            break
+        time.sleep(ROUND_S)  # they are not our children: nothing tells when they are gone
+    return len(ended)
+
+
+def _leftovers(records: list[Path], marker_prefixes: list[str]) -> list[Process]:
     processes = all_processes()
     by_pid = {process.pid: process for process in processes}
     found: dict[int, Process] = {}
@@ -300,17 +314,4 @@ def end_leftovers(records: list[Path], marker_prefixes: list[str]) -> int:
     for prefix in marker_prefixes:
         found.update((process.pid, process) for process in marked(prefix, processes))
     found.pop(os.getpid(), None)
-    for process in found.values():
-        send(process, signal.SIGKILL)
-    until = time.monotonic() + LEFTOVERS_END_S
-    while any(_is_alive(process) for process in found.values()):
-        if time.monotonic() > until:
-            log.error("processes that an earlier life of the node left running can't be ended: %s", sorted(found))
-            break
-        time.sleep(0.01)  # they are not our children: nothing tells when they are gone
-    return len(found)
-
-
-def _is_alive(process: Process) -> bool:
-    now = read_process(process.pid)
-    return now is not None and now.started == process.started and not now.zombie
+    return list(found.values())

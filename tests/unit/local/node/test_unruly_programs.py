@@ -178,6 +178,24 @@ def test_output_that_is_no_text_and_has_no_lines_is_kept_as_it_is(cluster: Clust
     assert written == bytes(range(256)) * 4096
 
 
+HOPPING = """
+    import os, time
+    print("hopping", flush=True)
+    if os.fork() == 0:
+        # Never the same process for longer than a millisecond.
+        for _ in range(20_000):
+            if os.fork():
+                os._exit(0)
+            time.sleep(0.001)
+"""
+
+
+def test_a_program_that_is_never_the_same_process_for_long_is_ended_all_the_same(cluster: Cluster) -> None:
+    cluster.pod("hopper", container=python(HOPPING))
+    pod = cluster.ended("hopper")
+    assert_nothing_is_left(pod)
+
+
 @pytest.fixture
 def sleeper() -> Iterator[int]:
     """A process that is nobody's container."""
