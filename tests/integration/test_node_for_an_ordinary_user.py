@@ -11,7 +11,13 @@ import pytest
 from tests.services.ordinary_user import as_ordinary_user, folder_of_ordinary_user
 
 ROOT = Path(__file__).parents[2]
-TESTS = ("test_mounting_volumes.py", "test_running_pods.py", "test_unruly_programs.py", "test_full_disks.py")
+TESTS = (
+    "test_mounting_volumes.py",
+    "test_running_pods.py",
+    "test_restarting_the_node.py",
+    "test_unruly_programs.py",
+    "test_full_disks.py",
+)
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="the tests run as an ordinary user already")

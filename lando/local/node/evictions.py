@@ -35,6 +35,8 @@ FLOOR_SHARE = 0.02
 ROOM_AGAIN = 1.5
 """How much more than the floor must be free for new pods to be taken again."""
 GRACE_S = 1.0
+"""What an evicted pod is given to end, as by kubelets for broken limits."""
+STOP_S = 2.0
 DISK_PRESSURE = "node.kubernetes.io/disk-pressure"
 """The taint that keeps pods from a node whose disk is full."""
 
@@ -102,10 +104,10 @@ class EvictionManager:
         self._thread.start()
 
     def stop(self) -> None:
-        """Evict no more."""
+        """Evict no more; a measurement under way is left to itself."""
         self._stop.set()
         if self._thread.is_alive():
-            self._thread.join()
+            self._thread.join(STOP_S)
 
     def _run(self) -> None:
         rounds = 0

@@ -178,7 +178,8 @@ class ContainerProcess:
     def _supervise(self, process: subprocess.Popen[bytes], tree: ProcessTree, output: int) -> None:
         """Store output and mind the limits until the program has ended and all of its output is stored."""
         os.set_blocking(output, False)
-        next_check = time.monotonic() + CLOSE_CHECK_S
+        check_s = CLOSE_CHECK_S
+        next_check = time.monotonic() + check_s
         all_tame = False
         with selectors.DefaultSelector() as selector:
             selector.register(output, selectors.EVENT_READ)
@@ -197,18 +198,20 @@ class ContainerProcess:
                 if now >= next_check:
                     if not all_tame:
                         # Those that were started before the first one was tamed.
-                        for each in tree.members(CLOSE_CHECK_S):
+                        for each in tree.members():
                             _tame(each.pid)
                         all_tame = True
-                    next_check = now + self._check_usage(tree)
+                    check_s = self._check_usage(tree, check_s / 2)
+                    next_check = now + check_s
         if not self._launch.dies_whole:
             # What a container's program leaves behind ends with it.
             tree.kill()
         self._drain(output)
 
-    def _check_usage(self, tree: ProcessTree) -> float:
-        """End a container that takes more than it may; the seconds until the next look at it."""
-        usage = tree.usage(CLOSE_CHECK_S)
+    def _check_usage(self, tree: ProcessTree, max_age_s: float) -> float:
+        """End a container that takes more than it may, as seen at most ``max_age_s`` seconds ago; the seconds until the
+        next look at it."""
+        usage = tree.usage(max_age_s)
         limit = self._memory_limit
         if usage.tasks > self._pids_limit:
             message = (
