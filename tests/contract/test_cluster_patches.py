@@ -168,6 +168,12 @@ def test_what_an_order_leaves_out_stays_where_it_was(account: KubernetesApi) -> 
     assert secrets(account, {**patch, "secrets": [{"name": "three"}]}) == ["one", "two", "three"]
 
 
+def test_a_list_that_has_no_key_is_replaced(account: KubernetesApi) -> None:
+    for name in ("one", "two"):
+        patched = account.patch("serviceaccounts", "a", {"imagePullSecrets": [{"name": name}]}, STRATEGIC)
+    assert patched.body["imagePullSecrets"] == [{"name": "two"}]
+
+
 def test_null_removes_a_list(account: KubernetesApi) -> None:
     assert secrets(account, {"secrets": None}) == []
 

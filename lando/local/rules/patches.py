@@ -30,6 +30,8 @@ MERGE_KEYS: dict[str, tuple[str, ...]] = {
 }
 """Lists that a strategic merge patch merges by key; every list not named here is replaced as a whole."""
 _ORDER = "$setElementOrder/"
+REPLACED = {"ServiceAccount": ("imagePullSecrets",)}
+"""By kind: lists at its top that are replaced as a whole, although elsewhere their like is merged."""
 MERGED_SETS = frozenset({"finalizers"})
 """Lists of plain values that a strategic merge patch adds to."""
 
@@ -47,6 +49,9 @@ def apply_patch(patch_type: str, document: Manifest, patch: Any) -> Manifest:
         result = merge_patch(document, patch)
     else:
         result = strategic_merge_patch(document, patch)
+        for field in REPLACED.get(document.get("kind", ""), ()):
+            if isinstance(patch.get(field), list):
+                result[field] = copy.deepcopy(patch[field])
     if not isinstance(result, dict):
         raise unfit_patch("the patch leaves no object")
     return result
