@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 from base64 import b64encode
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -206,7 +207,8 @@ def test_without_bubblewrap_paths_are_substituted_or_it_is_said_what_to_do(
     monkeypatch.setenv("PATH", str(tmp_path))
     probe_bubblewrap.cache_clear()
     try:
-        assert isinstance(choose_sandbox("auto", tmp_path), Substitution)
+        with closing(choose_sandbox("auto", tmp_path)) as chosen:
+            assert isinstance(chosen, Substitution)
         with pytest.raises(ConfigError, match="apt install bubblewrap"):
             choose_sandbox("bwrap", tmp_path)
     finally:
@@ -220,7 +222,8 @@ def test_a_bubblewrap_that_does_not_work_is_not_used(tmp_path: Path, monkeypatch
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
     probe_bubblewrap.cache_clear()
     try:
-        assert choose_sandbox("auto", tmp_path).name == "substitute"
+        with closing(choose_sandbox("auto", tmp_path)) as chosen:
+            assert chosen.name == "substitute"
         with pytest.raises(ConfigError, match="No permissions to create new namespace"):
             choose_sandbox("bwrap", tmp_path)
     finally:
