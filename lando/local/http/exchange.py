@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -36,9 +36,9 @@ class Answer:
 
 @dataclass(frozen=True)
 class Streaming:
-    """A response whose chunks come as they come."""
+    """A response whose chunks come as they come; closed when the client goes."""
 
-    chunks: AsyncIterator[bytes]
+    chunks: AsyncGenerator[bytes, None]
     media_type: str = JSON
 
 
@@ -138,9 +138,11 @@ async def send_stream(streaming: Streaming, receive: Receive, send: Send) -> Non
         for task in (sending, listening):
             task.cancel()
         await asyncio.gather(sending, listening, return_exceptions=True)
+        # Ended while a chunk was on its way, it would only close when it is collected: some time, or never.
+        await streaming.chunks.aclose()
 
 
-async def _send_chunks(chunks: AsyncIterator[bytes], send: Send) -> None:
+async def _send_chunks(chunks: AsyncGenerator[bytes, None], send: Send) -> None:
     # The headers go out before the first event does: a watcher learns that it is connected.
     await send({"type": "http.response.body", "body": b"", "more_body": True})
     async for chunk in chunks:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 from lando.local.http.exchange import Answer, Streaming
@@ -67,7 +67,7 @@ class PodLogs:
             raise
         return Streaming(self._stream(first, pieces), "text/plain")
 
-    async def _stream(self, piece: bytes | None, pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    async def _stream(self, piece: bytes | None, pieces: Iterator[bytes]) -> AsyncGenerator[bytes, None]:
         try:
             while piece is not None and not self._closing.is_set():
                 if piece:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any, cast, get_args
 
 from lando.local.http import tables
@@ -224,7 +224,7 @@ class Resources:
         self._watches.add(subscription)
         return Streaming(self._lines(subscription, table))
 
-    async def _lines(self, subscription: Subscription, table: tables.EventTables | None) -> AsyncIterator[bytes]:
+    async def _lines(self, subscription: Subscription, table: tables.EventTables | None) -> AsyncGenerator[bytes, None]:
         """Events, one per line, until the time is up or the server stops."""
         try:
             while True:
@@ -244,7 +244,7 @@ def _error_line(error: ApiError) -> bytes:
     return json_answer(200, {"type": "ERROR", "object": error.body()}).body
 
 
-async def _only(chunk: bytes) -> AsyncIterator[bytes]:
+async def _only(chunk: bytes) -> AsyncGenerator[bytes, None]:
     yield chunk
 
 
