@@ -22,7 +22,6 @@ from lando.local.store.watching import Event, Subscription
 log = logging.getLogger(__name__)
 
 
-
 @dataclass(frozen=True, slots=True)
 class _Node:
     resource: str
