@@ -31,7 +31,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--jobs", type=int, default=50, help="jobs queued at once (default: 50)")
     parser.add_argument("--hand-offs", type=int, default=20, metavar="JOBS", help="jobs run one by one (default: 20)")
-    parser.add_argument("--kept", type=int, default=5000, metavar="JOBS", help="Jobs kept at once (default: 5000)")
+    parser.add_argument("--kept", type=int, default=10_000, metavar="JOBS", help="Jobs kept at once (default: 10000)")
     parser.add_argument("--json", action="store_true", help="print JSON only")
     options = parser.parse_args()
     figures: dict[str, Any] = {"machine": machine()}
