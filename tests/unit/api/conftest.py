@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 from lando.api import setup
 from lando.api.app import create_app
 from lando.api.database import Database
+from lando.api.keys import load_or_create
 from lando.api.settings import Settings
 from lando.api.site import LiveLogs, Site
 from tests.unit.api.serving import Api, FakeBroker, Serve
@@ -28,9 +29,22 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def site_folder(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Path:
+    """Database and key of a site that is set up, to copy likewise."""
+    folder = tmp_path_factory.mktemp("site")
+    shutil.copy(migrated, folder / "lando.db")
+    database = Database(f"sqlite:///{folder / 'lando.db'}")
+    with database.write() as session:
+        setup.ensure_embedded_site(session, username="operator", key=load_or_create(folder / "server.key"))
+    database.close()
+    return folder
+
+
 @pytest.fixture
-def settings(tmp_path: Path, migrated: Path) -> Settings:
-    shutil.copy(migrated, tmp_path / "lando.db")
+def settings(tmp_path: Path, site_folder: Path) -> Settings:
+    for name in ("lando.db", "server.key"):
+        shutil.copy(site_folder / name, tmp_path / name)
     return Settings(
         database_url=f"sqlite:///{tmp_path}/lando.db",
         key_file=str(tmp_path / "server.key"),
