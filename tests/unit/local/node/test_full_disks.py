@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -150,28 +148,3 @@ def test_an_ended_pod_keeps_its_log_and_gives_its_disk_back(cluster: Cluster) ->
     folder = PodFolder(cluster.home / "pods", uid)
     wait_until(lambda: not folder.volumes.exists() and not folder.work("main").exists(), what="the pod's disk")
     assert cluster.log("brief") == "kept\n"
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 16 MiB in memory."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(place)], check=False)
-    if mounted.returncode:
-        pytest.skip("only root may mount a small file system")
-    yield place
-    subprocess.run(["umount", str(place)], check=True)
-
-
-def test_a_step_that_fills_the_disk_is_evicted_and_its_space_given_back(small_disk: Path) -> None:
-    cluster = Cluster(small_disk).start()
-    try:
-        cluster.pod("greedy", "cat /dev/zero > /scratch/f; echo filled; exec sleep 67", **scratch())
-        pod = cluster.ended("greedy")
-        assert (phase(pod), pod["status"]["reason"]) == ("Failed", "Evicted")
-        cluster.pod("next", "echo works")
-        assert phase(cluster.ended("next")) == "Succeeded"
-        assert cluster.log("next") == "works\n"
-    finally:
-        cluster.stop()
