@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
@@ -33,7 +34,7 @@ def percentiles(values: Sequence[float]) -> dict[str, float]:
 def cluster_of(stack: Stack) -> KubernetesCluster:
     """A client of the measured cluster."""
     place = stack.cluster
-    token = open(place["token_file"], encoding="utf-8").read().strip()  # noqa: SIM115
+    token = Path(place["token_file"]).read_text().strip()
     return KubernetesCluster(
         ClusterSettings(namespace=place["namespace"], host=place["url"], token=token, ssl_ca_cert=place["ca_file"])
     )
@@ -82,9 +83,10 @@ def measure(stack: Stack, user: User, client: Client, jobs: int) -> dict[str, An
         client.start(job)
         user.wait(job, lambda document: document["state"] == "F")
         raw += [_raw_calls(stack, cluster, job) for _ in range(len(STEPS) - 1)]
-    handoff, calls = percentiles(watch.handoffs()), percentiles(raw)
+    waited = watch.handoffs()
+    handoff, calls = percentiles(waited), percentiles(raw)
     return {
-        "hand_offs": len(watch.handoffs()),
+        "hand_offs": len(waited),
         "hand_off": handoff,
         "raw_calls": calls,
         "ratio_p50": handoff["p50_ms"] / calls["p50_ms"],

@@ -73,9 +73,9 @@ class Stack:
         self.write_config()
         for name in ("server", "lando", "watcher"):
             self.start_process(name)
-        self._wait_for(f"{self.url}/healthz")
+        self.wait_for(f"{self.url}/healthz")
         for port in self.metrics_ports.values():
-            self._wait_for(f"http://127.0.0.1:{port}/healthz")
+            self.wait_for(f"http://127.0.0.1:{port}/healthz")
 
     def start_cluster(self) -> None:
         """The embedded cluster; says where it is on its first line."""
@@ -224,7 +224,8 @@ class Stack:
         self._processes[name] = process
         return process
 
-    def _wait_for(self, url: str) -> None:
+    def wait_for(self, url: str) -> None:
+        """Return once ``url`` answers 200; fail when a process ended or it takes too long."""
         until = time.monotonic() + START_TIMEOUT_S
         while True:
             try:

@@ -12,12 +12,9 @@ from lando.api.resource import Query, Resource, add_routes
 router = APIRouter(tags=["jobs"])
 
 
-def _own_errors(query: Query, caller: Caller) -> Query:
-    return query.join(m.Job, m.Job.id == m.JobError.job_id).where(m.Job.user_id == caller.id, m.Job.state != "D")
-
-
-def _own_activities(query: Query, caller: Caller) -> Query:
-    return query.join(m.Job, m.Job.id == m.JobActivity.job_id).where(m.Job.user_id == caller.id, m.Job.state != "D")
+def _of_own_jobs(query: Query, caller: Caller) -> Query:
+    """Rows of the caller's jobs, which each row names."""
+    return query.join(m.Job).where(m.Job.user_id == caller.id, m.Job.state != "D")
 
 
 add_routes(
@@ -26,7 +23,7 @@ add_routes(
         path="job-errors",
         model=m.JobError,
         show=lambda _site, row: documents.job_error(row),
-        scope=_own_errors,
+        scope=_of_own_jobs,
         filters={"job": m.JobError.job_id},
     ),
 )
@@ -36,7 +33,7 @@ add_routes(
         path="job-activities",
         model=m.JobActivity,
         show=lambda _site, row: documents.job_activity(row),
-        scope=_own_activities,
+        scope=_of_own_jobs,
         filters={"job": m.JobActivity.job_id},
     ),
 )
