@@ -511,17 +511,18 @@ def test_quorum_queues_by_default_take_everything_as_well(
     quorum_settings: WorkQueueSettings, rabbitmq_server: LocalServer
 ) -> None:
     publisher = RabbitPublisher(quorum_settings)
-    with at_work(quorum_settings) as work, at_work(quorum_settings) as standby:
-        work.wait_until_active()
-        publisher.publish("lando", GOOD["V1"]).result(TIMEOUT_S)
-        work.wait_for(1)[0].retry("first")
-        work.wait_for(2)[1].retry("second")
-        assert work.wait_for(3)[2].failures == 2
-        work.deliveries[2].dead("third")
-        assert not standby.consumer.active
-        columns = ("name", "type")
-        listed = rabbitmq_server.control("list_queues", "-p", "quorum", "-q", "--no-table-headers", *columns)
-        types = dict(line.split() for line in listed.splitlines())
+    with at_work(quorum_settings) as work:
+        work.wait_until_active()  # before the standby starts: either could be first otherwise
+        with at_work(quorum_settings) as standby:
+            publisher.publish("lando", GOOD["V1"]).result(TIMEOUT_S)
+            work.wait_for(1)[0].retry("first")
+            work.wait_for(2)[1].retry("second")
+            assert work.wait_for(3)[2].failures == 2
+            work.deliveries[2].dead("third")
+            assert not standby.consumer.active
+            columns = ("name", "type")
+            listed = rabbitmq_server.control("list_queues", "-p", "quorum", "-q", "--no-table-headers", *columns)
+            types = dict(line.split() for line in listed.splitlines())
     publisher.close()
     assert types["lando.active"] == "classic"
     assert types["lando"] == types["lando.dead"] == "quorum"
