@@ -1,7 +1,7 @@
 """Fixtures for every test: the services that tests may ask for."""
 
 from tests.services.control_plane import kubeconfig
-from tests.services.postgres import postgres, postgres_url
+from tests.services.postgres import postgres, postgres_server, postgres_url
 from tests.services.rabbitmq import queue_name, rabbitmq, rabbitmq_server
 
-__all__ = ["kubeconfig", "postgres", "postgres_url", "queue_name", "rabbitmq", "rabbitmq_server"]
+__all__ = ["kubeconfig", "postgres", "postgres_server", "postgres_url", "queue_name", "rabbitmq", "rabbitmq_server"]

@@ -28,9 +28,9 @@ def postgres() -> Iterator[str]:
     pytest.importorskip("psycopg", reason="postgres is not to be had: install the extra 'postgres'")
     if url := os.environ.get("LANDO_TEST_POSTGRES_URL"):
         yield url.replace("postgresql+psycopg://", "postgresql://")
-    elif (programs := _installed()) is not None:
-        with _local(programs) as url:
-            yield url
+    elif _installed() is not None:
+        with tempfile.TemporaryDirectory(prefix="lando-postgres-") as folder, local_postgres(Path(folder)) as server:
+            yield server.url()
     elif docker_answers():
         with _container() as url:
             yield url
@@ -52,6 +52,14 @@ def postgres_url(postgres: str) -> Iterator[str]:
         connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
+@pytest.fixture
+def postgres_server() -> Iterator[LocalPostgres]:
+    """A server of this test's own, which it may stop and start."""
+    pytest.importorskip("psycopg", reason="postgres is not to be had: install the extra 'postgres'")
+    with tempfile.TemporaryDirectory(prefix="lando-postgres-") as folder, local_postgres(Path(folder)) as server:
+        yield server
+
+
 def _installed() -> Path | None:
     """The folder of initdb and postgres, the newest where there are several."""
     found = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name.split(".")[0]))
@@ -61,48 +69,84 @@ def _installed() -> Path | None:
     return Path(script).resolve().parent if script else None
 
 
-@contextlib.contextmanager
-def _local(programs: Path) -> Iterator[str]:
-    """A server in a temporary folder on a free port of 127.0.0.1, quick and forgetful."""
-    with tempfile.TemporaryDirectory(prefix="lando-postgres-") as folder:
-        data, log, port = Path(folder) / "data", Path(folder) / "server.log", free_port()
-        prefix = _unprivileged(folder)
-        environment = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LANG": "C.UTF-8", "HOME": folder}
+class LocalPostgres:
+    """An installed PostgreSQL, run in a folder of its own on a free port of 127.0.0.1; it outlives crashes of itself,
+    though not of the machine."""
+
+    def __init__(self, programs: Path, folder: Path) -> None:
+        self._programs = programs
+        self._folder = folder
+        self._prefix = _unprivileged(folder)
+        self._environment = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LANG": "C.UTF-8", "HOME": str(folder)}
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = free_port()
+        words = ["-D", folder / "data", "-U", "lando", "--auth=trust", "--no-sync", "--encoding=UTF8"]
         subprocess.run(
-            [*prefix, programs / "initdb", "-D", data, "-U", "lando", "--auth=trust", "--no-sync", "--encoding=UTF8"],
-            env=environment,
+            [*self._prefix, programs / "initdb", *words],
+            env=self._environment,
             cwd=folder,
             capture_output=True,
             timeout=120,
             check=True,
         )
+
+    def url(self, database: str = "postgres") -> str:
+        return f"postgresql://lando@127.0.0.1:{self.port}/{database}"
+
+    def start(self) -> None:
+        """Start it and wait until it takes logins."""
         settings = {
             "listen_addresses": "127.0.0.1",
-            "port": str(port),
+            "port": str(self.port),
             "unix_socket_directories": "",
             "fsync": "off",
             "full_page_writes": "off",
-            "synchronous_commit": "off",
         }
         options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                [*prefix, programs / "postgres", "-D", data, *options],
-                env=environment,
-                cwd=folder,
+        log = self._folder / "server.log"
+        with log.open("ab") as output:
+            self._process = subprocess.Popen(
+                [*self._prefix, self._programs / "postgres", "-D", self._folder / "data", *options],
+                env=self._environment,
+                cwd=self._folder,
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
             )
-        url = f"postgresql://lando@127.0.0.1:{port}/postgres"
-        try:
-            _wait(url, process, log)
-            yield url
-        finally:
-            end_group(process, first=signal.SIGINT)  # without waiting for clients
+        _wait(self.url(), self._process, log)
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Stop it without waiting for its clients, or by SIGKILL as a crash; what is committed stays."""
+        if self._process is None:
+            return
+        # Each of its processes leads a group of its own, and no new server starts while one is left.
+        children = [
+            int(pid) for pid in Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        ]
+        end_group(self._process, first=how)
+        self._process = None
+        until = time.monotonic() + START_TIMEOUT_S
+        while any(Path(f"/proc/{pid}").exists() for pid in children):
+            if time.monotonic() > until:
+                pytest.fail("PostgreSQL's processes did not end", pytrace=False)
+            time.sleep(0.02)
 
 
-def _unprivileged(folder: str) -> list[str]:
+@contextlib.contextmanager
+def local_postgres(folder: Path) -> Iterator[LocalPostgres]:
+    """The installed PostgreSQL, running in ``folder``; skips where none is installed."""
+    programs = _installed()
+    if programs is None:
+        missing("postgres", f"it is to be stopped and started: {HOW_TO_GET_IT.partition(',')[0]}")
+    server = LocalPostgres(programs, folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+def _unprivileged(folder: Path) -> list[str]:
     """How to start a program as someone other than root, whom PostgreSQL refuses; ``folder`` becomes theirs."""
     if os.geteuid() != 0:
         return []

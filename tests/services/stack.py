@@ -1,7 +1,8 @@
 """The whole of Lando as separate processes, as a site runs it: RabbitMQ, API server, cluster, lando, watcher.
 
 Each part is started by the command that its users type, talks to the others over the network only, and can be killed
-and started again by its name.
+and started again by its name. ``server``, ``lando`` and ``watcher`` can be there several times: ``lando-2`` is a second
+lando with a log, a configuration and a port of its own.
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import requests
@@ -38,14 +40,16 @@ class Signin:
 class Stack:
     """Every process with its state below ``folder``; a context manager that ends what it started."""
 
-    def __init__(self, folder: Path, amqp_url: str, queue: str) -> None:
+    def __init__(self, folder: Path, amqp_url: str, queue: str, *, database_url: str | None = None) -> None:
+        """``database_url`` None is SQLite; an empty PostgreSQL gets its schema."""
         self.folder = folder
         self.amqp_url = amqp_url
         self.queue = queue
         self.results = folder / "results"
-        self.api_port = free_port()
-        self.metrics_ports = {"lando": free_port(), "watcher": free_port()}
-        self.url = f"http://127.0.0.1:{self.api_port}"
+        self._ports: dict[str, int] = {}
+        self.url = self.url_of("server")
+        self.daemons_api_url = self.url
+        """How the daemons reach the API server. Set it before :meth:`start` to put something between."""
         self._home = folder / "home"
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._environment = {
@@ -57,25 +61,34 @@ class Stack:
             "LANDO_API_RESULTS_ROOTS": self.results.as_uri(),
             "LANDO_API_PUBLIC_URL": self.url,
         }
+        if database_url:
+            self._environment["LANDO_API_DATABASE_URL"] = database_url
+            self._administer("migrate")
         self.signin = self._set_up_site()
         self.cluster: dict[str, Any] = {}
         """Where the cluster is: ``url``, ``ca_file``, ``namespace`` and the files of each daemon's token. Set it before
         :meth:`start` to use another than the embedded one."""
+        self._config: dict[str, Any] = {}
 
     def config_file(self, name: str) -> Path:
         """Where the configuration of a daemon lies."""
         return self.folder / f"{name}.config"
 
-    def start(self) -> None:
-        """Start everything and wait until it answers."""
+    def url_of(self, name: str) -> str:
+        """Where an API server listens, or a daemon gives its metrics and health."""
+        if name not in self._ports:
+            self._ports[name] = free_port()
+        return f"http://127.0.0.1:{self._ports[name]}"
+
+    def start(self, names: Sequence[str] = ("server", "lando", "watcher")) -> None:
+        """Start the cluster, where none is set, and these processes; wait until they answer."""
         if not self.cluster:
             self.start_cluster()
         self.write_config()
-        for name in ("server", "lando", "watcher"):
+        for name in names:
             self.start_process(name)
-        self.wait_for(f"{self.url}/healthz")
-        for port in self.metrics_ports.values():
-            self.wait_for(f"http://127.0.0.1:{port}/healthz")
+        for name in names:
+            self.wait_for(f"{self.url_of(name)}/healthz")
 
     def start_cluster(self) -> None:
         """The embedded cluster; says where it is on its first line."""
@@ -91,23 +104,18 @@ class Stack:
         place = json.loads(line)
         self.cluster = place | {"token_files": dict.fromkeys(("lando", "watcher"), place["token_file"])}
 
-    def start_process(self, name: str) -> None:
-        """``server``, ``lando`` or ``watcher``, by the command of the manual."""
-        commands = {
-            "server": [
-                "lando",
-                "serve",
-                "--host",
-                "127.0.0.1",
-                "--port",
-                str(self.api_port),
-                "--daemons",
-                str(self.config_file("lando")),
-            ],
-            "lando": [sys.executable, "-m", "lando.k8s.lando", str(self.config_file("lando"))],
-            "watcher": [sys.executable, "-m", "lando.k8s.watcher", str(self.config_file("watcher"))],
-        }
-        self._spawn(name, commands[name])
+    def start_process(self, name: str, **environment: str) -> None:
+        """``server``, ``lando`` or ``watcher``, by the command of the manual; ``-2`` and so on behind it is another.
+
+        ``environment`` goes on top of what all processes have.
+        """
+        kind = name.partition("-")[0]
+        if kind == "server":
+            where = ["--host", "127.0.0.1", "--port", str(urlsplit(self.url_of(name)).port)]
+            command = ["lando", "serve", *where, "--daemons", str(self._daemon_config("lando"))]
+        else:
+            command = [sys.executable, "-m", f"lando.k8s.{kind}", str(self._daemon_config(name))]
+        self._spawn(name, command, environment=environment)
 
     def kill(self, name: str, how: signal.Signals = signal.SIGKILL) -> None:
         """End one process as a crash does (or otherwise as told) and wait until it is gone."""
@@ -130,12 +138,14 @@ class Stack:
 
     def metrics(self, name: str) -> str:
         """The metrics of one daemon in Prometheus' text form."""
-        return requests.get(f"http://127.0.0.1:{self.metrics_ports[name]}/metrics", timeout=10).text
+        return requests.get(f"{self.url_of(name)}/metrics", timeout=10).text
 
-    def request(self, method: str, path: str, *, token: str | None = None, **arguments: Any) -> requests.Response:
+    def request(
+        self, method: str, path: str, *, token: str | None = None, server: str = "server", **arguments: Any
+    ) -> requests.Response:
         """One request as the user (or with ``token``)."""
         headers = {"Authorization": f"Token {token or self.signin.user}"}
-        return requests.request(method, f"{self.url}{path}", headers=headers, timeout=30, **arguments)
+        return requests.request(method, f"{self.url_of(server)}{path}", headers=headers, timeout=30, **arguments)
 
     def command(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run the command line as the user."""
@@ -145,9 +155,9 @@ class Stack:
         )
 
     def write_config(self, **extra: Any) -> None:
-        """The daemons' file, in the form of the seed document."""
+        """The daemons' settings, in the form of the seed document; each process gets them when it is started."""
         broker = urlsplit(self.amqp_url)
-        config: dict[str, Any] = {
+        self._config = {
             "work_queue": {
                 "host": broker.hostname,
                 "port": broker.port or 5672,
@@ -164,8 +174,8 @@ class Stack:
                 "verify_ssl": True,
                 "ssl_ca_cert": self.cluster["ca_file"],
             },
-            "bespin_api": {"url": f"{self.url}/api/v2", "token": self.signin.daemon},
-            "lando_api": {"url": f"{self.url}/api/lando/v1", "token": self.signin.daemon},
+            "bespin_api": {"url": f"{self.daemons_api_url}/api/v2", "token": self.signin.daemon},
+            "lando_api": {"url": f"{self.daemons_api_url}/api/lando/v1", "token": self.signin.daemon},
             "data_store_settings": {"url": self.results.as_uri()},
             "run_workflow_settings": {},
             "staging": {"allow_local_addresses": True},
@@ -173,21 +183,26 @@ class Stack:
             "log_level": "INFO",
             **extra,
         }
-        for name, port in self.metrics_ports.items():
-            # One file serves both where each daemon is alone on its machine; here their metrics need two ports.
-            own = {**config, "metrics_port": port, "metrics_host": "127.0.0.1"}
-            token = Path(self.cluster["token_files"][name]).read_text().strip()
-            own["cluster_api_settings"] = config["cluster_api_settings"] | {"token": token}
-            self.config_file(name).write_text(yaml.safe_dump(own), encoding="utf-8")
-            self.config_file(name).chmod(0o600)
+
+    def _daemon_config(self, name: str) -> Path:
+        # One file serves both where each daemon is alone on its machine; here their metrics need ports of their own.
+        token = Path(self.cluster["token_files"][name.partition("-")[0]]).read_text().strip()
+        own = {**self._config, "metrics_port": urlsplit(self.url_of(name)).port, "metrics_host": "127.0.0.1"}
+        own["cluster_api_settings"] = self._config["cluster_api_settings"] | {"token": token}
+        file = self.config_file(name)
+        fresh = file.with_suffix(".new")
+        fresh.write_text(yaml.safe_dump(own), encoding="utf-8")
+        fresh.chmod(0o600)
+        return fresh.replace(file)  # another process may be reading it
 
     def close(self) -> None:
         """End every process, the daemons first."""
-        for name in ("watcher", "lando", "server", "cluster"):
-            if process := self._processes.pop(name, None):
-                end_group(process)
-                if process.stdout:
-                    process.stdout.close()
+        order = ("watcher", "lando", "server", "cluster")
+        for name in sorted(self._processes, key=lambda name: order.index(name.partition("-")[0])):
+            process = self._processes.pop(name)
+            end_group(process)
+            if process.stdout:
+                process.stdout.close()
 
     def __enter__(self) -> Stack:
         return self
@@ -198,24 +213,28 @@ class Stack:
         self.close()
 
     def _set_up_site(self) -> Signin:
-        done = subprocess.run(
-            ["lando", "admin", "setup", USER, "--broker", self.amqp_url, "--queue", self.queue],
-            env=self._environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        if done.returncode:
-            raise AssertionError(f"lando admin setup failed: {done.stderr}")
-        tokens = json.loads(done.stdout)
+        tokens = json.loads(self._administer("setup", USER, "--broker", self.amqp_url, "--queue", self.queue))
         return Signin(tokens["user_token"], tokens["daemon_token"])
 
-    def _spawn(self, name: str, command: list[str], stdout: int | IO[bytes] | None = None) -> subprocess.Popen[bytes]:
+    def _administer(self, *words: str) -> str:
+        command = ["lando", "admin", *words]
+        done = subprocess.run(command, env=self._environment, capture_output=True, text=True, timeout=60, check=False)
+        if done.returncode:
+            raise AssertionError(f"{' '.join(command[:3])} failed: {done.stderr}")
+        return done.stdout
+
+    def _spawn(
+        self,
+        name: str,
+        command: list[str],
+        *,
+        stdout: int | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> subprocess.Popen[bytes]:
         with (self.folder / f"{name}.log").open("ab") as log:
             process = subprocess.Popen(
                 command,
-                env=self._environment,
+                env={**self._environment, **(environment or {})},
                 stdout=stdout or log,
                 stderr=log,
                 start_new_session=True,
