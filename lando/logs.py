@@ -33,7 +33,14 @@ class Masker:
     """Replaces secrets in text."""
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
-        wanted = sorted({secret for secret in secrets if len(secret) >= _SHORTEST_SECRET}, key=len, reverse=True)
+        self._secrets: frozenset[str] = frozenset()
+        self._known: re.Pattern[str] | None = None
+        self.add(secrets)
+
+    def add(self, secrets: Iterable[str]) -> None:
+        """Replace these, too."""
+        self._secrets |= {secret for secret in secrets if len(secret) >= _SHORTEST_SECRET}
+        wanted = sorted(self._secrets, key=len, reverse=True)
         self._known = re.compile("|".join(re.escape(secret) for secret in wanted)) if wanted else None
 
     def mask(self, text: str) -> str:
@@ -42,6 +49,10 @@ class Masker:
         for pattern, replacement in _CREDENTIALS:
             text = pattern.sub(replacement, text)
         return text
+
+
+_masker = Masker()
+"""Of the latest :func:`configure`."""
 
 
 class ConsoleFormatter(logging.Formatter):
@@ -98,7 +109,8 @@ def configure(
     Libraries that are chatty at INFO (pika, urllib3, uvicorn, alembic) are kept at WARNING unless ``level`` is
     DEBUG or lower.
     """
-    masker = Masker(secrets)
+    global _masker
+    masker = _masker = Masker(secrets)
     handler: logging.Handler
     if file is not None:
         handler = RotatingFileHandler(file, maxBytes=FILE_BYTES, backupCount=1, encoding="utf-8", errors="replace")
@@ -113,6 +125,11 @@ def configure(
     root.setLevel(level_number(level))
     for name in ("pika", "urllib3", "uvicorn", "alembic", "kubernetes", "fsspec"):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level) if root.level > logging.DEBUG else root.level)
+
+
+def mask_also(secret: str) -> None:
+    """Mask a secret that became known after :func:`configure`."""
+    _masker.add([secret])
 
 
 def level_number(level: str | int) -> int:

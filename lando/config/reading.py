@@ -20,6 +20,7 @@ from typing import Any
 import yaml
 
 from lando.config import rules
+from lando.config.secrets import FileSecret
 from lando.config.settings import Config
 from lando.errors import ConfigError
 
@@ -234,7 +235,7 @@ class _Reader:
         if not content:
             self.error(line, key, f"{path} is empty.")
             return _UNSET
-        return content
+        return FileSecret(content, path)
 
     def _value(self, hint: Any, node: yaml.Node, key: str) -> Any:
         """``node`` as a value of the type ``hint``, or ``_UNSET`` after an error."""

@@ -28,7 +28,8 @@ wrong with it; with `--strict` it also refuses keys that it does not know (other
 effect). `k8s.config.sample` is a file to begin with.
 
 A **secret** `x` may stand in the file as `x`, in a file of its own named by `x_file`, or in the environment as
-`LANDO_<SECTION>_<KEY>`, which wins. None is ever logged.
+`LANDO_<SECTION>_<KEY>`, which wins. None is ever logged. A file may be replaced while the daemons run, as a mounted
+Secret is when a token or password rotates: it is read again when the old one is refused, or for a new connection.
 """
 
 _HEAD = ("| Key | Type | Default | Meaning |", "|---|---|---|---|")

@@ -16,6 +16,7 @@ import kubernetes.config
 import urllib3
 
 from lando.config import ClusterSettings
+from lando.config.secrets import Credential
 from lando.errors import ConfigError, Expired, Unavailable
 from lando.k8s import cluster_errors
 from lando.k8s.cluster_streams import Events, Lines, TextLines
@@ -133,14 +134,15 @@ class KubernetesCluster:
     """The calls over HTTPS with one warm session; safe to use from several threads.
 
     Logs in with host and token, a kubeconfig, or the pod's own account (whose token is read again every minute,
-    as it is rotated). ``on_call`` is told verb and kind of each request, for counting.
+    as it is rotated). A token from a file is read again when it is refused.
+    ``on_call`` is told verb and kind of each request, for counting.
     Raises ConfigError when the settings can't work.
     """
 
     def __init__(self, settings: ClusterSettings, *, on_call: Callable[[str, str], None] | None = None) -> None:
         self._namespace = settings.namespace
         self._configuration = _configuration(settings)
-        self._token = settings.token
+        self._token = Credential(settings.token) if settings.token is not None else None
         self._on_call = on_call or (lambda verb, kind: None)
         self._client = kubernetes.client.ApiClient(self._configuration)
         self._pool: urllib3.PoolManager = self._client.rest_client.pool_manager
@@ -313,10 +315,10 @@ class KubernetesCluster:
         """Send it and return the open answer, or raise what its status means."""
         self._on_call(verb, kind)
         try:
-            headers = {"Accept": "application/json, */*", "User-Agent": "lando", **self._authorization()}
+            headers = {"Accept": "application/json, */*", "User-Agent": "lando"}
             if body is not None:
                 headers["Content-Type"] = content_type
-            response = self._send(method, url, headers, body, read_timeout_s)
+            response = self._send_signed(method, url, headers, body, read_timeout_s)
             if 200 <= response.status < 300:
                 return response
             answer = _whole(response)
@@ -329,6 +331,17 @@ class KubernetesCluster:
             writes=verb in ("create", "patch"),
             retry_after=response.headers.get("Retry-After"),
         )
+
+    def _send_signed(
+        self, method: str, url: str, headers: dict[str, str], body: Manifest | None, read_timeout_s: float
+    ) -> urllib3.BaseHTTPResponse:
+        while True:
+            token = self._token.value if self._token is not None else None
+            signed = {**headers, **self._authorization(token)}
+            response = self._send(method, url, signed, body, read_timeout_s)
+            if response.status != 401 or self._token is None or token is None or not self._token.renewed(token):
+                return response
+            response.drain_conn()  # and with that its connection is free again
 
     def _send(
         self, method: str, url: str, headers: dict[str, str], body: Manifest | None, read_timeout_s: float
@@ -355,9 +368,9 @@ class KubernetesCluster:
                 raise
             return send()
 
-    def _authorization(self) -> dict[str, str]:
-        if self._token is not None:
-            return {"Authorization": f"Bearer {self._token}"}
+    def _authorization(self, token: str | None = None) -> dict[str, str]:
+        if token is not None:
+            return {"Authorization": f"Bearer {token}"}
         return {
             str(entry["key"]): str(entry["value"])
             for entry in self._configuration.auth_settings().values()

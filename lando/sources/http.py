@@ -10,6 +10,7 @@ from typing import Any
 import requests
 from requests.adapters import HTTPAdapter
 
+from lando.config.secrets import Credential
 from lando.errors import Conflict, NotFound, PeerError, Rejected, Unavailable
 
 CONNECT_TIMEOUT_S = 5.0
@@ -32,16 +33,18 @@ class Answer:
 class JsonApi:
     """Requests below one base URL, with a token, over one session whose connections stay warm.
 
-    Safe to use from several threads: all that requests change in a session are its cookies, and it takes none.
+    A token from a file is read again when it is refused. Safe to use from several threads: all that
+    requests change in a session are its cookies, and it takes none.
     """
 
     def __init__(self, peer: str, url: str, token: str, *, on_call: OnCall | None = None) -> None:
         self._peer = peer
         self._url = url.rstrip("/")
         self._on_call = on_call
+        self._token = Credential(token)
         self._session = requests.Session()
         self._session.trust_env = False  # neither netrc nor a proxy of the shell may redirect the token
-        self._session.headers.update({"Authorization": f"Token {token}", "Accept": "application/json"})
+        self._session.headers["Accept"] = "application/json"
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, HTTPAdapter(pool_connections=1, pool_maxsize=CONNECTIONS))
@@ -64,14 +67,7 @@ class JsonApi:
             self._on_call(method, path.split("/", 1)[0])
         headers = {"If-Match": if_match} if if_match is not None else {}
         try:
-            response = self._session.request(
-                method,
-                f"{self._url}/{path}",
-                json=body,
-                params=query,
-                headers=headers,
-                timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
-            )
+            response = self._send(method, path, body, query, headers)
         except requests.RequestException as error:
             raise Unavailable(self._peer, f"no answer to {method} {path} ({type(error).__name__})") from error
         if not response.ok:
@@ -86,6 +82,27 @@ class JsonApi:
     def close(self) -> None:
         """Close every connection."""
         self._session.close()
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None,
+        query: list[tuple[str, str]] | None,
+        headers: Mapping[str, str],
+    ) -> requests.Response:
+        while True:
+            token = self._token.value
+            response = self._session.request(
+                method,
+                f"{self._url}/{path}",
+                json=body,
+                params=query,
+                headers={**headers, "Authorization": f"Token {token}"},
+                timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
+            )
+            if response.status_code != 401 or not self._token.renewed(token):
+                return response
 
     def _error(self, response: requests.Response, method: str, path: str) -> PeerError:
         status = response.status_code

@@ -11,7 +11,7 @@ from lando.config import WorkQueueSettings
 from lando.errors import ConfigError, Unavailable
 from lando.queues import DELAYS_S, Delivery
 from lando.queues.rabbitmq.link import LASTING, backoff_s, connect
-from lando.queues.rabbitmq.parameters import parameters
+from lando.queues.rabbitmq.parameters import Brokers
 from lando.queues.rabbitmq.publisher import RabbitPublisher
 from lando.queues.rabbitmq.session import Session
 
@@ -36,7 +36,7 @@ class RabbitConsumer:
     ) -> None:
         if not 1 <= prefetch <= 0xFFFF:
             raise ValueError("prefetch must be from 1 to 65535")
-        self._brokers = parameters(settings)
+        self._brokers = Brokers(settings)
         self._settings = settings
         self._prefetch = prefetch
         self._delays_s = tuple(delays_s)
@@ -82,7 +82,7 @@ class RabbitConsumer:
         self, publisher: RabbitPublisher, on_delivery: Callable[[Delivery], None], stop: threading.Event
     ) -> None:
         queue = self._settings.listen_queue
-        link = connect(self._brokers, f"consumer of {queue}")
+        link = connect(self._brokers.now(), f"consumer of {queue}")
         session = Session(link, publisher, queue=queue, prefetch=self._prefetch, delays_s=self._delays_s)
         self._session = session
         try:

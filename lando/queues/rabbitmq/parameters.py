@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import ssl
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from urllib.parse import unquote, urlsplit
 
 import pika
 
 from lando.config import TlsSettings, WorkQueueSettings
+from lando.config.secrets import current
 from lando.errors import ConfigError
 
 HEARTBEAT_S = 20
@@ -20,6 +22,8 @@ HANDSHAKE_TIMEOUT_S = 10.0
 BLOCKED_TIMEOUT_S = 20.0
 """How long a connection may stay blocked for the broker's lack of memory or disk before it is given up."""
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Login:
@@ -29,6 +33,30 @@ class _Login:
     password: str = field(repr=False)
     virtual_host: str
     tls: TlsSettings | None
+
+
+class Brokers:
+    """The brokers of ``settings``, whose files (password, certificates) are read again for each connection.
+
+    Raises :class:`ConfigError` when they can't work at first; files that become unusable later leave the last good
+    ones in use.
+    """
+
+    def __init__(self, settings: WorkQueueSettings) -> None:
+        self._settings = settings
+        self._known = parameters(settings)
+
+    def now(self) -> list[pika.ConnectionParameters]:
+        """In the order in which they are tried."""
+        url, password = self._settings.url, self._settings.password
+        fresh = replace(self._settings, url=url and current(url), password=password and current(password))
+        try:
+            self._known = parameters(fresh)
+        except ConfigError as error:
+            log.warning("the last settings that worked stay in use: %s", error)
+        else:
+            self._settings = fresh
+        return self._known
 
 
 def parameters(settings: WorkQueueSettings) -> list[pika.ConnectionParameters]:

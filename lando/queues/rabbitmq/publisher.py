@@ -19,7 +19,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from lando.config import WorkQueueSettings
 from lando.errors import Unavailable
 from lando.queues.rabbitmq.link import LASTING, Link, backoff_s, connect
-from lando.queues.rabbitmq.parameters import parameters
+from lando.queues.rabbitmq.parameters import Brokers
 
 TRIES = 6
 """Attempts to publish one message, over new channels and connections."""
@@ -55,7 +55,7 @@ class RabbitPublisher:
     """Publishes with confirms; connects at the first message and again whenever it has to."""
 
     def __init__(self, settings: WorkQueueSettings) -> None:
-        self._brokers = parameters(settings)
+        self._brokers = Brokers(settings)
         self._changed = threading.Condition()
         self._pending: deque[Outgoing] = deque()
         self._notices: deque[bytes] = deque()
@@ -204,7 +204,7 @@ class RabbitPublisher:
         link = self._link
         if link is None or not link.is_open:
             self._drop()
-            link = connect(self._brokers, "publisher")
+            link = connect(self._brokers.now(), "publisher")
             with self._changed:
                 self._link = link
         try:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
 from lando.config import ClusterSettings
+from lando.config.secrets import FileSecret
 from lando.errors import ConfigError, Expired, Unavailable
 from lando.k8s import cluster as cluster_module
 from lando.k8s import cluster_streams
@@ -297,3 +299,24 @@ def test_the_accounts_own_token_is_read_again_when_it_was_rotated(
         loader = next(cell.cell_contents for cell in hook.__closure__)
         loader.token_expires_at = loader.token_expires_at.replace(year=2000)
         assert cluster._authorization() == {"authorization": "bearer second"}
+
+
+def test_a_token_that_was_rotated_in_its_file_is_read_again_when_it_is_refused(
+    server: Any, answer: Any, status: Any, tmp_path: Path
+) -> None:
+    file = tmp_path / "token"
+    file.write_text("old-token")
+    settings = ClusterSettings(namespace="n", host=server.url, token=FileSecret("old-token", str(file)))
+    with KubernetesCluster(settings) as cluster:
+        server.says(status(401, "Unauthorized"))
+        with pytest.raises(Unavailable):
+            cluster.get("Job", "j")
+        assert len(server.asked) == 1, "the same token is not shown twice"
+
+        file.write_text("new-token")
+        server.says(status(401, "Unauthorized"), answer({"kind": "Job"}))
+        cluster.get("Job", "j")
+        cluster.get("Job", "j")
+    shown = [asked.headers["Authorization"] for asked in server.asked[1:]]
+    assert shown == ["Bearer old-token", "Bearer new-token", "Bearer new-token"]
+    assert server.connections == 1

@@ -7,11 +7,13 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
 from lando.bespin import letters
 from lando.config import BespinApiSettings, LandoApiSettings
+from lando.config.secrets import FileSecret
 from lando.errors import Conflict, NotFound, Rejected, Unavailable, UnknownRun
 from lando.runs import Category, Cause, RunState, StepState
 from lando.sources.bespin import BespinSource
@@ -27,6 +29,8 @@ class Api:
     asked: list[tuple[str, Any, dict[str, str]]] = field(default_factory=list)
     connections: set[Any] = field(default_factory=set)
     url: str = ""
+    only_token: str | None = None
+    """Every other one is refused."""
 
     def answer(self, request: str, document: Any, status: int = 200, **headers: str) -> None:
         self.answers[request] = (status, document, headers)
@@ -66,6 +70,8 @@ def api() -> Iterator[Api]:
             api.connections.add(self.client_address)
             api.asked.append((request, json.loads(body) if body else None, dict(self.headers)))
             status, document, headers = api.answers.get(request, (404, {"detail": "Not found."}, {}))
+            if api.only_token and self.headers["Authorization"] != f"Token {api.only_token}":
+                status, document, headers = 401, {"detail": "Invalid token."}, {}
             data = document if isinstance(document, bytes) else json.dumps(document).encode()
             self.send_response(status)
             for name, value in {**headers, "Content-Length": str(len(data))}.items():
@@ -314,3 +320,21 @@ def test_threads_that_come_and_go_share_warm_connections_and_take_no_cookies(api
         thread.join(10)
     assert (len(api.asked), len(api.connections)) == (5, 1)
     assert all("Cookie" not in headers for _, _, headers in api.asked)
+
+
+def test_a_token_that_was_rotated_in_its_file_is_read_again_when_it_is_refused(api: Api, tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text(TOKEN)
+    source = BespinSource(BespinApiSettings(url=f"{api.url}/api/v2", token=FileSecret(TOKEN, str(file))))
+    api.answer(f"GET {JOB}", {"detail": "Invalid token."}, 401)
+    with pytest.raises(Unavailable) as caught:
+        source.get(42)
+    assert caught.value.status == 401
+    assert len(api.asked) == 1, "the same token is not shown twice"
+
+    file.write_text("f" * 40)
+    api.only_token = "f" * 40
+    api.answer(f"GET {JOB}", job())
+    assert source.get(42).id == 42
+    assert [asked[2]["Authorization"] for asked in api.asked[1:]] == [f"Token {TOKEN}", f"Token {'f' * 40}"]
+    source.close()
