@@ -1,4 +1,5 @@
-"""The command queue behind one small interface; :func:`consumer` and :func:`publisher` choose the broker.
+"""The command queue behind one small interface; :func:`consumer`, :func:`publisher` and
+:func:`dead_letters` choose the broker.
 
 ``amqp://`` and ``amqps://`` (or host and login) is RabbitMQ, ``memory://NAME`` a broker inside the process,
 the same object for everyone who names it. Both pass the same contract tests (tests/contract).
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from lando.config import WorkQueueSettings
+    from lando.queues.dead_letters import DeadLetters
 
 DELAYS_S = (5, 30, 300)
 """The ladder: how long a message that failed for the n-th time waits, in seconds; after the last it is dead."""
@@ -121,6 +123,20 @@ def publisher(settings: WorkQueueSettings) -> Publisher:
     from lando.queues.rabbitmq.publisher import RabbitPublisher
 
     return RabbitPublisher(settings)
+
+
+def dead_letters(settings: WorkQueueSettings) -> DeadLetters:
+    """What lies in the dead-letter queue of ``settings.listen_queue``, connected.
+
+    Raises :class:`lando.errors.ConfigError` for settings that name no broker, :class:`lando.errors.Unavailable`.
+    """
+    if (name := _memory_name(settings)) is not None:
+        from lando.queues import memory
+
+        return memory.broker(name).dead_letters(settings.listen_queue)
+    from lando.queues.rabbitmq.dead_letters import RabbitDeadLetters
+
+    return RabbitDeadLetters(settings)
 
 
 def _memory_name(settings: WorkQueueSettings) -> str | None:

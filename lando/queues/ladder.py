@@ -20,8 +20,13 @@ LAST_REASON = "lando-last-reason"
 """Header: why it failed last; in ``<queue>.dead`` the reason why it is there."""
 TIME = "lando-time"
 """Header of dead messages: when they were put aside, ISO 8601 in UTC."""
+HISTORY = "lando-history"
+"""Header: the times the message was put aside before and tried again by an operator, oldest first; tables of
+``time``, ``reason`` and ``failures``."""
 
 REASON_LIMIT = 2048  # bytes; headers have to fit into one frame together
+HISTORY_LIMIT = 10  # entries; the oldest goes first
+HISTORY_REASON_LIMIT = 500  # bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,8 +87,30 @@ def dead(queue: str, headers: Mapping[str, Any] | None, reason: str) -> Rung:
     return Rung(queue=dead_queue(queue), headers={**_headers(headers, reason, failures(headers)), TIME: now})
 
 
+def history(headers: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
+    """The entries of :data:`HISTORY`, as far as they are any."""
+    entries = (headers or {}).get(HISTORY)
+    return [entry for entry in entries if isinstance(entry, Mapping)] if isinstance(entries, list) else []
+
+
+def again(headers: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Headers for a dead message that goes back to its command queue: nothing counts any more, nothing is forgotten."""
+    given = headers or {}
+    entry = {
+        "time": _text(given, TIME),
+        "reason": cut_middle(_text(given, LAST_REASON), HISTORY_REASON_LIMIT),
+        "failures": failures(given),
+    }
+    return {HISTORY: [*history(given), entry][-HISTORY_LIMIT:]}
+
+
 def _headers(headers: Mapping[str, Any] | None, reason: str, count: int) -> dict[str, Any]:
     last = cut_middle(reason, REASON_LIMIT)
-    given = (headers or {}).get(FIRST_REASON)
-    first = cut_middle(given, REASON_LIMIT) if isinstance(given, str) else last
-    return {FAILURES: count, FIRST_REASON: first, LAST_REASON: last}
+    first = cut_middle(_text(headers or {}, FIRST_REASON), REASON_LIMIT) or last
+    kept = {HISTORY: entries} if (entries := history(headers)) else {}
+    return {FAILURES: count, FIRST_REASON: first, LAST_REASON: last, **kept}
+
+
+def _text(headers: Mapping[str, Any], name: str) -> str:
+    value = headers.get(name)
+    return value if isinstance(value, str) else ""

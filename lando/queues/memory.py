@@ -13,13 +13,14 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from typing import Any
 
 from lando.errors import Unavailable
-from lando.queues import DELAYS_S, Delivery
+from lando.queues import DELAYS_S, Delivery, ladder
+from lando.queues.dead_letters import DeadLetter, Fate, letter
 
 MAX_MESSAGES = 100_000
 """Messages a queue holds, delayed ones included; beyond that, publishing fails as with a full broker."""
@@ -42,17 +43,8 @@ class StoredMessage:
     body: bytes = field(compare=False, repr=False)
     content_type: str | None = field(default=None, compare=False)
     message_id: str | None = field(default=None, compare=False)
-    failures: int = field(default=0, compare=False)
-
-
-@dataclass(frozen=True, kw_only=True)
-class DeadMessage:
-    """A message put aside."""
-
-    body: bytes = field(repr=False)
-    reason: str
-    failures: int
-    time: datetime
+    headers: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    """Those of :mod:`.ladder`."""
 
 
 @dataclass
@@ -63,7 +55,7 @@ class _Queue:
     """A heap by the moment, on the broker's clock, at which the message is ready again."""
     unsettled: dict[int, StoredMessage] = field(default_factory=dict)
     """By delivery tag."""
-    dead: deque[DeadMessage] = field(default_factory=lambda: deque(maxlen=MAX_DEAD))
+    dead: deque[DeadLetter] = field(default_factory=lambda: deque(maxlen=MAX_DEAD))
     active: MemoryConsumer | None = None
     """Who holds ``<queue>.active``."""
 
@@ -77,7 +69,7 @@ class MemoryBroker:
     def __init__(self, *, delays_s: Sequence[float] = DELAYS_S, clock: Callable[[], float] = time.monotonic) -> None:
         self.changed = threading.Condition()
         """Held for every look at or change of a queue."""
-        self._delays_s = tuple(delays_s)
+        self.delays_s = tuple(delays_s)
         self._clock = clock
         self._queues: dict[str, _Queue] = {}
         self._listeners: list[deque[bytes]] = []
@@ -91,6 +83,10 @@ class MemoryBroker:
         """A publisher to every queue."""
         return MemoryPublisher(self)
 
+    def dead_letters(self, queue: str) -> MemoryDeadLetters:
+        """What an operator may do with the dead letters of ``queue``."""
+        return MemoryDeadLetters(self, queue)
+
     def listen(self) -> deque[bytes]:
         """A listener of ``job_status``: its notices from now on, oldest first."""
         with self.changed:
@@ -103,7 +99,7 @@ class MemoryBroker:
         with self.changed:
             return len(self.queue(queue))
 
-    def dead(self, queue: str) -> list[DeadMessage]:
+    def dead(self, queue: str) -> list[DeadLetter]:
         """What lies in ``<queue>.dead``, oldest first."""
         with self.changed:
             return list(self.queue(queue).dead)
@@ -113,14 +109,27 @@ class MemoryBroker:
         with self.changed:
             self.changed.notify_all()
 
-    def publish(self, queue: str, body: bytes, *, content_type: str | None, message_id: str | None) -> None:
+    def publish(
+        self,
+        queue: str,
+        body: bytes,
+        *,
+        content_type: str | None,
+        message_id: str | None,
+        headers: Mapping[str, Any] | None = None,
+    ) -> None:
         """Append to ``queue``; raises :class:`Unavailable` when it is full."""
         with self.changed:
             held = self.queue(queue)
             if len(held) >= MAX_MESSAGES:
                 raise Unavailable("broker", f"the queue {queue} holds {MAX_MESSAGES} messages and takes no more")
-            number = next(self._numbers)
-            message = StoredMessage(number=number, body=body, content_type=content_type, message_id=message_id)
+            message = StoredMessage(
+                number=next(self._numbers),
+                body=body,
+                content_type=content_type,
+                message_id=message_id,
+                headers=headers or {},
+            )
             heapq.heappush(held.ready, message)
             self.changed.notify_all()
 
@@ -152,9 +161,7 @@ class MemoryBroker:
         delayed = self.queue(name).delayed
         return min(max(delayed[0][0] - self._clock(), 0.0), STOP_CHECK_S) if delayed else STOP_CHECK_S
 
-    def settle(
-        self, name: str, tag: int, *, requeue: bool = False, retry: bool = False, dead: str | None = None
-    ) -> None:
+    def settle(self, name: str, tag: int, *, requeue: bool = False, rung: ladder.Rung | None = None) -> None:
         """Take the message of ``tag`` out of the unsettled ones and put it where it belongs now."""
         with self.changed:
             held = self.queue(name)
@@ -163,14 +170,14 @@ class MemoryBroker:
                 return
             if requeue:
                 heapq.heappush(held.ready, message)
-            elif retry and message.failures < len(self._delays_s):
-                due = self._clock() + self._delays_s[message.failures]
-                heapq.heappush(held.delayed, (due, replace(message, failures=message.failures + 1)))
-            elif dead is not None:
-                log.warning("A message of %s was put aside: %s", name, dead)
+            elif rung is not None and rung.queue == ladder.dead_queue(name):
+                log.warning("A message of %s was put aside: %s", name, rung.headers[ladder.LAST_REASON])
                 held.dead.append(
-                    DeadMessage(body=message.body, reason=dead, failures=message.failures, time=datetime.now(UTC))
+                    letter(message.body, rung.headers, content_type=message.content_type, message_id=message.message_id)
                 )
+            elif rung is not None:
+                due = self._clock() + self.delays_s[ladder.failures(message.headers)]
+                heapq.heappush(held.delayed, (due, replace(message, headers=rung.headers)))
             self.changed.notify_all()
 
 
@@ -189,7 +196,7 @@ class MemoryDelivery:
 
     @property
     def failures(self) -> int:
-        return self._message.failures
+        return ladder.failures(self._message.headers)
 
     def ack(self) -> None:
         self._broker.settle(self._queue, self._tag)
@@ -198,10 +205,11 @@ class MemoryDelivery:
         self._broker.settle(self._queue, self._tag, requeue=True)
 
     def retry(self, reason: str) -> None:
-        self._broker.settle(self._queue, self._tag, retry=True, dead=reason)
+        rung = ladder.after_failure(self._queue, self._message.headers, reason, self._broker.delays_s)
+        self._broker.settle(self._queue, self._tag, rung=rung)
 
     def dead(self, reason: str) -> None:
-        self._broker.settle(self._queue, self._tag, dead=reason)
+        self._broker.settle(self._queue, self._tag, rung=ladder.dead(self._queue, self._message.headers, reason))
 
 
 class MemoryConsumer:
@@ -290,6 +298,41 @@ class MemoryPublisher:
 
     def close(self, timeout_s: float = 5.0) -> None:
         self._closed = True
+
+
+class MemoryDeadLetters:
+    """The dead letters of one queue of a :class:`MemoryBroker`."""
+
+    def __init__(self, broker: MemoryBroker, queue: str) -> None:
+        self._broker = broker
+        self._queue = queue
+
+    def visit(self, judge: Callable[[DeadLetter], Fate], *, limit: int) -> int:
+        letters = self._broker.dead(self._queue)
+        for one in letters[:limit]:
+            if (fate := judge(one)) is not Fate.KEEP:
+                self._take_out(one, again=fate is Fate.RETRY)
+        return len(letters)
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _take_out(self, one: DeadLetter, *, again: bool) -> None:
+        with self._broker.changed:
+            lying = self._broker.queue(self._queue).dead
+            if not any(other is one for other in lying):  # another visitor was first, or it was the oldest of too many
+                return
+            if again:
+                self._broker.publish(
+                    self._queue,
+                    one.body,
+                    content_type=one.content_type,
+                    message_id=one.message_id,
+                    headers=ladder.again(one.headers),
+                )
+            left = [other for other in lying if other is not one]
+            lying.clear()
+            lying.extend(left)
 
 
 _brokers: dict[str, MemoryBroker] = {}

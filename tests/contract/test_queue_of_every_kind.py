@@ -11,9 +11,11 @@ from dataclasses import dataclass
 import pytest
 from lando.config import WorkQueueSettings
 from lando.errors import Unavailable
-from lando.queues import Consumer, Publisher, ladder
+from lando.queues import Consumer, Publisher
+from lando.queues.dead_letters import DeadLetter, DeadLetters, Fate
 from lando.queues.memory import MemoryBroker
 from lando.queues.rabbitmq.consumer import RabbitConsumer
+from lando.queues.rabbitmq.dead_letters import RabbitDeadLetters
 from lando.queues.rabbitmq.publisher import RabbitPublisher
 from tests.services.consuming import Consuming, consuming
 from tests.services.providing import wait_until
@@ -37,7 +39,7 @@ class Broker:
     queue: str
     consumer: Callable[..., Consumer]
     publisher: Callable[[], Publisher]
-    dead: Callable[[], list[Dead]]
+    dead_letters: Callable[[], DeadLetters]
     listen: Callable[[], contextlib.AbstractContextManager[Callable[[], list[bytes]]]]
 
     def publish(self, *bodies: bytes) -> None:
@@ -48,6 +50,34 @@ class Broker:
                 confirmed.result(TIMEOUT_S)
         finally:
             publisher.close()
+
+    def dead(self) -> list[Dead]:
+        """What was put aside, oldest first."""
+        return [Dead(one.body, one.reason, one.failures) for one in self.letters()]
+
+    def letters(self, limit: int = 1000) -> list[DeadLetter]:
+        """The dead letters, which stay."""
+        found: list[DeadLetter] = []
+
+        def keep(one: DeadLetter) -> Fate:
+            found.append(one)
+            return Fate.KEEP
+
+        self.visit(keep, limit)
+        return found
+
+    def visit(self, judge: Callable[[DeadLetter], Fate], limit: int = 1000) -> int:
+        with contextlib.closing(self.dead_letters()) as letters:
+            return letters.visit(judge, limit=limit)
+
+    def put_aside(self, *bodies: bytes) -> None:
+        """Have ``bodies`` put aside, each with a reason of its own."""
+        self.publish(*bodies)
+        already = len(self.dead())
+        with self.consuming() as work:
+            for delivery in work.wait_for(len(bodies)):
+                delivery.dead(f"no use: {delivery.body.decode()}")
+            wait_until(lambda: len(self.dead()) == already + len(bodies), TIMEOUT_S, what="the dead letters")
 
     def consuming(self, prefetch: int = 10) -> contextlib.AbstractContextManager[Consuming]:
         return consuming(lambda: self.consumer(prefetch=prefetch))
@@ -72,24 +102,13 @@ def _memory() -> Broker:
         queue="work",
         consumer=lambda prefetch: memory.consumer("work", prefetch=prefetch),
         publisher=memory.publisher,
-        dead=lambda: [Dead(one.body, one.reason, one.failures) for one in memory.dead("work")],
+        dead_letters=lambda: memory.dead_letters("work"),
         listen=listen,
     )
 
 
 def _rabbitmq(rabbitmq: RabbitMQ, queue: str) -> Broker:
     settings = WorkQueueSettings(listen_queue=queue, url=rabbitmq.url)
-
-    def dead() -> list[Dead]:
-        found = []
-        with contextlib.closing(rabbitmq.connect()) as connection:
-            channel = connection.channel()
-            channel.queue_declare(ladder.dead_queue(queue), durable=True)
-            while (got := channel.basic_get(ladder.dead_queue(queue)))[0] is not None:
-                _, properties, body = got
-                headers = properties.headers
-                found.append(Dead(body, headers[ladder.LAST_REASON], headers[ladder.FAILURES]))
-        return found
 
     @contextlib.contextmanager
     def listen() -> Iterator[Callable[[], list[bytes]]]:
@@ -111,7 +130,7 @@ def _rabbitmq(rabbitmq: RabbitMQ, queue: str) -> Broker:
         queue=queue,
         consumer=lambda prefetch: RabbitConsumer(settings, prefetch=prefetch, delays_s=DELAYS_S, standby_s=0.1),
         publisher=lambda: RabbitPublisher(settings),
-        dead=dead,
+        dead_letters=lambda: RabbitDeadLetters(settings),
         listen=listen,
     )
 
@@ -325,3 +344,84 @@ def test_a_stop_ends_the_run_soon(broker: Broker) -> None:
 def test_the_limits_of_a_prefetch_are_checked(broker: Broker) -> None:
     with pytest.raises(ValueError, match="prefetch"):
         broker.consumer(prefetch=0)
+
+
+# -- dead letters ---------------------------------------------------------------------------------------------
+
+
+def test_nothing_put_aside_means_no_dead_letters(broker: Broker) -> None:
+    assert broker.letters() == []
+
+
+def test_looking_at_dead_letters_leaves_them_as_they_were(broker: Broker) -> None:
+    broker.put_aside(b"1", b"2", b"3")
+    first = broker.letters()
+    assert [(one.body, one.reason, one.failures) for one in first] == [
+        (b"1", "no use: 1", 0),
+        (b"2", "no use: 2", 0),
+        (b"3", "no use: 3", 0),
+    ]
+    assert all(one.time is not None and one.history == () for one in first)
+    assert len({one.id for one in first}) == 3
+    for _ in range(5):
+        assert broker.letters() == first
+
+
+def test_no_more_dead_letters_are_shown_than_asked_for(broker: Broker) -> None:
+    broker.put_aside(b"1", b"2", b"3")
+    seen: list[bytes] = []
+
+    def keep(one: DeadLetter) -> Fate:
+        seen.append(one.body)
+        return Fate.KEEP
+
+    assert broker.visit(keep, limit=2) == 3
+    assert seen == [b"1", b"2"]
+    assert len(broker.dead()) == 3
+
+
+def test_a_dead_letter_is_tried_again_as_if_it_had_never_failed(broker: Broker) -> None:
+    broker.publish(b"bad", b"other")
+    with broker.consuming() as work:
+        work.wait_for(2)[1].ack()
+        for attempt in range(len(DELAYS_S) + 1):
+            next(one for one in reversed(work.wait_for(2 + attempt)) if one.body == b"bad").retry(f"failure {attempt}")
+        wait_until(lambda: bool(broker.dead()), TIMEOUT_S, what="a dead letter")
+        [dead] = broker.letters()
+        assert (dead.first_reason, dead.reason, dead.failures) == ("failure 0", "failure 2", 2)
+        broker.visit(lambda _one: Fate.RETRY)
+        assert broker.dead() == []
+        again = work.wait_for(5)[4]
+        assert (again.body, again.failures) == (b"bad", 0)
+        again.dead("still no use")
+        wait_until(lambda: bool(broker.dead()), TIMEOUT_S, what="a dead letter again")
+    [dead] = broker.letters()
+    assert (dead.reason, dead.first_reason, dead.failures) == ("still no use", "still no use", 0)
+    [earlier] = dead.history
+    assert (earlier.reason, earlier.failures) == ("failure 2", 2)
+    assert earlier.time
+
+
+def test_one_dead_letter_is_dropped_and_the_others_stay_in_their_order(broker: Broker) -> None:
+    broker.put_aside(b"1", b"2", b"3")
+    broker.visit(lambda one: Fate.DROP if one.body == b"2" else Fate.KEEP)
+    assert [one.body for one in broker.dead()] == [b"1", b"3"]
+    with broker.consuming() as work:
+        work.wait_until_active()
+        broker.publish(b"last")
+        assert work.wait_for(1)[0].body == b"last"
+        assert len(work.deliveries) == 1
+
+
+def test_a_visit_that_breaks_off_loses_nothing(broker: Broker) -> None:
+    broker.put_aside(b"1", b"2", b"3")
+
+    def judge(one: DeadLetter) -> Fate:
+        if one.body == b"2":
+            raise KeyboardInterrupt
+        return Fate.KEEP
+
+    with pytest.raises(KeyboardInterrupt):
+        broker.visit(judge)
+    wait_until(lambda: len(broker.dead()) == 3, what="the return of the letters")
+    assert [one.body for one in broker.dead()] == [b"1", b"2", b"3"]

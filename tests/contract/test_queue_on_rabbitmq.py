@@ -15,8 +15,9 @@ import pytest
 from lando.config import TlsSettings, WorkQueueSettings
 from lando.errors import ConfigError, Unavailable
 from lando.queues import consumer as make_consumer
-from lando.queues import ladder
+from lando.queues import dead_letters, ladder
 from lando.queues import publisher as make_publisher
+from lando.queues.dead_letters import DeadLetter, Fate
 from lando.queues.rabbitmq import link, parameters, session
 from lando.queues.rabbitmq import publisher as publishing
 from lando.queues.rabbitmq.consumer import RabbitConsumer
@@ -526,3 +527,57 @@ def test_quorum_queues_by_default_take_everything_as_well(
     publisher.close()
     assert types["lando.active"] == "classic"
     assert types["lando"] == types["lando.dead"] == "quorum"
+
+
+def test_dead_letters_outlive_more_looks_than_a_quorum_queue_allows_deliveries(
+    quorum_settings: WorkQueueSettings, rabbitmq_server: LocalServer
+) -> None:
+    definition = '{"delivery-limit": 5, "dead-letter-exchange": "", "dead-letter-routing-key": "lando.dead"}'
+    rabbitmq_server.control("set_policy", "-p", "quorum", "limit", "^lando", definition)
+    publisher = RabbitPublisher(quorum_settings)
+    for number in range(3):
+        publisher.publish("lando.dead", b"%d" % number).result(TIMEOUT_S)
+    publisher.close()
+
+    def look() -> list[bytes]:
+        seen: list[bytes] = []
+
+        def keep(one: DeadLetter) -> Fate:
+            seen.append(one.body)
+            return Fate.KEEP
+
+        with contextlib.closing(dead_letters(quorum_settings)) as letters:
+            letters.visit(keep, limit=100)
+        return seen
+
+    for _ in range(12):
+        wait_until(lambda: look() == [b"0", b"1", b"2"], TIMEOUT_S, what="all letters in their order")
+
+
+def test_a_message_that_is_delivered_too_often_is_put_aside_by_the_broker(
+    quorum_settings: WorkQueueSettings, rabbitmq_server: LocalServer
+) -> None:
+    """The policy of docs/operations.md: what ends the process that handles it does not come for ever."""
+    definition = '{"delivery-limit": 2, "dead-letter-exchange": "", "dead-letter-routing-key": "lando.dead"}'
+    rabbitmq_server.control("set_policy", "-p", "quorum", "limit", "^lando$", definition)
+    publisher = RabbitPublisher(quorum_settings)
+    publisher.publish("lando.dead", b"so that the queue is there").result(TIMEOUT_S)
+    publisher.publish("lando", GOOD["V1"]).result(TIMEOUT_S)
+    publisher.close()
+    for _ in range(3):
+        with at_work(quorum_settings) as work:
+            work.wait_for(1)  # and ends unsettled, as a crash does
+    found: list[DeadLetter] = []
+
+    def keep(one: DeadLetter) -> Fate:
+        found.append(one)
+        return Fate.KEEP
+
+    def look() -> bool:
+        found.clear()
+        with contextlib.closing(dead_letters(quorum_settings)) as letters:
+            return letters.visit(keep, limit=100) == 2
+
+    wait_until(look, TIMEOUT_S, what="the dead letter")
+    assert found[1].body == GOOD["V1"]
+    assert found[1].reason.endswith("delivered too often without being settled (delivery_limit).")
