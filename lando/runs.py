@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import Enum
 from typing import Any
 
@@ -80,6 +81,36 @@ class Cause:
         head = " ".join(part for part in (self.sentence.strip(), self.advice.strip()) if part) or "No cause is known."
         whole = f"{head}\n\n{self.log_tail.rstrip()}" if self.log_tail.strip() else head
         return cut_middle(whole.replace("\0", "\N{REPLACEMENT CHARACTER}"))
+
+
+class AttemptState(Enum):
+    """Where one attempt of a step stands, or how it ended."""
+
+    RUNNING = "Running"
+    COMPLETE = "Complete"
+    FAILED = "Failed"
+    CANCELED = "Canceled"
+    """Lando removed its Job before it had ended."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """One Job that a step was given to: what the history of a run is made of."""
+
+    step: str
+    number: int
+    """Counted from 1."""
+    job: str
+    """Name of the Job."""
+    uid: str
+    """UID of the Job: an attempt is known by it."""
+    state: AttemptState
+    began: datetime | None = None
+    """When its Job was made, if that is still to be seen."""
+    ended: datetime | None = None
+    """When it ended, or when that was noticed."""
+    cause: Cause | None = None
+    """Why it failed."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,6 +22,7 @@ from lando.api.outbox import Outbox, Publishers, default_publishers
 from lando.api.routes import (
     admin_jobs,
     admin_records,
+    attempts,
     catalog,
     evidence,
     files,
@@ -137,6 +138,6 @@ def _bespin_v1() -> APIRouter:
 
 def _lando_v1() -> APIRouter:
     router = APIRouter(prefix="/api/lando/v1")
-    for module in (files, workflows, runs, evidence, logs, outputs):
+    for module in (files, workflows, runs, attempts, evidence, logs, outputs):
         router.include_router(module.router)
     return router

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from lando.api.answers import not_found
 from lando.api.models import STATES, STEPS
+from lando.config import STEP_TYPES
 
 MAX_ID = 2**31 - 1
 MAX_SIZE = 2**63 - 1
@@ -86,6 +87,12 @@ def _step(value: str) -> str:
     return value
 
 
+def _step_type(value: str) -> str:
+    if value not in STEP_TYPES:
+        raise ValueError(f'"{value[:64]}" is no step; the steps are {", ".join(STEP_TYPES)}.')
+    return value
+
+
 Reference = Annotated[int, Field(ge=0, le=MAX_ID)]
 """An id in a body: a number or its decimal text."""
 AnyText = Annotated[str, AfterValidator(_clean)]
@@ -103,6 +110,7 @@ Size = Annotated[int, Field(ge=0, le=MAX_SIZE)]
 Number = Annotated[int, Field(ge=-MAX_ID, le=MAX_ID)]
 StateLetter = Annotated[str, AfterValidator(_state)]
 StepLetter = Annotated[str, AfterValidator(_step)]
+StepType = Annotated[str, AfterValidator(_step_type)]
 JsonObject = Annotated[dict[str, Any], AfterValidator(_storable)]
 
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from lando.api import models as m
 from lando.api import usage
 from lando.api.answers import Json
+from lando.api.attempts import attempts, timeline
 from lando.api.documents import timestamp
 
 ENDED = "FECD"
@@ -43,7 +44,8 @@ def whole(job: m.Job) -> Json:
     return {
         **brief(job),
         "version": job.revision,
-        "activities": activities(job),
+        "activities": timeline(job),
+        "attempts": attempts(job),
         "outputs": project.project_id if project and project.project_id else None,
         "readme": project.readme_file_id if project and project.readme_file_id else None,
     }
@@ -63,18 +65,6 @@ def steps(job: m.Job) -> list[Json]:
             "attempt": job.attempts.get(step.name, step.attempts) or None,
         }
         for step in usage.step_times(job.activities, names)
-    ]
-
-
-def activities(job: m.Job) -> list[Json]:
-    """The run's changes, oldest first."""
-    return [
-        {
-            "state": usage.STATE_WORDS[row.state],
-            "step": usage.STEP_WORDS[row.step],
-            "created": timestamp(row.created),
-        }
-        for row in job.activities
     ]
 
 

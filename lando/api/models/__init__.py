@@ -24,6 +24,7 @@ from lando.api.models.jobs import (
     JobToken,
     OutputProject,
     PendingCommand,
+    StepAttempt,
 )
 from lando.api.models.people import (
     ShareGroup,
@@ -72,6 +73,7 @@ __all__ = [
     "ShareGroup",
     "ShareGroupUser",
     "StageGroup",
+    "StepAttempt",
     "StorageCredential",
     "StorageEndpoint",
     "StorageUser",

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import ForeignKey, String, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from lando.api.models.columns import Base, JsonText, UtcDateTime, now
+from lando.api.models.columns import Base, JsonText, UtcDateTime, now, unique
 from lando.api.models.inputs import StageGroup
 from lando.api.models.people import User
 from lando.api.models.runtimes import JobFlavor, JobSettings
@@ -78,6 +78,7 @@ class Job(Base):
     output_project: Mapped[OutputProject | None] = relationship(passive_deletes="all")
     errors: Mapped[list[JobError]] = relationship(order_by="JobError.id", passive_deletes="all")
     activities: Mapped[list[JobActivity]] = relationship(order_by="JobActivity.id", passive_deletes="all")
+    step_attempts: Mapped[list[StepAttempt]] = relationship(order_by="StepAttempt.id", passive_deletes="all")
 
 
 class OutputProject(Base):
@@ -113,6 +114,29 @@ class JobActivity(Base):
     state: Mapped[str] = mapped_column(String(1))
     step: Mapped[str] = mapped_column(String(1))
     created: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
+
+
+class StepAttempt(Base):
+    """One Job of the cluster that a step was given to, as the daemon told it."""
+
+    __tablename__ = "step_attempts"
+    __table_args__ = unique("job_id", "job_uid")
+    id: Mapped[int] = mapped_column(primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    step: Mapped[str] = mapped_column(String(64))
+    """Type of the step."""
+    attempt: Mapped[int]
+    job_name: Mapped[str] = mapped_column(String(255))
+    """Name of the Job in the cluster."""
+    job_uid: Mapped[str] = mapped_column(String(64))
+    state: Mapped[str] = mapped_column(String(16))
+    """``Running``, ``Complete``, ``Failed`` or ``Canceled``; once it has ended it stays as it is."""
+    began: Mapped[datetime] = mapped_column(UtcDateTime)
+    ended: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    category: Mapped[str | None] = mapped_column(String(32))
+    sentence: Mapped[str] = mapped_column(Text, default="")
+    """Why it failed."""
+    exit_code: Mapped[int | None]
 
 
 class PendingCommand(Base):

@@ -7,18 +7,18 @@ from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
-from pydantic import AfterValidator, Field
+from pydantic import Field
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
 from lando.api import jobs, run_documents
 from lando.api import models as m
 from lando.api.answers import Json, invalid, not_found
+from lando.api.attempts import timeline
 from lando.api.auth import Caller, SignedIn, Staff
-from lando.api.bodies import MAX_ID, Body, LogText, id_of
+from lando.api.bodies import MAX_ID, Body, LogText, StepType, id_of
 from lando.api.site import Site, TheSite
 from lando.api.usage import STATE_WORDS
-from lando.config import STEP_TYPES
 from lando.runs import cut_middle
 
 LONGEST_WAIT_S = 60.0
@@ -36,15 +36,9 @@ _EVERYTHING = (
     selectinload(m.Job.errors),
     selectinload(m.Job.activities),
 )
+_HISTORY = (*_EVERYTHING, selectinload(m.Job.step_attempts))
 
 
-def _step_type(text: str) -> str:
-    if text not in STEP_TYPES:
-        raise ValueError(f'"{text[:64]}" is no step; the steps are {", ".join(STEP_TYPES)}.')
-    return text
-
-
-StepType = Annotated[str, AfterValidator(_step_type)]
 Attempt = Annotated[int, Field(ge=1, le=MAX_ID)]
 
 
@@ -98,9 +92,9 @@ def read_run(
 
 @router.get("/{run_id}/activities")
 def list_activities(run_id: str, site: TheSite, caller: SignedIn) -> list[Json]:
-    """Every change of the run's state or step, oldest first."""
+    """Every change of the run's state or step, and what Lando did again by itself, oldest first."""
     with site.database.read() as session:
-        return run_documents.activities(_own(session, caller, run_id))
+        return timeline(_own(session, caller, run_id))
 
 
 @router.put("/{run_id}/condition")
@@ -158,7 +152,7 @@ def _mark(session: Session, caller: Caller) -> str:
 
 
 def _own(session: Session, caller: Caller, run_id: str) -> m.Job:
-    return jobs.own_job(session, caller, id_of(run_id), _EVERYTHING)
+    return jobs.own_job(session, caller, id_of(run_id), _HISTORY)
 
 
 def _letter(word: str) -> str:

@@ -1,0 +1,152 @@
+"""The history of a run: which Job each attempt of a step was, how it ended and why; kept and shown.
+
+An attempt is known by its Job's UID. Telling it again adds nothing, and what has ended stays as it was first told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import pairwise
+
+from sqlalchemy.orm import Session
+
+from lando.api import models as m
+from lando.api import usage
+from lando.api.answers import Json
+from lando.api.documents import timestamp
+from lando.runs import Attempt, AttemptState
+
+KEPT = 200
+"""Attempts of one run; the oldest go first."""
+_ENDED = "FECD"
+"""States of a job in which nothing is at work."""
+
+
+def record(session: Session, job: m.Job, told: Sequence[Attempt]) -> bool:
+    """Keep what is new in ``told``; whether anything was."""
+    known = {row.job_uid: row for row in job.step_attempts}
+    changed = False
+    for one in told:
+        row = known.get(one.uid)
+        if row is None:
+            row = known[one.uid] = _begun(job, one)
+            job.step_attempts.append(row)
+            changed = True
+        if one.state is AttemptState.RUNNING:
+            if job.attempts.get(one.step, 0) < one.number:
+                job.attempts = {**job.attempts, one.step: one.number}
+                changed = True
+        elif row.state == AttemptState.RUNNING.value:
+            row.state = one.state.value
+            row.ended = min(max(one.ended or m.now(), row.began), m.now())
+            if one.cause is not None:
+                row.category, row.exit_code = one.cause.category.value, one.cause.exit_code
+                row.sentence = one.cause.sentence
+            changed = True
+    session.flush()
+    for row in job.step_attempts[:-KEPT]:
+        session.delete(row)
+    return changed
+
+
+def attempts(job: m.Job) -> list[Json]:
+    """Every attempt that was told of, oldest first."""
+    ends = {step.name: step for step in usage.step_times(job.activities, usage.STEP_LETTERS)}
+    newest = {row.step: row for row in job.step_attempts}
+    shown = []
+    for row in job.step_attempts:
+        state, ended = row.state, row.ended
+        if state == AttemptState.RUNNING.value and not _is_at_work(job, row, newest):
+            # Its end was never told: what is known of the step is what became of its last attempt.
+            step = ends[row.step] if newest[row.step] is row and row.step in ends else None
+            is_told = step is not None and step.ended is not None
+            state, ended = (step.state, step.ended) if step is not None and is_told else ("Unknown", None)
+        shown.append(
+            {
+                "step": row.step,
+                "attempt": row.attempt,
+                "state": state,
+                "job": row.job_name,
+                "uid": row.job_uid,
+                "began": timestamp(row.began),
+                "ended": timestamp(ended),
+                "category": row.category,
+                "sentence": row.sentence or None,
+                "exit_code": row.exit_code,
+            }
+        )
+    return shown
+
+
+def timeline(job: m.Job) -> list[Json]:
+    """The run's changes, oldest first: each with its attempt and cause, and each attempt that was Lando's own idea."""
+    events: list[tuple[datetime, Json]] = []
+    rows = list(job.activities)
+    for row, following in pairwise([*rows, None]):
+        if row is None:
+            continue
+        until = following.created if following else None
+        step = next((name for name, letter in usage.STEP_LETTERS.items() if letter == row.step), None)
+        entry = _entry(row.state, row.step, row.created)
+        events.append((row.created, entry))
+        if row.state == "R" and step is not None:
+            within = [one for one in job.step_attempts if one.step == step and _is_within(one.began, row, until)]
+            entry |= _named(within[0]) if within else {}
+            for before, after in pairwise(within):
+                sentence = f"Attempt {before.attempt} ended: {before.sentence or 'why is not known.'}"
+                told = {"category": before.category, "sentence": f"{sentence} Attempt {after.attempt} began."}
+                events.append((after.began, {**_entry("R", row.step, after.began), **_named(after), **told}))
+        elif row.state == "E":
+            failed = [one for one in job.step_attempts if one.step == step and one.began <= row.created]
+            entry |= _named(failed[-1]) if failed else {}
+            errors = [one for one in job.errors if _is_within(one.created, row, until)]
+            if errors:
+                sentence = errors[-1].content.partition("\n")[0].strip()
+                entry |= {"category": errors[-1].category, "sentence": sentence}
+    return [entry for _, entry in sorted(events, key=lambda event: event[0])]
+
+
+def _begun(job: m.Job, told: Attempt) -> m.StepAttempt:
+    """A new row. The daemon's clock may not be ours: an attempt begins after the run has entered its step."""
+    letter = usage.STEP_LETTERS[told.step]
+    now = m.now()
+    entered = next((row.created for row in reversed(job.activities) if (row.state, row.step) == ("R", letter)), None)
+    latest = now if told.state is AttemptState.RUNNING else entered or now
+    began = told.began or latest
+    began = min(max(began, entered) if entered else began, now)
+    return m.StepAttempt(
+        job_id=job.id,
+        step=told.step,
+        attempt=told.number,
+        job_name=told.job,
+        job_uid=told.uid,
+        state=AttemptState.RUNNING.value,
+        sentence="",
+        began=began,
+    )
+
+
+def _is_at_work(job: m.Job, row: m.StepAttempt, newest: dict[str, m.StepAttempt]) -> bool:
+    return job.state not in _ENDED and newest[row.step] is row and usage.STEP_LETTERS.get(row.step) == job.step
+
+
+def _is_within(moment: datetime, row: m.JobActivity, until: datetime | None) -> bool:
+    return row.created <= moment and (until is None or moment < until)
+
+
+def _entry(state: str, step: str, created: datetime) -> Json:
+    return {
+        "state": usage.STATE_WORDS[state],
+        "step": usage.STEP_WORDS[step],
+        "created": timestamp(created),
+        "attempt": None,
+        "job": None,
+        "uid": None,
+        "category": None,
+        "sentence": None,
+    }
+
+
+def _named(attempt: m.StepAttempt) -> Json:
+    return {"attempt": attempt.attempt, "job": attempt.job_name, "uid": attempt.job_uid}

@@ -1,0 +1,71 @@
+"""``PUT runs/{id}/attempts``: the daemon tells which Jobs a run's steps were given to, and how they ended."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter
+from pydantic import AwareDatetime, Field
+
+from lando.api import attempts
+from lando.api import models as m
+from lando.api.answers import Json, not_found
+from lando.api.auth import Staff
+from lando.api.bodies import MAX_ID, Body, LogText, Name, StepType, id_of
+from lando.api.site import TheSite
+from lando.runs import Attempt, AttemptState, Category, Cause, cut_middle
+
+MOST = 100  # told at once
+SENTENCE_BYTES = 4096
+
+router = APIRouter(prefix="/runs", tags=["daemons"])
+
+
+class AttemptBody(Body):
+    """One Job that a step was given to; ``Running`` while nothing is known of its end."""
+
+    step: StepType
+    attempt: Annotated[int, Field(ge=1, le=MAX_ID)]
+    job: Name
+    uid: Annotated[Name, Field(max_length=64)]
+    state: AttemptState
+    began: AwareDatetime | None = None
+    ended: AwareDatetime | None = None
+    category: Category | None = None
+    sentence: LogText = ""
+    exit_code: Annotated[int, Field(ge=-MAX_ID, le=MAX_ID)] | None = None
+
+
+class AttemptsBody(Body):
+    """What is told; telling it again adds nothing."""
+
+    attempts: Annotated[list[AttemptBody], Field(max_length=MOST)]
+
+
+@router.put("/{run_id}/attempts")
+def write_attempts(run_id: str, body: AttemptsBody, site: TheSite, _staff: Staff) -> Json:
+    """Keep what is new. An attempt is known by its Job's UID; one that has ended stays as it was first told."""
+    told = [_attempt(one) for one in body.attempts]
+    with site.database.write() as session:
+        job = session.get(m.Job, id_of(run_id), with_for_update=True)
+        if job is None:
+            raise not_found()
+        if attempts.record(session, job, told):
+            job.revision += 1
+        answer = {"attempts": attempts.attempts(job)}
+    site.changes.announce()
+    return answer
+
+
+def _attempt(body: AttemptBody) -> Attempt:
+    sentence = cut_middle(body.sentence, SENTENCE_BYTES)
+    return Attempt(
+        step=body.step,
+        number=body.attempt,
+        job=body.job,
+        uid=body.uid,
+        state=body.state,
+        began=body.began,
+        ended=body.ended,
+        cause=Cause(category=body.category, sentence=sentence, exit_code=body.exit_code) if body.category else None,
+    )
