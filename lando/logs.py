@@ -1,54 +1,52 @@
 """Logging of every process of Lando: one line per record, for people (console) or programs (JSON), secrets masked.
 
-Masking works on the finished line, so that it also covers what libraries log and what a traceback shows: the secrets
-that the configuration holds, and whatever looks like a credential (authorization headers, passwords in URLs,
-signatures of file URLs).
+What a line is about (run, step, attempt, message, request) is said once, by :func:`about`, around the work; every line
+logged inside carries it, those of libraries too.
+
+Secrets are masked (:mod:`lando.masking`) in the finished line, so that this also covers what libraries log and what a
+traceback shows. What ends a thread unforeseen is a line as well.
 """
 
 from __future__ import annotations
 
 import json
 import logging
-import re
 import sys
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import ContextVar, copy_context
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
+
+from lando.masking import Masker
 
 FILE_BYTES = 10 * 1024 * 1024
-MASK = "****"
-_SHORTEST_SECRET = 4  # characters; masking shorter ones would only tear ordinary words apart
-_CREDENTIALS = (
-    (re.compile(r"(?i)\b(bearer|token|jwt|basic) +(?=\S*\d)[A-Za-z0-9._~+/=-]{8,}"), rf"\1 {MASK}"),
-    (re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://[^/\s:@]*):[^/\s@]+@"), rf"\1:{MASK}@"),
-    (re.compile(r"(?i)\b(signature|x-amz-signature|x-goog-signature|access_token)=[^&\s\"']+"), rf"\1={MASK}"),
-)
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message"}
 """Attributes of every record (and one that uvicorn adds); all others are context given by ``extra``."""
+_ABOUT: ContextVar[Mapping[str, Any]] = ContextVar("lando_log_context")
+_Result = TypeVar("_Result")
 
 
-class Masker:
-    """Replaces secrets in text."""
+@contextmanager
+def about(**context: Any) -> Iterator[None]:
+    """Lines logged inside, by whomever, carry ``context``; None says nothing. Inner values go before outer ones."""
+    token = _ABOUT.set({**_ABOUT.get({}), **{key: value for key, value in context.items() if value is not None}})
+    try:
+        yield
+    finally:
+        _ABOUT.reset(token)
 
-    def __init__(self, secrets: Iterable[str] = ()) -> None:
-        self._secrets: frozenset[str] = frozenset()
-        self._known: re.Pattern[str] | None = None
-        self.add(secrets)
 
-    def add(self, secrets: Iterable[str]) -> None:
-        """Replace these, too."""
-        self._secrets |= {secret for secret in secrets if len(secret) >= _SHORTEST_SECRET}
-        wanted = sorted(self._secrets, key=len, reverse=True)
-        self._known = re.compile("|".join(re.escape(secret) for secret in wanted)) if wanted else None
+class Pool(ThreadPoolExecutor):
+    """A pool whose tasks log with the context of whoever asked for them."""
 
-    def mask(self, text: str) -> str:
-        if self._known:
-            text = self._known.sub(MASK, text)
-        for pattern, replacement in _CREDENTIALS:
-            text = pattern.sub(replacement, text)
-        return text
+    def submit(self, fn: Callable[..., _Result], /, *args: Any, **kwargs: Any) -> Future[_Result]:
+        """As of :class:`~concurrent.futures.ThreadPoolExecutor`."""
+        return super().submit(copy_context().run, fn, *args, **kwargs)
 
 
 _masker = Masker()
@@ -72,7 +70,7 @@ class ConsoleFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object per record: time, level, logger, message, what ``extra`` gave, and exception if there is one."""
+    """One JSON object on one line per record: time, level, logger, message, context, and exception if there is one."""
 
     def __init__(self, masker: Masker) -> None:
         super().__init__()
@@ -123,6 +121,9 @@ def configure(
             former.close()
     root.handlers[:] = [handler]
     root.setLevel(level_number(level))
+    logging.captureWarnings(True)
+    if threading.excepthook is threading.__excepthook__:
+        threading.excepthook = _on_thread_ended
     for name in ("pika", "urllib3", "uvicorn", "alembic", "kubernetes", "fsspec"):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level) if root.level > logging.DEBUG else root.level)
 
@@ -140,7 +141,19 @@ def level_number(level: str | int) -> int:
 
 
 def _context(record: logging.LogRecord) -> dict[str, Any]:
-    return {key: value for key, value in vars(record).items() if key not in _STANDARD}
+    return {**_ABOUT.get({}), **{key: value for key, value in vars(record).items() if key not in _STANDARD}}
+
+
+def _on_thread_ended(arguments: threading.ExceptHookArgs) -> None:
+    """Instead of a bare traceback, unmasked, on standard error."""
+    if arguments.exc_value is not None and not isinstance(arguments.exc_value, SystemExit):
+        thread = arguments.thread.name if arguments.thread else "unknown"
+        logging.getLogger(__name__).error(
+            "The thread %s ended: %r",
+            thread,
+            arguments.exc_value,
+            exc_info=(arguments.exc_type, arguments.exc_value, arguments.exc_traceback),
+        )
 
 
 def _time(record: logging.LogRecord, separator: str) -> str:

@@ -9,18 +9,23 @@ import asyncio
 import json
 import re
 import time
+import uuid
 from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lando import logs
 from lando.api.files import PREFIX
 from lando.api.metrics import Metrics
 
 PREFIXES = ("/api/lando/v1", "/api/v2", "/api")
 """Under which families of routes stand, the longer first."""
 _SLASHES = re.compile(r"/{2,}")
+REQUEST_ID = b"x-request-id"
+"""The header with which client and server call one request by the same name."""
+_SPEAKABLE = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 _HEAD = "lando.head"
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _METHODS = _WITH_BODY | {"GET", "DELETE", "OPTIONS"}
@@ -46,6 +51,11 @@ class Doorman:
             await self._app(scope, receive, send)
             return
         scope = _normalised(scope)
+        request_id = _request_id(scope)
+        with logs.about(request_id=request_id):
+            await self._serve(scope, receive, send, request_id)
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send, request_id: str) -> None:
         started = time.perf_counter()
         status = 500
 
@@ -53,6 +63,7 @@ class Doorman:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
+                message = {**message, "headers": [*message.get("headers", ()), (REQUEST_ID, request_id.encode())]}
             elif scope.get(_HEAD) and message["type"] == "http.response.body":
                 message = {**message, "body": b""}
             await send(message)
@@ -131,6 +142,12 @@ def _normalised(scope: Scope) -> Scope:
     if scope["method"] == "HEAD":
         changes |= {"method": "GET", _HEAD: True}
     return {**scope, **changes}
+
+
+def _request_id(scope: Scope) -> str:
+    """What the client calls this request, if that can stand in a log line, else a name of our own."""
+    given = dict(scope["headers"]).get(REQUEST_ID, b"").decode("latin-1")
+    return given if _SPEAKABLE.fullmatch(given) else uuid.uuid4().hex
 
 
 def _json_headers(scope: Scope) -> list[tuple[bytes, bytes]]:

@@ -15,6 +15,7 @@ import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -22,6 +23,7 @@ from typing import Literal
 from sqlalchemy import ColumnElement, delete, exists, func, select, update
 from sqlalchemy.orm import Session, aliased
 
+from lando import logs
 from lando.api.database import Database
 from lando.api.models import Job, JobSettings, LandoConnection, PendingCommand, now
 from lando.errors import ConfigError, LandoError
@@ -64,15 +66,18 @@ def enqueue(session: Session, job: Job, command: Command) -> None:
     connection_id = session.scalars(
         select(JobSettings.lando_connection_id).where(JobSettings.id == job.job_settings_id)
     ).one()
+    message_id = str(uuid.uuid4())
     session.add(
         PendingCommand(
             job_id=job.id,
             lando_connection_id=connection_id,
             command=command.value,
             generation=job.generation,
-            message_id=str(uuid.uuid4()),
+            message_id=message_id,
         )
     )
+    with logs.about(run_id=job.id, command=command.value, message_id=message_id):
+        logger.info("Job %d: %s is to be sent", job.id, command.value)
 
 
 def pause_s(attempts: int) -> float:
@@ -189,13 +194,14 @@ class Outbox:
         sent: list[tuple[PendingCommand, Future[None]]] = []
         failed: list[tuple[PendingCommand, str]] = []
         for row, connection in batch:
-            try:
-                sent.append((row, self._send(row, connection)))
-            except (LandoError, ValueError, OSError) as error:
-                failed.append((row, str(error)))
-            except Exception as error:  # one command that can't be sent must not hold up the others
-                logger.exception("Command %s of job %d can't be sent", row.command, row.job_id)
-                failed.append((row, type(error).__name__))
+            with _about(row):
+                try:
+                    sent.append((row, self._send(row, connection)))
+                except (LandoError, ValueError, OSError) as error:
+                    failed.append((row, str(error)))
+                except Exception as error:  # one command that can't be sent must not hold up the others
+                    logger.exception("Command %s of job %d can't be sent", row.command, row.job_id)
+                    failed.append((row, type(error).__name__))
         deadline = time.monotonic() + CONFIRM_S
         confirmed: list[int] = []
         for row, future in sent:
@@ -207,7 +213,8 @@ class Outbox:
             except (LandoError, CancelledError) as error:
                 failed.append((row, str(error) or "the publisher was closed"))
             except Exception as error:
-                logger.exception("Command %s of job %d was not sent", row.command, row.job_id)
+                with _about(row):
+                    logger.exception("Command %s of job %d was not sent", row.command, row.job_id)
                 failed.append((row, type(error).__name__))
             else:
                 confirmed.append(row.id)
@@ -255,7 +262,8 @@ class Outbox:
         self.published += len(confirmed)
         self.failures += len(failed)
         for row, reason in failed:
-            logger.warning("Command %s of job %d waits: %s", row.command, row.job_id, reason)
+            with _about(row):
+                logger.warning("Command %s of job %d waits: %s", row.command, row.job_id, reason)
 
 
 def default_publishers(connection: Connection) -> Publisher:
@@ -289,6 +297,10 @@ def _connection(row: LandoConnection) -> Connection:
         username=row.username,
         password=row.password,
     )
+
+
+def _about(row: PendingCommand) -> AbstractContextManager[None]:
+    return logs.about(run_id=row.job_id, command=row.command, message_id=row.message_id)
 
 
 def _is_next() -> ColumnElement[bool]:

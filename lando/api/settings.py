@@ -25,6 +25,7 @@ REQUIRE_JOB_TOKENS = "BESPIN_REQUIRE_JOB_TOKENS"
 """Name of the original's variable; any non-empty value switches job tokens on."""
 
 _GIB = 1024**3
+_LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +69,15 @@ class Settings:
     """Let users overwrite any key of a configuration's system job order, as the original does."""
     outbox_sweep_s: float = 5.0
     """How often unpublished commands are looked for besides at once after each commit, in seconds."""
+    log_level: str = "INFO"
+    """``DEBUG``, ``INFO``, ``WARNING``, ``ERROR`` or ``CRITICAL``."""
+    log_format: str = "console"
+    """``console`` for people, ``json`` for programs."""
 
     def __post_init__(self) -> None:
+        for name, choices in (("log_level", _LOG_LEVELS), ("log_format", ("console", "json"))):
+            if getattr(self, name) not in choices:
+                raise ConfigError(f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}.")
         if self.public_url is not None and not self.public_url.startswith(("http://", "https://")):
             raise ConfigError(f"public_url must begin with http:// or https://, not {self.public_url!r}.")
         if not 0 <= self.port <= 65535:

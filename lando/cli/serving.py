@@ -23,7 +23,7 @@ def server_with(settings: Settings) -> Iterator[Server]:
         ConfigError: the daemons' file can't be used, or the port is taken.
     """
     daemons = config.load(settings.daemons_config) if settings.daemons_config else None
-    logs.configure(level="INFO", secrets=_secrets(settings, daemons))
+    logs.configure(level=settings.log_level, log_format=settings.log_format, secrets=_secrets(settings, daemons))
     with ExitStack() as parts:
         read = None
         if daemons is not None:

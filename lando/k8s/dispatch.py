@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from lando import logs
 from lando.k8s.agenda import Agenda
 from lando.messages import Command, Message
 from lando.queues import Delivery
@@ -94,13 +95,14 @@ class Dispatcher:
                 works: list[Work] = [Work()] if run_id in self._looks else []
                 self._looks.discard(run_id)
                 works += self._waiting.pop(run_id, ())
-            try:
-                if works:
-                    self._handle(run_id, works)
-            except Exception:
-                log.exception("Run %d: the worker goes on with other runs", run_id)
-            finally:
-                self._agenda.done(key)
+            with logs.about(run_id=run_id):
+                try:
+                    if works:
+                        self._handle(run_id, works)
+                except Exception:
+                    log.exception("Run %d: the worker goes on with other runs", run_id)
+                finally:
+                    self._agenda.done(key)
 
 
 def _says_the_same(earlier: Message | None, later: Message) -> bool:

@@ -14,8 +14,8 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from typing import Any
 
 from lando import labels, logs, queues
 from lando.archive import Archive
@@ -29,7 +29,7 @@ from lando.k8s.metrics import HANDLING, MESSAGES, count_calls
 from lando.k8s.outage import Outage
 from lando.k8s.perform import Halted, LogArchive, Peers, StillThere
 from lando.k8s.resync import runs_to_look_at
-from lando.messages import codec
+from lando.messages import Message, codec
 from lando.plans import Planner
 from lando.plans.cwl import CwlPlanner
 from lando.queues import DELAYS_S, Consumer, Delivery, Publisher
@@ -73,7 +73,7 @@ class LandoDaemon:
         self._stop_s = stop_s
         self._stopping = threading.Event()
         self._halted = threading.Event()
-        self._pool = ThreadPoolExecutor(POOL_SIZE, thread_name_prefix="lando-call")
+        self._pool = logs.Pool(POOL_SIZE, thread_name_prefix="lando-call")
         self._dispatcher = Dispatcher(self._handle, workers=config.workers)
         peers = Peers(
             cluster=cluster,
@@ -163,7 +163,9 @@ class LandoDaemon:
 
     def _handle(self, run_id: int, works: Sequence[Work]) -> None:
         for position, work in enumerate(works):
-            if self._outage.is_on or not self._may_act() or not self._handle_one(run_id, work):
+            with logs.about(**_subject(work.message)):
+                is_settled = not self._outage.is_on and self._may_act() and self._handle_one(run_id, work)
+            if not is_settled:
                 for rest in works[position:]:
                     self._hand_back(run_id, rest)
                 return
@@ -258,6 +260,15 @@ class LandoDaemon:
                     log.exception("The resync failed: %s", words(error))
                     wait_s = LOOK_AGAIN_S
             self._stopping.wait(wait_s)
+
+
+def _subject(message: Message | None) -> dict[str, Any]:
+    """What the lines logged while ``message`` is handled say besides the run."""
+    if message is None:
+        return {"command": "look"}
+    evidence = message.evidence
+    step, job_uid = (evidence.step, evidence.uid) if evidence else (None, None)
+    return {"command": message.command.value, "message_id": message.id, "step": step, "job_uid": job_uid}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -14,7 +14,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from lando import labels
+from lando import labels, logs
 from lando.archive import Entry
 from lando.decide import (
     Action,
@@ -122,8 +122,9 @@ class Performer:
         for action in actions:
             if not self._peers.may_act():
                 raise Halted
-            log.debug("Run %d: %s", self.run.id, action)
-            self._do(action)
+            with logs.about(**_subject(action)):
+                log.debug("Run %d: %s", self.run.id, action)
+                self._do(action)
             ACTIONS.labels(type(action).__name__).inc()
 
     def note_quota(self, patch: Manifest) -> None:
@@ -362,7 +363,8 @@ class Performer:
             for container in containers(pod):
                 if not mapping(container.status.get("state")).keys() & {"running", "terminated"}:
                     continue
-                self._archive_container(key.step, int(attempt), name(pod), container.name, container.terminated)
+                with logs.about(step=key.step, attempt=int(attempt)):
+                    self._archive_container(key.step, int(attempt), name(pod), container.name, container.terminated)
 
     def _archive_container(self, step: str, attempt: int, pod: str, container: str, terminated: Any) -> None:
         archive = self._peers.archive
@@ -419,6 +421,18 @@ class Performer:
                 continue
             finally:
                 watch.close()
+
+
+def _subject(action: Action) -> dict[str, Any]:
+    """The step that ``action`` is about, and its attempt, for what is logged meanwhile."""
+    match action:
+        case Create(step=step, attempt=attempt):
+            return {"step": step, "attempt": attempt}
+        case SetCondition(step=step) | Warn(step=step):
+            return {"step": step}
+        case ReportError(failure=failure):
+            return {"step": failure.step}
+    return {}
 
 
 def _ref(manifest: Manifest) -> ObjectRef:

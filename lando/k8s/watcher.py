@@ -250,25 +250,20 @@ class Watcher:
         message = Message(command=Command.STEP_CHANGED, run_id=key.run_id, kind=key.kind, evidence=evidence)
         if not codec.can_encode(message, self._form):
             return
-        future: Future[None] = self._publisher.publish(
-            self._queue,
-            codec.encode(message, self._form),
-            content_type=codec.content_type(self._form),
-            message_id=codec.message_id(message, self._form),
-        )
-        try:
-            future.result(CONFIRM_S)
-        except TimeoutError as error:
-            raise Unavailable("broker", "a message was not confirmed in time") from error
-        MESSAGES.labels(evidence.condition.value).inc()
-        log.info(
-            "run %d, step %s: %s %s",
-            key.run_id,
-            key.step,
-            evidence.condition.value,
-            evidence.cause,
-            extra={"run_id": key.run_id, "step": key.step},
-        )
+        message_id = codec.message_id(message, self._form)
+        with logs.about(message_id=message_id):
+            future: Future[None] = self._publisher.publish(
+                self._queue,
+                codec.encode(message, self._form),
+                content_type=codec.content_type(self._form),
+                message_id=message_id,
+            )
+            try:
+                future.result(CONFIRM_S)
+            except TimeoutError as error:
+                raise Unavailable("broker", "a message was not confirmed in time") from error
+            MESSAGES.labels(evidence.condition.value).inc()
+            log.info("run %d, step %s: %s %s", key.run_id, key.step, evidence.condition.value, evidence.cause)
 
     def _noted(self, job: Manifest) -> frozenset[Condition]:
         """What an earlier watcher noted on the Job as told."""
@@ -306,16 +301,26 @@ class Watcher:
 
     def _work(self) -> None:
         while (uid := self._agenda.take()) is not None:
-            try:
-                self.look(uid)
-                self._tries.pop(uid, None)
-            except LandoError as error:
-                self._again(uid, error, endless=True)
-            except Exception as error:
-                log.exception("looking at Job %s failed", uid)
-                self._again(uid, error, endless=False)
-            finally:
-                self._agenda.done(uid)
+            with logs.about(**self._subject(uid)):
+                try:
+                    self.look(uid)
+                    self._tries.pop(uid, None)
+                except LandoError as error:
+                    self._again(uid, error, endless=True)
+                except Exception as error:
+                    log.exception("looking at Job %s failed", uid)
+                    self._again(uid, error, endless=False)
+                finally:
+                    self._agenda.done(uid)
+
+    def _subject(self, uid: str) -> dict[str, Any]:
+        """What the lines logged while the Job is looked at say."""
+        seen = self.sightings.of(uid)
+        metadata = mapping(seen.job.get("metadata")) if seen else {}
+        key = labels.step_key(mapping(metadata.get("labels")))
+        attempt = mapping(metadata.get("annotations")).get(labels.ATTEMPT)
+        found: dict[str, Any] = {"job_uid": uid, "attempt": attempt}
+        return found | ({"run_id": key.run_id, "step": key.step} if key else {})
 
     def _again(self, uid: str, error: Exception, *, endless: bool) -> None:
         tries = self._tries[uid] = self._tries.get(uid, 0) + 1

@@ -24,7 +24,7 @@ from lando.k8s.diagnosis.facts import (
     uid,
 )
 from lando.k8s.diagnosis.judging import Diagnosis
-from lando.logs import Masker
+from lando.masking import Masker
 from lando.runs import cut_middle
 
 MAX_BYTES = 64 * 1024

@@ -9,6 +9,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -49,6 +50,8 @@ class Outgoing:
     """Of the queue's declaration; empty for any queue that others declare too."""
     deadline: float = field(default_factory=lambda: time.monotonic() + PUBLISH_TIMEOUT_S)
     confirmed: Future[None] = field(default_factory=Future)
+    context: Context = field(default_factory=copy_context, repr=False)
+    """Of whoever sends it, for what is logged about it."""
 
 
 class RabbitPublisher:
@@ -117,7 +120,7 @@ class RabbitPublisher:
         try:
             while (work := self._next()) is not None:
                 if isinstance(work, Outgoing):
-                    self._publish(work)
+                    work.context.run(self._publish, work)
                 else:
                     self._notify(work)
         finally:  # whatever happens, nobody waits for a thread that has ended

@@ -37,6 +37,7 @@ def test_the_environment_wins_over_the_file_and_options_over_both(tmp_path: Path
         ("a: [\n", "api.yaml:2: is no YAML"),
         ("public_url: ftp://x\n", "public_url must begin with http://"),
         ("port: 70000\n", "port must be between 0 and 65535"),
+        ("log_format: xml\n", "log_format must be one of console, json, not 'xml'."),
         ("max_body_bytes: 0\n", "max_body_bytes must be more than 0"),
     ],
 )

@@ -5,11 +5,14 @@ from __future__ import annotations
 import io
 import json
 import logging
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 from lando import logs
+from lando.masking import Masker
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +67,43 @@ def test_known_secrets_are_masked_in_text_context_and_tracebacks(log_format: str
     ],
 )
 def test_what_looks_like_a_credential_is_masked(text: str, masked: str) -> None:
-    assert logs.Masker().mask(text) == masked
+    assert Masker().mask(text) == masked
+
+
+def test_what_work_is_about_stands_on_every_line_of_it_also_in_a_pool() -> None:
+    logger, stream = logged("json")
+    with logs.about(run_id=42, step=None), logs.Pool(1) as pool:
+        pool.submit(logger.info, "in the pool").result(5)
+        with logs.about(step="save_output", run_id=43):
+            logging.getLogger("a.library").warning("within", extra={"attempt": 2})
+    logger.info("after")
+    lines = [json.loads(line) for line in stream.getvalue().splitlines()]
+    found = [(line["message"], line.get("run_id"), line.get("step"), line.get("attempt")) for line in lines]
+    assert found == [("in the pool", 42, None, None), ("within", 43, "save_output", 2), ("after", None, None, None)]
+
+
+def test_a_secret_is_masked_however_it_is_spelled() -> None:
+    secret = "p@ss/w\"or\\d'"
+    masker = Masker([secret])
+    for spelled in (secret, repr(secret), json.dumps({"x": secret}), f"amqp://u:{quote(secret, safe='')}@mq"):
+        assert "w%22or" not in masker.mask(spelled)
+        assert 'w"or' not in masker.mask(spelled).replace("\\", "")
+
+
+def test_a_thread_that_ends_unforeseen_leaves_one_line_without_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(threading, "excepthook", threading.__excepthook__)
+    _, stream = logged("json", "hunter22")
+
+    def work() -> None:
+        raise RuntimeError("no hunter22")
+
+    thread = threading.Thread(target=work, name="worker-1")
+    thread.start()
+    thread.join(5)
+    [line] = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert line["message"] == "The thread worker-1 ended: RuntimeError('no ****')"
+    assert "Traceback" in line["exception"]
+    assert "hunter22" not in stream.getvalue()
 
 
 def test_lines_below_the_level_are_left_out() -> None:

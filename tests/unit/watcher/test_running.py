@@ -13,6 +13,7 @@ from lando.k8s import watcher as watcher_module
 from lando.k8s.cluster import Page
 from lando.k8s.reflector import ChangeType
 from lando.k8s.watcher import main
+from tests.services.log_lines import LogLines
 
 USAGE = "usage: python -m lando.k8s.watcher CONFIG"
 
@@ -73,6 +74,17 @@ def test_what_is_there_at_the_start_is_told_and_stopping_is_prompt(scene: Any, j
     thread.join(10)
     assert not thread.is_alive()
     assert len(scene.publisher.published) == 1
+
+
+def test_what_is_logged_about_a_job_says_its_run_and_step(scene: Any, job: Any, pod: Any, log_lines: LogLines) -> None:
+    follow(scene, [job("Complete")], [pod("Succeeded", {"terminated": {"exitCode": 0}})])
+    scene.publisher.errors = [Unavailable("broker", "away")]
+    thread, stop = running(scene)
+    wait_until(lambda: any("will tell of Job" in line["message"] for line in log_lines()))
+    stop.set()
+    thread.join(10)
+    said = next(line for line in log_lines() if "will tell of Job" in line["message"])
+    assert (said["run_id"], said["step"], said["job_uid"]) == (42, "run_workflow", "job-uid")
 
 
 def test_silence_is_trouble_and_says_why(scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:

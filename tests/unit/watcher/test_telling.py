@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from typing import Any
 
 import pytest
@@ -367,18 +366,6 @@ def test_an_account_that_may_not_annotate_still_tells(scenes: Any, job: Any, err
     scene.watcher.look("job-uid")
 
     assert len(scene.publisher.published) == 1
-
-
-# -- logging ---------------------------------------------------------------------------------------------------------
-
-
-def test_what_was_told_is_logged_with_run_and_step(scene: Any, job: Any, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO):
-        scene.sees(job("Complete"))
-        scene.looks()
-
-    (record,) = [record for record in caplog.records if "Complete" in record.getMessage()]
-    assert (record.run_id, record.step) == (42, "run_workflow")  # type: ignore[attr-defined]
 
 
 def test_a_wait_for_a_volume_is_told_in_the_words_of_its_claim(scene: Any, job: Any, pod: Any) -> None:
