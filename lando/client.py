@@ -12,12 +12,12 @@ import random
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 from urllib.parse import quote, urlsplit
 
 import requests
@@ -362,6 +362,23 @@ class LandoClient:
     @staticmethod
     def _output_route(run_id: int, path: str) -> str:
         return f"/api/lando/v1/runs/{run_id}/outputs/{quote(path)}"
+
+    # --- for operators ------------------------------------------------------------------------------------------
+
+    def dead_letters(self, *, limit: int, run: int | None = None, reason: str | None = None) -> list[dict[str, Any]]:
+        """What lies in the dead-letter queues, by queue, as the API gives it; for staff."""
+        given = {"limit": limit, "run": run, "reason": reason}
+        params = {name: value for name, value in given.items() if value is not None}
+        return [dict(one) for one in self._call("GET", "/api/lando/v1/dead-letters", params=params)["queues"]]
+
+    def dead_letter(self, identity: str) -> dict[str, Any]:
+        """The whole of one dead letter, as the API gives it."""
+        return dict(self._call("GET", f"/api/lando/v1/dead-letters/{quote(identity, safe='')}"))
+
+    def settle_dead_letters(self, what: Literal["retry", "drop"], identities: Sequence[str]) -> set[str]:
+        """Try the named letters again, or drop them; the ids that were there."""
+        answer = self._call("POST", f"/api/lando/v1/dead-letters/{what}", json={"ids": list(identities)})
+        return set(answer["done"])
 
     # --- one call -----------------------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from lando.api.routes import (
     admin_records,
     attempts,
     catalog,
+    dead_letters,
     evidence,
     files,
     history,
@@ -138,6 +139,6 @@ def _bespin_v1() -> APIRouter:
 
 def _lando_v1() -> APIRouter:
     router = APIRouter(prefix="/api/lando/v1")
-    for module in (files, workflows, runs, attempts, evidence, logs, outputs):
+    for module in (files, workflows, runs, attempts, evidence, logs, outputs, dead_letters):
         router.include_router(module.router)
     return router

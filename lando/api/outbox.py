@@ -26,6 +26,7 @@ from sqlalchemy.orm import Session, aliased
 from lando import logs
 from lando.api.database import Database
 from lando.api.models import Job, JobSettings, LandoConnection, PendingCommand, now
+from lando.config import WorkQueueSettings
 from lando.errors import ConfigError, LandoError
 from lando.messages import Command, Message, codec
 from lando.queues import Publisher
@@ -180,7 +181,7 @@ class Outbox:
                 .limit(BATCH)
                 .with_for_update(skip_locked=True, of=PendingCommand)
             ).all()
-            batch = [(row, _connection(settings)) for row, settings in rows]
+            batch = [(row, connection_of(settings)) for row, settings in rows]
             session.execute(
                 update(PendingCommand)
                 .where(PendingCommand.id.in_([row.id for row, _ in batch]))
@@ -269,25 +270,28 @@ class Outbox:
 def default_publishers(connection: Connection) -> Publisher:
     """The publisher of the broker that the connection names; raises ConfigError."""
     from lando import queues
-    from lando.config import WorkQueueSettings
 
+    return queues.publisher(queue_settings(connection))
+
+
+def queue_settings(connection: Connection) -> WorkQueueSettings:
+    """What the connection says of broker and queue; raises ConfigError when it names none."""
     if not connection.url and not connection.host:
         raise ConfigError(f"lando connection {connection.id} has neither a URL nor a host.")
     host, _, port = connection.host.partition(":")
-    return queues.publisher(
-        WorkQueueSettings(
-            listen_queue=connection.queue,
-            url=connection.url,
-            host=host or None,
-            port=int(port) if port.isdigit() else None,
-            username=connection.username or None,
-            password=connection.password or None,
-            message_format=connection.message_format,
-        )
+    return WorkQueueSettings(
+        listen_queue=connection.queue,
+        url=connection.url,
+        host=host or None,
+        port=int(port) if port.isdigit() else None,
+        username=connection.username or None,
+        password=connection.password or None,
+        message_format=connection.message_format,
     )
 
 
-def _connection(row: LandoConnection) -> Connection:
+def connection_of(row: LandoConnection) -> Connection:
+    """The connection of a row."""
     return Connection(
         id=row.id,
         queue=row.queue_name,

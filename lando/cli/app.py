@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lando.cli import admin_app
+from lando.cli import admin_app, dead_app
 from lando.cli.options import AsJson, HomeFolder, MountMode, RunId, Token, Url
 
 app = typer.Typer(
@@ -20,6 +20,7 @@ app = typer.Typer(
 config_app = typer.Typer(help="The daemons' configuration file.", no_args_is_help=True)
 cluster_app = typer.Typer(help="The embedded cluster alone.", no_args_is_help=True)
 app.add_typer(admin_app.app, name="admin")
+app.add_typer(dead_app.app, name="dead")
 app.add_typer(config_app, name="config")
 app.add_typer(cluster_app, name="cluster")
 

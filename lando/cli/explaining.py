@@ -13,7 +13,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from lando.cli.options import connect
-from lando.cli.rendering import LOG_LINES, headline, title, utc_now
+from lando.cli.rendering import LOG_LINES, headline, plain, title, utc_now
 from lando.client import RunView
 
 _ENDLESS_WIDTH = 1_000_000  # columns of what is no terminal: lines are not broken for programs
@@ -41,8 +41,8 @@ def explain(url: str | None, token: str | None, run_id: int, *, step: str | None
     if not shown and (run.cause or run.condition):
         typer.echo("No evidence of that is kept: there was no Job to look at, or archive.url is not set.")
     for document in [one for one in documents if one not in shown]:
-        said = _text(_part(document, "cause").get("sentence"))
-        typer.echo(f"earlier: {_heading(document)}: {said} (lando explain {run_id} --step {_text(document['step'])})")
+        said = plain(_part(document, "cause").get("sentence"))
+        typer.echo(f"earlier: {_heading(document)}: {said} (lando explain {run_id} --step {plain(document['step'])})")
 
 
 def of_concern(run: RunView, documents: Sequence[Document]) -> list[Document]:
@@ -130,14 +130,14 @@ def _times(item: Document) -> str:
 
 def _verdict(run: RunView) -> str:
     if run.cause:
-        return f"why: {_text(run.cause)}"
+        return f"why: {plain(run.cause)}"
     if run.condition and not run.over:
-        return f"waits for: {_text(run.condition)}"
+        return f"waits for: {plain(run.condition)}"
     return "It has not failed, and nothing keeps it waiting."
 
 
 def _heading(document: Document) -> str:
-    name = title(_text(document.get("step")))
+    name = title(plain(document.get("step")))
     return f"{name}, attempt {document.get('attempt')}: {document.get('verdict')}, judged {document.get('judged')}"
 
 
@@ -148,16 +148,11 @@ def _part(document: Document, name: str) -> Document:
 
 def _add(root: Tree, word: str, text: object) -> None:
     if text:
-        root.add(Text.assemble((f"{word}: ", "bold"), _text(text)))
+        root.add(Text.assemble((f"{word}: ", "bold"), plain(text)))
 
 
 def _grow(root: Tree, node: Node) -> None:
     text, below = node
-    branch = root.add(Text(_text(text)))
+    branch = root.add(Text(plain(text)))
     for one in below:
         _grow(branch, one)
-
-
-def _text(value: object) -> str:
-    """Foreign words on one line, without what would steer a terminal."""
-    return "".join(letter if letter.isprintable() else " " for letter in str(value or ""))

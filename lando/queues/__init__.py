@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from lando.config import WorkQueueSettings
-    from lando.queues.dead_letters import DeadLetters
+    from lando.queues.dead import DeadLetters
 
 DELAYS_S = (5, 30, 300)
 """The ladder: how long a message that failed for the n-th time waits, in seconds; after the last it is dead."""

@@ -20,7 +20,7 @@ from typing import Any
 
 from lando.errors import Unavailable
 from lando.queues import DELAYS_S, Delivery, ladder
-from lando.queues.dead_letters import DeadLetter, Fate, letter
+from lando.queues.dead import DeadLetter, Fate, letter
 
 MAX_MESSAGES = 100_000
 """Messages a queue holds, delayed ones included; beyond that, publishing fails as with a full broker."""

@@ -12,7 +12,7 @@ import pytest
 from lando.config import WorkQueueSettings
 from lando.errors import Unavailable
 from lando.queues import Consumer, Publisher
-from lando.queues.dead_letters import DeadLetter, DeadLetters, Fate
+from lando.queues.dead import DeadLetter, DeadLetters, Fate
 from lando.queues.memory import MemoryBroker
 from lando.queues.rabbitmq.consumer import RabbitConsumer
 from lando.queues.rabbitmq.dead_letters import RabbitDeadLetters

@@ -17,7 +17,7 @@ from lando.errors import ConfigError, Unavailable
 from lando.queues import consumer as make_consumer
 from lando.queues import dead_letters, ladder
 from lando.queues import publisher as make_publisher
-from lando.queues.dead_letters import DeadLetter, Fate
+from lando.queues.dead import DeadLetter, Fate
 from lando.queues.rabbitmq import link, parameters, session
 from lando.queues.rabbitmq import publisher as publishing
 from lando.queues.rabbitmq.consumer import RabbitConsumer

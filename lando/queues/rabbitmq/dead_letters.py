@@ -12,7 +12,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from lando.config import WorkQueueSettings
 from lando.errors import Unavailable
 from lando.queues import ladder
-from lando.queues.dead_letters import VOLATILE, DeadLetter, Fate, letter
+from lando.queues.dead import VOLATILE, DeadLetter, Fate, letter
 from lando.queues.rabbitmq.link import connect
 from lando.queues.rabbitmq.parameters import parameters
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lando.queues import ladder
-from lando.queues.dead_letters import DeadLetter, letter
+from lando.queues.dead import DeadLetter, letter
 
 
 def of(headers: dict[str, Any] | None, body: bytes = b"body") -> DeadLetter:
