@@ -18,6 +18,7 @@ from lando.api.files import FileStore
 from lando.api.keys import load_or_create
 from lando.api.metrics import Metrics
 from lando.api.middleware import Doorman
+from lando.api.opening import Opening
 from lando.api.outbox import Outbox, Publishers, default_publishers
 from lando.api.routes import (
     admin_jobs,
@@ -49,18 +50,24 @@ OPENAPI_URL = "/api/lando/v1/openapi.json"
 def create_app(
     settings: Settings, *, publishers: Publishers | None = None, live_logs: LiveLogs | None = None
 ) -> FastAPI:
-    """The application of one site; a SQLite database is brought up to date, any other must be already.
+    """The application of one site; a SQLite database is brought up to date, for any other somebody else has to.
 
+    Until that is done, and while the database has not been seen yet, every request but those of operators is refused.
     ``publishers`` makes the publisher of a lando connection (by default of the broker it names), ``live_logs`` reads
     the log of a step's pod. Raises ConfigError.
     """
-    database = _current_database(settings)
+    database = _database(settings)
+    files = FileStore(settings.files_dir)
+    outbox = Outbox(database, publishers or default_publishers, sweep_s=settings.outbox_sweep_s)
+    unused = UnusedFiles(database, files, keep_s=settings.unused_upload_ttl_s)
     site = Site(
         settings=settings,
         database=database,
+        opening=Opening(database, starting=(outbox.start, unused.start)),
         key=load_or_create(settings.key_file),
-        files=FileStore(settings.files_dir),
-        outbox=Outbox(database, publishers or default_publishers, sweep_s=settings.outbox_sweep_s),
+        files=files,
+        outbox=outbox,
+        unused=unused,
         changes=Changes(),
         archive=Archive(settings.archive_url) if settings.archive_url else None,
         live_logs=live_logs,
@@ -80,20 +87,20 @@ def create_app(
     app.state.site = site
     app.state.metrics = metrics
     answers.install(app)
-    app.add_middleware(Doorman, max_body_bytes=settings.max_body_bytes, metrics=metrics)
+    app.add_middleware(
+        Doorman, max_body_bytes=settings.max_body_bytes, metrics=metrics, waits_for=lambda: site.opening.waits_for
+    )
     return app
 
 
-def _current_database(settings: Settings) -> Database:
+def _database(settings: Settings) -> Database:
     database = Database(settings.database_url)
-    try:
-        if database.is_sqlite:
+    if database.is_sqlite:
+        try:
             database.migrate()
-        else:
-            database.require_current()
-    except BaseException:
-        database.close()
-        raise
+        except BaseException:
+            database.close()
+            raise
     return database
 
 
@@ -101,14 +108,13 @@ def _current_database(settings: Settings) -> Database:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     site: Site = app.state.site
     anyio.to_thread.current_default_thread_limiter().total_tokens = THREADS
-    unused = UnusedFiles(site.database, site.files, keep_s=site.settings.unused_upload_ttl_s)
-    unused.start()
-    site.outbox.start()
+    await run_in_threadpool(site.opening.start)
     try:
         yield
     finally:
         site.changes.close()
-        await run_in_threadpool(unused.stop)
+        site.opening.stop()
+        await run_in_threadpool(site.unused.stop)
         await run_in_threadpool(site.outbox.stop)
         site.database.close()
 

@@ -26,6 +26,14 @@ BUSY_S = 30
 """How long a writer waits for its turn, in seconds."""
 MIGRATIONS = Path(__file__).parent / "migrations"
 
+_NETWORK_LIMITS = {
+    "connect_timeout": 5,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+"""libpq's own, in seconds and (the last) milliseconds: without, a server that fell silent is waited for without end."""
 _WRITES = "lando_writes"
 
 
@@ -111,7 +119,10 @@ def _parsed(url: str) -> URL:
 def _engine(url: URL) -> Engine:
     try:
         if url.get_backend_name() != "sqlite":
-            return create_engine(url, pool_size=10, max_overflow=40, pool_timeout=BUSY_S, pool_pre_ping=True)
+            given = {key: value for key, value in _NETWORK_LIMITS.items() if key not in url.query}
+            return create_engine(
+                url, pool_size=10, max_overflow=40, pool_timeout=BUSY_S, pool_pre_ping=True, connect_args=given
+            )
         Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
         engine = create_engine(
             url,

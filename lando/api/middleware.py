@@ -10,6 +10,7 @@ import json
 import re
 import time
 import uuid
+from collections.abc import Callable
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -31,6 +32,8 @@ _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _METHODS = _WITH_BODY | {"GET", "DELETE", "OPTIONS"}
 _JSON = "application/json"
 _JSON_RANGES = frozenset({_JSON, "application/*", "*/*"})
+OPERATIONS = ("/healthz", "/readyz", "/metrics")
+"""Paths that are answered always."""
 BODY_IDLE_S = 60.0
 """How long the next part of a body is waited for, in seconds."""
 
@@ -39,12 +42,19 @@ class Doorman:
     """Takes both slash forms, ``HEAD`` wherever there is ``GET``, and refuses bodies that no route should see."""
 
     def __init__(
-        self, app: ASGIApp, *, max_body_bytes: int, metrics: Metrics, body_idle_s: float = BODY_IDLE_S
+        self,
+        app: ASGIApp,
+        *,
+        max_body_bytes: int,
+        metrics: Metrics,
+        waits_for: Callable[[], str | None] = lambda: None,
+        body_idle_s: float = BODY_IDLE_S,
     ) -> None:
         self._app = app
         self._max_body_bytes = max_body_bytes
         self._body_idle_s = body_idle_s
         self._metrics = metrics
+        self._waits_for = waits_for
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -83,6 +93,8 @@ class Doorman:
 
     def _refusal(self, scope: Scope) -> tuple[int, str] | None:
         headers = dict(scope["headers"])
+        if (waits_for := self._waits_for()) is not None and scope["path"] not in OPERATIONS:
+            return 503, waits_for
         if not _takes_json(scope, headers.get(b"accept", b"")):
             return 406, f"This can only be answered as {_JSON}."
         length = headers.get(b"content-length", b"0")
@@ -180,6 +192,8 @@ def _is_upload(scope: Scope) -> bool:
 async def _answer(send: Send, status: int, text: str) -> None:
     body = json.dumps({"detail": text}).encode()
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    if status == 503:
+        headers.append((b"retry-after", b"1"))
     if status == 413:
         headers.append((b"connection", b"close"))
     await send({"type": "http.response.start", "status": status, "headers": headers})

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from lando.api.database import Database
     from lando.api.files import FileStore
     from lando.api.keys import ServerKey
+    from lando.api.opening import Opening
     from lando.api.outbox import Outbox
     from lando.api.settings import Settings
+    from lando.api.unused_files import UnusedFiles
     from lando.archive import Archive
 
 THREADS = 80
@@ -37,9 +39,11 @@ class Site:
 
     settings: Settings
     database: Database
+    opening: Opening
     key: ServerKey
     files: FileStore
     outbox: Outbox
+    unused: UnusedFiles
     changes: Changes
     patience: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(MAX_PATIENT))
     """Taken by each request that waits for something to happen, so that those never hold all threads."""

@@ -96,10 +96,7 @@ class LandoDaemon:
         self._failure: BaseException | None = None
 
     def run(self, stop: threading.Event) -> None:
-        """Work until ``stop`` is set; then finish what is in hand, hand back the rest, and return.
-
-        Raises :class:`lando.errors.ConfigError` for settings of the broker that can't work.
-        """
+        """Work until ``stop`` is set; then finish what is in hand, hand back the rest, and return."""
         consuming_ended = threading.Event()
         end_consuming = threading.Event()
 
@@ -140,8 +137,8 @@ class LandoDaemon:
         return None
 
     def waits_for(self) -> str | None:
-        """Why consuming is paused, in a sentence; None while it is not."""
-        reason = self._outage.reason
+        """What keeps this process from handling messages, in a sentence; None while nothing does."""
+        reason = self._outage.reason or self._consumer.waits_for
         return f"waiting: {reason}" if reason else None
 
     def _may_act(self) -> bool:
@@ -302,9 +299,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         health.start()
     try:
         daemon.run(stop)
-    except ConfigError as error:
-        print(error, file=sys.stderr)  # noqa: T201
-        return 2
     finally:
         if health is not None:
             health.close()

@@ -58,11 +58,17 @@ class Consumer(Protocol):
         """True while this process holds ``<queue>.active`` on a live connection: only then may it act."""
         ...
 
+    @property
+    def waits_for(self) -> str | None:
+        """Why it is not active, in a sentence: a broker that is away or refuses, another process; None when it is."""
+        ...
+
     def run(self, on_delivery: Callable[[Delivery], None], stop: threading.Event) -> None:
         """Hand deliveries to ``on_delivery`` (which must not block) until ``stop``; reconnects by itself.
 
-        Waits as a standby while another process is active. Returns once ``stop`` is set and what was
-        settled before is on its way. Raises :class:`lando.errors.ConfigError` only for settings that can't work.
+        Waits as a standby while another process is active, and for a broker that is away or refuses: whoever sets up
+        its virtual host, login or queue may do so later. Returns once ``stop`` is set and what was settled before is
+        on its way.
         """
         ...
 

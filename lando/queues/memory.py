@@ -228,6 +228,10 @@ class MemoryConsumer:
         with self._broker.changed:
             return self._broker.queue(self._queue).active is self
 
+    @property
+    def waits_for(self) -> str | None:
+        return None if self.active else f"Another consumer is active on {self._queue}."
+
     def run(self, on_delivery: Callable[[Delivery], None], stop: threading.Event) -> None:
         try:
             while not stop.is_set():

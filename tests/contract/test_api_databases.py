@@ -24,8 +24,9 @@ from lando.api.outbox import Outbox
 from lando.api.settings import Settings
 from lando.api.site import Site
 from lando.api.unused_files import UnusedFiles
-from lando.errors import ConfigError, Unavailable
+from lando.errors import Unavailable
 from sqlalchemy import create_engine, func, make_url, select, text, update
+from tests.services.providing import wait_until
 from tests.unit.api.serving import Api, FakeBroker, described
 
 
@@ -85,14 +86,22 @@ def test_a_migration_keeps_the_jobs_and_can_be_taken_back(api: Api) -> None:
         assert compare_metadata(context, Base.metadata) == []
 
 
-def test_a_server_database_is_not_migrated_unasked(database_url: str, tmp_path: Path) -> None:
+def test_a_server_waits_for_its_database_to_be_migrated_by_somebody(database_url: str, tmp_path: Path) -> None:
     settings = Settings(database_url=database_url, key_file=str(tmp_path / "k"), files_dir=str(tmp_path))
-    if database_url.startswith("sqlite"):
-        app = create_app(settings)
-        app.state.site.database.close()
-        return
-    with pytest.raises(ConfigError, match="lando admin migrate"):
-        create_app(settings)
+    app = create_app(settings)
+    with TestClient(app) as client:
+        if not database_url.startswith("sqlite"):
+            refused = client.get("/api/v2/jobs/")
+            assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+            assert "lando admin migrate" in refused.json()["detail"]
+            health = client.get("/healthz")
+            assert health.status_code == 503
+            assert "lando admin migrate" in health.json()["database"]
+            assert "lando_api_jobs{" not in client.get("/metrics").text
+            app.state.site.database.migrate()
+        wait_until(lambda: client.get("/healthz").status_code == 200, what="the server's opening")
+        assert client.get("/api/v2/jobs/").status_code == 401
+        assert {"outbox", "unused files"} <= {thread.name for thread in threading.enumerate()}
 
 
 def test_a_job_goes_from_a_tag_to_its_end(api: Api) -> None:

@@ -13,7 +13,8 @@ import pika
 import pika.exceptions
 import pytest
 from lando.config import TlsSettings, WorkQueueSettings
-from lando.errors import ConfigError, Unavailable
+from lando.config.secrets import FileSecret
+from lando.errors import Unavailable
 from lando.queues import consumer as make_consumer
 from lando.queues import dead_letters, ladder
 from lando.queues import publisher as make_publisher
@@ -90,14 +91,14 @@ def at_work(settings: WorkQueueSettings, prefetch: int = 10) -> contextlib.Abstr
     return consuming(lambda: RabbitConsumer(settings, prefetch=prefetch, delays_s=(0.05, 0.1), standby_s=0.1))
 
 
-def error_of_run(consumer: RabbitConsumer) -> BaseException | None:
-    """What ends the run of ``consumer`` by itself."""
-    work = Consuming(consumer)
-    try:
-        wait_until(lambda: work.error is not None, TIMEOUT_S, what="the end of the run")
-    finally:
-        work.end()
-    return work.error
+def trouble_of(consumer: RabbitConsumer) -> str:
+    """What ``consumer`` says that it waits for, once the broker has spoken."""
+    assert consumer.waits_for == "The broker has not answered yet."
+    with consuming(lambda: consumer):
+        wait_until(lambda: "not answered yet" not in (consumer.waits_for or ""), TIMEOUT_S, what="the broker's word")
+        told = consumer.waits_for
+    assert told is not None
+    return told
 
 
 def given_properties(properties: pika.BasicProperties) -> dict[str, Any]:
@@ -390,24 +391,48 @@ def test_a_refused_login_says_what_to_check_and_keeps_the_password(
 ) -> None:
     caplog.set_level("DEBUG", logger="lando")
     settings = _with_login(rabbitmq, "any", **changes)
-    error = error_of_run(RabbitConsumer(settings, prefetch=1))
-    assert isinstance(error, ConfigError)
-    assert "refused user 'guest'" in str(error)
-    assert "work_queue" in str(error)
+    told = trouble_of(RabbitConsumer(settings, prefetch=1))
+    assert "refused user 'guest'" in told
+    assert "work_queue" in told
     publisher = RabbitPublisher(settings)
     with pytest.raises(Unavailable, match="refused user 'guest'") as caught:
         publisher.publish("any", b"1").result(TIMEOUT_S)
     publisher.close()
-    assert "Tr0ub4dor" not in f"{error} {caught.value!r} {caplog.text}"
+    assert "Tr0ub4dor" not in f"{told} {caught.value!r} {caplog.text}"
+
+
+def test_a_broker_that_refuses_is_waited_for_until_it_is_set_up(
+    rabbitmq_server: LocalServer, quick: None, tmp_path: Path
+) -> None:
+    file = tmp_path / "password"
+    file.write_text("wrong")
+    settings = WorkQueueSettings(
+        listen_queue="lando",
+        host="127.0.0.1",
+        port=rabbitmq_server.port,
+        username="late",
+        password=FileSecret("wrong", str(file)),
+        virtual_host="late",
+    )
+    with consuming(lambda: RabbitConsumer(settings, prefetch=1)) as work:
+        wait_until(lambda: "refused user 'late'" in (work.consumer.waits_for or ""), TIMEOUT_S, what="the refusal")
+        rabbitmq_server.control("add_user", "late", "s3cret")
+        file.write_text("s3cret")
+        rabbitmq_server.control("add_vhost", "late")
+        rabbitmq_server.control("set_permissions", "-p", "late", "late", ".*", ".*", ".*")
+        try:
+            wait_until(lambda: work.consumer.waits_for is None, TIMEOUT_S, what="consuming")
+            assert work.consumer.active
+        finally:
+            rabbitmq_server.control("delete_vhost", "late")
+            rabbitmq_server.control("delete_user", "late")
 
 
 def test_a_queue_that_others_declared_differently_is_told(
     settings: WorkQueueSettings, publisher: RabbitPublisher, channel: BlockingChannel
 ) -> None:
     channel.queue_declare(settings.listen_queue, durable=True, arguments={"x-max-length": 3})
-    error = error_of_run(RabbitConsumer(settings, prefetch=1))
-    assert isinstance(error, ConfigError)
-    assert "PRECONDITION_FAILED" in str(error)
+    assert "PRECONDITION_FAILED" in trouble_of(RabbitConsumer(settings, prefetch=1))
     with pytest.raises(Unavailable, match="PRECONDITION_FAILED"):
         publisher.publish(settings.listen_queue, b"1").result(TIMEOUT_S)
 
@@ -481,10 +506,9 @@ def test_tls_with_a_client_certificate(rabbitmq_server: LocalServer, queue_name:
 
 
 def test_a_broker_whose_certificate_nobody_vouches_for_is_refused(rabbitmq_server: LocalServer) -> None:
-    error = error_of_run(RabbitConsumer(_tls(rabbitmq_server, "any", ca=None), prefetch=1))
-    assert isinstance(error, ConfigError)
-    assert "TLS failed" in str(error)
-    assert "work_queue.tls" in str(error)
+    told = trouble_of(RabbitConsumer(_tls(rabbitmq_server, "any", ca=None), prefetch=1))
+    assert "TLS failed" in told
+    assert "work_queue.tls" in told
 
 
 def test_a_broker_that_wants_a_client_certificate_refuses_us_without(rabbitmq_server: LocalServer) -> None:

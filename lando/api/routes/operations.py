@@ -17,6 +17,8 @@ LATE_S = 60.0
 @router.get("/healthz")
 def health(site: TheSite) -> JSONResponse:
     """200 while the database answers; a broker that is away delays commands but is no reason to restart."""
+    if site.opening.waits_for is not None:
+        return JSONResponse({"status": "unavailable", "database": site.opening.waits_for}, 503)
     try:
         waiting, oldest_s = site.outbox.waiting()
     except Unavailable as error:

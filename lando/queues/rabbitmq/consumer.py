@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Sequence
 
 from lando.config import WorkQueueSettings
-from lando.errors import ConfigError, Unavailable
+from lando.errors import Unavailable
 from lando.queues import DELAYS_S, Delivery
-from lando.queues.rabbitmq.link import LASTING, backoff_s, connect
+from lando.queues.rabbitmq.link import backoff_s, connect
 from lando.queues.rabbitmq.parameters import Brokers
 from lando.queues.rabbitmq.publisher import RabbitPublisher
 from lando.queues.rabbitmq.session import Session
@@ -43,13 +43,20 @@ class RabbitConsumer:
         self._standby_s = standby_s
         self._paused = threading.Event()
         self._session: Session | None = None
-        self._has_served = False
-        """Whether the settings have worked once; from then on errors are the broker's, not theirs."""
+        self._trouble: str | None = None
+        """Why there was no session at the last try."""
 
     @property
     def active(self) -> bool:
         session = self._session
         return session is not None and session.active
+
+    @property
+    def waits_for(self) -> str | None:
+        session = self._session
+        if session is not None and (session.has_served or session.waits_for):
+            return session.waits_for
+        return self._trouble or "The broker has not answered yet."
 
     def run(self, on_delivery: Callable[[Delivery], None], stop: threading.Event) -> None:
         publisher = RabbitPublisher(self._settings)
@@ -60,8 +67,7 @@ class RabbitConsumer:
                 try:
                     self._hold_session(publisher, on_delivery, stop)
                 except Unavailable as error:
-                    if error.reason in LASTING and not self._has_served:
-                        raise ConfigError(str(error)) from error
+                    self._trouble = str(error)
                     failures = 1 if time.monotonic() - began > STABLE_S else failures + 1
                     pause_s = backoff_s(failures)
                     queue = self._settings.listen_queue
@@ -89,7 +95,6 @@ class RabbitConsumer:
             if session.wait_for_lease(stop, self._standby_s):
                 session.serve(on_delivery, stop, self._paused)
         finally:
-            self._has_served = self._has_served or session.has_served
             self._session = None
             session.close()
 

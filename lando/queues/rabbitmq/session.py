@@ -47,6 +47,7 @@ class Session:
         self._consumer_tag: str | None = None
         self.has_served = False
         """Whether the broker accepted all that consuming takes."""
+        self._is_standby = False
         self._held = False
         self._ended: str | None = None
         """Why the broker ended our consuming, if it did."""
@@ -62,15 +63,24 @@ class Session:
         """Whether the broker can't have given our place to someone else."""
         return self._held and self._link.is_open and time.monotonic() - self._heard_at < SILENCE_S
 
+    @property
+    def waits_for(self) -> str | None:
+        """What it waits for, in a sentence; None while it is at work, and before that is known."""
+        if self._is_standby:
+            return f"Another process is active on {self.queue}."
+        if self._held and not self.active:
+            return f"The broker has been silent for {time.monotonic() - self._heard_at:.0f} s."
+        return None
+
     def wait_for_lease(self, stop: threading.Event, standby_s: float) -> bool:
         """Become the one at work, trying every ``standby_s`` seconds; False when ``stop`` came first."""
-        is_standby = False
         while not stop.is_set():
             if self._take_lease():
+                self._is_standby = False
                 return True
-            if not is_standby:
+            if not self._is_standby:
                 log.info("Standing by: another process is active on %s", self.queue)
-                is_standby = True
+                self._is_standby = True
             again_at = time.monotonic() + standby_s
             while not stop.is_set() and (left := again_at - time.monotonic()) > 0:
                 self._link.serve(min(left, STOP_CHECK_S))

@@ -123,8 +123,8 @@ def test_a_daemon_that_may_not_act_asks_nobody(world: Any, waiting: Callable[...
 
 def test_health_tells_what_is_waited_for(world: Any, waiting: Callable[..., Any]) -> None:
     world.start()
+    waiting(lambda: world.daemon.waits_for() is None, "being active")
     refuse(world, "list", "Job", Unavailable("cluster", "list Job: Unauthorized", status=401))
-    assert world.daemon.waits_for() is None
     world.send(Command.START)
     assert "Unauthorized" in waiting(world.daemon.waits_for, "the reason of the pause")
     assert world.daemon.wrong() is None

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+
+import pytest
+from lando.api import opening as module
+from lando.api.database import HEAD, Database
+from lando.api.opening import Opening
+from lando.errors import ConfigError, Unavailable
+
+
+class Reluctant(Database):
+    """Is away, then empty, then there."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(f"sqlite:///{folder}/lando.db")
+        self.left: list[Exception] = [
+            Unavailable("database", "connection refused"),
+            RuntimeError("a bug"),
+            ConfigError("The database's schema is empty: run 'lando admin migrate'."),
+        ]
+
+    def version(self) -> str:
+        if self.left:
+            raise self.left.pop(0)
+        return HEAD
+
+
+def test_a_server_opens_once_its_database_is_there_and_says_meanwhile_what_it_waits_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    monkeypatch.setattr(module, "PAUSE_S", (0.001, 0.002))
+    started = threading.Event()
+    opening = Opening(Reluctant(tmp_path), starting=(started.set,))
+    assert opening.waits_for is None, "nothing is refused by an application that nobody has started"
+    opening.start()
+    assert started.wait(10)
+    opening._thread.join(10)
+    assert opening.waits_for is None
+    told = [record.getMessage() for record in caplog.records]
+    assert "Not open yet: database: connection refused" in told
+    assert any("lando admin migrate" in line for line in told)
+
+
+def test_a_server_may_be_stopped_while_it_waits(tmp_path: Path) -> None:
+    database = Reluctant(tmp_path)
+    database.left *= 1000
+    opening = Opening(database, starting=())
+    opening.start()
+    assert opening.waits_for is not None
+    opening.stop()
+    opening._thread.join(10)
+    assert not opening._thread.is_alive()
