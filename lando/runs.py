@@ -139,6 +139,21 @@ class Run:
         return _INTENTS.get(self.state, Intent.NONE)
 
 
+@dataclass(frozen=True, kw_only=True)
+class RunSummary:
+    """What a list of runs says of each: enough to tell whether a run needs something, and small enough for 50,000."""
+
+    id: int
+    state: RunState
+    steps: Mapping[str, StepState]
+    kind: str = "cwl"
+    generation: int | None = None
+    changed: datetime | None = None
+    """When the run last changed, if the API said so."""
+    connection: int | None = None
+    """Which lando the run is for, by the API's number of its broker and queue; None where the API does not say."""
+
+
 _INTENTS = {
     RunState.STARTING: Intent.START,
     RunState.RESTARTING: Intent.RESTART,

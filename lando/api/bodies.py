@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -119,3 +120,9 @@ def id_of(text: str) -> int:
     if text.isascii() and text.isdigit() and len(text) <= 10 and int(text) <= MAX_ID:
         return int(text)
     raise not_found()
+
+
+def ids_of(texts: Iterable[str]) -> list[int]:
+    """Those of ``texts`` that are ids."""
+    numbers = (int(text) for text in texts if text.isascii() and text.isdigit() and len(text) <= 10)
+    return [number for number in numbers if number <= MAX_ID]

@@ -71,6 +71,8 @@ class JobSettings:
     """Where a job runs."""
 
     job_runtime_k8s: Runtime | None = None
+    lando_connection: int | None = None
+    """Number of the broker and queue that the job's commands go to."""
 
 
 @dataclass(frozen=True, kw_only=True)

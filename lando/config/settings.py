@@ -107,6 +107,10 @@ class BespinApiSettings:
     """Its base; ends in ``/api/v2``."""
     token: str = field(repr=False, metadata=SECRET)
     """Token of a staff user."""
+    lando_connection: int | None = field(default=None, metadata=at_least(1))
+    """Number of the lando connection (broker and queue) that this lando serves, by which the resync knows its own runs.
+    Needed only where several landos share one API: without it a run that has nothing in the cluster is then left to
+    its messages."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -262,7 +266,7 @@ class Config:
     patience_s: int = field(default=600, metadata=at_least(0))
     """How long a pod may wait (image, scheduling, volume, quota) before that is a failure, in seconds."""
     resync_s: int = field(default=300, metadata=at_least(1))
-    """Seconds between two looks at every unfinished run, for messages that were lost."""
+    """Seconds between two comparisons of all runs with all objects, for messages that were lost."""
     retention: RetentionSettings = field(default_factory=RetentionSettings)
     workers: int = field(default=4, metadata=at_least(1, 64))
     """Runs handled side by side by the lando daemon; prefetch is four times that."""

@@ -15,6 +15,7 @@ from lando.config import Config
 from lando.decide import Failure, Nothing, Observed, Plan, decide, fail, intent_of
 from lando.errors import Conflict, LandoError, PeerError, StepError
 from lando.k8s import record
+from lando.k8s.findings import is_expired
 from lando.k8s.metrics import TRANSITIONS, UNTOLD
 from lando.k8s.observe import Observation, Reading, observe, read, read_record
 from lando.k8s.perform import Peers, Performer, QuotaWait
@@ -190,12 +191,7 @@ class Engine:
         return attempts
 
     def _is_expired(self, run: Run, now: datetime) -> bool:
-        kept_s = {
-            RunState.FINISHED: self._config.retention.finished_s,
-            RunState.ERROR: self._config.retention.failed_s,
-        }.get(run.state)
-        changed = self._peers.source.changed(run)
-        return kept_s is not None and changed is not None and now - changed > timedelta(seconds=kept_s)
+        return is_expired(run.state, self._peers.source.changed(run), now, self._config.retention)
 
     def _remember(self, run_id: int, condition: str | None) -> None:
         with self._lock:

@@ -21,6 +21,7 @@ from lando import labels, logs, queues
 from lando.archive import Archive
 from lando.config import Config, load, secret_values
 from lando.errors import ConfigError, LandoError, MessageError, Unavailable
+from lando.k8s import resync
 from lando.k8s.cluster import Cluster, KubernetesCluster
 from lando.k8s.dispatch import Dispatcher, Work
 from lando.k8s.engine import Engine, words
@@ -28,7 +29,6 @@ from lando.k8s.health import HealthServer
 from lando.k8s.metrics import HANDLING, MESSAGES, count_calls
 from lando.k8s.outage import Outage
 from lando.k8s.perform import Halted, LogArchive, Peers, StillThere
-from lando.k8s.resync import runs_to_look_at
 from lando.messages import Message, codec
 from lando.plans import Planner
 from lando.plans.cwl import CwlPlanner
@@ -40,6 +40,7 @@ PREFETCH_PER_WORKER = 4
 POOL_SIZE = 16  # for the lists of looks, and objects made or deleted side by side; no task there waits for another
 STOP_S = 20.0  # for work in hand at the end; a pod has 30 s
 LOOK_AGAIN_S = 5.0  # for a look of our own that could not be done
+RESYNC_REST = 50.0  # times that a resync took until the next one: a slow list is to take 2 % of the time at most
 STANDBY_CHECK_S = 0.2  # how often the resync asks whether this process is the active one
 SUSPECT_AFTER = 3  # times that one run alone meets an unavailable peer, until that counts as its own failure
 SUSPECTS_KEPT = 1000
@@ -70,6 +71,7 @@ class LandoDaemon:
         self._cluster = cluster
         self._source = source
         self._consumer = consumer
+        self._clock = clock
         self._stop_s = stop_s
         self._stopping = threading.Event()
         self._halted = threading.Event()
@@ -242,21 +244,34 @@ class LandoDaemon:
         self._cluster.list_page("ConfigMap", labels.RUN_RECORD, limit=1)
 
     def _resync(self) -> None:
-        source: Source | None = self._source
+        unknown: frozenset[int] = frozenset()
         while not self._stopping.is_set():
             wait_s = STANDBY_CHECK_S
             if self._consumer.active and not self._outage.is_on:
+                began = time.monotonic()
                 try:
-                    for run_id in runs_to_look_at(self._cluster, source):
-                        self._dispatcher.look(run_id)
-                    source = None
-                    wait_s = self._config.resync_s * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
+                    unknown = self._look_at_what_is_wrong(unknown)
+                    took_s = time.monotonic() - began
+                    wait_s = max(self._config.resync_s, took_s * RESYNC_REST) * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
                 except Unavailable as error:
                     self._outage.report(error)
                 except Exception as error:
                     log.exception("The resync failed: %s", words(error))
                     wait_s = LOOK_AGAIN_S
             self._stopping.wait(wait_s)
+
+    def _look_at_what_is_wrong(self, told: frozenset[int]) -> frozenset[int]:
+        """One resync; the runs that the API does not know, of which those in ``told`` are no news."""
+        found = resync.compare(self._cluster, self._source, self._config, self._clock())
+        resync.count(found)
+        for finding in found:
+            with logs.about(run_id=finding.run_id):
+                if finding.needs_a_look:
+                    log.info("Run %d: %s %s", finding.run_id, finding.wrong, finding.remedy)
+                    self._dispatcher.look(finding.run_id)
+                elif finding.run_id not in told:
+                    log.warning("Run %d: %s %s", finding.run_id, finding.wrong, finding.remedy)
+        return frozenset(finding.run_id for finding in found if not finding.needs_a_look)
 
 
 def _subject(message: Message | None) -> dict[str, Any]:

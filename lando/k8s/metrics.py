@@ -20,6 +20,11 @@ UNTOLD = Counter(
     "What could not be told or kept, without harm to the run: archive, attempt, condition, warning",
     ["what"],
 )
+FINDINGS = Gauge(
+    "lando_resync_findings",
+    "Runs that did not fit their objects at the newest resync, by what was wrong; unknown ones are left alone",
+    ["trouble"],
+)
 PAUSED = Gauge("lando_paused", "1 while consuming is paused because another system is away")
 
 

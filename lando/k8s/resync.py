@@ -1,49 +1,33 @@
-"""Which runs to look at without being told: after a start, and from time to time, in case a message was lost."""
+"""The resync: runs and objects are compared, both ways, and what does not fit is looked at again.
+
+It is what makes a lost message cost no more than time, and what sweeps. Its work is bounded: one list of each kind of
+the cluster and one or two of the API, however many runs are at work or kept.
+"""
 
 from __future__ import annotations
 
-from lando import labels
-from lando.k8s.cluster import Cluster, Manifest
-from lando.k8s.diagnosis.facts import mapping, true_condition
-from lando.runs import RunState
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+
+from lando.config import Config
+from lando.k8s.cluster import Cluster
+from lando.k8s.findings import Finding, Trouble, findings
+from lando.k8s.holdings import holdings
+from lando.k8s.metrics import FINDINGS
 from lando.sources import Source
 
-_KINDS = ("ConfigMap", "PersistentVolumeClaim")
+
+def compare(cluster: Cluster, source: Source, config: Config, now: datetime) -> list[Finding]:
+    """What is wrong now; raises :class:`lando.errors.PeerError` when it can't be found out."""
+    held = holdings(cluster)  # first, so that no run has objects here and is not yet known there
+    runs = source.survey(held)
+    connection = config.bespin_api.lando_connection
+    return findings(held, runs, now=now, retention=config.retention, connection=connection)
 
 
-def runs_to_look_at(cluster: Cluster, source: Source | None) -> list[int]:
-    """Ids of runs that may need something, by one list of each kind.
-
-    A run whose Job is at work needs nothing: the watcher tells of its end. All others that have objects or a record may
-    have been interrupted or have ended and left something. With ``source`` (once, at start) runs that are unfinished
-    there count too, even if nothing of them is in the cluster.
-    """
-    at_work: set[int] = set()
-    found: set[int] = set()
-    for job in cluster.list("Job", labels.BESPIN_SELECTOR):
-        run_id = _run_id(job, labels.BESPIN_JOB_ID)
-        if run_id is None:
-            continue
-        ended = true_condition(job, "Complete") or true_condition(job, "Failed")
-        deleting = mapping(job.get("metadata")).get("deletionTimestamp")
-        (found if ended or deleting else at_work).add(run_id)
-    for kind in _KINDS:
-        found |= {
-            run_id
-            for item in cluster.list(kind, labels.BESPIN_SELECTOR)
-            if (run_id := _run_id(item, labels.BESPIN_JOB_ID)) is not None
-        }
-    found |= {
-        run_id
-        for item in cluster.list("ConfigMap", labels.RUN_RECORD)
-        if (run_id := _run_id(item, labels.RUN_RECORD)) is not None
-    }
-    found -= at_work
-    if source is not None:
-        found |= {run.id for run in source.unfinished() if run.state is not RunState.RUNNING or run.id not in at_work}
-    return sorted(found)
-
-
-def _run_id(item: Manifest, label: str) -> int | None:
-    text = str(mapping(mapping(item.get("metadata")).get("labels")).get(label, ""))
-    return int(text) if text.isascii() and text.isdigit() else None
+def count(found: Sequence[Finding]) -> None:
+    """Show as a metric what the newest resync found."""
+    counted = Counter(finding.trouble for finding in found)
+    for trouble in Trouble:
+        FINDINGS.labels(trouble.value).set(counted[trouble])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-from lando.runs import Cause, Run, RunState, StepState
+from lando.runs import Cause, Run, RunState, RunSummary, StepState
 
 
 class Source(Protocol):
@@ -17,8 +17,10 @@ class Source(Protocol):
         """The run as it is recorded now; :class:`lando.errors.UnknownRun` when there is none of that id."""
         ...
 
-    def unfinished(self) -> list[Run]:
-        """Runs that are to be started, running, or to be restarted or canceled."""
+    def survey(self, run_ids: Collection[int]) -> Mapping[int, RunSummary]:
+        """By id, every run that is to be started, running, or to be restarted or canceled, and those of ``run_ids``;
+        what is missing of the latter is not known. By lists, not by a request for each, while the API can list them.
+        """
         ...
 
     def inputs(self, run: Run, name: str) -> Any:

@@ -7,21 +7,25 @@ configured.
 
 from __future__ import annotations
 
+import contextlib
 import logging
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from lando.bespin import letters
 from lando.bespin.documents import BespinJob, MethodsDocument, ShareGroup, StageGroup, moment, read
 from lando.config import BespinApiSettings, LandoApiSettings
-from lando.errors import NotFound, PeerError, Rejected, UnknownRun
+from lando.errors import NotFound, PeerError, Rejected, Unavailable, UnknownRun
 from lando.messages.codec import progress_notice
-from lando.runs import Cause, Run, RunState, StepState
+from lando.runs import Cause, Run, RunState, RunSummary, StepState
 from lando.sources.http import Answer, JsonApi, OnCall
 
 _UNFINISHED = (RunState.STARTING, RunState.RUNNING, RunState.RESTARTING, RunState.CANCELING)
 _PEER = "Bespin API"
+IDS_PER_LIST = 100  # asked for at a time, so that the URL stays short
+NO_LIST_S = 3600.0  # before a list that was too much is asked for again
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +38,7 @@ class BespinSource:
     ) -> None:
         self._api = JsonApi(_PEER, f"{settings.url.rstrip('/')}/admin", settings.token, on_call=on_call)
         self._lando = JsonApi("Lando API", lando_api.url, lando_api.token, on_call=on_call) if lando_api else None
+        self._no_list_before = 0.0
 
     def close(self) -> None:
         """Close every connection."""
@@ -49,22 +54,44 @@ class BespinSource:
             raise UnknownRun(f"The Bespin API knows no job {run_id}.") from error
         return _run(answer)
 
-    def unfinished(self) -> list[Run]:
-        """Jobs in S, R, r and c. An API that doesn't know the filter answers with all jobs: those are left out here."""
-        query = [("state", letters.STATES[state]) for state in _UNFINISHED]
-        answer = self._api.request("GET", "jobs/", query=query)
-        if not isinstance(answer.document, list):
-            raise Rejected(_PEER, "answered the list of jobs with something that is no list")
-        wanted = {letters.STATES[state] for state in _UNFINISHED}
-        runs = []
-        for document in answer.document:
-            if not isinstance(document, Mapping) or document.get("state") not in wanted:
-                continue
-            try:
-                runs.append(_run(Answer(document=document)))
-            except PeerError as error:
-                log.warning("A job of the list is left out: %s", error)
-        return runs
+    def survey(self, run_ids: Collection[int]) -> dict[int, RunSummary]:
+        """Jobs in S, R, r and c, and those of ``run_ids``: two lists of an API of ours, one whole list of the original,
+        which has no such filters (bespin-admin-api contract, 2).
+
+        One that has too many jobs to list them in time is asked for the jobs of ``run_ids`` one by one.
+        """
+        asked = frozenset(run_ids)
+        try:
+            if time.monotonic() < self._no_list_before:
+                return self._one_by_one(asked)
+            return self._listed(asked)
+        except Unavailable as error:
+            self.probe()  # is it away, or is only the list too much for it?
+            log.warning("The jobs can't be listed, so that only those with objects are looked after: %s", error)
+            self._no_list_before = time.monotonic() + NO_LIST_S
+            return self._one_by_one(asked)
+
+    def _listed(self, asked: frozenset[int]) -> dict[int, RunSummary]:
+        states = [letters.STATES[state] for state in _UNFINISHED]
+        found: dict[int, RunSummary] = {}
+        is_filtered = True
+        for document in self._api.items("jobs/", query=[("state", letter) for letter in states]):
+            is_wanted = isinstance(document, Mapping) and document.get("state") in states
+            is_filtered = is_filtered and is_wanted
+            _note(found, document, is_wanted, asked)
+        rest = sorted(asked - found.keys()) if is_filtered else []
+        for start in range(0, len(rest), IDS_PER_LIST):
+            query = [("id", str(run_id)) for run_id in rest[start : start + IDS_PER_LIST]]
+            for document in self._api.items("jobs/", query=query):
+                _note(found, document, False, asked)
+        return found
+
+    def _one_by_one(self, asked: frozenset[int]) -> dict[int, RunSummary]:
+        found: dict[int, RunSummary] = {}
+        for run_id in sorted(asked):
+            with contextlib.suppress(NotFound):
+                _note(found, self._api.request("GET", f"jobs/{run_id}/").document, False, asked)
+        return found
 
     def inputs(self, run: Run, name: str) -> Any:
         """The stage group, methods document or share group of the job; None where it has none."""
@@ -174,6 +201,26 @@ def _job(run: Run) -> BespinJob:
     if not isinstance(job, BespinJob):
         raise TypeError(f"run {run.id} was not read by the Bespin source")
     return job
+
+
+def _note(found: dict[int, RunSummary], document: Any, is_wanted: bool, asked: frozenset[int]) -> None:
+    """Add what a job of a list says of itself, if it is wanted or asked for; one that can't be read is left out."""
+    if not isinstance(document, Mapping) or not (is_wanted or document.get("id") in asked):
+        return
+    try:
+        run = _run(Answer(document=document))
+    except PeerError as error:
+        log.warning("A job of the list is left out: %s", error)
+        return
+    job = _job(run)
+    found[run.id] = RunSummary(
+        id=run.id,
+        state=run.state,
+        steps=run.steps,
+        generation=run.generation,
+        changed=job.changed,
+        connection=job.job_settings.lando_connection if job.job_settings else None,
+    )
 
 
 def _run(answer: Answer) -> Run:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
@@ -12,9 +12,11 @@ from requests.adapters import HTTPAdapter
 
 from lando.config.secrets import Credential
 from lando.errors import Conflict, NotFound, PeerError, Rejected, Unavailable
+from lando.sources import json_array
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0
+LIST_TIMEOUT_S = 120.0  # of silence; the original writes a whole list before it sends its first byte
 CONNECTIONS = 32  # kept warm; more are opened and dropped
 MAX_BODY_QUOTED = 256  # characters of a foreign error body that go into a message
 
@@ -79,6 +81,24 @@ class JsonApi:
                 self._peer, f"answered {method} {path} with something that is no JSON", status=response.status_code
             ) from error
 
+    def items(self, path: str, *, query: list[tuple[str, str]] | None = None) -> Iterator[Any]:
+        """The elements of an array, one by one as they come: an API without filters may answer with 50,000.
+
+        Raises as :meth:`request` does; Unavailable also when the answer breaks off or is no JSON array.
+        """
+        if self._on_call:
+            self._on_call("GET", path.split("/", 1)[0])
+        what = f"GET {path}"
+        try:
+            with self._send("GET", path, None, query, {}, read_timeout_s=LIST_TIMEOUT_S, stream=True) as response:
+                if not response.ok:
+                    raise self._error(response, "GET", path)
+                yield from json_array.elements(response.iter_content(64 * 1024))
+        except requests.RequestException as error:
+            raise Unavailable(self._peer, f"no whole answer to {what} ({type(error).__name__})") from error
+        except json_array.NoArray as error:
+            raise Unavailable(self._peer, f"answered {what} with something that is no JSON array: {error}") from error
+
     def close(self) -> None:
         """Close every connection."""
         self._session.close()
@@ -90,6 +110,9 @@ class JsonApi:
         body: Mapping[str, Any] | None,
         query: list[tuple[str, str]] | None,
         headers: Mapping[str, str],
+        *,
+        read_timeout_s: float = READ_TIMEOUT_S,
+        stream: bool = False,
     ) -> requests.Response:
         while True:
             token = self._token.value
@@ -99,7 +122,8 @@ class JsonApi:
                 json=body,
                 params=query,
                 headers={**headers, "Authorization": f"Token {token}"},
-                timeout=(CONNECT_TIMEOUT_S, READ_TIMEOUT_S),
+                timeout=(CONNECT_TIMEOUT_S, read_timeout_s),
+                stream=stream,
             )
             if response.status_code != 401 or not self._token.renewed(token):
                 return response

@@ -12,7 +12,7 @@ from lando.api import documents, jobs
 from lando.api import models as m
 from lando.api.answers import Json, invalid, not_found
 from lando.api.auth import Staff
-from lando.api.bodies import AnyText, Body, Name, Number, Reference, ShortText, StateLetter, StepLetter, id_of
+from lando.api.bodies import AnyText, Body, Name, Number, Reference, ShortText, StateLetter, StepLetter, id_of, ids_of
 from lando.api.files import FileUrls
 from lando.api.site import Site, TheSite
 
@@ -51,10 +51,13 @@ def list_jobs(
     site: TheSite,
     _staff: Staff,
     state: Annotated[list[str], Query()] = [],  # noqa: B006 - FastAPI copies it
+    id: Annotated[list[str], Query()] = [],  # noqa: B006
     vm_instance_name: str | None = None,
 ) -> list[Json]:
-    """All jobs, or those in one of the states ``?state=R&state=S``."""
+    """All jobs, or those in one of the states ``?state=R&state=S``, or those of the ids ``?id=1&id=2``."""
     query = select(m.Job).order_by(m.Job.id)
+    if id:
+        query = query.where(m.Job.id.in_(ids_of(id)))
     if state:
         query = query.where(m.Job.state.in_([letter for letter in state if "\0" not in letter]))
     if vm_instance_name is not None:

@@ -100,6 +100,12 @@ def test_lists_are_filtered_by_several_states(api: Api) -> None:
     assert listed("?state=E") == []
 
 
+def test_a_list_can_be_asked_for_by_ids(api: Api) -> None:
+    jobs = [api.new_job() for _ in range(3)]
+    query = f"?id={jobs[2]}&id={jobs[0]}&id=99999999999&id=x&id=2147483648"
+    assert [job["id"] for job in api.get(f"/api/v2/admin/jobs/{query}", "lando").json()] == [jobs[0], jobs[2]]
+
+
 def test_people_who_are_not_staff_see_no_admin_route(api: Api) -> None:
     job = api.new_job()
     for path in (f"jobs/{job}", "jobs", "job-errors", "share-groups/1", "job-file-stage-groups/1"):

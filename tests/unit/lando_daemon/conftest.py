@@ -371,6 +371,9 @@ class FakeAdmin:
                 return Answer(document=dict(body or {}))
         raise PeerError("test", f"unexpected {method} {path}")
 
+    def items(self, path: str, *, query: list[tuple[str, str]] | None = None) -> Iterator[Any]:
+        yield from self.request("GET", path, query=query).document
+
     def close(self) -> None:
         pass
 

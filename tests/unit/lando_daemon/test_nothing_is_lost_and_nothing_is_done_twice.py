@@ -259,6 +259,7 @@ def test_an_unreadable_message_is_put_aside_and_the_next_is_handled(world: Any) 
     world.broker.publisher().publish("lando", b"\x80\x02cos\ngetcwd\n)R.").result(5)
     world.send(Command.START)
     world.reach("R/S")
+    world.settle()  # the first resync may have begun the run before its message came
     assert len(world.broker.dead("lando")) == 1
 
 

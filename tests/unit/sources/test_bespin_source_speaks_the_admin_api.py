@@ -270,10 +270,68 @@ def test_output_ids_are_written_once(api: Api, source: BespinSource) -> None:
     assert len(api.asked) == asked
 
 
-def test_unfinished_runs_are_filtered_here_too_because_the_original_does_not(api: Api, source: BespinSource) -> None:
+LIST = "GET /api/v2/admin/jobs/"
+UNFINISHED = f"{LIST}?state=S&state=R&state=r&state=c"
+
+
+def test_the_original_is_asked_for_its_whole_list_once_because_it_has_no_filters(
+    api: Api, source: BespinSource
+) -> None:
     jobs = [job(id=number, state=state, step="") for number, state in enumerate("NASRFEcCrD")]
-    api.answer("GET /api/v2/admin/jobs/?state=S&state=R&state=r&state=c", [*jobs, {"state": "R"}])
-    assert [letters.STATES[run.state] for run in source.unfinished()] == ["S", "R", "c", "r"]
+    api.answer(UNFINISHED, [*jobs, {"state": "R"}])
+    runs = source.survey([5, 7, 99])
+    assert {run_id: letters.STATES[run.state] for run_id, run in runs.items()} == {
+        2: "S",
+        3: "R",
+        5: "E",
+        6: "c",
+        7: "C",
+        8: "r",
+    }
+    assert len(api.asked) == 1
+
+
+def test_an_api_with_filters_is_asked_for_the_rest_by_their_ids_a_hundred_at_a_time(
+    api: Api, source: BespinSource
+) -> None:
+    settings = {"job_runtime_k8s": None, "lando_connection": 3}
+    api.answer(UNFINISHED, [job(id=1, generation=4, job_settings=settings)])
+    kept = range(2, 152)
+    for ids in (kept[:100], kept[100:]):
+        query = "&".join(f"id={run_id}" for run_id in ids)
+        api.answer(f"{LIST}?{query}", [job(id=run_id, state="E", step="R") for run_id in ids if run_id != 7])
+    runs = source.survey([1, *kept])
+    assert set(kept) - runs.keys() == {7}
+    assert (runs[1].state, runs[1].generation, runs[1].connection) == (RunState.RUNNING, 4, 3)
+    assert runs[2].steps["run_workflow"] is StepState.FAILED
+    assert runs[2].changed is not None
+    assert len(api.asked) == 3
+
+
+def test_an_api_that_can_not_list_its_jobs_is_asked_for_those_with_objects(api: Api, source: BespinSource) -> None:
+    api.answer(UNFINISHED, {"detail": "time-out"}, 502)
+    api.answer("GET /api/v2/admin/job-errors/?job=0", [])
+    api.answer(f"GET {JOB}", job(state="E"))
+    for _ in range(2):
+        assert {run_id: run.state for run_id, run in source.survey([42, 43]).items()} == {42: RunState.ERROR}
+    assert [request for request, _, _ in api.asked].count(UNFINISHED) == 1, "not again before long"
+
+
+def test_an_api_that_is_away_is_not_taken_for_one_with_too_many_jobs(api: Api, source: BespinSource) -> None:
+    api.answer("GET /api/v2/admin/job-errors/?job=0", {"detail": "away"}, 503)
+    api.answer(UNFINISHED, {"detail": "away"}, 503)
+    with pytest.raises(Unavailable):
+        source.survey([42])
+    api.answer(UNFINISHED, [])
+    assert source.survey([]) == {}
+
+
+@pytest.mark.parametrize("answer", [b'{"detail": "no list"}', b'[{"state": "R"}, ', b"\xff", b""])
+def test_a_list_that_is_none_or_breaks_off_is_no_answer(api: Api, source: BespinSource, answer: bytes) -> None:
+    api.answer(UNFINISHED, answer)
+    api.answer("GET /api/v2/admin/job-errors/?job=0", {"detail": "away"}, 503)
+    with pytest.raises(Unavailable):
+        source.survey([])
 
 
 def test_inputs_are_read_from_their_routes_and_null_is_none(api: Api, source: BespinSource) -> None:
