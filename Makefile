@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench docs clean
+.PHONY: help demo test check format bench chaos docs clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -28,6 +28,9 @@ format: $(VENV)/.installed-dev  ## mend format and what the linter can mend
 
 bench: $(VENV)/.installed-dev  ## hand-off times, throughput, API calls and memory, as ratios of one run
 	$(BIN)/python -m bench $(BENCH_ARGS)
+
+chaos: $(VENV)/.installed-dev  ## N jobs on real processes while everything fails; SEED=… repeats a run
+	$(BIN)/python -m tests.chaos --jobs $(or $(N),200) $(if $(SEED),--seed $(SEED)) $(CHAOS_ARGS)
 
 docs: $(VENV)/.installed-dev  ## write the parts of docs/ that are generated from the code
 	$(BIN)/python -m lando.config > docs/configuration.md
