@@ -37,6 +37,7 @@ docs: $(VENV)/.installed-dev  ## write the parts of docs/ that are generated fro
 	$(BIN)/python docs/transcript.py docs/first-cluster.md
 	$(BIN)/python -m lando.k8s.diagnosis.page > docs/causes.md
 	$(BIN)/python -m lando.api.reference > docs/server.md
+	$(BIN)/python -m lando.api.metrics_page > docs/metrics.md
 
 clean:  ## remove the virtual environment and caches
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

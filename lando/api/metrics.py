@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from sqlalchemy import func, select
 
 from lando.api.models import Job
 from lando.api.usage import STATE_WORDS
 from lando.errors import Unavailable
+from lando.metrics import Declared, Figures, text
 
 if TYPE_CHECKING:
     from lando.api.site import Site
@@ -20,23 +20,18 @@ _SECONDS = (0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60)
 
 
 class Metrics:
-    """One server's registry."""
+    """One server's figures."""
 
     def __init__(self) -> None:
-        self._registry = CollectorRegistry()
-        self._requests = Counter(
-            "lando_api_requests",
-            "Requests by method, route and status.",
-            ("method", "route", "status"),
-            registry=self._registry,
+        self.parts = [figures := Figures()]
+        """Whose figures are told; ``lando up`` adds those of its daemons."""
+        self._requests = figures.counter(
+            "lando_api_requests_total", "Requests by method, route and status.", "method", "route", "status"
         )
-        self._seconds = Histogram(
-            "lando_api_request_seconds",
-            "Time to the end of the answer, in seconds.",
-            ("method", "route"),
-            buckets=_SECONDS,
-            registry=self._registry,
+        self._seconds = figures.histogram(
+            "lando_api_request_seconds", "Time to the end of the answer.", "method", "route", buckets=_SECONDS
         )
+        self._site = _SiteCollector(figures)
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one request."""
@@ -45,18 +40,26 @@ class Metrics:
 
     def watch(self, site: Site) -> None:
         """Also tell of a site's jobs and outbox, read when asked."""
-        self._registry.register(_SiteCollector(site))
+        self._site.site = site
+        self.parts[0].registry.register(self._site)
 
     def text(self) -> bytes:
         """Prometheus' text form."""
-        return generate_latest(self._registry)
+        return text(self.parts)
 
 
 class _SiteCollector:
-    """Reads the database at each scrape; tells nothing while it is away."""
+    """Reads the database at each scrape; while it is away, tells only that."""
 
-    def __init__(self, site: Site) -> None:
-        self._site = site
+    def __init__(self, figures: Figures) -> None:
+        self.site: Site | None = None
+        declare = figures.declare
+        self._published = declare("lando_api_commands_published_total", "counter", "Commands that the broker has.")
+        self._failures = declare("lando_api_publish_failures_total", "counter", "Tries to publish that failed.")
+        self._database = declare("lando_api_database_up", "gauge", "1 while the database answers, else 0.")
+        self._jobs = declare("lando_api_jobs", "gauge", "Jobs by state.", "state")
+        self._waiting = declare("lando_api_commands_waiting", "gauge", "Commands that wait for the broker.")
+        self._oldest = declare("lando_api_oldest_command_seconds", "gauge", "Age of the oldest of them.")
 
     def describe(self) -> list[Metric]:
         """Nothing beforehand: registering must not ask the database."""
@@ -64,24 +67,30 @@ class _SiteCollector:
 
     def collect(self) -> Iterator[Metric]:
         """The site's figures now."""
-        published = CounterMetricFamily("lando_api_commands_published", "Commands that the broker has confirmed.")
-        published.add_metric([], self._site.outbox.published)
-        failures = CounterMetricFamily("lando_api_publish_failures", "Tries to publish that failed.")
-        failures.add_metric([], self._site.outbox.failures)
-        yield published
-        yield failures
-        if self._site.opening.waits_for is not None:
+        site = self.site
+        if site is None:
+            return
+        yield CounterMetricFamily(self._published.name, self._published.meaning, site.outbox.published)
+        yield CounterMetricFamily(self._failures.name, self._failures.meaning, site.outbox.failures)
+        if site.opening.waits_for is not None:
+            yield _gauge(self._database, 0)
             return
         try:
-            with self._site.database.read() as session:
+            with site.database.read() as session:
                 rows = session.execute(select(Job.state, func.count(Job.id)).group_by(Job.state))
                 counts = {row[0]: row[1] for row in rows}
-            waiting, oldest_s = self._site.outbox.waiting()
+            waiting, oldest_s = site.outbox.waiting()
         except Unavailable:
+            yield _gauge(self._database, 0)
             return
-        jobs = GaugeMetricFamily("lando_api_jobs", "Jobs by state.", labels=["state"])
+        yield _gauge(self._database, 1)
+        jobs = GaugeMetricFamily(self._jobs.name, self._jobs.meaning, labels=self._jobs.labels)
         for letter, word in STATE_WORDS.items():
             jobs.add_metric([word], counts.get(letter, 0))
         yield jobs
-        yield GaugeMetricFamily("lando_api_commands_waiting", "Commands that wait for the broker.", value=waiting)
-        yield GaugeMetricFamily("lando_api_oldest_command_seconds", "Age of the oldest of them.", value=oldest_s)
+        yield _gauge(self._waiting, waiting)
+        yield _gauge(self._oldest, oldest_s)
+
+
+def _gauge(declared: Declared, value: float) -> Metric:
+    return GaugeMetricFamily(declared.name, declared.meaning, value)

@@ -16,7 +16,8 @@ class Agenda:
         self._changed = threading.Condition()
         self._due: dict[str, float] = {}
         self._heap: list[tuple[float, str]] = []
-        self._busy: set[str] = set()
+        self._busy: dict[str, float] = {}
+        """Since when each is being worked on."""
         self._closed = False
 
     def add(self, key: str, delay_s: float = 0.0) -> None:
@@ -35,7 +36,7 @@ class Agenda:
             while not self._closed:
                 key, wait_s = self._next()
                 if key is not None:
-                    self._busy.add(key)
+                    self._busy[key] = self._clock()
                     return key
                 self._changed.wait(wait_s)
         return None
@@ -43,7 +44,7 @@ class Agenda:
     def done(self, key: str) -> None:
         """The worker has finished with ``key``; if it has come due again meanwhile, it is next."""
         with self._changed:
-            self._busy.discard(key)
+            self._busy.pop(key, None)
             if key in self._due:
                 heapq.heappush(self._heap, (self._due[key], key))
                 self._changed.notify()
@@ -53,6 +54,11 @@ class Agenda:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+    def longest_s(self) -> float:
+        """How long the worker that takes longest has had its key, in seconds; 0 when none is at work."""
+        with self._changed:
+            return max(self._clock() - min(self._busy.values()), 0.0) if self._busy else 0.0
 
     def __len__(self) -> int:
         with self._changed:

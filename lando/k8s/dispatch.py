@@ -74,6 +74,10 @@ class Dispatcher:
         """How many runs wait, those whose time has not come included."""
         return len(self._agenda)
 
+    def longest_s(self) -> float:
+        """How long the worker that takes longest has been at its run, in seconds; 0 when all are idle."""
+        return self._agenda.longest_s()
+
     def close(self, limit_s: float) -> None:
         """Let the workers finish what they have in hand, for at most ``limit_s`` seconds; requeue the rest."""
         self._agenda.close()

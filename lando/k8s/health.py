@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from lando.metrics import CONTENT_TYPE, Figures, text
 
 REQUEST_TIMEOUT_S = 10.0  # a client that sends nothing is let go after this
 
@@ -27,9 +27,10 @@ class HealthServer:
         check: Callable[[], str | None],
         *,
         host: str,
+        figures: Sequence[Figures],
         note: Callable[[], str | None] = lambda: None,
     ) -> None:
-        self._server = ThreadingHTTPServer((host, port), _handler(check, note))
+        self._server = ThreadingHTTPServer((host, port), _handler(check, note, figures))
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
 
@@ -50,13 +51,15 @@ class HealthServer:
         self._server.server_close()
 
 
-def _handler(check: Callable[[], str | None], note: Callable[[], str | None]) -> type[BaseHTTPRequestHandler]:
+def _handler(
+    check: Callable[[], str | None], note: Callable[[], str | None], figures: Sequence[Figures]
+) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = REQUEST_TIMEOUT_S
 
         def do_GET(self) -> None:
             if self.path == "/metrics":
-                self._answer(200, CONTENT_TYPE_LATEST, generate_latest())
+                self._answer(200, CONTENT_TYPE, text(figures))
             elif self.path == "/healthz":
                 wrong = check()
                 self._answer(503 if wrong else 200, "text/plain; charset=utf-8", (wrong or note() or "ok").encode())

@@ -26,7 +26,7 @@ from lando.k8s.cluster import Cluster, KubernetesCluster
 from lando.k8s.dispatch import Dispatcher, Work
 from lando.k8s.engine import Engine, words
 from lando.k8s.health import HealthServer
-from lando.k8s.metrics import HANDLING, MESSAGES, count_calls
+from lando.k8s.metrics import ACTIVE, BOTH, HANDLING, IN_HAND, LANDO, MESSAGES, OLDEST_WORK, count_calls
 from lando.k8s.outage import Outage
 from lando.k8s.perform import Halted, LogArchive, Peers, StillThere
 from lando.messages import Message, codec
@@ -113,6 +113,9 @@ class LandoDaemon:
 
         consuming = threading.Thread(target=consume, name="consume", daemon=True)
         resyncing = threading.Thread(target=self._resync, name="resync", daemon=True)
+        ACTIVE.set_function(lambda: float(self._consumer.active))
+        IN_HAND.set_function(lambda: len(self._dispatcher))
+        OLDEST_WORK.set_function(self._dispatcher.longest_s)
         self._dispatcher.start()
         consuming.start()
         resyncing.start()
@@ -306,7 +309,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             signal.signal(number, lambda *_: stop.set())
         health = None
         if config.metrics_port is not None:
-            health = HealthServer(config.metrics_port, daemon.wrong, host=config.metrics_host, note=daemon.waits_for)
+            health = HealthServer(
+                config.metrics_port,
+                daemon.wrong,
+                host=config.metrics_host,
+                figures=(LANDO, BOTH),
+                note=daemon.waits_for,
+            )
     except (ConfigError, OSError) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 2

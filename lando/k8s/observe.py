@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from lando import labels
+from lando import labels, logs
 from lando.decide import JobPhase, ObjectRef, Observed, ObservedJob, Plan, RunRecord
 from lando.errors import NotFound, PeerError
 from lando.k8s import record
@@ -103,7 +103,8 @@ def observe(
             continue  # an operator's copy of a step carries the labels, too
         pods = pods_by_job.get(uid(job), [])
         events = _events(cluster, job, pods)
-        diagnosis = _diagnose(cluster, job, pods, events, now=now, patience=patience, evidence=evidence)
+        with logs.about(step=key.step, job_uid=uid(job)):
+            diagnosis = _diagnose(cluster, job, pods, events, now=now, patience=patience, evidence=evidence)
         jobs[key.step] = _observed_job(job, pods, diagnosis)
         if diagnosis.cause is not None:
             attempt = jobs[key.step].attempt

@@ -39,8 +39,8 @@ from lando.decide import (
 from lando.errors import Conflict, Expired, LandoError, NotFound, PeerError, QuotaExceeded, Rejected, StepError
 from lando.k8s import record
 from lando.k8s.cluster import Cluster, Manifest
-from lando.k8s.diagnosis.facts import ENDED_PHASES, containers, mapping, name, phase, uid
-from lando.k8s.metrics import ACTIONS, UNTOLD
+from lando.k8s.diagnosis.facts import ENDED_PHASES, containers, mapping, moment, name, phase, uid
+from lando.k8s.metrics import ACTIONS, HANDOFF, RETRIES, UNTOLD
 from lando.k8s.observe import Observation, owning_job
 from lando.plans import Making, Planner
 from lando.queues import Publisher
@@ -139,6 +139,7 @@ class Performer:
                 self._write(action)
             case RecordAttempts(steps=steps):
                 self._patch_record(record.steps_patch(steps))
+                self._count_retries(steps)
             case Create():
                 self._create(action)
             case Delete(refs=refs):
@@ -254,6 +255,7 @@ class Performer:
                 if not self._peers.may_act():
                     raise Halted
                 made = self._make(job)
+                self._measure_handoff(action.step, made)
                 step = StepRecord(attempt=action.attempt, uid=uid(made), retries=action.retries)
                 self._patch_record(record.steps_patch({action.step: step}, quota_ended=self._had_quota_wait))
                 if action.attempt > 1:
@@ -261,6 +263,20 @@ class Performer:
         except QuotaExceeded as error:
             raise QuotaWait(action.step, error) from error
         self._present |= {_ref(manifest) for manifest in manifests}
+
+    def _count_retries(self, steps: Mapping[str, StepRecord]) -> None:
+        before = self._observation.observed.record
+        for step, now in steps.items():
+            known = before.steps.get(step) if before else None
+            if now.retries > (known.retries if known else 0):
+                RETRIES.labels(step).inc()
+
+    def _measure_handoff(self, step: str, job: Manifest) -> None:
+        """Both times are the cluster's, so that no other clock counts."""
+        ends = [moment(times.finished) for other, times in self._observation.times.items() if other != step]
+        created = moment(job["metadata"].get("creationTimestamp"))
+        if created is not None and (ended := max((end for end in ends if end is not None), default=None)) is not None:
+            HANDOFF.observe(max((created - ended).total_seconds(), 0.0))
 
     def _tell_attempt(self, action: Create) -> None:
         """The source sees a run enter a step, but not that Lando does it again by itself."""

@@ -18,6 +18,7 @@ from enum import Enum
 
 from lando.errors import Expired, LandoError, Unavailable
 from lando.k8s.cluster import Cluster, Manifest, Watch
+from lando.k8s.metrics import RELISTS
 
 log = logging.getLogger(__name__)
 
@@ -168,6 +169,8 @@ class Reflector:
             token = page.continue_token
             if token is None or self._stop.is_set():
                 break
+        if self.synced.is_set():
+            RELISTS.labels(self.kind).inc()
         with self._lock:
             old, self._view = self._view, found
         self._well()

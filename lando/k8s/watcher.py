@@ -22,8 +22,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from prometheus_client import Counter, Gauge
-
 from lando import labels, logs, queues
 from lando.config import STEP_TYPES, Config, load, secret_values
 from lando.errors import ConfigError, Conflict, LandoError, NotFound, PeerError, Rejected, Unavailable
@@ -32,7 +30,7 @@ from lando.k8s.cluster import Cluster, KubernetesCluster, Manifest
 from lando.k8s.diagnosis import Diagnosis, Verdict, deleted, diagnose
 from lando.k8s.diagnosis.facts import ENDED_PHASES, log_source, mapping, name, phase, termination_message
 from lando.k8s.health import HealthServer
-from lando.k8s.metrics import count_calls
+from lando.k8s.metrics import BACKLOG, BOTH, EVENT_AGE, REPORTS, WATCHER, count_calls
 from lando.k8s.reflector import SILENCE_S, Change, Reflector
 from lando.k8s.sightings import Sighting, Sightings
 from lando.labels import StepKey
@@ -51,12 +49,6 @@ RETRY_S = (1.0, 60.0)  # first and longest wait after a failure to tell; jittere
 UNFORESEEN_TRIES = 10  # of one Job after errors that nobody foresaw; peers that are away are waited for without end
 LOG_TRIES = 2
 STOP_S = 10.0  # for threads to end
-
-MESSAGES = Counter("lando_watcher_messages", "Messages that the broker has confirmed.", ["condition"])
-EVENT_AGE = Gauge(
-    "lando_watcher_last_event_age_seconds", "Since the cluster was last heard on the stream silent longest."
-)
-BACKLOG = Gauge("lando_watcher_backlog", "Jobs to be looked at, now or later.")
 
 _CONDITIONS = {Verdict.COMPLETE: Condition.COMPLETE, Verdict.FAILED: Condition.FAILED}
 
@@ -262,7 +254,7 @@ class Watcher:
                 future.result(CONFIRM_S)
             except TimeoutError as error:
                 raise Unavailable("broker", "a message was not confirmed in time") from error
-            MESSAGES.labels(evidence.condition.value).inc()
+            REPORTS.labels(evidence.condition.value).inc()
             log.info("run %d, step %s: %s %s", key.run_id, key.step, evidence.condition.value, evidence.cause)
 
     def _noted(self, job: Manifest) -> frozenset[Condition]:
@@ -379,7 +371,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         cleanup.callback(publisher.close)
         if config.metrics_port is not None:
             try:
-                health = HealthServer(config.metrics_port, watcher.trouble, host=config.metrics_host)
+                health = HealthServer(
+                    config.metrics_port, watcher.trouble, host=config.metrics_host, figures=(WATCHER, BOTH)
+                )
             except OSError as error:
                 print(f"metrics_port {config.metrics_port} can't be used: {error.strerror}", file=sys.stderr)  # noqa: T201
                 return 2

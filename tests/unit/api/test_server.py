@@ -13,6 +13,7 @@ from lando.api import setup
 from lando.api.server import Server
 from lando.api.settings import Settings
 from lando.errors import ConfigError
+from tests.services.promtool import promtool
 from tests.unit.api.serving import PACKED, Api, FakeBroker, Serve
 
 TIMEOUT_S = 10
@@ -103,6 +104,23 @@ def test_metrics_tell_requests_jobs_and_waiting_commands(api: Api) -> None:
     assert "lando_api_commands_waiting 1.0" in text
     assert 'method="POST",route="/api/v2/jobs/{job_id}/start",status="200"' in text
     assert 'route="(none)"' in text
+    assert "lando_api_database_up 1.0" in text
+
+
+@pytest.mark.service("promtool")
+def test_promtool_has_nothing_to_say_about_the_server_s_metrics(api: Api) -> None:
+    api.new_job()
+    checked = promtool("check", "metrics", text=api.client.get("/metrics").content)
+    assert [line for line in (checked.stdout + checked.stderr).splitlines() if line.startswith("lando_")] == []
+
+
+def test_metrics_go_on_while_the_database_is_away(api: Api) -> None:
+    with api.site.database.write() as session:
+        session.connection().exec_driver_sql("DROP TABLE pending_commands")
+    text = api.client.get("/metrics").text
+    assert "lando_api_database_up 0.0" in text
+    assert "lando_build_info{" in text
+    assert "lando_api_commands_waiting " not in text
 
 
 def test_health_tells_of_a_database_that_is_away(api: Api, settings: Settings) -> None:

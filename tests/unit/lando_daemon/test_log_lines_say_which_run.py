@@ -24,7 +24,7 @@ def test_every_line_about_a_run_carries_its_id_and_those_of_a_step_its_name(worl
     assert any((line.get("command"), line.get("message_id")) == ("start", "the-start") for line in about_the_run)
 
 
-def test_what_goes_wrong_in_a_thread_of_the_pool_is_said_of_its_run_too(world: Any, log_lines: LogLines) -> None:
+def test_what_goes_wrong_on_the_way_is_said_of_its_run_and_step_too(world: Any, log_lines: LogLines) -> None:
     world.start()
     world.send(Command.START)
     world.reach("R/S")
@@ -37,11 +37,9 @@ def test_what_goes_wrong_in_a_thread_of_the_pool_is_said_of_its_run_too(world: A
 
     world.cluster.before = refuse
     world.cluster.finish("stage-data-42-ada", exit_code=3)
-    world.step_changed("stage_data", Condition.FAILED, uid="u-1")
+    world.step_changed("stage_data", Condition.FAILED)
     world.reach("E/S")
     world.settle()
     unhappy = [line for line in log_lines() if line["level"] == "WARNING" or "There is no log" in line["message"]]
     assert unhappy
-    assert {(line.get("run_id"), line.get("step"), line.get("job_uid")) for line in unhappy} == {
-        (42, "stage_data", "u-1")
-    }
+    assert {(line.get("run_id"), line.get("step")) for line in unhappy} == {(42, "stage_data")}

@@ -12,6 +12,7 @@ from lando.errors import Unavailable
 from lando.k8s import lando
 from lando.k8s.dispatch import Dispatcher, Work
 from lando.k8s.health import HealthServer
+from lando.k8s.metrics import BOTH, LANDO
 from lando.k8s.outage import Outage
 from lando.messages import Command, Message
 
@@ -200,7 +201,7 @@ def test_a_handler_that_raises_costs_no_worker(waiting: Callable[..., Any]) -> N
 
 def test_health_and_metrics_are_served() -> None:
     wrong: list[str] = []
-    server = HealthServer(0, lambda: wrong[0] if wrong else None, host="127.0.0.1")
+    server = HealthServer(0, lambda: wrong[0] if wrong else None, host="127.0.0.1", figures=(LANDO, BOTH))
     server.start()
     url = f"http://127.0.0.1:{server.port}"
     try:
