@@ -4,16 +4,16 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench chaos docs clean
+.PHONY: help demo test check format bench crash-points chaos docs clean
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  make \1\t\2/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
 
 demo: $(VENV)/.installed  ## set up, start everything in one process, run a real workflow, show its results
 	$(BIN)/lando demo
 
 test: $(VENV)/.installed-dev  ## every test that this machine can run
-	$(BIN)/python -m pytest tests/unit -n auto --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest tests/unit tests/crash_points -n auto --dist loadfile $(PYTEST_ARGS)
 	$(BIN)/python -m pytest tests/contract tests/integration tests/e2e $(PYTEST_ARGS)
 
 check: $(VENV)/.installed-dev  ## format, lint, types, layers; changes nothing
@@ -28,6 +28,9 @@ format: $(VENV)/.installed-dev  ## mend format and what the linter can mend
 
 bench: $(VENV)/.installed-dev  ## hand-off times, throughput, API calls and memory, as ratios of one run
 	$(BIN)/python -m bench $(BENCH_ARGS)
+
+crash-points: $(VENV)/.installed-dev  ## break every call of every daemon in turn, and count them
+	$(BIN)/python -m pytest tests/crash_points -q -n auto $(PYTEST_ARGS)
 
 chaos: $(VENV)/.installed-dev  ## N jobs on real processes while everything fails; SEED=… repeats a run
 	$(BIN)/python -m tests.chaos --jobs $(or $(N),200) $(if $(SEED),--seed $(SEED)) $(CHAOS_ARGS)

@@ -67,7 +67,8 @@ class Broker:
         return found
 
     def visit(self, judge: Callable[[DeadLetter], Fate], limit: int = 1000) -> int:
-        return self.dead_letters().visit(judge, limit=limit)
+        with contextlib.closing(self.dead_letters()) as letters:
+            return letters.visit(judge, limit=limit)
 
     def put_aside(self, *bodies: bytes) -> None:
         """Have ``bodies`` put aside, each with a reason of its own."""

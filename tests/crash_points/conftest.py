@@ -1,0 +1,71 @@
+"""Explorations of scenarios, each recorded once, and how many points there were."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lando.k8s import lando as lando_daemon
+from lando.k8s.outage import Outage
+from tests.crash_points.calls import Killed
+from tests.crash_points.exploring import Exploration
+from tests.crash_points.scenarios import Scenario
+from tests.crash_points.world import Api
+
+Explore = Callable[[Scenario], Exploration]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """How long a daemon rests between two looks does not matter here; threads of killed ones die quietly."""
+    monkeypatch.setattr(lando_daemon, "STANDBY_CHECK_S", 0.003)
+    monkeypatch.setattr(Outage.__init__, "__kwdefaults__", {**Outage.__init__.__kwdefaults__, "first_s": 0.003})
+    report = threading.excepthook
+    monkeypatch.setattr(threading, "excepthook", lambda args: None if args.exc_type is Killed else report(args))
+    logging.disable(logging.CRITICAL)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.fixture(scope="module")
+def explore() -> Iterator[Explore]:
+    """The exploration of a scenario; recorded at its first use."""
+    known: dict[str, Exploration] = {}
+    folders = []
+
+    def recorded(scenario: Scenario) -> Exploration:
+        if scenario.name not in known:
+            shared = Path("/dev/shm")
+            folder = Path(tempfile.mkdtemp(prefix="lando-", dir=shared if shared.is_dir() else None))
+            folders.append(folder)
+            exploration = Exploration(scenario, Api(folder, record_step=scenario.record_step), folder)
+            known[scenario.name] = exploration
+            exploration.record()
+        return known[scenario.name]
+
+    yield recorded
+    for exploration in known.values():
+        exploration.api.close()
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """How many points of each scenario were tried."""
+    points: Counter[str] = Counter()
+    for report in terminalreporter.stats.get("passed", []):
+        found = dict(report.user_properties)
+        if report.when == "call" and "points" in found:
+            points[found["scenario"]] += int(found["points"])
+    if points:
+        terminalreporter.section("crash points")
+        for scenario, count in points.items():
+            terminalreporter.line(f"{count:6}  {scenario}")
+        terminalreporter.line(f"{points.total():6}  in all, each with the same end as without a fault")

@@ -1,0 +1,121 @@
+"""Records a scenario, then plays each of its stages again with one thing going wrong at one call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.crash_points.calls import Call, Calls, Fault, Point, points
+from tests.crash_points.scenarios import Scenario, Stage
+from tests.crash_points.world import Api, Kept, World
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """One stage as it goes when nothing goes wrong."""
+
+    stage: Stage
+    before: Kept
+    calls: Sequence[Call]
+    after: dict[str, Any]
+    made: Sequence[str]
+    notices: Sequence[str]
+
+    @property
+    def points(self) -> list[Point]:
+        return points(self.calls)
+
+
+class Exploration:
+    """A scenario on an API of its own."""
+
+    def __init__(self, scenario: Scenario, api: Api, folder: Path) -> None:
+        self.scenario = scenario
+        self.api = api
+        self._folder = folder
+        self.recorded: list[Recorded] = []
+
+    def record(self) -> None:
+        """Play the whole scenario, each stage by a daemon of its own."""
+        kept = self._first()
+        for number, stage in enumerate(self.scenario.stages):
+            calls = Calls()
+            world = World(self.api, self._folder, kept, **self.scenario.config)
+            try:
+                self._play(world, stage, calls)
+                view = world.view()
+                assert view["job"]["state"] == stage.reaches, f"{stage.name}: {view}"
+                assert not world.journal.wrong, world.journal.wrong
+                recorded = Recorded(
+                    stage=stage,
+                    before=kept,
+                    calls=tuple(calls.made),
+                    after=view,
+                    made=tuple(world.journal.made),
+                    notices=tuple(world.heard()),
+                )
+                kept = world.keep(self._folder / f"kept-{number}.db")
+            finally:
+                world.close()
+            self.recorded.append(recorded)
+
+    def _first(self) -> Kept:
+        world = World(self.api, self._folder)
+        try:
+            return world.keep(self._folder / "kept.db")
+        finally:
+            world.close()
+
+    def _play(self, world: World, stage: Stage, calls: Calls) -> None:
+        world.start(calls, resyncs=False)
+        stage.do(world)
+        world.settle()
+
+    def violations(self, recorded: Recorded, point: Point) -> list[str]:
+        """What is otherwise than without the fault, a sentence each."""
+        calls = Calls(point)
+        world = World(self.api, self._folder, recorded.before, **self.scenario.config)
+        try:
+            self._play(world, recorded.stage, calls)
+            wrong = list(world.journal.wrong)
+            if not calls.came_true:
+                wrong.append("the call was not made this time")
+            expected = recorded.after
+            if point.fault is Fault.REFUSED and point.call.what.startswith(("log of ", "archive ")):
+                # A log that can't be kept is no reason to stop.
+                expected = {**expected, "archived": world.view()["archived"]}
+            wrong += _differences(expected, world.view())
+            if list(recorded.made) != world.journal.made:
+                wrong.append(f"Jobs made: {world.journal.made}, not {list(recorded.made)}")
+            wrong += _gaps(recorded.notices, world.heard(), point.fault)
+        except AssertionError as error:
+            wrong = [str(error)]
+        finally:
+            world.close()
+        return [f"{recorded.stage.name}: {point}: {what}" for what in wrong]
+
+
+def _differences(expected: Any, found: Any, path: str = "") -> list[str]:
+    if isinstance(expected, dict) and isinstance(found, dict):
+        keys = sorted(expected.keys() | found.keys())
+        return [line for key in keys for line in _differences(expected.get(key), found.get(key), f"{path} {key}")]
+    if isinstance(expected, list) and isinstance(found, list):
+        missing = [item for item in expected if item not in found]
+        extra = [item for item in found if item not in expected]
+        if missing or extra or len(expected) != len(found):
+            return [f"{path.strip()}: missing {missing}, extra {extra}, {len(found)} for {len(expected)}"]
+        return []
+    return [] if expected == found else [f"{path.strip()}: {found!r}, not {expected!r}"]
+
+
+def _gaps(expected: Sequence[str], heard: Sequence[str], fault: Fault) -> list[str]:
+    """Notices come in order; a killed process may owe the one it was about to send."""
+    rest = iter(expected)
+    in_order = all(any(notice == each for each in rest) for notice in heard)
+    missing = len(expected) - len(heard)
+    allowed = 1 if fault in (Fault.KILLED_BEFORE, Fault.KILLED_AFTER, Fault.ANSWER_LOST) else 0
+    if in_order and 0 <= missing <= allowed:
+        return []
+    return [f"notices: {list(heard)}, not {list(expected)}"]

@@ -1,0 +1,246 @@
+"""A daemon's connections with every call counted, each of which a test can break."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from typing import Any
+
+from lando.archive import Entry
+from lando.k8s.cluster import Manifest, Page, Watch
+from lando.queues import Delivery
+from lando.queues.memory import MemoryBroker
+from lando.sources.http import Answer, JsonApi
+from tests.crash_points.calls import Calls, Kind, written
+from tests.services.store_cluster import StoreCluster
+
+_POD_SUFFIX = re.compile(r"-[a-z0-9]{5}\b")
+
+
+class CountedCluster:
+    """The calls to a cluster."""
+
+    def __init__(self, cluster: StoreCluster, calls: Calls) -> None:
+        self._cluster = cluster
+        self._calls = calls
+        self._watches: list[Watch] = []
+        calls.at_death(lambda: [watch.close() for watch in self._watches])
+
+    @property
+    def namespace(self) -> str:
+        return self._cluster.namespace
+
+    def _make(self, what: str, kind: Kind, do: Callable[[], Any]) -> Any:
+        return self._calls.make("cluster", what, kind, do)
+
+    def create(self, manifest: Manifest) -> Manifest:
+        what = f"create {manifest['kind']} {manifest['metadata']['name']}"
+        return self._make(what, Kind.WRITE, lambda: self._cluster.create(manifest))
+
+    def get(self, kind: str, name: str) -> Manifest:
+        return self._make(f"get {kind} {name}", Kind.READ, lambda: self._cluster.get(kind, name))
+
+    def list(self, kind: str, label_selector: str = "", field_selector: str = "") -> list[Manifest]:
+        what = f"list {kind} {label_selector}{_POD_SUFFIX.sub('-*', field_selector)}"
+        return self._make(what, Kind.READ, lambda: self._cluster.list(kind, label_selector, field_selector))
+
+    def list_page(self, kind: str, label_selector: str = "", **options: Any) -> Page:
+        what = f"list {kind} {label_selector} in pages"
+        return self._make(what, Kind.READ, lambda: self._cluster.list_page(kind, label_selector, **options))
+
+    def watch(self, kind: str, label_selector: str, resource_version: str, **options: Any) -> Watch:
+        def watch() -> Watch:
+            opened = self._cluster.watch(kind, label_selector, resource_version, **options)
+            self._watches.append(opened)
+            return opened
+
+        return self._make(f"watch {kind} {label_selector}", Kind.READ, watch)
+
+    def patch(self, kind: str, name: str, patch: Manifest) -> Manifest:
+        keys = ",".join(sorted(patch.get("data") or patch))
+        what = f"patch {kind} {name} {keys}"
+        return self._make(what, Kind.GUARDED, lambda: self._cluster.patch(kind, name, patch))
+
+    def delete(self, kind: str, name: str, *, uid: str | None = None) -> None:
+        return self._make(f"delete {kind} {name}", Kind.WRITE, lambda: self._cluster.delete(kind, name, uid=uid))
+
+    def pod_log(self, pod: str, container: str, **options: Any) -> str:
+        what = f"log of {_POD_SUFFIX.sub('-*', pod)}"
+        return self._make(what, Kind.READ, lambda: self._cluster.pod_log(pod, container, **options))
+
+    def follow_pod_log(self, pod: str, container: str) -> Any:
+        raise NotImplementedError
+
+
+class CountedApi:
+    """The requests to an API."""
+
+    def __init__(self, api: JsonApi, calls: Calls) -> None:
+        self._api = api
+        self._calls = calls
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        *,
+        query: list[tuple[str, str]] | None = None,
+        if_match: str | None = None,
+    ) -> Answer:
+        kind = Kind.READ if method == "GET" else Kind.GUARDED if if_match is not None else Kind.WRITE
+        return self._calls.make(
+            "Bespin API",
+            f"{method} {path}{_asked(query)}{written(body)}",
+            kind,
+            lambda: self._api.request(method, path, body, query=query, if_match=if_match),
+        )
+
+    def items(self, path: str, *, query: list[tuple[str, str]] | None = None) -> Iterator[Any]:
+        what = f"GET {path}{_asked(query)} one by one"
+        yield from self._calls.make("Bespin API", what, Kind.READ, lambda: list(self._api.items(path, query=query)))
+
+    def close(self) -> None:
+        self._api.close()
+
+
+class CountedPublisher:
+    """Messages and notices to a broker."""
+
+    def __init__(self, broker: MemoryBroker, calls: Calls) -> None:
+        self._publisher = broker.publisher()
+        self._calls = calls
+
+    def publish(
+        self, queue: str, body: bytes, *, content_type: str | None = None, message_id: str | None = None
+    ) -> Future[None]:
+        def publish() -> Future[None]:
+            return self._publisher.publish(queue, body, content_type=content_type, message_id=message_id)
+
+        return self._calls.make("broker", f"publish {_said(body)}", Kind.WRITE, publish)
+
+    def notify(self, body: bytes) -> None:
+        self._calls.make("broker", f"notify {body.decode()}", Kind.NOTICE, lambda: self._publisher.notify(body))
+
+    def close(self, timeout_s: float = 5.0) -> None:
+        """Nothing to close."""
+
+
+class CountedConsumer:
+    """Deliveries of a broker; the death of the process is the end of its connection."""
+
+    def __init__(self, broker: MemoryBroker, queue: str, calls: Calls, *, resyncs: bool) -> None:
+        """Without ``resyncs`` this life of the daemon is between two resyncs."""
+        self._broker = broker
+        self._consumer = broker.consumer(queue, prefetch=8)
+        self._calls = calls
+        self._resyncs = resyncs
+
+    @property
+    def active(self) -> bool:
+        held = not self._resyncs and threading.current_thread().name == "resync"
+        return not held and not self._calls.dead and self._consumer.active
+
+    def run(self, on_delivery: Callable[[Delivery], None], stop: threading.Event) -> None:
+        def disconnect() -> None:
+            stop.set()
+            self._broker.wake()
+
+        self._calls.at_death(disconnect)
+        self._consumer.run(lambda delivery: on_delivery(CountedDelivery(delivery, self._calls)), stop)
+
+    def pause(self) -> None:
+        self._consumer.pause()
+
+    def resume(self) -> None:
+        self._consumer.resume()
+
+
+class CountedDelivery:
+    """One message; what a dead process says of it reaches nobody."""
+
+    def __init__(self, delivery: Delivery, calls: Calls) -> None:
+        self._delivery = delivery
+        self._calls = calls
+
+    @property
+    def body(self) -> bytes:
+        return self._delivery.body
+
+    @property
+    def failures(self) -> int:
+        return self._delivery.failures
+
+    def _settle(self, how: str, do: Callable[[], None]) -> None:
+        if not self._calls.dead:
+            what = f"{how} {_said(self.body)}"
+            self._calls.make("broker", what, Kind.SETTLE, do, self._delivery.requeue)
+
+    def ack(self) -> None:
+        self._settle("ack", self._delivery.ack)
+
+    def requeue(self) -> None:
+        self._settle("requeue", self._delivery.requeue)
+
+    def retry(self, reason: str) -> None:
+        self._settle("retry", lambda: self._delivery.retry(reason))
+
+    def dead(self, reason: str) -> None:
+        self._settle("dead", lambda: self._delivery.dead(reason))
+
+
+class Archived:
+    """What an archive holds: logs and evidence by their place."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, Any] = {}
+
+
+class CountedArchive:
+    """Writes to an archive."""
+
+    def __init__(self, archived: Archived, calls: Calls) -> None:
+        self._archived = archived
+        self._calls = calls
+
+    def store(
+        self, run_id: int, step: str, attempt: int, container: str, log: str, termination: str | None = None
+    ) -> None:
+        self._keep(f"{run_id}/{step}/{attempt}/{container}.log", (log, termination))
+
+    def store_evidence(self, run_id: int, step: str, attempt: int, document: Mapping[str, Any]) -> None:
+        self._keep(f"{run_id}/{step}/{attempt}/evidence", document)
+
+    def _keep(self, place: str, what: Any) -> None:
+        def keep() -> None:
+            self._archived.kept[place] = what
+
+        self._calls.make("archive", f"archive {place}", Kind.WRITE, keep)
+
+    def entries(self, run_id: int) -> list[Entry]:
+        def entries() -> list[Entry]:
+            logs = [place.split("/") for place in self._archived.kept if place.endswith(".log")]
+            return [
+                Entry(step=step, attempt=int(attempt), container=container.removesuffix(".log"))
+                for number, step, attempt, container in logs
+                if number == str(run_id)
+            ]
+
+        return self._calls.make("archive", f"entries of {run_id}", Kind.HINT, entries)
+
+
+def _asked(query: list[tuple[str, str]] | None) -> str:
+    return "?" + "&".join(f"{key}={value}" for key, value in query) if query else ""
+
+
+def _said(body: bytes) -> str:
+    """A message in a few words."""
+    try:
+        document = json.loads(body)
+    except ValueError:
+        return "a pickle"
+    evidence = document.get("evidence") or {}
+    return " ".join(filter(None, (document["command"], evidence.get("step"), evidence.get("condition"))))

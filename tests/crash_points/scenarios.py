@@ -1,0 +1,73 @@
+"""Runs of all sorts, cut into stages: something happens, then all comes to rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.crash_points.world import World
+
+IDS = {"project_id": "p-1", "readme_file_id": "r-1"}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One thing that happens to a run, and where the run is once all have done their part."""
+
+    name: str
+    do: Callable[[World], None]
+    reaches: str
+    """State and step in letters."""
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A run from its first command on."""
+
+    name: str
+    stages: tuple[Stage, ...]
+    tested: int = 1
+    """How many of its last stages are tried; those before are as in another scenario."""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    record_step: bool = False
+
+
+def start() -> Stage:
+    return Stage("start", lambda world: world.api.act("start"), "R/S")
+
+
+def ends(step: str, reaches: str, **how: Any) -> Stage:
+    return Stage(f"{step} ends", lambda world: world.end_step(step, **how), reaches)
+
+
+def user(action: str, reaches: str, *, new_life: bool = False) -> Stage:
+    def do(world: World) -> None:
+        if new_life:
+            world.new_life()
+        world.api.act(action)
+
+    return Stage(action, do, reaches)
+
+
+STAGED = ends("stage_data", "R/R")
+RAN = ends("run_workflow", "R/o")
+ORGANIZED = ends("organize_output", "R/O")
+SAVED = ends("save_output", "F/", message=IDS)
+FAILED = ends("run_workflow", "E/R", exit_code=3)
+
+SCENARIOS = (
+    Scenario("a plain run", (start(), STAGED, RAN, ORGANIZED, SAVED), tested=5),
+    Scenario("a failing step", (start(), STAGED, FAILED)),
+    Scenario("a cancel in the middle", (start(), STAGED, user("cancel", "C/"))),
+    Scenario("a restart of a failed run", (start(), STAGED, FAILED, user("restart", "R/R"))),
+    Scenario(
+        "a restart of a canceled run",
+        (start(), STAGED, user("cancel", "C/"), user("restart", "R/S", new_life=True)),
+    ),
+    Scenario("an evicted pod", (start(), STAGED, ends("run_workflow", "R/R", exit_code=137, pod_reason="Evicted"))),
+    Scenario(
+        "a Job that vanished",
+        (start(), STAGED, Stage("the Job vanishes", lambda world: world.vanish("run_workflow"), "R/R")),
+    ),
+)
