@@ -26,6 +26,8 @@ from lando.errors import Conflict, InputError, NotFound, PeerError, Rejected, Un
 
 PEER = "Lando API"
 TIMEOUT_S = 30.0
+UPKEEP_TIMEOUT_S = 300.0
+"""For what goes through all runs."""
 KEEP_ALIVE_S = 20
 """Silence on a followed log after which the server is to send something: proxies commonly end it after 30 s."""
 FOLLOW_SILENCE_S = 120.0
@@ -379,6 +381,11 @@ class LandoClient:
         """Try the named letters again, or drop them; the ids that were there."""
         answer = self._call("POST", f"/api/lando/v1/dead-letters/{what}", json={"ids": list(identities)})
         return set(answer["done"])
+
+    def resync(self, *, dry_run: bool) -> list[dict[str, Any]]:
+        """What does not fit between runs and objects, as the API gives it; the daemon is asked to mend it."""
+        answer = self._call("GET" if dry_run else "POST", "/api/lando/v1/resync", timeout=UPKEEP_TIMEOUT_S)
+        return [dict(one) for one in answer["findings"]]
 
     # --- one call -----------------------------------------------------------------------------------------------
 

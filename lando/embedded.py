@@ -38,6 +38,7 @@ from lando.home import ClientSettings, Home
 from lando.k8s.cluster import Cluster, KubernetesCluster
 from lando.k8s.lando import PREFETCH_PER_WORKER, LandoDaemon
 from lando.k8s.live_logs import live_logs
+from lando.k8s.upkeep import Upkeep
 from lando.k8s.watcher import Watcher
 from lando.local.cluster import LocalCluster
 from lando.local.node.sandbox import SandboxMode
@@ -96,7 +97,7 @@ class EmbeddedStack:
                     memory=f"{_memory_mib()}Mi",
                 )
             server.start()
-            self._start_daemons(parts, _config(self.home, cluster, server, site), calls)
+            self._start_daemons(parts, _config(self.home, cluster, server, site), calls, server)
             self.client = ClientSettings(url=server.url, token=site.user_token, pid=os.getpid())
             self.secrets = (site.user_token, site.daemon_token, cluster.token)
             self.home.write_client(self.client)
@@ -144,20 +145,22 @@ class EmbeddedStack:
             return None
         return urlsplit(known.url).port if known else None
 
-    def _start_daemons(self, parts: contextlib.ExitStack, config: Config, cluster: Cluster) -> None:
+    def _start_daemons(self, parts: contextlib.ExitStack, config: Config, cluster: Cluster, server: Server) -> None:
         source = BespinSource(config.bespin_api, config.lando_api)
         parts.callback(source.close)
         publishers = [queues.publisher(config.work_queue) for _ in range(2)]
         for publisher in publishers:
             parts.callback(publisher.close)
+        archive = Archive(self.home.archive.as_uri(), config.archive.max_bytes_per_container)
         daemon = LandoDaemon(
             config,
             cluster=cluster,
             source=source,
             consumer=queues.consumer(config.work_queue, prefetch=PREFETCH_PER_WORKER * config.workers),
             publisher=publishers[0],
-            archive=Archive(self.home.archive.as_uri(), config.archive.max_bytes_per_container),
+            archive=archive,
         )
+        server.site.upkeep = Upkeep(config, cluster=cluster, source=source, publisher=publishers[0], archive=archive)
         watcher = Watcher(config, cluster=cluster, publisher=publishers[1])
         threads = [self._thread("lando", daemon.run), self._thread("watcher", watcher.run)]
         for thread in threads:

@@ -37,6 +37,7 @@ from lando.api.routes import (
     outputs,
     runs,
     signin,
+    upkeep,
     workflows,
 )
 from lando.api.settings import Settings
@@ -145,6 +146,6 @@ def _bespin_v1() -> APIRouter:
 
 def _lando_v1() -> APIRouter:
     router = APIRouter(prefix="/api/lando/v1")
-    for module in (files, workflows, runs, attempts, evidence, logs, outputs, dead_letters):
+    for module in (files, workflows, runs, attempts, evidence, logs, outputs, dead_letters, upkeep):
         router.include_router(module.router)
     return router

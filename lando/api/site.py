@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lando.api.settings import Settings
     from lando.api.unused_files import UnusedFiles
     from lando.archive import Archive
+    from lando.k8s.upkeep import Upkeep
 
 THREADS = 80
 """Requests of one server that are worked on at a time."""
@@ -50,6 +51,8 @@ class Site:
     throttle: Throttle = field(default_factory=Throttle)
     archive: Archive | None = None
     live_logs: LiveLogs | None = None
+    upkeep: Upkeep | None = None
+    """What operators may have done in the cluster; set before the server starts, where the cluster is known."""
 
 
 def site_of(request: Request) -> Site:

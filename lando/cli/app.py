@@ -326,6 +326,37 @@ def outputs(
     runs.outputs(url, token, run_id, download=download, as_json=as_json)
 
 
+# --- for operators -----------------------------------------------------------------------------------------------
+
+DaemonsFile = Annotated[
+    Path | None,
+    typer.Argument(metavar="FILE", help="The daemons' file: cluster, API and broker are asked directly."),
+]
+
+
+@app.command()
+def resync(
+    file: DaemonsFile = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what does not fit.")] = False,
+    as_json: AsJson = False,
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """Compare all runs with all objects in the cluster, and have the daemon put right what does not fit.
+
+    One line for each run: what is wrong, and what will be done. The daemon does the same by itself from time to time.
+    Without FILE the server is asked, which takes a token of staff and, with 'lando serve', its --daemons FILE.
+
+    \b
+    Examples:
+      lando resync --dry-run
+      lando resync k8s.config
+    """
+    from lando.cli import upkeep
+
+    upkeep.resync(file, url, token, dry_run=dry_run, as_json=as_json)
+
+
 # --- configuration -----------------------------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ from lando import config, logs
 from lando.api.server import Server
 from lando.api.settings import Settings
 from lando.config import Config
+from lando.k8s import upkeep
 from lando.k8s.cluster import KubernetesCluster
 from lando.k8s.live_logs import live_logs
 
@@ -31,7 +32,10 @@ def server_with(settings: Settings) -> Iterator[Server]:
             parts.callback(cluster.close)
             read = live_logs(cluster)
             settings = completed(settings, daemons)
-        yield parts.enter_context(Server(settings, live_logs=read))
+        server = Server(settings, live_logs=read)
+        if daemons is not None and not upkeep.is_elsewhere(daemons):
+            server.site.upkeep = parts.enter_context(upkeep.connected(daemons))
+        yield parts.enter_context(server)
 
 
 def completed(settings: Settings, daemons: Config) -> Settings:

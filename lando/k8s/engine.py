@@ -33,6 +33,8 @@ CONDITIONS_REMEMBERED = 10_000  # sentences last shown, so that none is sent twi
 _STARTED = (RunState.STARTING, RunState.RUNNING, RunState.RESTARTING)
 _INDIFFERENT = (RunState.NEW, RunState.AUTHORIZED, RunState.STARTING, RunState.RESTARTING, RunState.CANCELING)
 """States in which only a command counts."""
+_KEPT = (RunState.FINISHED, RunState.ERROR)
+"""States in which objects may be kept for a while."""
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +76,7 @@ class Engine:
         for tries_left in reversed(range(CHANGED_TRIES)):
             run = self._peers.source.get(run_id)
             intent = intent_of(message, run) if message is not None else run.intent
-            if intent is Intent.NONE and (run.state in _INDIFFERENT or self._is_settled_failure(run)):
+            if intent is Intent.NONE and (run.state in _INDIFFERENT or self._is_settled_failure(run, message)):
                 log.info("Run %d is %s: nothing to do", run.id, run.state.value)
                 return
             try:
@@ -104,9 +106,9 @@ class Engine:
         selector = labels.selector(self._planners[kind].labels(run_id))
         return read(self._peers.cluster, selector, run_record_ref(run_id), self._peers.pool)
 
-    def _is_settled_failure(self, run: Run) -> bool:
+    def _is_settled_failure(self, run: Run, message: Message | None) -> bool:
         """Whether the run failed, its owner was told why, and what it left is still to be kept."""
-        if run.state is not RunState.ERROR or self._is_expired(run, self._clock()):
+        if run.state is not RunState.ERROR or self._is_expired(run, message, self._clock()):
             return False
         kept = read_record(self._peers.cluster, run_record_ref(run.id))
         return kept is None or kept.failure is None
@@ -131,7 +133,7 @@ class Engine:
         observed = replace(
             observation.observed,
             condition=self._conditions.get(run.id, unknown),
-            expired=self._is_expired(run, now),
+            expired=self._is_expired(run, message, now),
             archived=self._archived(run, observation.observed) if intent is Intent.RESTART else {},
         )
         return planner, plan, replace(observation, observed=observed)
@@ -190,8 +192,13 @@ class Engine:
             log.warning("Run %d: the next logs may replace those of its former life: %s", run.id, error)
         return attempts
 
-    def _is_expired(self, run: Run, now: datetime) -> bool:
-        return is_expired(run.state, self._peers.source.changed(run), now, self._config.retention)
+    def _is_expired(self, run: Run, message: Message | None, now: datetime) -> bool:
+        """Whether what the ended run left need not be kept, by the settings or because an operator says so."""
+        changed = self._peers.source.changed(run)
+        before = message.ended_before if message is not None else None
+        if before is not None and changed is not None and changed < before and run.state in _KEPT:
+            return True
+        return is_expired(run.state, changed, now, self._config.retention)
 
     def _remember(self, run_id: int, condition: str | None) -> None:
         with self._lock:

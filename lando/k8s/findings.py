@@ -65,6 +65,7 @@ class Finding:
             "trouble": self.trouble.value,
             "wrong": self.wrong,
             "remedy": self.remedy,
+            "mended_by_a_look": self.needs_a_look,
         }
 
 

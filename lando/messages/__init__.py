@@ -23,6 +23,9 @@ class Command(Enum):
     RESTART = "restart"
     CANCEL = "cancel"
     STEP_CHANGED = "step_changed"
+    """Look at the run; with evidence, because of what a watcher saw."""
+    PRUNE = "prune"
+    """Remove what the run still has in the cluster if it ended before a certain time; from an operator."""
     DEBUG = "debug"
     """``start_debug`` and ``cancel_debug`` of lando-messaging 2.1.0: read, counted and left alone."""
 
@@ -65,5 +68,7 @@ class Message:
     """The run's generation when the command was given; None in legacy messages."""
     evidence: Evidence | None = None
     """Only with ``STEP_CHANGED``."""
+    ended_before: datetime | None = None
+    """Only with ``PRUNE``: a run that changed later is left alone."""
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     sent: datetime = field(default_factory=lambda: datetime.now(UTC))

@@ -14,7 +14,8 @@ from lando.runs import Category, cut_middle
 
 VERSION = 1
 _COMMANDS = {
-    command.value: command for command in (Command.START, Command.RESTART, Command.CANCEL, Command.STEP_CHANGED)
+    command.value: command
+    for command in (Command.START, Command.RESTART, Command.CANCEL, Command.STEP_CHANGED, Command.PRUNE)
 }
 _Named = TypeVar("_Named", bound=Enum)
 
@@ -38,7 +39,9 @@ def read(body: bytes) -> Message:
     if (identity := _text(document, "id")) is not None:
         known["id"] = identity
     if (sent := _text(document, "sent")) is not None:
-        known["sent"] = _moment(sent)
+        known["sent"] = _moment("sent", sent)
+    if command is Command.PRUNE and (before := _text(document, "ended_before")) is not None:
+        known["ended_before"] = _moment("ended_before", before)
     if command is Command.STEP_CHANGED and document.get("evidence") is not None:
         known["evidence"] = _evidence(_object(document, "evidence"))
     return Message(**known)
@@ -63,7 +66,8 @@ def write(message: Message) -> bytes:
         "kind": message.kind,
         "job_id": message.run_id,
         "generation": message.generation,
-        "sent": message.sent.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        "sent": _stamp(message.sent),
+        "ended_before": _stamp(message.ended_before) if message.ended_before else None,
     }
     if message.evidence is not None:
         document["evidence"] = _evidence_document(message.evidence)
@@ -147,14 +151,18 @@ def _member(kind: type[_Named], value: str | None) -> _Named | None:
     return next((member for member in kind if member.value == value), None)
 
 
-def _moment(text: str) -> datetime:
+def _moment(name: str, text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is None:
-            raise _wrong("sent", "a time with its zone")
+            raise _wrong(name, "a time with its zone")
         return moment.astimezone(UTC)
     except (ValueError, OverflowError):
-        raise _wrong("sent", "an ISO 8601 time") from None
+        raise _wrong(name, "an ISO 8601 time") from None
+
+
+def _stamp(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 def _wrong(name: str, wanted: str) -> UnreadableMessage:

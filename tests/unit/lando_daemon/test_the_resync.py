@@ -120,5 +120,5 @@ def test_while_the_api_is_away_nothing_is_taken_for_unknown(world: Any, waiting:
 
     world.admin.before = away
     world.start()
-    assert "away" in waiting(world.daemon.waits_for, "the pause")
+    waiting(lambda: "away" in (world.daemon.waits_for() or ""), "the pause")
     assert world.cluster.names("ConfigMap") == ["lando-run-42"]

@@ -1,0 +1,114 @@
+"""What an operator asks for besides: a resync now, and the removal of what ended runs still hold.
+
+It looks for itself, and has the active daemon act: by messages on the command queue, so that one lando alone changes a
+run's objects, and a run that is restarted meanwhile keeps them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+
+from lando import queues
+from lando.archive import Archive
+from lando.config import Config
+from lando.errors import ConfigError, Unavailable
+from lando.k8s import resync
+from lando.k8s.cluster import Cluster, KubernetesCluster
+from lando.k8s.findings import Finding
+from lando.messages import Command, Message, codec
+from lando.queues import Publisher
+from lando.runs import RunState
+from lando.sources import Source
+from lando.sources.bespin import BespinSource
+
+CONFIRM_S = 30.0  # for the broker to take all messages
+
+_COMMANDS = {
+    RunState.STARTING: Command.START,
+    RunState.RESTARTING: Command.RESTART,
+    RunState.CANCELING: Command.CANCEL,
+}
+
+
+class Upkeep:
+    """For one lando's cluster, API and queue, which stay the caller's to close. Raises only :mod:`lando.errors`."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        cluster: Cluster,
+        source: Source,
+        publisher: Publisher,
+        archive: Archive | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._config = config
+        self._cluster = cluster
+        self._source = source
+        self._publisher = publisher
+        self._archive = archive
+        self._clock = clock
+
+    def resync(self, *, dry_run: bool = False) -> list[Finding]:
+        """What does not fit now; unless ``dry_run``, the daemon is asked to look at each run that a look can mend."""
+        found = resync.compare(self._cluster, self._source, self._config, self._clock())
+        if not dry_run:
+            self._send([_look(finding) for finding in found if finding.needs_a_look])
+        return found
+
+    def _send(self, messages: Sequence[Message]) -> None:
+        """Publish, and wait until the broker has confirmed all."""
+        if not messages:
+            return
+        if self._config.work_queue.message_format != "json":
+            raise ConfigError(
+                "work_queue.message_format is pickle: the lando that reads this queue may not know what to do with such"
+                " a message, so that only --dry-run is possible."
+            )
+        futures: list[Future[None]] = [
+            self._publisher.publish(
+                self._config.work_queue.listen_queue,
+                codec.encode(message, "json"),
+                content_type=codec.content_type("json"),
+                message_id=message.id,
+            )
+            for message in messages
+        ]
+        try:
+            for future in futures:
+                future.result(CONFIRM_S)
+        except TimeoutError as error:
+            raise Unavailable("broker", "did not confirm every message in time; ask again.") from error
+
+
+def is_elsewhere(config: Config) -> bool:
+    """Whether the queue is inside of another process, which alone can be asked."""
+    return (config.work_queue.url or "").startswith("memory:")
+
+
+@contextmanager
+def connected(config: Config) -> Iterator[Upkeep]:
+    """Upkeep on connections of its own, as a daemon with ``config`` has them; raises ConfigError."""
+    if is_elsewhere(config):
+        raise ConfigError("work_queue.url names a queue inside another process; ask its server instead of its file.")
+    with ExitStack() as parts:
+        cluster = KubernetesCluster(config.cluster_api_settings)
+        parts.callback(cluster.close)
+        source = BespinSource(config.bespin_api, config.lando_api)
+        parts.callback(source.close)
+        publisher = queues.publisher(config.work_queue)
+        parts.callback(publisher.close)
+        archive = Archive(config.archive.url) if config.archive.url else None
+        yield Upkeep(config, cluster=cluster, source=source, publisher=publisher, archive=archive)
+
+
+def _look(finding: Finding) -> Message:
+    """What has the daemon put it right: the command that was asked for, or a mere look."""
+    command = _COMMANDS.get(finding.state) if finding.state else None
+    if command is None:
+        return Message(command=Command.STEP_CHANGED, run_id=finding.run_id)
+    return Message(command=command, run_id=finding.run_id, generation=finding.generation)

@@ -1,0 +1,60 @@
+"""``lando resync`` as an operator types it, on the ``lando up`` of this home."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lando.config import ClusterSettings
+from lando.k8s.cluster import KubernetesCluster
+from lando.local.presence import find
+
+pytestmark = pytest.mark.timeout(180)
+
+
+@pytest.fixture
+def cluster(stack: Any) -> KubernetesCluster:
+    """The cluster of the stack, as its administrator."""
+    folder = stack.home / "cluster"
+    presence = find(folder)
+    assert presence is not None
+    token = (folder / "token").read_text().strip()
+    ca_file = str(folder / "ca.crt")
+    assert ssl.create_default_context(cafile=ca_file)
+    return KubernetesCluster(
+        ClusterSettings(namespace=presence.namespace, host=presence.url, token=token, ssl_ca_cert=ca_file)
+    )
+
+
+def config_map(run_id: int) -> dict[str, Any]:
+    metadata = {"name": f"left-{run_id}", "labels": {"bespin-job": "true", "bespin-job-id": str(run_id)}}
+    return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}
+
+
+def test_what_belongs_to_no_run_is_shown_and_stays(stack: Any, cluster: KubernetesCluster) -> None:
+    cluster.create(config_map(4711))
+    (found,) = stack.json("resync", "--dry-run")
+    assert (found["run"], found["state"], found["trouble"], found["mended_by_a_look"]) == (4711, None, "unknown", False)
+    said = stack("resync")
+    assert said.returncode == 0, said.stderr
+    heading, line, last = said.stdout.splitlines()
+    assert heading.split() == ["RUN", "STATE", "WHAT", "IS", "WRONG", "WHAT", "WILL", "BE", "DONE"]
+    assert line.startswith("4711  unknown  The API knows no such run, and yet there is 1 ConfigMap.")
+    assert last == "The daemon was asked to look at 0 runs."
+    cluster.delete("ConfigMap", "left-4711")  # it was left alone
+    assert stack("resync").stdout == "Everything fits: no run needs anything.\n"
+
+
+def test_a_file_whose_queue_is_in_another_process_is_refused(stack: Any, tmp_path: Path) -> None:
+    file = tmp_path / "k8s.config"
+    file.write_text(
+        "work_queue: {url: memory://lando, listen_queue: lando}\n"
+        'cluster_api_settings: {host: "https://127.0.0.1:9", token: x, namespace: here}\n'
+        "bespin_api: {url: http://127.0.0.1:9/api/v2, token: y}\n"
+    )
+    said = stack("resync", file)
+    assert said.returncode == 2
+    assert "ask its server instead of its file" in said.stderr
+    assert "Traceback" not in said.stderr
