@@ -68,6 +68,22 @@ class StepView:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AttemptView:
+    """One Job that a step was given to."""
+
+    step: str
+    number: int
+    state: str
+    """Running, Complete, Failed, Canceled or Unknown."""
+    job: str
+    began: datetime | None
+    ended: datetime | None
+    category: str
+    sentence: str
+    """Why it failed; empty otherwise."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunView:
     """One run as its owner sees it."""
 
@@ -88,6 +104,8 @@ class RunView:
     condition: str
     """What it waits for; empty when nothing."""
     warnings: tuple[str, ...]
+    attempts: tuple[AttemptView, ...]
+    """Oldest first; of one run that was asked for, not of a list."""
     results: str
     """URL of the saved results; empty until they are saved."""
     document: Mapping[str, Any] = field(repr=False)
@@ -437,6 +455,19 @@ def run_view(document: Mapping[str, Any]) -> RunView:
         cause_details=str(cause.get("text") or ""),
         condition=str(condition.get("sentence") or ""),
         warnings=tuple(str(one) for one in document.get("warnings") or ()),
+        attempts=tuple(
+            AttemptView(
+                step=str(one["step"]),
+                number=int(one["attempt"]),
+                state=str(one["state"]),
+                job=str(one.get("job") or ""),
+                began=_time(one.get("began")),
+                ended=_time(one.get("ended")),
+                category=str(one.get("category") or ""),
+                sentence=str(one.get("sentence") or ""),
+            )
+            for one in document.get("attempts") or ()
+        ),
         results=str(document.get("outputs") or ""),
         document=document,
     )

@@ -51,7 +51,7 @@ HOST = "127.0.0.1"
 PORT = 8080  # taken when no other is asked for and it is free
 STOP_S = 25.0  # for each daemon to finish what is in hand
 RESYNC_S = 60
-INFRASTRUCTURE_RETRIES = 20  # each stop of the process takes one of every step that was running
+INFRASTRUCTURE_RETRIES = 20  # each end of the process without an orderly stop takes one of every running step
 MEMORY_SHARE = 0.75  # of the machine's memory, for the tools of one workflow
 LEAST_MEMORY_MIB = 1024
 

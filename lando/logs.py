@@ -104,8 +104,8 @@ def configure(
 
     With ``file`` it goes there instead; a file of more than ``FILE_BYTES`` becomes ``<file>.1``, the one before goes.
 
-    Libraries that are chatty at INFO (pika, urllib3, uvicorn, alembic) are kept at WARNING unless ``level`` is
-    DEBUG or lower.
+    Unless ``level`` is DEBUG or lower, libraries that are chatty at INFO (urllib3, uvicorn, alembic) are kept at
+    WARNING, and pika at CRITICAL.
     """
     global _masker
     masker = _masker = Masker(secrets)
@@ -124,8 +124,10 @@ def configure(
     logging.captureWarnings(True)
     if threading.excepthook is threading.__excepthook__:
         threading.excepthook = _on_thread_ended
-    for name in ("pika", "urllib3", "uvicorn", "alembic", "kubernetes", "fsspec"):
+    for name in ("urllib3", "uvicorn", "alembic", "kubernetes", "fsspec"):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level) if root.level > logging.DEBUG else root.level)
+    # It logs each refused connection as an error with a traceback, and raises it as well, to be told by us.
+    logging.getLogger("pika").setLevel(logging.CRITICAL if root.level > logging.DEBUG else root.level)
 
 
 def mask_also(secret: str) -> None:

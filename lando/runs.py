@@ -75,6 +75,8 @@ class Cause:
     exit_code: int | None = None
     log_tail: str = ""
     """The last lines of the container's log."""
+    interrupted: bool = False
+    """Of infrastructure: it was stopped in good order, so that doing it again does not count as a retry."""
 
     def text(self) -> str:
         """The text of a job error: sentence, advice, then the log's tail; never empty, free of NULs, bounded."""

@@ -223,19 +223,25 @@ def jobs(
 def status(
     run_id: RunId,
     watch: Annotated[bool, typer.Option("--watch", help="Follow it to its end; exit 1 unless it finished.")] = False,
+    history: Annotated[
+        bool, typer.Option("--history", help="Every change and attempt, with its Job and cause.")
+    ] = False,
     as_json: AsJson = False,
     url: Url = None,
     token: Token = None,
 ) -> None:
     """Show a run's steps.
 
-    With their times, why it failed, and what it waits for.
+    With their times and attempts, why it failed, and what it waits for. --json has its history, too.
 
-    Example: lando status 1 --watch
+    \b
+    Examples:
+      lando status 1 --watch
+      lando status 1 --history
     """
     from lando.cli import runs
 
-    raise typer.Exit(runs.status(url, token, run_id, watch=watch, as_json=as_json))
+    raise typer.Exit(runs.status(url, token, run_id, watch=watch, history=history, as_json=as_json))
 
 
 @app.command()

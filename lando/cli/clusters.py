@@ -15,8 +15,8 @@ import typer
 from lando import home as homes
 from lando import logs
 from lando.cli import FAILED
-from lando.cli.stack import told_to_stop
 from lando.errors import ConfigError, LandoError
+from lando.stopping import told_to_stop
 
 if TYPE_CHECKING:
     from lando.local.node.sandbox import SandboxMode

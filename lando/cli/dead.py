@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -55,8 +55,7 @@ def desk(config: Path | None, url: str | None, token: str | None) -> Iterator[De
     settings = daemons.load(config).work_queue
     if (settings.url or "").startswith("memory:"):
         raise ConfigError(f"{config} names a queue inside another process; ask its server, without --config.")
-    with closing(queues.dead_letters(settings)) as letters:
-        yield _Broker(letters, settings.listen_queue)
+    yield _Broker(queues.dead_letters(settings), settings.listen_queue)
 
 
 def list_letters(desk: Desk, *, limit: int, run: int | None, reason: str | None, as_json: bool) -> None:

@@ -40,6 +40,8 @@ def tree(run: RunView, now: datetime) -> Iterator[Line]:
         mark = _MARKS.get(step.state, " ")
         text = f"{branch} {mark} {title(step.name):<{width}}  {step.state:<8}  {_step_times(step, now)}"
         yield Line(text.rstrip(), _STYLES.get(step.state, ""))
+        edge = " " if index == len(run.steps) - 1 else "│"
+        yield from (Line(f"{edge}      {text}", "dim") for text in _attempts(run, step, now))
     if run.cause:
         yield Line(f"why: {run.cause}", "red")
         yield from (Line(f"   | {text}", "dim") for text in _last_lines(run))
@@ -47,6 +49,17 @@ def tree(run: RunView, now: datetime) -> Iterator[Line]:
         yield Line(f"waits for: {run.condition}", "yellow")
     for warning in run.warnings:
         yield Line(f"note: {warning}", "yellow")
+
+
+def _attempts(run: RunView, step: StepView, now: datetime) -> Iterator[str]:
+    """The attempts of a step that has had several."""
+    made = [attempt for attempt in run.attempts if attempt.step == step.name]
+    for attempt in made if len(made) > 1 else ():
+        text = f"attempt {attempt.number}: {attempt.state}"
+        if attempt.began and (attempt.ended or attempt.state == "Running"):
+            text += f" {'for' if attempt.ended is None else 'after'} {duration((attempt.ended or now) - attempt.began)}"
+        why = f"{attempt.category}: {attempt.sentence}" if attempt.category else attempt.sentence
+        yield f"{text}, {why}" if why else text
 
 
 def _last_lines(run: RunView) -> list[str]:
@@ -142,6 +155,24 @@ def runs_table(runs: Sequence[RunView], now: datetime) -> Iterator[str]:
         for run in runs
     ]
     return table(("ID", "STATE", "STEP", "CREATED", "NAME"), rows)
+
+
+def history_table(run: RunView) -> Iterator[str]:
+    """One line per change of the run and per attempt that Lando made by itself, oldest first."""
+    rows = []
+    for entry in run.document.get("activities") or ():
+        attempt, job = entry.get("attempt"), entry.get("job")
+        rows.append(
+            (
+                str(entry["created"]),
+                str(entry["state"]),
+                str(entry["step"] or ""),
+                "" if attempt is None else str(attempt),
+                f"{job} ({entry.get('uid')})" if job else "",
+                ": ".join(str(entry[key]) for key in ("category", "sentence") if entry.get(key)),
+            )
+        )
+    return table(("TIME", "STATE", "STEP", "ATTEMPT", "JOB (UID)", "WHY"), rows)
 
 
 def _age(run: RunView, now: datetime) -> str:

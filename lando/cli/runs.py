@@ -53,13 +53,15 @@ def jobs(url: str | None, token: str | None, states: tuple[str, ...], *, as_json
         _print(rendering.runs_table(found, rendering.utc_now()))
 
 
-def status(url: str | None, token: str | None, run_id: int, *, watch: bool, as_json: bool) -> int:
-    """Show one run, or follow it; returns the exit code."""
+def status(url: str | None, token: str | None, run_id: int, *, watch: bool, history: bool, as_json: bool) -> int:
+    """Show one run or its history, or follow it; returns the exit code."""
     with connect(url, token) as client:
         if not watch:
             run = client.run(run_id)
             if as_json:
                 _print_json(run.document)
+            elif history:
+                _print(rendering.history_table(run))
             else:
                 _print_tree(run)
             return 0

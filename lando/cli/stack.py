@@ -16,34 +16,14 @@ from lando import home as homes
 from lando import logs
 from lando.cli import FAILED, rendering
 from lando.local.node.sandbox import SandboxMode
+from lando.stopping import told_to_stop
 
 if TYPE_CHECKING:
     from lando.embedded import EmbeddedStack
 
+STOP_S = 60.0  # until the stack has ended in order
 REDRAWS_PER_SECOND = 2.0
 LATEST_RUNS = 15  # in the live view
-
-
-@contextmanager
-def told_to_stop() -> Iterator[threading.Event]:
-    """An event that SIGTERM and SIGINT (Ctrl-C) set; a second signal has its usual effect."""
-    stop = threading.Event()
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-
-    def restore() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-    def note(_number: int, _frame: object) -> None:
-        stop.set()
-        restore()
-
-    for number in before:
-        signal.signal(number, note)
-    try:
-        yield stop
-    finally:
-        restore()
 
 
 @contextmanager
@@ -69,7 +49,7 @@ def up(home: Path | None, port: int | None, sandbox: SandboxMode, *, verbose: bo
     is_live = sys.stdout.isatty() and not verbose
     with (
         logged_to(place.log if is_live else None),
-        told_to_stop() as stop,
+        told_to_stop(STOP_S) as stop,
         EmbeddedStack(place, port=port, sandbox=sandbox) as stack,
     ):
         logs.configure(level="INFO", stream=sys.stderr, file=place.log if is_live else None, secrets=stack.secrets)

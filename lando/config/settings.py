@@ -75,6 +75,9 @@ class WorkQueueSettings:
     url: str | None = field(default=None, repr=False, metadata={**SECRET, **begins_with("amqp", "amqps", "memory")})
     """``amqp://…``, ``amqps://…`` or ``memory://NAME``; instead of the keys above."""
     tls: TlsSettings | None = None
+    heartbeat_s: int = field(default=3, metadata=at_least(1, 600))
+    """Seconds. Either side gives the other up after two to three of these in silence: so soon after the active lando's
+    machine or network died does a standby begin."""
     message_format: str = field(default="json", metadata=one_of("json", "pickle"))
     """What the watcher writes: ``json``, or ``pickle`` where Duke's lando still reads."""
 

@@ -16,6 +16,7 @@ from lando.decide.model import (
     Create,
     Delete,
     DeleteRecord,
+    EndAttempt,
     EnsureRecord,
     Failure,
     JobPhase,
@@ -41,6 +42,9 @@ from lando.messages import Command, Message
 from lando.runs import Category, Cause, Intent, Run, RunState, StepState
 
 _ENDED = frozenset({RunState.FINISHED, RunState.CANCELED, RunState.DELETED})
+
+INTERRUPTIONS = 20
+"""Orderly stops of nodes that a step may meet before they count as retries: nothing goes round for ever."""
 
 _ACTS_IN: Mapping[Command, tuple[Intent, frozenset[RunState]]] = {
     Command.START: (Intent.START, frozenset({RunState.STARTING, RunState.AUTHORIZED})),
@@ -281,8 +285,7 @@ class _Transition:
             return
         if job is not None and not job.deleting:
             self.first += [Delete(refs=(step.job,)), AwaitGone(refs=(step.job,))]
-        attempt, retries = (record.attempt, record.retries) if record else (1, 0)
-        self._create(step, attempt, retries)
+        self._create(step, record)
 
     def _judge_job(self, step: PlannedStep, job: ObservedJob, record: StepRecord | None) -> None:
         if job.phase is JobPhase.COMPLETE:
@@ -309,7 +312,7 @@ class _Transition:
             self._retry_or_fail(step, cause, record or StepRecord(attempt=job.attempt, uid=job.uid))
             return
         if record is None or record.uid is None:
-            adopted = StepRecord(attempt=job.attempt, uid=job.uid, retries=record.retries if record else 0)
+            adopted = replace(record or StepRecord(attempt=1), attempt=job.attempt, uid=job.uid)
             self._ensure_record()
             self.last.append(RecordAttempts(steps={step.name: adopted}))
         if job.phase is JobPhase.WAITING and job.cause and job.cause.sentence != self.observed.condition:
@@ -328,23 +331,48 @@ class _Transition:
         return job.uid == record.uid
 
     def _retry_or_fail(self, step: PlannedStep, cause: Cause, record: StepRecord) -> None:
-        allowed = self.plan.infrastructure_retries
-        if cause.category is not Category.INFRASTRUCTURE or record.retries >= allowed or step.job is None:
-            self.failures[step.name] = cause
+        following = self._following(cause, record) if step.job is not None else None
+        if following is None or step.job is None:
+            self.failures[step.name] = self._given_up(cause, record)
             return
-        following = StepRecord(attempt=record.attempt + 1, retries=record.retries + 1)
-        told = replace(cause, advice=f"Lando does the step again by itself (retry {following.retries} of {allowed}).")
+        counted = f"retry {following.retries} of {self.plan.infrastructure_retries}"
+        kind = counted if following.retries > record.retries else "this is not counted as a retry"
+        told = replace(cause, advice=f"Lando does the step again by itself ({kind}).")
+        if record.uid is not None:
+            self.first.append(EndAttempt(step=step.name, ended=record, cause=cause))
         # The decision first: after a crash the old Job is recognised by its number as one to be removed.
         self._ensure_record()
         self.first.append(RecordAttempts(steps={step.name: following}))
         if step.job in self.live:
             self.first.append(Delete(refs=(step.job,)))
         self.first.append(AwaitGone(refs=(step.job,)))
-        self._create(step, following.attempt, following.retries)
+        self._create(step, following)
         self.last.append(SetCondition(step=step.name, cause=told))
 
-    def _create(self, step: PlannedStep, attempt: int = 1, retries: int = 0) -> bool:
-        """Add the creation of the step's objects; False (and a failure noted) when it can't be started."""
+    def _following(self, cause: Cause, record: StepRecord) -> StepRecord | None:
+        """The attempt that Lando makes by itself after one that the cluster lost; None if it makes no more."""
+        if cause.category is not Category.INFRASTRUCTURE:
+            return None
+        following = replace(record, attempt=record.attempt + 1, uid=None)
+        if cause.interrupted and record.interruptions < INTERRUPTIONS:
+            return replace(following, interruptions=record.interruptions + 1)
+        if record.retries < self.plan.infrastructure_retries:
+            return replace(following, retries=record.retries + 1)
+        return None
+
+    def _given_up(self, cause: Cause, record: StepRecord) -> Cause:
+        """The cause of the last attempt, and how many there were."""
+        tries = record.retries + record.interruptions + 1
+        if cause.category is not Category.INFRASTRUCTURE or tries == 1:
+            return cause
+        advice = f"The cluster has lost the step {tries} times; Lando tries no more by itself. Restart the run once"
+        return replace(cause, advice=f"{advice} the cluster is well again.")
+
+    def _create(self, step: PlannedStep, record: StepRecord | None = None) -> bool:
+        """Add the creation of the step's objects as ``record`` (None: the first attempt).
+
+        False, and a failure noted, when it can't be started.
+        """
         problem = self.plan.problem or step.problem
         missing = [ref.name for ref in step.reads if ref not in self.live]
         if problem is None and missing:
@@ -361,7 +389,10 @@ class _Transition:
         if dying:
             self.first.append(AwaitGone(refs=dying))
         self._ensure_record()
-        self.first.append(Create(step=step.name, attempt=attempt, retries=retries))
+        noted = record or StepRecord(attempt=1)
+        self.first.append(
+            Create(step=step.name, attempt=noted.attempt, retries=noted.retries, interruptions=noted.interruptions)
+        )
         self.live |= set(refs)
         self.notes.append(f"step {step.name} starts")
         return True

@@ -110,6 +110,8 @@ class StepRecord:
     """UID of the Job made for this attempt; None until it is known to have been made."""
     retries: int = 0
     """How many attempts since the last start or restart were Lando's own idea."""
+    interruptions: int = 0
+    """How many more followed a node's orderly stop, which is not held against the step."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,6 +179,16 @@ class Create:
     step: str
     attempt: int = 1
     retries: int = 0
+    interruptions: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndAttempt:
+    """Keep in the run's history why an attempt ended that is about to be made again."""
+
+    step: str
+    ended: StepRecord
+    cause: Cause
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,6 +262,7 @@ Action = (
     | Write
     | RecordAttempts
     | Create
+    | EndAttempt
     | Delete
     | AwaitGone
     | DeleteRecord

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import random
-import signal
 import sys
 import threading
 import time
@@ -35,10 +34,12 @@ from lando.plans.cwl import CwlPlanner
 from lando.queues import DELAYS_S, Consumer, Delivery, Publisher
 from lando.sources import Source
 from lando.sources.bespin import BespinSource
+from lando.stopping import leave, told_to_stop
 
 PREFETCH_PER_WORKER = 4
 POOL_SIZE = 16  # for the lists of looks, and objects made or deleted side by side; no task there waits for another
-STOP_S = 20.0  # for work in hand at the end; a pod has 30 s
+STOP_S = 15.0  # for work in hand at the end; the process has 28 s
+STOP_QUEUE_S = 5.0  # and then for what was settled to reach the broker
 LOOK_AGAIN_S = 5.0  # for a look of our own that could not be done
 RESYNC_REST = 50.0  # times that a resync took until the next one: a slow list is to take 2 % of the time at most
 STANDBY_CHECK_S = 0.2  # how often the resync asks whether this process is the active one
@@ -126,8 +127,9 @@ class LandoDaemon:
         self._dispatcher.close(self._stop_s)
         self._halted.set()
         end_consuming.set()
-        consuming.join(self._stop_s)
-        resyncing.join(self._stop_s)
+        deadline = time.monotonic() + STOP_QUEUE_S
+        for thread in (consuming, resyncing):
+            thread.join(max(deadline - time.monotonic(), 0.0))
         self._pool.shutdown(wait=False, cancel_futures=True)
         if self._failure is not None:
             raise self._failure
@@ -293,9 +295,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("usage: python -m lando.k8s.lando CONFIG", file=sys.stderr)  # noqa: T201
         return 2
     logs.configure()
-    stop = threading.Event()
+    with told_to_stop() as stop:
+        return _run(arguments[0], stop)
+
+
+def _run(path: str, stop: threading.Event) -> int:
     try:
-        config = load(arguments[0])
+        config = load(path)
         logs.configure(level=config.log_level, log_format=config.log_format, secrets=secret_values(config))
         cluster = KubernetesCluster(config.cluster_api_settings, on_call=count_calls("cluster"))
         source = BespinSource(config.bespin_api, config.lando_api, on_call=count_calls("api"))
@@ -305,8 +311,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         daemon = LandoDaemon(
             config, cluster=cluster, source=source, consumer=consumer, publisher=publisher, archive=archive
         )
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: stop.set())
         health = None
         if config.metrics_port is not None:
             health = HealthServer(
@@ -340,4 +344,4 @@ def _archive(config: Config) -> Archive | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -22,6 +22,7 @@ from lando.decide import (
     Create,
     Delete,
     DeleteRecord,
+    EndAttempt,
     EnsureRecord,
     Failure,
     NoteFailure,
@@ -40,6 +41,7 @@ from lando.errors import Conflict, Expired, LandoError, NotFound, PeerError, Quo
 from lando.k8s import record
 from lando.k8s.cluster import Cluster, Manifest
 from lando.k8s.diagnosis.facts import ENDED_PHASES, containers, mapping, moment, name, phase, uid
+from lando.k8s.history import History
 from lando.k8s.metrics import ACTIONS, HANDOFF, RETRIES, UNTOLD
 from lando.k8s.observe import Observation, owning_job
 from lando.plans import Making, Planner
@@ -109,6 +111,7 @@ class Performer:
         self._had_quota_wait = bool(observation.observed.record and observation.observed.record.quota_since)
         self._present = set(observation.observed.objects)
         self._inputs: dict[str, Future[Any]] = {}
+        self._history = History()
 
     def perform(self, actions: Sequence[Action]) -> None:
         """Carry out ``actions``.
@@ -126,6 +129,8 @@ class Performer:
                 log.debug("Run %d: %s", self.run.id, action)
                 self._do(action)
             ACTIONS.labels(type(action).__name__).inc()
+        if self._peers.may_act():
+            self._tell_history()
 
     def note_quota(self, patch: Manifest) -> None:
         """Keep in the record since when a quota has been waited for."""
@@ -142,6 +147,9 @@ class Performer:
                 self._count_retries(steps)
             case Create():
                 self._create(action)
+            case EndAttempt(step=step, ended=ended, cause=cause):
+                self._note_failed(step, ended, cause)
+                self._tell_history()
             case Delete(refs=refs):
                 self._delete(refs)
             case AwaitGone(refs=refs, required=True):
@@ -157,11 +165,7 @@ class Performer:
             case NoteFailure(failure=failure):
                 self._note_failure(failure)
             case ReportError(failure=failure, again=again):
-                self._keep_evidence(failure.step)  # before its owner may ask for it
-                self._peers.source.report_error(self.run, failure.step, failure.cause, again=again)
-                for step in self._plan.steps:
-                    if step.name == failure.step and step.job is not None:
-                        self._archive(step.job)  # it stays for a restart; its log is wanted now
+                self._report(failure, again=again)
             case SetCondition(step=step, cause=cause):
                 self.tell_condition(step, cause)
             case Warn(step=step, warnings=warnings):
@@ -180,6 +184,18 @@ class Performer:
         if self.run.state is not expected:
             raise Conflict("source", f"run {self.run.id} was changed by somebody else while a step was written")
 
+    def _report(self, failure: Failure, *, again: bool) -> None:
+        """Tell the owner why the run failed; the failed step's Job stays for a restart, but its log is wanted now."""
+        self._keep_evidence(failure.step)  # before its owner may ask for it
+        self._peers.source.report_error(self.run, failure.step, failure.cause, again=again)
+        kept = self._observation.observed.record
+        for step in self._plan.steps:
+            if step.name != failure.step or step.job is None:
+                continue
+            self._archive(step.job)
+            if kept is not None and step.name in kept.steps:
+                self._note_failed(step.name, kept.steps[step.name], failure.cause)
+
     def tell_condition(self, step: str, cause: Cause | None) -> None:
         """Show the owner what the run waits for; None takes it back. Never raises."""
         if cause is not None:
@@ -191,6 +207,21 @@ class Performer:
 
         self._harmless("condition", tell)
         self.condition = cause.sentence if cause else None
+
+    def _note_failed(self, step: str, ended: StepRecord, cause: Cause) -> None:
+        ref = self._plan.step(step).job
+        if ref is not None:
+            self._history.failed(step, ended, ref.name, self._observation.jobs.get(ref), cause)
+
+    def _note_removed(self, step: str, ref: ObjectRef) -> None:
+        job, observed = self._observation.jobs.get(ref), self._observation.observed.jobs.get(step)
+        if job is not None and observed is not None:
+            self._history.removed(step, observed, job)
+
+    def _tell_history(self) -> None:
+        """Tell what has been noted of attempts; the source keeps what it can't tell now."""
+        if attempts := self._history.take():
+            self._harmless("attempt", lambda: self._peers.source.tell_attempts(self.run, attempts))
 
     def _harmless(self, what: str, tell: Callable[[], None]) -> None:
         """Do what a run must not fail for."""
@@ -256,10 +287,14 @@ class Performer:
                     raise Halted
                 made = self._make(job)
                 self._measure_handoff(action.step, made)
-                step = StepRecord(attempt=action.attempt, uid=uid(made), retries=action.retries)
+                step = StepRecord(
+                    attempt=action.attempt,
+                    uid=uid(made),
+                    retries=action.retries,
+                    interruptions=action.interruptions,
+                )
                 self._patch_record(record.steps_patch({action.step: step}, quota_ended=self._had_quota_wait))
-                if action.attempt > 1:
-                    self._tell_attempt(action)
+                self._history.begun(action.step, action.attempt, made)
         except QuotaExceeded as error:
             raise QuotaWait(action.step, error) from error
         self._present |= {_ref(manifest) for manifest in manifests}
@@ -277,11 +312,6 @@ class Performer:
         created = moment(job["metadata"].get("creationTimestamp"))
         if created is not None and (ended := max((end for end in ends if end is not None), default=None)) is not None:
             HANDOFF.observe(max((created - ended).total_seconds(), 0.0))
-
-    def _tell_attempt(self, action: Create) -> None:
-        """The source sees a run enter a step, but not that Lando does it again by itself."""
-        source, step, attempt = self._peers.source, action.step, action.attempt
-        self._harmless("attempt", lambda: source.set_attempt(self.run, step, attempt))
 
     def _manifests(self, action: Create) -> list[Manifest]:
         making = Making(
@@ -343,6 +373,8 @@ class Performer:
         for step in self._plan.steps:
             if step.job in jobs:
                 self._keep_evidence(step.name)
+                self._note_removed(step.name, step.job)
+        self._tell_history()  # while the Jobs can still tell it
         for ref in jobs:
             self._archive(ref)
         if refs and not self._peers.may_act():

@@ -56,7 +56,14 @@ def read(config_map: Mapping[str, Any]) -> RunRecord:
 def steps_patch(steps: Mapping[str, StepRecord], *, quota_ended: bool = False) -> Manifest:
     """A merge patch that sets the records of ``steps``."""
     data: dict[str, str | None] = {
-        f"{_STEP_PREFIX}{name}": json.dumps({"attempt": step.attempt, "uid": step.uid, "retries": step.retries})
+        f"{_STEP_PREFIX}{name}": json.dumps(
+            {
+                "attempt": step.attempt,
+                "uid": step.uid,
+                "retries": step.retries,
+                "interruptions": step.interruptions,
+            }
+        )
         for name, step in steps.items()
     }
     if quota_ended:
@@ -88,7 +95,10 @@ def quota_patch(since: datetime) -> Manifest:
 def _step(document: Mapping[str, Any]) -> StepRecord:
     uid = document["uid"]
     return StepRecord(
-        attempt=int(document["attempt"]), uid=None if uid is None else str(uid), retries=int(document.get("retries", 0))
+        attempt=int(document["attempt"]),
+        uid=None if uid is None else str(uid),
+        retries=int(document.get("retries", 0)),
+        interruptions=int(document.get("interruptions", 0)),
     )
 
 

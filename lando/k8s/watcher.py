@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import random
-import signal
 import sys
 import threading
 import time
@@ -37,6 +36,7 @@ from lando.labels import StepKey
 from lando.messages import Command, Condition, Evidence, Message, codec
 from lando.queues import Publisher
 from lando.runs import Cause, cut_middle
+from lando.stopping import leave, told_to_stop
 
 log = logging.getLogger(__name__)
 
@@ -354,17 +354,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("usage: python -m lando.k8s.watcher CONFIG", file=sys.stderr)  # noqa: T201
         return 2
     logs.configure()
+    with told_to_stop() as stop:
+        return _run(arguments[0], stop)
+
+
+def _run(path: str, stop: threading.Event) -> int:
     try:
-        config = load(arguments[0])
+        config = load(path)
         logs.configure(level=config.log_level, log_format=config.log_format, secrets=secret_values(config))
         cluster = KubernetesCluster(config.cluster_api_settings, on_call=count_calls("cluster"))
         publisher = queues.publisher(config.work_queue)
     except ConfigError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 2
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
     watcher = Watcher(config, cluster=cluster, publisher=publisher)
     with contextlib.ExitStack() as cleanup:
         cleanup.callback(cluster.close)
@@ -384,4 +386,4 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import logging
-import signal
 import sys
 import threading
 from pathlib import Path
@@ -13,6 +12,7 @@ from pathlib import Path
 from lando.errors import ConfigError
 from lando.local.cluster import STOP_TIMEOUT_S, LocalCluster
 from lando.local.credentials import parse_users
+from lando.stopping import GRACE_S, leave, told_to_stop
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,9 +33,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--stop-timeout", type=float, default=STOP_TIMEOUT_S, metavar="SECONDS")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    with told_to_stop(max(GRACE_S, 2 * options.stop_timeout)) as stop:
+        return _run(options, stop)
+
+
+def _run(options: argparse.Namespace, stop: threading.Event) -> int:
     try:
         cluster = LocalCluster(
             options.home.absolute(),
@@ -57,10 +59,10 @@ def main(arguments: list[str] | None = None) -> int:
         "namespace": cluster.namespace,
     }
     print(json.dumps(place), flush=True)  # noqa: T201 - for the program that started this one
-    stopping.wait()
+    stop.wait()
     cluster.stop(options.stop_timeout)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    leave(main())

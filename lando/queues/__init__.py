@@ -132,9 +132,9 @@ def publisher(settings: WorkQueueSettings) -> Publisher:
 
 
 def dead_letters(settings: WorkQueueSettings) -> DeadLetters:
-    """What lies in the dead-letter queue of ``settings.listen_queue``, connected.
+    """What lies in the dead-letter queue of ``settings.listen_queue``; connects in ``visit``.
 
-    Raises :class:`lando.errors.ConfigError` for settings that name no broker, :class:`lando.errors.Unavailable`.
+    Raises :class:`lando.errors.ConfigError` for settings that name no broker.
     """
     if (name := _memory_name(settings)) is not None:
         from lando.queues import memory

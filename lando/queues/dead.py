@@ -69,10 +69,6 @@ class DeadLetters(Protocol):
         """
         ...
 
-    def close(self) -> None:
-        """Disconnect."""
-        ...
-
 
 def letter(
     body: bytes, headers: Mapping[str, Any] | None, *, content_type: str | None, message_id: str | None

@@ -318,9 +318,6 @@ class MemoryDeadLetters:
                 self._take_out(one, again=fate is Fate.RETRY)
         return len(letters)
 
-    def close(self) -> None:
-        """Nothing is open."""
-
     def _take_out(self, one: DeadLetter, *, again: bool) -> None:
         with self._broker.changed:
             lying = self._broker.queue(self._queue).dead

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
-from lando.runs import Cause, Run, RunState, RunSummary, StepState
+from lando.runs import Attempt, Cause, Run, RunState, RunSummary, StepState
 
 
 class Source(Protocol):
@@ -48,8 +48,9 @@ class Source(Protocol):
         """Show what the run waits for; None takes it back. Does nothing where the API has no place for it."""
         ...
 
-    def set_attempt(self, run: Run, step: str, attempt: int) -> None:
-        """Record the number of a step's newest attempt. Does nothing where the API has no place for it."""
+    def tell_attempts(self, run: Run, attempts: Sequence[Attempt]) -> None:
+        """Keep the history of the run's attempts; telling one again adds nothing. Does nothing where the API has no
+        place for it."""
         ...
 
     def warn(self, run: Run, step: str, warnings: Sequence[str]) -> None:

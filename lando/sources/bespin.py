@@ -19,7 +19,8 @@ from lando.bespin.documents import BespinJob, MethodsDocument, ShareGroup, Stage
 from lando.config import BespinApiSettings, LandoApiSettings
 from lando.errors import NotFound, PeerError, Rejected, Unavailable, UnknownRun
 from lando.messages.codec import progress_notice
-from lando.runs import Cause, Run, RunState, RunSummary, StepState
+from lando.runs import Attempt, Cause, Run, RunState, RunSummary, StepState
+from lando.sources.attempts import AttemptTeller
 from lando.sources.http import Answer, JsonApi, OnCall
 
 _UNFINISHED = (RunState.STARTING, RunState.RUNNING, RunState.RESTARTING, RunState.CANCELING)
@@ -39,6 +40,7 @@ class BespinSource:
         self._api = JsonApi(_PEER, f"{settings.url.rstrip('/')}/admin", settings.token, on_call=on_call)
         self._lando = JsonApi("Lando API", lando_api.url, lando_api.token, on_call=on_call) if lando_api else None
         self._no_list_before = 0.0
+        self._attempts = AttemptTeller(self._lando) if self._lando else None
 
     def close(self) -> None:
         """Close every connection."""
@@ -174,9 +176,12 @@ class BespinSource:
         """What the run waits for, told to our own API; only logged without one."""
         self._condition(run, {"step": step, "sentence": sentence})
 
-    def set_attempt(self, run: Run, step: str, attempt: int) -> None:
-        """The number of a step's newest attempt, told to our own API; only logged without one."""
-        self._condition(run, {"attempts": {step: attempt}})
+    def tell_attempts(self, run: Run, attempts: Sequence[Attempt]) -> None:
+        """Which Jobs the steps were given to and how they ended, told to our own API; only logged without one."""
+        for one in attempts:
+            log.info("Run %d: attempt %d of step %s: %s", run.id, one.number, one.step, one.state.value)
+        if self._attempts is not None:
+            self._attempts.tell(run.id, attempts)
 
     def warn(self, run: Run, step: str, warnings: Sequence[str]) -> None:
         """What a successful step had to say, told to our own API; only logged without one."""

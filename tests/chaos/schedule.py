@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import threading
 from collections.abc import Callable, Sequence
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 
 from tests.chaos.faults import FAULTS, Moment
 from tests.chaos.site import Site, now
+
+log = logging.getLogger(__name__)
 
 PAUSE_S = (0.3, 2.5)
 LASTS_S = (0.2, 4.0)
@@ -90,6 +93,7 @@ class Strikes:
                 target = FAULTS[planned.name].strike(moment)
                 with self._lock:
                     self.struck.append(Struck(planned.name, target or "", began, now()))
+                    log.info("%s %s for %.1f s", planned.name, target or "", self.struck[-1].ended - began)
                     self._on_progress(len(self.struck) / len(self._schedule))
         except BaseException as error:  # noqa: BLE001 - the main thread raises it
             self.failure = error

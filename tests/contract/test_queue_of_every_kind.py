@@ -67,8 +67,7 @@ class Broker:
         return found
 
     def visit(self, judge: Callable[[DeadLetter], Fate], limit: int = 1000) -> int:
-        with contextlib.closing(self.dead_letters()) as letters:
-            return letters.visit(judge, limit=limit)
+        return self.dead_letters().visit(judge, limit=limit)
 
     def put_aside(self, *bodies: bytes) -> None:
         """Have ``bodies`` put aside, each with a reason of its own."""

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from lando.config import ClusterSettings
 from lando.k8s.cluster import KubernetesCluster
 from lando.k8s.reflector import Change, ChangeType, Reflector
-from tests.services.faulty_api import ON_LISTS, Fault, FaultyApi
+from tests.services.faulty_api import ON_LISTS, FaultyApi
+from tests.services.faulty_http import Fault
 from tests.services.kubernetes_api import KubernetesApi
 from tests.services.providing import wait_until
 

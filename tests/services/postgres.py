@@ -80,7 +80,7 @@ class LocalPostgres:
         self._environment = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LANG": "C.UTF-8", "HOME": str(folder)}
         self._process: subprocess.Popen[bytes] | None = None
         self.port = free_port()
-        words = ["-D", folder / "data", "-U", "lando", "--auth=trust", "--no-sync", "--encoding=UTF8"]
+        words: list[str | Path] = ["-D", folder / "data", "-U", "lando", "--auth=trust", "--no-sync", "--encoding=UTF8"]
         subprocess.run(
             [*self._prefix, programs / "initdb", *words],
             env=self._environment,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
 from dataclasses import replace
 from typing import Annotated, Any, TypeVar
 
@@ -103,8 +102,7 @@ def _away(troubles: list[LandoError]) -> Refusal:
 
 
 def _ask(connection: Connection, question: Callable[[DeadLetters], _Answer]) -> _Answer:
-    with closing(queues.dead_letters(queue_settings(connection))) as letters:
-        return question(letters)
+    return question(queues.dead_letters(queue_settings(connection)))
 
 
 def _queues(site: Site) -> Iterator[Connection]:

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
-from pydantic import Field
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
@@ -16,7 +15,7 @@ from lando.api import models as m
 from lando.api.answers import Json, invalid, not_found
 from lando.api.attempts import timeline
 from lando.api.auth import Caller, SignedIn, Staff
-from lando.api.bodies import MAX_ID, Body, LogText, StepType, id_of
+from lando.api.bodies import Body, LogText, StepType, id_of
 from lando.api.site import Site, TheSite
 from lando.api.usage import STATE_WORDS
 from lando.runs import cut_middle
@@ -39,17 +38,12 @@ _EVERYTHING = (
 _HISTORY = (*_EVERYTHING, selectinload(m.Job.step_attempts))
 
 
-Attempt = Annotated[int, Field(ge=1, le=MAX_ID)]
-
-
 class ConditionBody(Body):
     """What a run waits for (a sentence of null: nothing any more), and what a step had to say besides."""
 
     step: StepType | None = None
     sentence: LogText | None = None
     warnings: list[LogText] = []  # noqa: RUF012 - pydantic copies it
-    attempts: dict[StepType, Attempt] = {}  # noqa: RUF012 - pydantic copies it
-    """By step, the number of its newest attempt: the daemon repeats a step by itself after a fault of the cluster."""
 
 
 @router.get("")
@@ -99,7 +93,7 @@ def list_activities(run_id: str, site: TheSite, caller: SignedIn) -> list[Json]:
 
 @router.put("/{run_id}/condition")
 def write_condition(run_id: str, body: ConditionBody, site: TheSite, _staff: Staff) -> Json:
-    """What the daemon says: what the run waits for; warnings, which add up until the next start; attempts."""
+    """What the daemon says: what the run waits for; warnings, which add up until the next start."""
     given = body.changes()
     with site.database.write() as session:
         job = session.get(m.Job, id_of(run_id), with_for_update=True)
@@ -114,10 +108,9 @@ def write_condition(run_id: str, body: ConditionBody, site: TheSite, _staff: Sta
         known = list(job.warnings)
         new = [cut_middle(text, SENTENCE_BYTES) for text in body.warnings if text]
         job.warnings = (known + [text for text in dict.fromkeys(new) if text not in known])[:MAX_WARNINGS]
-        job.attempts = {**job.attempts, **body.attempts}
         if session.is_modified(job):
             job.revision += 1
-        answer = {"condition": run_documents.condition(job), "warnings": job.warnings, "attempts": job.attempts}
+        answer = {"condition": run_documents.condition(job), "warnings": job.warnings}
     site.changes.announce()
     return answer
 

@@ -88,6 +88,16 @@ _PODS = (
         "was preempted on its node by a more important pod",
     ),
     _of_node("node-lost", Place.POD, ("NodeLost",), "is on a node that no longer answers"),
+    Rule(
+        name="node-stopped",
+        places=(Place.POD,),
+        reasons=("Terminated",),
+        says=r"in response to imminent node shutdown",
+        category=Category.INFRASTRUCTURE,
+        sentence="Pod {pod} was ended because its node {node} was stopped in good order.",
+        advice=_AGAIN,
+        interrupts=True,
+    ),
     _of_node(
         "node-shutdown",
         Place.POD,

@@ -28,7 +28,7 @@ which rule spoke, and the conditions, container states, events and log lines it 
 | `user` | yours: the program, the workflow or its input | stops; restart the run when it is mended |
 | `resources` | yours or the operators': a limit was met | stops, after patience where room may come |
 | `image` | whoever keeps the runtime's steps | stops, at once when the image can't come by waiting |
-| `infrastructure` | the cluster's | runs the step again, up to `infrastructure_retries` times |
+| `infrastructure` | the cluster's | runs the step again, up to `infrastructure_retries` times, orderly stops besides |
 
 Of the rules that look at the same thing, the first that fits speaks. ‹Words in such marks› are filled in. A wait is
 shown as the run's condition while it lasts; *after patience* (`patience_s`) it is a failure with the same sentence.

@@ -103,6 +103,8 @@ class Rule:
     advice: str = ""
     """Empty where ``category`` is None: that of the cause the sign carries."""
     wait: Wait = Wait.NONE
+    interrupts: bool = False
+    """What it is about was done in good order: no retry is counted."""
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
@@ -130,6 +132,7 @@ class Rule:
             sentence=self.sentence.format_map(filling),
             advice=advice,
             exit_code=sign.exit_code,
+            interrupted=self.interrupts,
         )
         return Finding(cause=cause, wait=self.wait, since=sign.since, rule=self.name, sign=sign.words())
 

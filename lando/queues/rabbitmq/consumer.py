@@ -15,7 +15,7 @@ from lando.queues.rabbitmq.parameters import Brokers
 from lando.queues.rabbitmq.publisher import RabbitPublisher
 from lando.queues.rabbitmq.session import Session
 
-STANDBY_S = 2.0
+STANDBY_S = 0.5
 """How often a standby tries to become active, in seconds."""
 STABLE_S = 60.0
 """A session of this length was a good one: the waits between tries begin anew."""

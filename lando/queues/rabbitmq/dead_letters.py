@@ -13,7 +13,7 @@ from lando.config import WorkQueueSettings
 from lando.errors import Unavailable
 from lando.queues import ladder
 from lando.queues.dead import VOLATILE, DeadLetter, Fate, letter
-from lando.queues.rabbitmq.link import connect
+from lando.queues.rabbitmq.link import Link, connect
 from lando.queues.rabbitmq.parameters import parameters
 
 RENEW_AT = 3
@@ -22,26 +22,31 @@ RabbitMQ 4 drops a message after 20 of them, unless a policy says otherwise."""
 
 
 class RabbitDeadLetters:
-    """The letters of ``<listen_queue>.dead``, over a connection of their own; used by one thread."""
+    """The letters of ``<listen_queue>.dead``; each visit has a connection of its own."""
 
     def __init__(self, settings: WorkQueueSettings) -> None:
         self._queue = settings.listen_queue
-        self._link = connect(parameters(settings), f"dead letters of {self._queue}")
+        self._brokers = parameters(settings)
 
     def visit(self, judge: Callable[[DeadLetter], Fate], *, limit: int) -> int:
-        with self._link.errors():
-            channel = self._channel()
-            if channel is None:
-                return 0
-            try:
-                return self._visit(channel, judge, limit)
-            finally:
-                if channel.is_open:  # what was kept goes back, in its old order
-                    with self._link.limit():
-                        channel.close()
+        link = connect(self._brokers, f"dead letters of {self._queue}")
+        try:
+            with link.errors():
+                return _Visit(link, self._queue).make(judge, limit)
+        finally:
+            link.close()  # what was kept goes back, in its old order
 
-    def close(self) -> None:
-        self._link.close()
+
+class _Visit:
+    """One visit on one connection."""
+
+    def __init__(self, link: Link, queue: str) -> None:
+        self._link = link
+        self._queue = queue
+
+    def make(self, judge: Callable[[DeadLetter], Fate], limit: int) -> int:
+        channel = self._channel()
+        return 0 if channel is None else self._judge(channel, judge, limit)
 
     def _channel(self) -> BlockingChannel | None:
         """A channel on which publishing is confirmed; None when nothing has ever been put aside."""
@@ -56,7 +61,7 @@ class RabbitDeadLetters:
             channel.confirm_delivery()
         return channel
 
-    def _visit(self, channel: BlockingChannel, judge: Callable[[DeadLetter], Fate], limit: int) -> int:
+    def _judge(self, channel: BlockingChannel, judge: Callable[[DeadLetter], Fate], limit: int) -> int:
         dead = ladder.dead_queue(self._queue)
         with self._link.limit():
             count = int(channel.queue_declare(dead, passive=True).method.message_count)

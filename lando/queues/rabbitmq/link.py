@@ -52,6 +52,11 @@ class Link:
         return bool(self.connection.is_open)
 
     @property
+    def heartbeat_s(self) -> float:
+        """What both sides agreed on: the broker may have asked for a shorter one."""
+        return float(self.connection._impl.params.heartbeat)
+
+    @property
     def bytes_received(self) -> int:
         """Counts up with all that the broker sends, heartbeats too."""
         received: int = self.connection._impl.bytes_received

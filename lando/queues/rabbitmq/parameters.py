@@ -13,8 +13,6 @@ from lando.config import TlsSettings, WorkQueueSettings
 from lando.config.secrets import current
 from lando.errors import ConfigError
 
-HEARTBEAT_S = 20
-"""The broker gives a silent connection up after two to three of these."""
 CONNECT_TIMEOUT_S = 5.0
 """For TCP alone."""
 HANDSHAKE_TIMEOUT_S = 10.0
@@ -76,7 +74,7 @@ def parameters(settings: WorkQueueSettings) -> list[pika.ConnectionParameters]:
                 virtual_host=login.virtual_host,
                 credentials=pika.PlainCredentials(login.username, login.password),
                 ssl_options=pika.SSLOptions(context, host) if context else None,
-                heartbeat=HEARTBEAT_S,
+                heartbeat=settings.heartbeat_s,
                 socket_timeout=CONNECT_TIMEOUT_S,
                 stack_timeout=HANDSHAKE_TIMEOUT_S,
                 blocked_connection_timeout=BLOCKED_TIMEOUT_S,

@@ -18,16 +18,16 @@ from pika.adapters.blocking_connection import BlockingChannel
 from lando.errors import Unavailable
 from lando.queues import Delivery, ladder
 from lando.queues.rabbitmq.link import Link
-from lando.queues.rabbitmq.parameters import HEARTBEAT_S
 from lando.queues.rabbitmq.publisher import Outgoing, RabbitPublisher
 
 STOP_CHECK_S = 0.2
 """How often a waiting consumer looks at its stop event, in seconds; all else wakes it at once."""
 DRAIN_S = 10.0
 """How long an ending session waits for what was settled before, in seconds."""
-SILENCE_S = 1.5 * HEARTBEAT_S
-"""After so many seconds without a byte (the broker sends a heartbeat every half interval) we are no longer active:
-the broker, which waits for two intervals at least, has not given our place away yet."""
+SILENT_HEARTBEATS = 1.25
+"""After so many heartbeats' time without a byte we are no longer active. The broker sends something every half; what it
+heard of us last is half of one older than the loss of the network at most, and it waits for two: so it gives our place
+away a quarter of one later at the earliest."""
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +51,9 @@ class Session:
         self._held = False
         self._ended: str | None = None
         """Why the broker ended our consuming, if it did."""
+        self._silence_s = SILENT_HEARTBEATS * link.heartbeat_s
         self._received = 0
-        self._heard_at = time.monotonic()
+        self._turned_at = self._heard_at = _now()
         self._lock = threading.Lock()
         self._unsettled: set[int] = set()
         self._settling = 0
@@ -60,8 +61,8 @@ class Session:
 
     @property
     def active(self) -> bool:
-        """Whether the broker can't have given our place to someone else."""
-        return self._held and self._link.is_open and time.monotonic() - self._heard_at < SILENCE_S
+        """Whether the broker can't have given our place to someone else; once False, for good."""
+        return self._held and self._link.is_open and _now() - self._heard_at < self._silence_s
 
     @property
     def waits_for(self) -> str | None:
@@ -157,7 +158,7 @@ class Session:
         The queue is classic because other types can't be exclusive, whatever the virtual host's default; it is
         consumed from only to learn of its deletion, which would let someone else in.
         """
-        name = ladder.active_queue(self.queue)
+        name, asked_at = ladder.active_queue(self.queue), _now()
         with self._link.errors(), self._link.limit():
             channel = self._link.connection.channel()
             try:
@@ -168,7 +169,7 @@ class Session:
                 raise
             channel.add_on_cancel_callback(self._on_cancel)
             channel.basic_consume(name, lambda *_: None, auto_ack=True)
-        self._hear()
+        self._turned_at = self._heard_at = asked_at
         self._held = True
         log.info("Active on %s", self.queue)
         return True
@@ -192,8 +193,19 @@ class Session:
             )
 
     def _hear(self) -> None:
+        """Note when the broker was heard; raises :class:`Unavailable` when that was too long ago.
+
+        What is read now may have lain in the system's buffers while this whole process was stopped. It came after the
+        turn before this one at least, so that is what counts; and who was silent once does not become active again
+        by such old news: the broker may have let someone else in.
+        """
+        now = _now()
+        if now - self._heard_at >= self._silence_s:
+            self._held = False
+            raise Unavailable("broker", f"nothing was heard of it for {now - self._heard_at:.1f} s")
         if (received := self._link.bytes_received) != self._received:
-            self._received, self._heard_at = received, time.monotonic()
+            self._received, self._heard_at = received, self._turned_at
+        self._turned_at = now
 
     def _on_cancel(self, _method: object) -> None:
         self._held = False
@@ -252,6 +264,11 @@ class RabbitDelivery:
             self._session.settle(self._tag, requeue=done.exception() is not None)
 
         moved.add_done_callback(settle)
+
+
+def _now() -> float:
+    """Seconds on a clock that also goes on while the machine sleeps, where there is one."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
 
 
 def _nothing() -> None:

@@ -140,6 +140,21 @@ def test_a_run_that_begins_anew_keeps_the_history_of_its_former_life(api: Api) -
     )
 
 
+def test_attempts_are_counted_anew_in_a_new_life(api: Api) -> None:
+    job = api.new_job()
+    api.post(f"/api/v2/jobs/{job}/start/")
+    api.write(job, "R/S")
+    steps = run(api, job)["steps"]
+    assert (steps[0]["attempt"], steps[1]["attempt"]) == (1, None)
+    version = run(api, job)["version"]
+    tell(api, job, told(3))
+    one = run(api, job)
+    assert (one["steps"][0]["attempt"], one["version"]) == (3, version + 1)
+    api.write(job, "C/")
+    api.post(f"/api/v2/jobs/{job}/restart/")
+    assert run(api, job)["steps"][0]["attempt"] == 1
+
+
 def test_the_oldest_attempts_go_first(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attempts, "KEPT", 3)
     job = api.new_job()

@@ -6,9 +6,7 @@ import uuid
 from collections.abc import Callable
 
 import pytest
-from lando import queues
 from lando.api.models import LandoConnection
-from lando.config import WorkQueueSettings
 from lando.messages import Command, Message, codec
 from lando.queues import ladder, memory
 from lando.queues.memory import MemoryBroker
@@ -140,16 +138,3 @@ def test_two_connections_to_one_queue_show_it_once(api: Api, put_aside: PutAside
         known = session.query(LandoConnection).one()
         session.add(LandoConnection(queue_name=known.queue_name, url=known.url, message_format="pickle"))
     assert len(listed(api)) == 1
-
-
-def test_the_memory_broker_of_a_name_is_the_one_that_is_asked(broker: MemoryBroker, api: Api) -> None:
-    with api.site.database.read() as session:
-        url = session.query(LandoConnection).one().url
-    letters = queues.dead_letters(WorkQueueSettings(listen_queue="lando", url=url))
-    broker.publish("lando", b"x", content_type=None, message_id=None)
-    with broker.changed:
-        taken = broker.take("lando")
-    assert taken is not None
-    broker.settle("lando", taken[0], rung=ladder.dead("lando", None, "why"))
-    assert len(listed(api)) == 1
-    letters.close()

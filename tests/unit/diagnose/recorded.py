@@ -327,10 +327,14 @@ CASES: Mapping[str, Case] = {
         says="on node gke-pool-7 is on a node that no longer answers",
         shown=(by_node("NodeLost", f"Node gke-pool-7 which was running pod {POD} is unresponsive"),),
     ),
+    "node-stopped": Case(
+        says="was stopped in good order",
+        shown=(by_node("Terminated", "Pod was terminated in response to imminent node shutdown."),),
+    ),
     "node-shutdown": Case(
         says="its node is shutting down",
         shown=(
-            by_node("Terminated", "Pod was terminated in response to imminent node shutdown."),
+            by_node("Terminated", "Pod was terminated because its node stopped without warning."),
             by_node("NodeShutdown", "Pod was rejected as the node is shutting down."),
             by_node("Shutdown", "Node is shutting, evicting pods"),
         ),

@@ -180,3 +180,19 @@ def test_an_init_container_that_failed_is_named(failed_job: Any, pod: Any, ended
 @pytest.mark.parametrize("broken", [{}, {"metadata": None, "status": []}, {"status": {"conditions": "x"}}])
 def test_odd_objects_are_no_reason_to_break(broken: Any, judged: Any) -> None:
     assert judged(broken, broken, events=[broken]).verdict in (Verdict.RUNNING, Verdict.WAITING)
+
+
+@pytest.mark.parametrize(
+    ("said", "orderly"),
+    [
+        ("Pod was terminated in response to imminent node shutdown.", True),
+        ("Pod was terminated because its node stopped without warning.", False),
+    ],
+)
+def test_only_a_node_s_orderly_stop_is_no_retry(
+    failed_job: Any, pod: Any, ended: Any, judged: Any, said: str, orderly: bool
+) -> None:
+    lost = pod("Failed", ended(143))
+    lost["status"] |= {"reason": "Terminated", "message": said}
+    cause = judged(failed_job, lost).cause
+    assert (cause.category, cause.interrupted) == (Category.INFRASTRUCTURE, orderly)

@@ -87,20 +87,6 @@ def test_the_category_of_a_cause_reaches_our_own_api_and_no_other(world: Any) ->
     assert "category" not in world.admin.errors[1]
 
 
-def test_a_retry_of_our_own_is_told_with_its_number(world: Any, waiting: Callable[..., Any]) -> None:
-    world.start()
-    told: list[dict[str, int]] = []
-    world.source.set_attempt = lambda run, step, attempt: told.append({step: attempt})
-    world.send(Command.START)
-    world.reach("R/S")
-    world.settle()
-    world.cluster.finish(STAGE_JOB, exit_code=137, reason="Evicted")
-    world.step_changed("stage_data", Condition.FAILED)
-    waiting(lambda: world.cluster.has_job(STAGE_JOB, attempt=2), "the retry")
-    world.settle()
-    assert told == [{"stage_data": 2}]
-
-
 def test_a_job_with_an_unreadable_time_is_run_all_the_same(world: Any) -> None:
     world.start()
     world.job["last_updated"] = "yesterday"

@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from lando.bespin import letters
 from lando.config import BespinApiSettings, LandoApiSettings
 from lando.config.secrets import FileSecret
 from lando.errors import Conflict, NotFound, Rejected, Unavailable, UnknownRun
-from lando.runs import Category, Cause, RunState, StepState
+from lando.runs import Attempt, AttemptState, Category, Cause, RunState, StepState
 from lando.sources.bespin import BespinSource
 
 TOKEN = "0123456789abcdef0123456789abcdef01234567"
@@ -104,6 +105,7 @@ def source(api: Api) -> Iterator[BespinSource]:
 
 
 JOB = "/api/v2/admin/jobs/42/"
+ATTEMPTS = "PUT /api/lando/v1/runs/42/attempts"
 
 
 def test_a_job_becomes_a_run(api: Api, source: BespinSource) -> None:
@@ -352,11 +354,9 @@ def test_conditions_and_warnings_go_to_our_own_api(api: Api, source: BespinSourc
     api.answer(f"GET {JOB}", job())
     api.answer(route, {})
     run = source.get(42)
-    source.set_attempt(run, "stage_data", 2)
     source.set_condition(run, "stage_data", "Waiting.")
     source.warn(run, "run_workflow", ["without its image"])
     assert [body for request, body, _ in api.asked if request == route] == [
-        {"attempts": {"stage_data": 2}},
         {"step": "stage_data", "sentence": "Waiting."},
         {"step": "run_workflow", "sentence": None, "warnings": ["without its image"]},
     ]
@@ -396,3 +396,72 @@ def test_a_token_that_was_rotated_in_its_file_is_read_again_when_it_is_refused(a
     assert source.get(42).id == 42
     assert [asked[2]["Authorization"] for asked in api.asked[1:]] == [f"Token {TOKEN}", f"Token {'f' * 40}"]
     source.close()
+
+
+def attempt(number: int, state: AttemptState, cause: Cause | None = None) -> Attempt:
+    return Attempt(
+        step="stage_data",
+        number=number,
+        job="stage-data-42-ada",
+        uid=f"uid-{number}",
+        state=state,
+        began=datetime(2026, 3, 4, 15, 6, 7, tzinfo=UTC),
+        cause=cause,
+    )
+
+
+def test_attempts_go_to_our_own_api_with_their_cause(api: Api, source: BespinSource) -> None:
+    api.answer(f"GET {JOB}", job())
+    api.answer(ATTEMPTS, {})
+    lost = Cause(category=Category.INFRASTRUCTURE, sentence="The pod was evicted.", exit_code=137)
+    source.tell_attempts(source.get(42), [attempt(1, AttemptState.FAILED, lost)])
+    assert [body for request, body, _ in api.asked if request == ATTEMPTS] == [
+        {
+            "attempts": [
+                {
+                    "step": "stage_data",
+                    "attempt": 1,
+                    "job": "stage-data-42-ada",
+                    "uid": "uid-1",
+                    "state": "Failed",
+                    "began": "2026-03-04T15:06:07+00:00",
+                    "ended": None,
+                    "category": "infrastructure",
+                    "sentence": "The pod was evicted.",
+                    "exit_code": 137,
+                }
+            ]
+        }
+    ]
+
+
+def told_attempts(api: Api) -> list[list[tuple[int, str]]]:
+    bodies = [body for request, body, _ in api.asked if request == ATTEMPTS]
+    return [[(one["attempt"], one["state"]) for one in body["attempts"]] for body in bodies]
+
+
+def test_attempts_that_could_not_be_told_go_with_the_next_telling_of_any_run(api: Api, source: BespinSource) -> None:
+    api.answer(f"GET {JOB}", job())
+    api.answer(f"GET {JOB.replace('42', '43')}", job(id=43))
+    api.answer(ATTEMPTS, {}, status=503)
+    run, other = source.get(42), source.get(43)
+    for state in (AttemptState.RUNNING, AttemptState.COMPLETE):
+        with pytest.raises(Unavailable):
+            source.tell_attempts(run, [attempt(1, state)])
+    api.asked.clear()
+    api.answer(ATTEMPTS, {})
+    api.answer(ATTEMPTS.replace("42", "43"), {})
+    source.tell_attempts(other, [attempt(2, AttemptState.RUNNING)])
+    assert told_attempts(api) == [[(1, "Complete")]]
+    source.tell_attempts(run, [])
+    assert len(told_attempts(api)) == 1, "what was told is not told again"
+
+
+def test_attempts_that_the_api_refuses_are_not_told_again(api: Api, source: BespinSource) -> None:
+    api.answer(f"GET {JOB}", job())
+    api.answer(ATTEMPTS, {}, status=400)
+    run = source.get(42)
+    with pytest.raises(Rejected):
+        source.tell_attempts(run, [attempt(1, AttemptState.RUNNING)])
+    source.tell_attempts(run, [])
+    assert len(told_attempts(api)) == 1

@@ -1,0 +1,103 @@
+"""What the cluster lost is done again, a limited number of times; what a user or a limit ended is not."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from lando.decide import (
+    AwaitGone,
+    Create,
+    Delete,
+    EndAttempt,
+    JobPhase,
+    ObjectRef,
+    RecordAttempts,
+    ReportError,
+    SetCondition,
+    StepRecord,
+    decide,
+)
+from lando.decide.core import INTERRUPTIONS
+from lando.runs import Category, Cause, Intent
+
+STEP = "run_workflow"
+JOB = ObjectRef("Job", STEP)
+EVICTED = Cause(category=Category.INFRASTRUCTURE, sentence="The pod was evicted.", advice="Nothing is wrong with it.")
+STOPPED = replace(EVICTED, sentence="The node was stopped.", interrupted=True)
+
+
+def decided(make: Any, cause: Cause, record: StepRecord, **changes: Any) -> list[Any]:
+    job = make.job(STEP, JobPhase.FAILED, cause=cause, attempt=record.attempt, uid=record.uid)
+    observed = make.observed({STEP: job}, recorded={STEP: record})
+    return decide(make.plan(**changes), make.run("R", "R"), observed, Intent.NONE)
+
+
+def only(actions: list[Any], kind: type) -> Any:
+    (found,) = (action for action in actions if isinstance(action, kind))
+    return found
+
+
+def test_a_lost_attempt_is_ended_in_the_history_then_noted_then_made_again(make: Any) -> None:
+    first = StepRecord(attempt=1, uid="uid-1")
+    actions = decided(make, EVICTED, first)
+    second = StepRecord(attempt=2, retries=1)
+    assert actions[:4] == [
+        EndAttempt(step=STEP, ended=first, cause=EVICTED),
+        RecordAttempts(steps={STEP: second}),
+        Delete(refs=(JOB,)),
+        AwaitGone(refs=(JOB,)),
+    ]
+    assert only(actions, Create) == Create(step=STEP, attempt=2, retries=1)
+    assert "(retry 1 of 2)" in only(actions, SetCondition).cause.advice
+
+
+@pytest.mark.parametrize("category", [Category.USER, Category.RESOURCES, Category.IMAGE])
+def test_what_the_cluster_did_not_lose_is_never_done_again(make: Any, category: Category) -> None:
+    cause = Cause(category=category, sentence="It is so.", advice="Do that.")
+    actions = decided(make, cause, StepRecord(attempt=2, uid="uid-2", retries=1))
+    assert only(actions, ReportError).failure.cause == cause
+    assert not any(isinstance(action, Create) for action in actions)
+
+
+@pytest.mark.parametrize("allowed", [0, 1, 2, 5])
+def test_after_the_limit_the_last_cause_is_told_with_the_number_of_tries(make: Any, allowed: int) -> None:
+    record = StepRecord(attempt=1, uid="uid")
+    for attempt in range(1, allowed + 1):
+        record = replace(only(decided(make, EVICTED, record, retries=allowed), RecordAttempts).steps[STEP], uid="uid")
+        assert (record.attempt, record.retries) == (attempt + 1, attempt)
+    cause = only(decided(make, EVICTED, record, retries=allowed), ReportError).failure.cause
+    assert cause.sentence == EVICTED.sentence
+    assert cause.category is Category.INFRASTRUCTURE
+    assert (f"lost the step {allowed + 1} times" in cause.advice) == (allowed > 0)
+
+
+def test_an_orderly_stop_costs_no_retry_but_does_not_go_on_for_ever(make: Any) -> None:
+    record = StepRecord(attempt=1, uid="uid", retries=1)
+    for stop in range(1, INTERRUPTIONS + 1):
+        actions = decided(make, STOPPED, record)
+        assert "not counted" in only(actions, SetCondition).cause.advice
+        record = replace(only(actions, RecordAttempts).steps[STEP], uid="uid")
+        assert (record.attempt, record.retries, record.interruptions) == (stop + 1, 1, stop)
+        assert only(actions, Create).interruptions == stop
+    following = only(decided(make, STOPPED, record), RecordAttempts).steps[STEP]
+    assert (following.retries, following.interruptions) == (2, INTERRUPTIONS)
+    actions = decided(make, STOPPED, replace(following, uid="uid"))
+    assert f"lost the step {INTERRUPTIONS + 3} times" in only(actions, ReportError).failure.cause.advice
+
+
+@pytest.mark.parametrize("phase", [JobPhase.RUNNING, JobPhase.WAITING])
+def test_an_attempt_made_but_not_noted_keeps_its_counts(make: Any, phase: JobPhase) -> None:
+    noted = StepRecord(attempt=3, retries=1, interruptions=1)
+    observed = make.observed({STEP: make.job(STEP, phase, attempt=3, uid="uid-3")}, recorded={STEP: noted})
+    actions = decide(make.plan(), make.run("R", "R"), observed, Intent.NONE)
+    assert only(actions, RecordAttempts).steps == {STEP: replace(noted, uid="uid-3")}
+
+
+def test_a_vanished_job_is_ended_in_the_history_by_what_the_record_knows(make: Any) -> None:
+    record = StepRecord(attempt=2, uid="uid-gone", retries=1)
+    actions = decide(make.plan(), make.run("R", "R"), make.observed(recorded={STEP: record}), Intent.NONE)
+    ended = only(actions, EndAttempt)
+    assert (ended.ended, ended.cause.category) == (record, Category.INFRASTRUCTURE)
+    assert "gone" in ended.cause.sentence
