@@ -1,17 +1,20 @@
 """Logs, termination messages and evidence of steps, kept after their Jobs are gone.
 
-One folder for each attempt of a step: ``<url>/<run id>/<step>/<attempt>/<container>.log`` and, where the container
+One folder for each attempt of a step: ``<url>/<run id>/<step>/<attempt>/<container>.log.gz`` and, where the container
 left one, ``<container>.termination.json``; ``evidence.json`` where the attempt failed or had to wait. Storing again
-replaces, so an interrupted transition can be repeated.
+replaces, so an interrupted transition can be repeated. A log that could not be had leaves ``<container>.missing``,
+which says why and counts only as long as there is no log. Archives of before have ``<container>.log``.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gzip
 import json
 import os
 import re
 import tempfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -29,17 +32,23 @@ TERMINATION_LIMIT = 4096  # bytes; what Kubernetes allows a termination message
 MAX_EVIDENCE = 20  # documents of one run that are read at a time
 PEER = "archive"
 
-_LOG, _TERMINATION, _EVIDENCE = ".log", ".termination.json", "evidence.json"
+_PLAIN, _LOG, _MISSING = ".log", ".log.gz", ".missing"
+_TERMINATION, _EVIDENCE = ".termination.json", "evidence.json"
+_WHOLE = "_"
+"""Stands for all containers of an attempt; none can be called so."""
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One container's log in the archive."""
+    """One container's log in the archive, or why there is none."""
 
     step: str
     attempt: int
     container: str
+    """Empty where there is no log of any container."""
+    is_missing: bool = False
+    """Only a sentence saying why there is no log."""
 
 
 class Archive:
@@ -59,40 +68,81 @@ class Archive:
         """Keep a container's log, cut in the middle to the archive's limit, and its termination message."""
         base = f"{int(run_id)}/{_safe(step)}/{int(attempt)}/{_safe(container)}"
         with _told(f"store the log of run {run_id}, step {step}"):
-            self._files.write(base + _LOG, cut_middle(log, self._max_bytes).encode("utf-8", "replace"))
-            if termination is not None:
-                text = cut_middle(termination, TERMINATION_LIMIT)
-                self._files.write(base + _TERMINATION, text.encode("utf-8", "replace"))
+            data = cut_middle(log, self._max_bytes).encode("utf-8", "replace")
+            self._files.write(base + _LOG, gzip.compress(data, mtime=0))
+            self._write_termination(base, termination)
+
+    def store_missing(
+        self, run_id: int, step: str, attempt: int, why: str, container: str = "", termination: str | None = None
+    ) -> None:
+        """Say why there is no log of a container, or of the whole attempt; a log that there is counts more."""
+        base = f"{int(run_id)}/{_safe(step)}/{int(attempt)}/{_safe(container) if container else _WHOLE}"
+        with _told(f"store that there is no log of run {run_id}, step {step}"):
+            self._files.write(base + _MISSING, cut_middle(why, TERMINATION_LIMIT).encode("utf-8", "replace"))
+            self._write_termination(base, termination)
+
+    def _write_termination(self, base: str, termination: str | None) -> None:
+        if termination is not None:
+            text = cut_middle(termination, TERMINATION_LIMIT)
+            self._files.write(base + _TERMINATION, text.encode("utf-8", "replace"))
 
     def entries(self, run_id: int) -> list[Entry]:
         """What is kept of a run, in the order of steps, attempts and containers; empty for a run unknown here."""
         with _told(f"list the logs of run {run_id}"):
             paths = self._files.names(str(int(run_id)))
-        found = []
+        logs: dict[tuple[str, int], set[str]] = {}
+        missing: dict[tuple[str, int], set[str]] = {}
         for path in map(PurePosixPath, paths):
-            if len(path.parts) == 3 and path.name.endswith(_LOG) and path.parts[1].isdecimal():
-                step, attempt, name = path.parts
-                found.append(Entry(step=step, attempt=int(attempt), container=name.removesuffix(_LOG)))
-        return sorted(found, key=lambda entry: (*_place(entry.step), entry.attempt, entry.container))
+            if len(path.parts) != 3 or not path.parts[1].isdecimal():
+                continue
+            place = path.parts[0], int(path.parts[1])
+            for suffix, found in ((_LOG, logs), (_PLAIN, logs), (_MISSING, missing)):
+                if path.name.endswith(suffix):
+                    found.setdefault(place, set()).add(path.name.removesuffix(suffix))
+                    break
+        entries = [_entry(place, name, is_missing=False) for place, names in logs.items() for name in names]
+        for place, names in missing.items():
+            others = logs.get(place, set()) | (names - {_WHOLE})
+            told = names - logs.get(place, set()) - ({_WHOLE} if others else set())
+            entries += [_entry(place, name, is_missing=True) for name in told]
+        return sorted(entries, key=lambda entry: (*_place(entry.step), entry.attempt, entry.container))
 
-    def read(self, run_id: int, step: str | None = None) -> str:
-        """The logs of a run, or of one of its steps, one after the other; each under a heading if there are several.
+    def read(self, run_id: int, step: str | None = None, attempt: int | None = None) -> str:
+        """The logs of a run, of one of its steps or attempts, one after the other; each under a heading if several.
 
-        Empty when nothing is kept.
+        Where a log is missing, a line in brackets says why. Empty when nothing is kept.
         """
-        entries = [entry for entry in self.entries(run_id) if step is None or entry.step == _safe(step)]
+        wanted = None if step is None else _safe(step)
+        entries = [
+            entry for entry in self.entries(run_id) if wanted in (None, entry.step) and attempt in (None, entry.attempt)
+        ]
         parts = []
         for entry in entries:
-            text = self._text(run_id, entry, _LOG) or ""
+            text = self._missing(run_id, entry) if entry.is_missing else self._log(run_id, entry)
             if len(entries) > 1:
-                heading = f"==> {entry.step}, attempt {entry.attempt}, container {entry.container} <==\n"
+                container = f", container {entry.container}" if entry.container else ""
+                heading = f"==> {entry.step}, attempt {entry.attempt}{container} <==\n"
                 text = heading + text + ("" if text.endswith("\n") or not text else "\n")
             parts.append(text)
         return "\n".join(parts)
 
+    def _log(self, run_id: int, entry: Entry) -> str:
+        packed = self._data(run_id, entry, _LOG)
+        if packed is None:
+            return (self._data(run_id, entry, _PLAIN) or b"").decode("utf-8", "replace")
+        try:
+            return gzip.decompress(packed).decode("utf-8", "replace")
+        except (OSError, EOFError, zlib.error) as error:
+            return f"[This log was kept, but it is damaged: {error}.]\n"
+
+    def _missing(self, run_id: int, entry: Entry) -> str:
+        why = (self._data(run_id, entry, _MISSING) or b"").decode("utf-8", "replace")
+        return f"[There is no log: {why}]\n"
+
     def termination(self, run_id: int, entry: Entry) -> str | None:
         """The termination message kept beside a log, None if there was none."""
-        return self._text(run_id, entry, _TERMINATION)
+        data = self._data(run_id, entry, _TERMINATION)
+        return None if data is None else data.decode("utf-8", "replace")
 
     def store_evidence(self, run_id: int, step: str, attempt: int, document: Mapping[str, Any]) -> None:
         """Keep what a failure or wait of this attempt was read from; what was kept of it before goes."""
@@ -115,11 +165,10 @@ class Archive:
                     documents.append({**json.loads(data), "step": name, "attempt": attempt})
         return documents
 
-    def _text(self, run_id: int, entry: Entry, suffix: str) -> str | None:
-        path = f"{int(run_id)}/{_safe(entry.step)}/{int(entry.attempt)}/{_safe(entry.container)}{suffix}"
+    def _data(self, run_id: int, entry: Entry, suffix: str) -> bytes | None:
+        container = _safe(entry.container) if entry.container else _WHOLE
         with _told(f"read the log of run {run_id}, step {entry.step}"):
-            data = self._files.read(path)
-        return None if data is None else data.decode("utf-8", "replace")
+            return self._files.read(f"{int(run_id)}/{_safe(entry.step)}/{int(entry.attempt)}/{container}{suffix}")
 
 
 class _Files(Protocol):
@@ -204,6 +253,11 @@ def _told(what: str) -> Iterator[None]:
         yield
     except Exception as error:
         raise Unavailable(PEER, f"could not {what}: {error or type(error).__name__}") from error
+
+
+def _entry(place: tuple[str, int], name: str, *, is_missing: bool) -> Entry:
+    container = "" if name == _WHOLE else name
+    return Entry(step=place[0], attempt=place[1], container=container, is_missing=is_missing)
 
 
 def _safe(name: str) -> str:

@@ -306,21 +306,24 @@ class LandoClient:
                 yield view
                 return
 
-    def logs(self, run_id: int, *, step: str | None = None, follow: bool = False) -> Iterator[str]:
-        """Pieces of the log of a step (of all steps so far if none is named), as they come.
+    def logs(
+        self, run_id: int, *, step: str | None = None, attempt: int | None = None, follow: bool = False
+    ) -> Iterator[str]:
+        """Pieces of the log of a step (of all steps so far if none is named) or of one attempt, as they come.
 
         A followed log that breaks off or falls silent is asked for anew, and what was given out already is left out;
         it is given up after ``FOLLOW_TRIES`` failures in a row.
         """
+        picked = {key: value for key, value in (("step", step), ("attempt", attempt)) if value is not None}
         if not follow:
-            yield from self._log(run_id, step, {}, self._timeout_s)
+            yield from self._log(run_id, picked, self._timeout_s)
             return
         given, failures = 0, 0
         while True:
             known, answered = given, None
             try:
-                params = {"follow": "true", "keep_alive_s": KEEP_ALIVE_S}
-                for piece in self._log(run_id, step, params, FOLLOW_SILENCE_S):
+                params = {**picked, "follow": "true", "keep_alive_s": KEEP_ALIVE_S}
+                for piece in self._log(run_id, params, FOLLOW_SILENCE_S):
                     answered = answered or time.monotonic()
                     new, known = piece[known:], max(known - len(piece), 0)
                     if new:
@@ -334,10 +337,9 @@ class LandoClient:
                     raise
                 _pause(failures)
 
-    def _log(self, run_id: int, step: str | None, params: dict[str, Any], silence_s: float) -> Iterator[str]:
+    def _log(self, run_id: int, params: Mapping[str, Any], silence_s: float) -> Iterator[str]:
         """One answer, piece by piece; the first, as soon as the server answers, is empty."""
         route = f"/api/lando/v1/runs/{run_id}/logs"
-        params = params | ({"step": step} if step else {})
         with self._request("GET", route, params=params, stream=True, timeout=(self._timeout_s, silence_s)) as response:
             response.encoding = "utf-8"
             yield ""

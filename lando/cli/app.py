@@ -248,20 +248,22 @@ def status(
 def logs(
     run_id: RunId,
     step: Annotated[str | None, typer.Option("--step", help="E.g. run_workflow; without it all of them.")] = None,
+    attempt: Annotated[int | None, typer.Option("--attempt", min=1, help="One attempt only; without it all.")] = None,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the step, or the run, ends.")] = False,
     url: Url = None,
     token: Token = None,
 ) -> None:
-    """Print the log of a run, or of one of its steps.
+    """Print the log of a run, or of one of its steps or attempts.
 
     \b
     Examples:
       lando logs 1                               all steps so far
       lando logs 1 --step run_workflow --follow  what the workflow says, as it says it
+      lando logs 1 --step run_workflow --attempt 1   what its first attempt said
     """
     from lando.cli import runs
 
-    runs.logs(url, token, run_id, step=step, follow=follow)
+    runs.logs(url, token, run_id, step=step, attempt=attempt, follow=follow)
 
 
 @app.command()

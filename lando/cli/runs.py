@@ -72,16 +72,19 @@ def status(url: str | None, token: str | None, run_id: int, *, watch: bool, hist
         return _exit_code(_wait(client, run_id, quiet=False))
 
 
-def logs(url: str | None, token: str | None, run_id: int, *, step: str | None, follow: bool) -> None:
+def logs(
+    url: str | None, token: str | None, run_id: int, *, step: str | None, attempt: int | None, follow: bool
+) -> None:
     """Copy the log to standard output as it comes."""
     with connect(url, token) as client:
         is_empty = True
-        for piece in client.logs(run_id, step=step, follow=follow):
+        for piece in client.logs(run_id, step=step, attempt=attempt, follow=follow):
             sys.stdout.write(piece)
             sys.stdout.flush()
             is_empty = is_empty and not piece
     if is_empty:
-        typer.echo(f"run {run_id} has no log{f' of {step}' if step else ''} yet", err=True)
+        which = (f" of {step}" if step else "") + (f", attempt {attempt}" if attempt else "")
+        typer.echo(f"run {run_id} has no log{which} yet", err=True)
 
 
 def cancel(url: str | None, token: str | None, run_id: int) -> None:

@@ -21,13 +21,14 @@ from lando.archive import Archive
 from lando.config import Config, load, secret_values
 from lando.errors import ConfigError, LandoError, MessageError, Unavailable
 from lando.k8s import resync
+from lando.k8s.archiving import LogArchive
 from lando.k8s.cluster import Cluster, KubernetesCluster
 from lando.k8s.dispatch import Dispatcher, Work
 from lando.k8s.engine import Engine, words
 from lando.k8s.health import HealthServer
 from lando.k8s.metrics import ACTIVE, BOTH, HANDLING, IN_HAND, LANDO, MESSAGES, OLDEST_WORK, count_calls
 from lando.k8s.outage import Outage
-from lando.k8s.perform import Halted, LogArchive, Peers, StillThere
+from lando.k8s.perform import Halted, Peers, StillThere
 from lando.messages import Message, codec
 from lando.plans import Planner
 from lando.plans.cwl import CwlPlanner

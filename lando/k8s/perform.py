@@ -12,10 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor as Pool
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from lando import labels, logs
-from lando.archive import Entry
 from lando.decide import (
     Action,
     AwaitGone,
@@ -37,13 +36,15 @@ from lando.decide import (
     Warn,
     Write,
 )
-from lando.errors import Conflict, Expired, LandoError, NotFound, PeerError, QuotaExceeded, Rejected, StepError
+from lando.errors import Conflict, Expired, LandoError, NotFound, QuotaExceeded, Rejected, StepError
 from lando.k8s import record
+from lando.k8s.archiving import Archiving, LogArchive
 from lando.k8s.cluster import Cluster, Manifest
-from lando.k8s.diagnosis.facts import ENDED_PHASES, containers, mapping, moment, name, phase, uid
+from lando.k8s.diagnosis.facts import ENDED_PHASES, mapping, moment, name, phase, uid
 from lando.k8s.history import History
-from lando.k8s.metrics import ACTIONS, HANDOFF, RETRIES, UNTOLD
+from lando.k8s.metrics import ACTIONS, HANDOFF, RETRIES
 from lando.k8s.observe import Observation, owning_job
+from lando.k8s.untold import harmless
 from lando.plans import Making, Planner
 from lando.queues import Publisher
 from lando.runs import Category, Cause, Run
@@ -53,16 +54,6 @@ GONE_WAIT_S = 10.0  # how long a worker waits for objects to go; after that the 
 COURTESY_WAIT_S = 3.0  # the same where it is only to tell the owner a moment later
 
 log = logging.getLogger(__name__)
-
-
-class LogArchive(Protocol):
-    """Where logs go before their Jobs are deleted."""
-
-    def store(
-        self, run_id: int, step: str, attempt: int, container: str, log: str, termination: str | None = None
-    ) -> None: ...
-    def store_evidence(self, run_id: int, step: str, attempt: int, document: Mapping[str, Any]) -> None: ...
-    def entries(self, run_id: int) -> Sequence[Entry]: ...
 
 
 class Halted(Exception):
@@ -112,6 +103,7 @@ class Performer:
         self._present = set(observation.observed.objects)
         self._inputs: dict[str, Future[Any]] = {}
         self._history = History()
+        self._archiving = Archiving(peers.archive, peers.cluster, run.id, observation, peers.log_bytes)
 
     def perform(self, actions: Sequence[Action]) -> None:
         """Carry out ``actions``.
@@ -169,7 +161,7 @@ class Performer:
             case SetCondition(step=step, cause=cause):
                 self.tell_condition(step, cause)
             case Warn(step=step, warnings=warnings):
-                self._harmless("warning", lambda: self._peers.source.warn(self.run, step, warnings))
+                harmless(self.run.id, "warning", lambda: self._peers.source.warn(self.run, step, warnings))
             case Nothing(reason=reason):
                 log.info("Run %d: nothing to do: %s", self.run.id, reason)
 
@@ -186,32 +178,36 @@ class Performer:
 
     def _report(self, failure: Failure, *, again: bool) -> None:
         """Tell the owner why the run failed; the failed step's Job stays for a restart, but its log is wanted now."""
-        self._keep_evidence(failure.step)  # before its owner may ask for it
+        self._archiving.evidence(failure.step)  # before its owner may ask for it
         self._peers.source.report_error(self.run, failure.step, failure.cause, again=again)
         kept = self._observation.observed.record
         for step in self._plan.steps:
             if step.name != failure.step or step.job is None:
                 continue
-            self._archive(step.job)
+            self._archiving.logs_of(step.job)
             if kept is not None and step.name in kept.steps:
                 self._note_failed(step.name, kept.steps[step.name], failure.cause)
 
     def tell_condition(self, step: str, cause: Cause | None) -> None:
         """Show the owner what the run waits for; None takes it back. Never raises."""
         if cause is not None:
-            self._keep_evidence(step)
+            self._archiving.evidence(step)
         sentence = f"{cause.sentence} {cause.advice}".strip() if cause else None
 
         def tell() -> None:
             self._peers.source.set_condition(self.run, step, sentence)
 
-        self._harmless("condition", tell)
+        harmless(self.run.id, "condition", tell)
         self.condition = cause.sentence if cause else None
 
     def _note_failed(self, step: str, ended: StepRecord, cause: Cause) -> None:
         ref = self._plan.step(step).job
-        if ref is not None:
-            self._history.failed(step, ended, ref.name, self._observation.jobs.get(ref), cause)
+        if ref is None:
+            return
+        job = self._observation.jobs.get(ref)
+        self._history.failed(step, ended, ref.name, job, cause)
+        if job is None and ended.uid is not None:
+            self._archiving.vanished(step, ended.attempt, ref, ended.uid)
 
     def _note_removed(self, step: str, ref: ObjectRef) -> None:
         job, observed = self._observation.jobs.get(ref), self._observation.observed.jobs.get(step)
@@ -221,15 +217,7 @@ class Performer:
     def _tell_history(self) -> None:
         """Tell what has been noted of attempts; the source keeps what it can't tell now."""
         if attempts := self._history.take():
-            self._harmless("attempt", lambda: self._peers.source.tell_attempts(self.run, attempts))
-
-    def _harmless(self, what: str, tell: Callable[[], None]) -> None:
-        """Do what a run must not fail for."""
-        try:
-            tell()
-        except PeerError as error:
-            UNTOLD.labels(what).inc()
-            log.warning("Run %d: the %s could not be told: %s", self.run.id, what, error)
+            harmless(self.run.id, "attempt", lambda: self._peers.source.tell_attempts(self.run, attempts))
 
     # -- the record -------------------------------------------------------------------------------------------
 
@@ -372,11 +360,11 @@ class Performer:
         jobs = [ref for ref in refs if ref.kind == "Job"]
         for step in self._plan.steps:
             if step.job in jobs:
-                self._keep_evidence(step.name)
+                self._archiving.evidence(step.name)
                 self._note_removed(step.name, step.job)
         self._tell_history()  # while the Jobs can still tell it
         for ref in jobs:
-            self._archive(ref)
+            self._archiving.logs_of(ref)
         if refs and not self._peers.may_act():
             raise Halted
         for group in (jobs, [ref for ref in refs if ref.kind != "Job"]):
@@ -391,39 +379,6 @@ class Performer:
         with contextlib.suppress(NotFound, Conflict):
             self._peers.cluster.delete(ref.kind, ref.name, uid=uid(job) if job else None)
         self._present.discard(ref)
-
-    def _keep_evidence(self, step: str | None) -> None:
-        """Keep what a failure or wait of ``step`` was read from; what can't be kept is no reason to stop."""
-        archive, seen = self._peers.archive, self._observation.evidence.get(step or "")
-        if archive is not None and step is not None and seen is not None:
-            self._harmless("evidence", lambda: archive.store_evidence(self.run.id, step, seen["attempt"], seen))
-
-    def _archive(self, ref: ObjectRef) -> None:
-        """Keep the logs of a Job's containers; what can't be kept is no reason to stop."""
-        job = self._observation.jobs.get(ref)
-        if job is None or self._peers.archive is None:
-            return
-        key = labels.step_key(mapping(job["metadata"].get("labels")))
-        attempt = str(mapping(job["metadata"].get("annotations")).get(labels.ATTEMPT, "1"))
-        if key is None or not attempt.isdigit():
-            return
-        for pod in self._observation.pods.get(uid(job), ()):
-            for container in containers(pod):
-                if not mapping(container.status.get("state")).keys() & {"running", "terminated"}:
-                    continue
-                with logs.about(step=key.step, attempt=int(attempt)):
-                    self._archive_container(key.step, int(attempt), name(pod), container.name, container.terminated)
-
-    def _archive_container(self, step: str, attempt: int, pod: str, container: str, terminated: Any) -> None:
-        archive = self._peers.archive
-        if archive is None:
-            return
-
-        def keep() -> None:
-            text = self._peers.cluster.pod_log(pod, container, limit_bytes=self._peers.log_bytes)
-            archive.store(self.run.id, step, attempt, container, text, terminated.get("message"))
-
-        self._harmless("archive", keep)
 
     # -- waiting ----------------------------------------------------------------------------------------------
 

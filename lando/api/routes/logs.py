@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from lando.api import jobs
 from lando.api.answers import invalid
 from lando.api.auth import Caller, SignedIn
-from lando.api.bodies import id_of
+from lando.api.bodies import MAX_ID, id_of
 from lando.api.middleware import wants_head
 from lando.api.site import Site, TheSite
 from lando.api.streams import followed
@@ -40,11 +40,13 @@ async def read_logs(
     site: TheSite,
     caller: SignedIn,
     step: str | None = None,
+    attempt: Annotated[int | None, Query(ge=1, le=MAX_ID)] = None,
     follow: bool = False,
     keep_alive_s: Annotated[float | None, Query(ge=1, le=3600)] = None,
 ) -> Response:
     """The log of a step, or of all steps so far; with ``follow`` until the step, or the run, has ended.
 
+    ``attempt`` picks one attempt. Where a log could not be kept, a line in brackets says why.
     Who follows may ask for a NUL character whenever nothing was said for ``keep_alive_s`` seconds.
     """
     if step is not None and step not in STEP_LETTERS:
@@ -54,7 +56,7 @@ async def read_logs(
     headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
     if wants_head(request):
         return Response(media_type=kind, headers=headers)
-    log = _Log(site, caller, id_of(run_id), step, follow)
+    log = _Log(site, caller, id_of(run_id), step, attempt, follow)
     if not follow:
         pieces = (piece.encode("utf-8", "replace") for piece in log.pieces() if piece)
         return StreamingResponse(pieces, media_type=kind, headers=headers)
@@ -77,6 +79,8 @@ class _Standing:
     """Whether more may come."""
     step: str | None
     """Type of the step it is at."""
+    attempt: int
+    """Number of that step's newest attempt."""
     mark: int
     """The newest activity: a new attempt that somebody asked for has another."""
 
@@ -84,11 +88,14 @@ class _Standing:
 class _Log:
     """One answer: what is archived first, then what is being said."""
 
-    def __init__(self, site: Site, caller: Caller, run_id: int, step: str | None, follow: bool) -> None:
+    def __init__(
+        self, site: Site, caller: Caller, run_id: int, step: str | None, attempt: int | None, follow: bool
+    ) -> None:
         self._site = site
         self._caller = caller
         self._run_id = run_id
         self._step = step
+        self._attempt = attempt
         self._follow = follow
         self._shown: set[str] = set()
         self._followed: int | None = None
@@ -109,7 +116,7 @@ class _Log:
         while True:
             seen = self._site.changes.count
             standing = self._standing()
-            yield from self._archived(besides=standing.step if standing.working else None)
+            yield from self._archived(besides=standing.step if self._is_live(standing) else None)
             live = self._live(standing)
             if live is None:
                 yield from self._archived(besides=None)
@@ -124,14 +131,21 @@ class _Log:
     def _standing(self) -> _Standing:
         with self._site.database.read() as session:
             job = jobs.own_job(session, self._caller, self._run_id)
+            step = next((name for name, letter in STEP_LETTERS.items() if letter == job.step), None)
             return _Standing(
                 working=job.state in WORKING,
-                step=next((name for name, letter in STEP_LETTERS.items() if letter == job.step), None),
+                step=step,
+                attempt=job.attempts.get(step or "", 1),
                 mark=job.activities[-1].id if job.activities else 0,
             )
 
+    def _is_live(self, standing: _Standing) -> bool:
+        """Whether what is asked for may be at work now."""
+        is_here = self._step in (None, standing.step)
+        return standing.working and (self._attempt in (None, standing.attempt) or not is_here)
+
     def _is_over(self, standing: _Standing) -> bool:
-        if not standing.working:
+        if not self._is_live(standing):
             return True
         if self._step is None or standing.step is None:
             return False
@@ -143,11 +157,12 @@ class _Log:
         if archive is None:
             return
         try:
-            kept = {entry.step for entry in archive.entries(self._run_id)} - self._shown - {besides}
+            entries = archive.entries(self._run_id)
+            kept = {entry.step for entry in entries if self._attempt in (None, entry.attempt)} - self._shown - {besides}
             for step in sorted(kept, key=_place):
                 self._shown.add(step)
                 if self._wants(step):
-                    yield from self._headed(step, iter([archive.read(self._run_id, step)]))
+                    yield from self._headed(step, iter([archive.read(self._run_id, step, self._attempt)]))
         except LandoError as error:
             logger.warning("%s", error)
             yield "[The archived logs can't be read now; try again later.]\n"
@@ -155,7 +170,7 @@ class _Log:
     def _live(self, standing: _Standing) -> Iterator[str] | None:
         """The log of the pod at work; None when there is none, or it was followed to its end already."""
         step = standing.step
-        if self._site.live_logs is None or step is None or not standing.working:
+        if self._site.live_logs is None or step is None or not self._is_live(standing):
             return None
         if not self._wants(step) or standing.mark == self._followed:
             return None

@@ -186,3 +186,40 @@ def test_only_staff_may_tell_and_only_of_runs_that_are_there(api: Api) -> None:
     job = api.new_job()
     assert api.put(f"{RUNS}/{job}/attempts", {"attempts": [told(1)]}, "ada").status_code == 403
     tell(api, 10**6, told(1), status=404)
+
+
+def keep(api: Api, job: int) -> None:
+    archive = api.site.archive
+    assert archive is not None
+    archive.store(job, "stage_data", 1, "main", "first try\n")
+    archive.store_missing(job, "stage_data", 2, "the Job was gone.")
+
+
+def logs(api: Api, job: int, query: str = "") -> str:
+    answer = api.get(f"{RUNS}/{job}/logs?{query}")
+    assert answer.status_code == 200, answer.text
+    return answer.text
+
+
+def test_the_log_of_one_attempt_is_read_also_while_the_next_is_at_work(api: Api) -> None:
+    job = api.new_job()
+    api.write(job, "R/S")
+    tell(api, job, told(1), evicted(1), told(3))
+    keep(api, job)
+    assert logs(api, job, "step=stage_data&attempt=1") == "first try\n"
+    assert logs(api, job, "step=stage_data&attempt=1&follow=true") == "first try\n"
+    assert logs(api, job, "step=stage_data&attempt=2") == "[There is no log: the Job was gone.]\n"
+    assert logs(api, job, "attempt=7") == ""
+
+
+def test_without_an_attempt_all_are_read(api: Api) -> None:
+    job = api.new_job()
+    api.write(job, "R/S", "R/R")
+    keep(api, job)
+    text = logs(api, job, "step=stage_data")
+    assert text.index("attempt 1") < text.index("first try") < text.index("attempt 2") < text.index("[There is no log")
+
+
+@pytest.mark.parametrize("attempt", ["0", "-1", "x", "99999999999"])
+def test_what_is_no_attempt_has_no_log(api: Api, attempt: str) -> None:
+    assert api.get(f"{RUNS}/{api.new_job()}/logs?attempt={attempt}").status_code == 400

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import uuid
 from pathlib import Path
 
@@ -90,7 +91,7 @@ def test_nothing_half_written_is_left_when_the_disk_is_full(tmp_path: Path, monk
     monkeypatch.setattr(Path, "replace", full)
     with pytest.raises(Unavailable, match=r"archive: could not store the log of run 1, step stage_data.*No space left"):
         archive.store(1, "stage_data", 1, "main", "more")
-    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["main.log"]
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["main.log.gz"]
     assert archive.read(1) == "whole"
 
 
@@ -135,3 +136,81 @@ def test_evidence_that_was_spoilt_is_the_archives_trouble(tmp_path: Path) -> Non
 
     with pytest.raises(Unavailable, match="evidence of run 42"):
         archive.evidence(42)
+
+
+def test_logs_are_kept_packed(tmp_path: Path) -> None:
+    archive = Archive(str(tmp_path))
+    archive.store(1, "stage_data", 1, "main", "the same line\n" * 100_000)
+
+    (kept,) = (path for path in tmp_path.rglob("*") if path.is_file())
+    assert kept.stat().st_size < 10_000
+    assert gzip.decompress(kept.read_bytes()).startswith(b"the same line")
+    assert archive.read(1) == "the same line\n" * 100_000
+
+
+def test_logs_of_before_that_are_not_packed_are_still_read(tmp_path: Path) -> None:
+    archive = Archive(str(tmp_path))
+    folder = tmp_path / "1" / "stage_data" / "1"
+    folder.mkdir(parents=True)
+    (folder / "main.log").write_text("of before\n")
+
+    assert archive.entries(1) == [Entry(step="stage_data", attempt=1, container="main")]
+    assert archive.read(1) == "of before\n"
+    archive.store(1, "stage_data", 1, "main", "of now\n")
+    assert archive.read(1) == "of now\n"
+
+
+def test_a_damaged_log_says_so_and_hides_no_other(tmp_path: Path) -> None:
+    archive = Archive(str(tmp_path))
+    archive.store(1, "stage_data", 1, "main", "x" * 1000)
+    archive.store(1, "stage_data", 2, "main", "whole\n")
+    (kept,) = tmp_path.glob("1/stage_data/1/*")
+    kept.write_bytes(kept.read_bytes()[:20])
+
+    text = archive.read(1)
+    assert "[This log was kept, but it is damaged" in text
+    assert text.endswith("whole\n")
+
+
+def test_one_attempt_is_read_alone(url: str) -> None:
+    archive = Archive(url)
+    for attempt in (1, 2):
+        archive.store(1, "stage_data", attempt, "main", f"attempt {attempt}\n")
+
+    assert archive.read(1, "stage_data", 1) == "attempt 1\n"
+    assert archive.read(1, attempt=2) == "attempt 2\n"
+    assert archive.read(1, "stage_data", 3) == ""
+
+
+def test_a_log_that_could_not_be_had_says_why(url: str) -> None:
+    archive = Archive(url)
+    archive.store(1, "run_workflow", 1, "prepare", "prepared\n")
+    archive.store_missing(1, "run_workflow", 1, "its node is lost.", "main", '{"cause": {}}')
+    archive.store_missing(1, "run_workflow", 2, "the Job was gone.")
+
+    assert archive.entries(1) == [
+        Entry(step="run_workflow", attempt=1, container="main", is_missing=True),
+        Entry(step="run_workflow", attempt=1, container="prepare"),
+        Entry(step="run_workflow", attempt=2, container="", is_missing=True),
+    ]
+    assert "container main <==\n[There is no log: its node is lost.]\n" in archive.read(1)
+    assert archive.read(1, attempt=2) == "[There is no log: the Job was gone.]\n"
+    assert archive.termination(1, archive.entries(1)[0]) == '{"cause": {}}'
+
+
+def test_a_log_counts_more_than_a_word_that_there_is_none(url: str) -> None:
+    archive = Archive(url)
+    archive.store(1, "stage_data", 1, "main", "all of it\n")
+    archive.store_missing(1, "stage_data", 1, "its node is lost.", "main")
+    archive.store_missing(1, "stage_data", 1, "the Job was gone.")
+
+    assert archive.read(1) == "all of it\n"
+    assert len(archive.entries(1)) == 1
+
+
+def test_of_words_that_there_is_no_log_the_container_s_own_counts(url: str) -> None:
+    archive = Archive(url)
+    archive.store_missing(1, "stage_data", 1, "the Job was gone.")
+    archive.store_missing(1, "stage_data", 1, "its node is lost.", "main")
+
+    assert archive.read(1) == "[There is no log: its node is lost.]\n"

@@ -381,6 +381,7 @@ class FakeAdmin:
 @dataclass
 class FakeArchive:
     stored: list[tuple[int, str, int, str, str | None]] = field(default_factory=list)
+    missing: list[tuple[int, str, int, str, str]] = field(default_factory=list)
     evidence: dict[tuple[int, str, int], Mapping[str, Any]] = field(default_factory=dict)
     error: Exception | None = None
     away: bool = False
@@ -405,6 +406,13 @@ class FakeArchive:
         if self.error:
             raise self.error
         self.stored.append((run_id, step, attempt, log, termination))
+
+    def store_missing(
+        self, run_id: int, step: str, attempt: int, why: str, container: str = "", termination: str | None = None
+    ) -> None:
+        if self.error:
+            raise self.error
+        self.missing.append((run_id, step, attempt, container, why))
 
 
 CONFIG = Config(
