@@ -38,6 +38,8 @@ from lando.home import ClientSettings, Home
 from lando.k8s.cluster import Cluster, KubernetesCluster
 from lando.k8s.lando import PREFETCH_PER_WORKER, LandoDaemon
 from lando.k8s.live_logs import live_logs
+from lando.k8s.metrics import BOTH, LANDO, WATCHER
+from lando.k8s.patrol import Patrol, queue_check
 from lando.k8s.upkeep import Upkeep
 from lando.k8s.watcher import Watcher
 from lando.local.cluster import LocalCluster
@@ -162,6 +164,10 @@ class EmbeddedStack:
         )
         server.site.upkeep = Upkeep(config, cluster=cluster, source=source, publisher=publishers[0], archive=archive)
         watcher = Watcher(config, cluster=cluster, publisher=publishers[1])
+        patrol = Patrol({"broker": queue_check(publishers[1], config.work_queue.listen_queue)})
+        parts.callback(patrol.stop)
+        patrol.start()
+        server.answer_for((daemon, watcher, patrol), (LANDO, WATCHER, BOTH))
         threads = [self._thread("lando", daemon.run), self._thread("watcher", watcher.run)]
         for thread in threads:
             parts.callback(thread.join, STOP_S)

@@ -90,10 +90,10 @@ class Database:
                 return None
             return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
-    def require_current(self) -> None:
-        """Raise ConfigError unless the schema has the version this program needs."""
+    def require_current(self, *, or_newer: bool = False) -> None:
+        """Raise ConfigError unless the schema has the version this program needs, or may have come to since."""
         version = self.version()
-        if version != HEAD:
+        if version != HEAD and not (or_newer and version is not None and version > HEAD):
             found = f"has version {version}" if version else "is empty"
             raise ConfigError(f"The database's schema {found}, this program needs {HEAD}: run 'lando admin migrate'.")
 

@@ -38,6 +38,8 @@ LEASE_S = 60.0
 """How long a row is left to the server that is publishing it, in seconds; longer than a publisher tries."""
 CONFIRM_S = 30.0
 """How long the broker's confirmation of a batch is waited for, in seconds."""
+STUCK_S = 600.0
+"""No batch takes as long, as every wait for database and broker has its limit."""
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 
@@ -98,6 +100,7 @@ class Outbox:
         self._wanted = threading.Event()
         self._stopping = False
         self._thread: threading.Thread | None = None
+        self._turned_at = time.monotonic()
         self.published = 0
         self.failures = 0
 
@@ -139,11 +142,23 @@ class Outbox:
         """Publish everything that is due; how many commands the broker has confirmed."""
         confirmed = 0
         while batch := self._claim():  # ends: what failed is due later
+            self._turned_at = time.monotonic()
             confirmed += self._publish(batch)
         return confirmed
 
+    def wrong(self) -> str | None:
+        """What a restart may mend, in a sentence: the thread ended or hangs; None while it works, or before it does."""
+        thread = self._thread
+        if thread is None or self._stopping:
+            return None
+        if not thread.is_alive():
+            return "The outbox's thread has ended: no command is published."
+        silent_s = time.monotonic() - self._turned_at
+        return f"The outbox has been at one round for {silent_s:.0f} s." if silent_s > STUCK_S else None
+
     def _run(self) -> None:
         while True:
+            self._turned_at = time.monotonic()
             self._wanted.clear()
             is_last = self._stopping  # read before looking: what was committed before the stop is still seen
             try:

@@ -6,16 +6,20 @@ import errno
 import logging
 import socket
 import threading
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
 import uvicorn
 
 from lando.api.app import create_app
+from lando.api.metrics import Metrics
 from lando.api.outbox import Publishers
 from lando.api.settings import Settings, with_port
 from lando.api.site import LiveLogs, Site
 from lando.errors import ConfigError, LandoError
+from lando.k8s.health import Part
+from lando.metrics import Figures
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +60,7 @@ class Server:
             self._socket.close()
             raise
         self.site: Site = app.state.site
+        self._metrics: Metrics = app.state.metrics
         self._uvicorn = _Uvicorn(
             uvicorn.Config(
                 app,
@@ -74,6 +79,11 @@ class Server:
     def url(self) -> str:
         """Where it answers, without a slash at the end."""
         return f"http://{self.settings.host}:{self.settings.port}"
+
+    def answer_for(self, parts: Sequence[Part], figures: Sequence[Figures]) -> None:
+        """Tell of these, too, at ``/healthz``, ``/readyz`` and ``/metrics``: they run in this process."""
+        self.site.parts.extend(parts)
+        self._metrics.parts.extend(figures)
 
     def start(self) -> None:
         """Begin to serve; raises LandoError when it does not come up."""

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lando.api.settings import Settings
     from lando.api.unused_files import UnusedFiles
     from lando.archive import Archive
+    from lando.k8s.health import Part
     from lando.k8s.upkeep import Upkeep
 
 THREADS = 80
@@ -53,6 +54,8 @@ class Site:
     live_logs: LiveLogs | None = None
     upkeep: Upkeep | None = None
     """What operators may have done in the cluster; set before the server starts, where the cluster is known."""
+    parts: list[Part] = field(default_factory=list)
+    """What else runs in this process and is to be answered for: the daemons of ``lando up``."""
 
 
 def site_of(request: Request) -> Site:

@@ -274,7 +274,7 @@ class Config:
     workers: int = field(default=4, metadata=at_least(1, 64))
     """Runs handled side by side by the lando daemon; prefetch is four times that."""
     metrics_port: int | None = field(default=None, metadata=at_least(1, 65535))
-    """Port of ``/metrics`` and ``/healthz``; off when not given."""
+    """Port of ``/metrics``, ``/healthz`` and ``/readyz``; off when not given."""
     metrics_host: str = "0.0.0.0"  # noqa: S104
     """Address they are served on; all, because the kubelet and Prometheus reach a pod by its own."""
     log_format: str = field(default="console", metadata=one_of("console", "json"))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 
 from lando import logs
 from lando.k8s.agenda import Agenda
+from lando.k8s.health import STUCK_S
 from lando.messages import Command, Message
 from lando.queues import Delivery
 
@@ -43,12 +44,14 @@ class Dispatcher:
         self._lock = threading.Lock()
         self._waiting: dict[int, deque[Work]] = {}
         self._looks: set[int] = set()
+        self._has_started = self._closing = False
         self._threads = [
             threading.Thread(target=self._work, name=f"worker-{number}", daemon=True) for number in range(workers)
         ]
 
     def start(self) -> None:
         """Start the workers."""
+        self._has_started = True
         for thread in self._threads:
             thread.start()
 
@@ -78,8 +81,16 @@ class Dispatcher:
         """How long the worker that takes longest has been at its run, in seconds; 0 when all are idle."""
         return self._agenda.longest_s()
 
+    def wrong(self) -> str | None:
+        """What a restart may mend, in a sentence: workers that ended or hang; None while all work."""
+        if self._has_started and not self._closing and not all(thread.is_alive() for thread in self._threads):
+            return "A worker has ended."
+        taken_s = self.longest_s()
+        return f"A worker has been at one run for {taken_s:.0f} s." if taken_s > STUCK_S else None
+
     def close(self, limit_s: float) -> None:
         """Let the workers finish what they have in hand, for at most ``limit_s`` seconds; requeue the rest."""
+        self._closing = True
         self._agenda.close()
         end = time.monotonic() + limit_s
         for thread in self._threads:

@@ -28,6 +28,7 @@ from lando.k8s.engine import Engine, words
 from lando.k8s.health import HealthServer
 from lando.k8s.metrics import ACTIVE, BOTH, HANDLING, IN_HAND, LANDO, MESSAGES, OLDEST_WORK, count_calls
 from lando.k8s.outage import Outage
+from lando.k8s.patrol import Patrol, queue_check
 from lando.k8s.perform import Halted, Peers, StillThere
 from lando.messages import Message, codec
 from lando.plans import Planner
@@ -95,9 +96,10 @@ class LandoDaemon:
             clock=clock,
             look_later=self._dispatcher.look,
         )
-        self._outage = Outage(pause=consumer.pause, resume=consumer.resume, probe=self._probe, stop=self._stopping)
+        self._outage = Outage(pause=consumer.pause, resume=consumer.resume, probe=self.probe, stop=self._stopping)
         self._suspects: dict[int, int] = {}
         self._failure: BaseException | None = None
+        self._threads: tuple[threading.Thread, ...] = ()
 
     def run(self, stop: threading.Event) -> None:
         """Work until ``stop`` is set; then finish what is in hand, hand back the rest, and return."""
@@ -121,6 +123,7 @@ class LandoDaemon:
         self._dispatcher.start()
         consuming.start()
         resyncing.start()
+        self._threads = (consuming, resyncing)
         stop.wait()
         self._stopping.set()
         if not consuming_ended.is_set():
@@ -136,18 +139,26 @@ class LandoDaemon:
             raise self._failure
 
     def wrong(self) -> str | None:
-        """What keeps this daemon from working, for ``/healthz``; None while all is well.
-
-        Standing by, and waiting for another system, is well: a restart would not help.
-        """
+        """What a restart may mend, in a sentence: a thread that ended or hangs; None while all work."""
         if self._failure is not None:
-            return f"consuming ended: {words(self._failure) if isinstance(self._failure, Exception) else 'stopped'}"
-        return None
+            return f"Consuming ended: {words(self._failure) if isinstance(self._failure, Exception) else 'stopped'}"
+        if self._stopping.is_set():
+            return None
+        ended = next((thread.name for thread in self._threads if not thread.is_alive()), None)
+        return f"The thread {ended} has ended." if ended else self._dispatcher.wrong()
 
     def waits_for(self) -> str | None:
-        """What keeps this process from handling messages, in a sentence; None while nothing does."""
-        reason = self._outage.reason or self._consumer.waits_for
-        return f"waiting: {reason}" if reason else None
+        """Which other system keeps this process from handling messages, in a sentence; None while none does."""
+        return self._outage.reason or (None if self._consumer.is_standby else self._consumer.waits_for)
+
+    def note(self) -> str | None:
+        """That it stands by, which is its work."""
+        return f"standing by: {self._consumer.waits_for}" if self._consumer.is_standby else None
+
+    def probe(self) -> None:
+        """Ask API and cluster for a little; raises :class:`lando.errors.Unavailable` while one is away."""
+        self._source.probe()
+        self._cluster.list_page("ConfigMap", labels.RUN_RECORD, limit=1)
 
     def _may_act(self) -> bool:
         return self._consumer.active and not self._halted.is_set()
@@ -245,10 +256,6 @@ class LandoDaemon:
             self._suspects.pop(next(iter(self._suspects)), None)
         return times > SUSPECT_AFTER
 
-    def _probe(self) -> None:
-        self._source.probe()
-        self._cluster.list_page("ConfigMap", labels.RUN_RECORD, limit=1)
-
     def _resync(self) -> None:
         unknown: frozenset[int] = frozenset()
         while not self._stopping.is_set():
@@ -312,23 +319,22 @@ def _run(path: str, stop: threading.Event) -> int:
         daemon = LandoDaemon(
             config, cluster=cluster, source=source, consumer=consumer, publisher=publisher, archive=archive
         )
+        broker = queue_check(publisher, config.work_queue.listen_queue)
+        patrol = Patrol({"API or cluster": daemon.probe, "broker": broker})
         health = None
         if config.metrics_port is not None:
-            health = HealthServer(
-                config.metrics_port,
-                daemon.wrong,
-                host=config.metrics_host,
-                figures=(LANDO, BOTH),
-                note=daemon.waits_for,
-            )
+            parts = (daemon, patrol)
+            health = HealthServer(config.metrics_port, parts, host=config.metrics_host, figures=(LANDO, BOTH))
     except (ConfigError, OSError) as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 2
     if health is not None:
         health.start()
+        patrol.start()
     try:
         daemon.run(stop)
     finally:
+        patrol.stop()
         if health is not None:
             health.close()
         publisher.close()

@@ -28,8 +28,9 @@ from lando.k8s.agenda import Agenda
 from lando.k8s.cluster import Cluster, KubernetesCluster, Manifest
 from lando.k8s.diagnosis import Diagnosis, Verdict, deleted, diagnose
 from lando.k8s.diagnosis.facts import ENDED_PHASES, log_source, mapping, name, phase, termination_message
-from lando.k8s.health import HealthServer
+from lando.k8s.health import STUCK_S, HealthServer
 from lando.k8s.metrics import BACKLOG, BOTH, EVENT_AGE, REPORTS, WATCHER, count_calls
+from lando.k8s.patrol import Patrol, queue_check
 from lando.k8s.reflector import SILENCE_S, Change, Reflector
 from lando.k8s.sightings import Sighting, Sightings
 from lando.labels import StepKey
@@ -49,6 +50,7 @@ RETRY_S = (1.0, 60.0)  # first and longest wait after a failure to tell; jittere
 UNFORESEEN_TRIES = 10  # of one Job after errors that nobody foresaw; peers that are away are waited for without end
 LOG_TRIES = 2
 STOP_S = 10.0  # for threads to end
+HOPELESS_S = 1800.0  # of errors alone, until a restart is worth a try: it reads certificates anew
 
 _CONDITIONS = {Verdict.COMPLETE: Condition.COMPLETE, Verdict.FAILED: Condition.FAILED}
 
@@ -87,6 +89,7 @@ class Watcher:
         self._tries: dict[str, int] = {}
         """Failures to tell of a Job, one after the other."""
         self._stop = threading.Event()
+        self._threads: tuple[threading.Thread, ...] = ()
         selectors = [labels.BESPIN_SELECTOR] + ([labels.RUNS_SELECTOR] if config.lando_api else [])
         self._reflectors = [
             Reflector(cluster, kind, self._handler(note), label_selector=selector)
@@ -109,6 +112,7 @@ class Watcher:
         threads += [threading.Thread(target=self._work, name=f"tell {n}", daemon=True) for n in range(WORKERS)]
         for thread in threads:
             thread.start()
+        self._threads = tuple(threads)
         EVENT_AGE.set_function(self.age_s)
         BACKLOG.set_function(self.backlog)
         log.info("watching Jobs and Pods of the namespace %s", self._cluster.namespace)
@@ -127,12 +131,32 @@ class Watcher:
         """Seconds since the cluster was last heard, of the stream that has been silent longest."""
         return max(reflector.age_s() for reflector in self._reflectors)
 
-    def trouble(self) -> str | None:
-        """What is wrong when a stream of Jobs or Pods has been silent for too long; None while all is well."""
+    def wrong(self) -> str | None:
+        """What a restart may mend, in a sentence: a thread that ended or hangs, a stream that fell silent."""
+        if self._stop.is_set():
+            return None
+        if (ended := next((thread.name for thread in self._threads if not thread.is_alive()), None)) is not None:
+            return f"The thread {ended!r} has ended."
+        if (taken_s := self._agenda.longest_s()) > STUCK_S:
+            return f"A worker has been at one Job for {taken_s:.0f} s."
         for reflector in self._reflectors:
-            if reflector.age_s() > SILENCE_S:
+            limit_s = HOPELESS_S if reflector.last_error else SILENCE_S
+            if reflector.age_s() > limit_s:
                 why = reflector.last_error or "no error, just silence"
                 return f"{reflector.kind}s: not heard of for {reflector.age_s():.0f} s ({why})"
+        return None
+
+    def waits_for(self) -> str | None:
+        """Why the view of the cluster can't be trusted now, in a sentence; None while it can."""
+        for reflector in self._reflectors:
+            if reflector.last_error is not None:
+                return f"{reflector.kind}s can't be watched: {reflector.last_error}"
+            if not reflector.synced.is_set():
+                return f"{reflector.kind}s: the first list has not come yet."
+        return None
+
+    def note(self) -> str | None:
+        """Nothing; as of :class:`~lando.k8s.health.Part`."""
         return None
 
     def backlog(self) -> int:
@@ -368,19 +392,21 @@ def _run(path: str, stop: threading.Event) -> int:
         print(error, file=sys.stderr)  # noqa: T201
         return 2
     watcher = Watcher(config, cluster=cluster, publisher=publisher)
+    patrol = Patrol({"broker": queue_check(publisher, config.work_queue.listen_queue)})
     with contextlib.ExitStack() as cleanup:
         cleanup.callback(cluster.close)
         cleanup.callback(publisher.close)
         if config.metrics_port is not None:
             try:
-                health = HealthServer(
-                    config.metrics_port, watcher.trouble, host=config.metrics_host, figures=(WATCHER, BOTH)
-                )
+                parts = (watcher, patrol)
+                health = HealthServer(config.metrics_port, parts, host=config.metrics_host, figures=(WATCHER, BOTH))
             except OSError as error:
                 print(f"metrics_port {config.metrics_port} can't be used: {error.strerror}", file=sys.stderr)  # noqa: T201
                 return 2
             cleanup.callback(health.close)
             health.start()
+            cleanup.callback(patrol.stop)
+            patrol.start()
         watcher.run(stop)
     return 0
 

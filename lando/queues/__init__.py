@@ -8,7 +8,7 @@ the same object for everyone who names it. Both pass the same contract tests (te
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Protocol
 
@@ -59,6 +59,11 @@ class Consumer(Protocol):
         ...
 
     @property
+    def is_standby(self) -> bool:
+        """True while the broker is well and another process is the active one."""
+        ...
+
+    @property
     def waits_for(self) -> str | None:
         """Why it is not active, in a sentence: a broker that is away or refuses, another process; None when it is."""
         ...
@@ -96,6 +101,13 @@ class Publisher(Protocol):
 
     def notify(self, body: bytes) -> None:
         """Send a progress notice to the fanout exchange ``job_status``; never raises, never waits, may be dropped."""
+        ...
+
+    def depths(self, queue: str, delays_s: Sequence[float] = DELAYS_S) -> Future[Mapping[str, int]]:
+        """How many messages nobody has taken: ``ready`` in ``queue``, ``delayed`` on its ladder, ``dead`` beside it.
+
+        One try; the future fails with :class:`lando.errors.Unavailable`.
+        """
         ...
 
     def close(self, timeout_s: float = 5.0) -> None:

@@ -229,6 +229,11 @@ class MemoryConsumer:
             return self._broker.queue(self._queue).active is self
 
     @property
+    def is_standby(self) -> bool:
+        with self._broker.changed:
+            return self._broker.queue(self._queue).active not in (None, self)
+
+    @property
     def waits_for(self) -> str | None:
         return None if self.active else f"Another consumer is active on {self._queue}."
 
@@ -295,6 +300,16 @@ class MemoryPublisher:
         else:
             confirmed.set_result(None)
         return confirmed
+
+    def depths(self, queue: str, delays_s: Sequence[float] = DELAYS_S) -> Future[Mapping[str, int]]:
+        counted: Future[Mapping[str, int]] = Future()
+        if self._closed:
+            counted.set_exception(Unavailable("broker", "the publisher is closed"))
+            return counted
+        with self._broker.changed:
+            held = self._broker.queue(queue)
+            counted.set_result({"ready": len(held.ready), "delayed": len(held.delayed), "dead": len(held.dead)})
+        return counted
 
     def notify(self, body: bytes) -> None:
         if not self._closed:

@@ -79,7 +79,7 @@ class Site:
         for name in PARTS:
             self.stack.start_process(name)
         for name in PARTS:
-            self.stack.wait_for(f"{self.stack.url_of(name)}/healthz")
+            self.stack.wait_for(f"{self.stack.url_of(name)}/readyz")
 
     def _play_steps(self) -> None:
         """Have the script in the place of each step's program."""

@@ -94,12 +94,12 @@ def test_a_server_waits_for_its_database_to_be_migrated_by_somebody(database_url
             refused = client.get("/api/v2/jobs/")
             assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
             assert "lando admin migrate" in refused.json()["detail"]
-            health = client.get("/healthz")
+            health = client.get("/readyz")
             assert health.status_code == 503
-            assert "lando admin migrate" in health.json()["database"]
+            assert "lando admin migrate" in health.json()["waits_for"]
             assert "lando_api_jobs{" not in client.get("/metrics").text
             app.state.site.database.migrate()
-        wait_until(lambda: client.get("/healthz").status_code == 200, what="the server's opening")
+        wait_until(lambda: client.get("/readyz").status_code == 200, what="the server's opening")
         assert client.get("/api/v2/jobs/").status_code == 401
         assert {"outbox", "unused files"} <= {thread.name for thread in threading.enumerate()}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import pytest
@@ -139,6 +139,25 @@ def test_messages_come_in_the_order_in_which_they_were_published(broker: Broker)
     with broker.consuming() as work:
         assert [delivery.body for delivery in work.wait_for(3)] == [b"1", b"2", b"3"]
         assert [delivery.failures for delivery in work.deliveries] == [0, 0, 0]
+
+
+def test_what_lies_at_the_broker_can_be_counted_also_before_there_is_anything(broker: Broker) -> None:
+    with contextlib.closing(broker.publisher()) as publisher:
+
+        def depths() -> Mapping[str, int]:
+            return publisher.depths(broker.queue, (0.05, 600)).result(TIMEOUT_S)
+
+        assert depths() == {"ready": 0, "delayed": 0, "dead": 0}
+        broker.publish(b"1", b"2", b"3")
+        assert depths() == {"ready": 3, "delayed": 0, "dead": 0}
+        with broker.consuming() as work:
+            for delivery in work.wait_for(3)[:2]:
+                delivery.dead("no use")
+            wait_until(lambda: depths()["dead"] == 2, TIMEOUT_S, what="the dead letters")
+        assert depths() == {"ready": 1, "delayed": 0, "dead": 2}
+        broker.publish(b"4")  # on the same connections as before
+    with pytest.raises(Unavailable):
+        publisher.depths(broker.queue).result(TIMEOUT_S)
 
 
 def test_an_acknowledged_message_is_gone(broker: Broker) -> None:

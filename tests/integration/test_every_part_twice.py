@@ -35,7 +35,7 @@ def test_a_job_goes_on_with_the_second_ones_and_after_a_crash_of_the_database(
     postgres_server.stop(signal.SIGKILL)
     postgres_server.start()
     stack.start_process("server")  # the jobs' pods fetch from it
-    stack.wait_for(f"{stack.url}/healthz")
+    stack.wait_for(f"{stack.url}/readyz")
     ended = user.wait_for_end(job)
 
     assert (ended["state"], ended["job_errors"]) == ("F", [])

@@ -137,7 +137,7 @@ def test_watcher_and_server_killed_in_the_middle_lose_nothing(user: User, stack:
     stack.kill("server")
     stack.start_process("server")
     stack.start_process("watcher")
-    stack.wait_for(f"{stack.url}/healthz")
+    stack.wait_for(f"{stack.url}/readyz")
     ended = user.wait_for_end(job)
 
     assert (ended["state"], ended["job_errors"]) == ("F", [])

@@ -88,7 +88,7 @@ class Stack:
         for name in names:
             self.start_process(name)
         for name in names:
-            self.wait_for(f"{self.url_of(name)}/healthz")
+            self.wait_for(f"{self.url_of(name)}/readyz")
 
     def start_cluster(self) -> None:
         """The embedded cluster; says where it is on its first line."""

@@ -1,12 +1,14 @@
-"""``/healthz`` and ``/metrics``, for those who operate the server; no sign-in."""
+"""``/healthz``, ``/readyz`` and ``/metrics``, for those who operate the server; no sign-in."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from lando.api.site import TheSite
-from lando.errors import Unavailable
+from lando.api.site import Site, TheSite
+from lando.errors import ConfigError, Unavailable
+from lando.k8s import health
+from lando.metrics import CONTENT_TYPE
 
 router = APIRouter(include_in_schema=False)
 
@@ -15,19 +17,37 @@ LATE_S = 60.0
 
 
 @router.get("/healthz")
-def health(site: TheSite) -> JSONResponse:
-    """200 while the database answers; a broker that is away delays commands but is no reason to restart."""
-    if site.opening.waits_for is not None:
-        return JSONResponse({"status": "unavailable", "database": site.opening.waits_for}, 503)
-    try:
-        waiting, oldest_s = site.outbox.waiting()
-    except Unavailable as error:
-        return JSONResponse({"status": "unavailable", "database": str(error)}, 503)
+async def alive(site: TheSite) -> JSONResponse:
+    """503 with what a restart of the process may mend. Asks nobody, so that it answers whoever else does not."""
+    if (trouble := _wrong(site)) is not None:
+        return JSONResponse({"status": "broken", "wrong": trouble}, 503)
+    if (waits_for := site.opening.waits_for or health.waits_for(site.parts)) is not None:
+        return JSONResponse({"status": "waiting", "waits_for": waits_for})
+    return JSONResponse({"status": "ok"})
+
+
+@router.get("/readyz")
+def ready(site: TheSite) -> JSONResponse:
+    """503 with why requests can't be served now. A broker that is away only delays commands, which is said."""
+    waits_for = _wrong(site) or site.opening.waits_for or health.waits_for(site.parts)
+    waiting, oldest_s = 0, 0.0
+    if waits_for is None:
+        try:
+            site.database.require_current(or_newer=True)
+            waiting, oldest_s = site.outbox.waiting()
+        except (Unavailable, ConfigError) as error:
+            waits_for = str(error)
+    if waits_for is not None:
+        return JSONResponse({"status": "unavailable", "waits_for": waits_for}, 503)
     status = "ok" if oldest_s < LATE_S else "commands wait for the broker"
     return JSONResponse({"status": status, "commands_waiting": waiting, "oldest_command_s": round(oldest_s, 1)})
+
+
+def _wrong(site: Site) -> str | None:
+    return site.outbox.wrong() or health.wrong(site.parts)
 
 
 @router.get("/metrics")
 def metrics(request: Request) -> Response:
     """Prometheus' text form."""
-    return Response(request.app.state.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+    return Response(request.app.state.metrics.text(), media_type=CONTENT_TYPE)

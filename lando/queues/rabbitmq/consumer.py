@@ -52,6 +52,11 @@ class RabbitConsumer:
         return session is not None and session.active
 
     @property
+    def is_standby(self) -> bool:
+        session = self._session
+        return session is not None and session.is_standby
+
+    @property
     def waits_for(self) -> str | None:
         session = self._session
         if session is not None and (session.has_served or session.waits_for):

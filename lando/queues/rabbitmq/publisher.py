@@ -7,7 +7,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
@@ -19,6 +19,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 
 from lando.config import WorkQueueSettings
 from lando.errors import Unavailable
+from lando.queues import DELAYS_S, ladder
 from lando.queues.rabbitmq.link import LASTING, Link, backoff_s, connect
 from lando.queues.rabbitmq.parameters import Brokers
 
@@ -54,6 +55,14 @@ class Outgoing:
     """Of whoever sends it, for what is logged about it."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Inquiry:
+    """Which queues to count, by what they are counted as."""
+
+    queues: Mapping[str, Sequence[str]]
+    counted: Future[Mapping[str, int]] = field(default_factory=Future)
+
+
 class RabbitPublisher:
     """Publishes with confirms; connects at the first message and again whenever it has to."""
 
@@ -62,6 +71,7 @@ class RabbitPublisher:
         self._changed = threading.Condition()
         self._pending: deque[Outgoing] = deque()
         self._notices: deque[bytes] = deque()
+        self._inquiry: Inquiry | None = None
         self._thread: threading.Thread | None = None
         self._closing = False
         self._link: Link | None = None
@@ -86,6 +96,19 @@ class RabbitPublisher:
         told = "the publisher is closed" if self._closing else f"{MAX_PENDING} messages wait to be published already"
         _fail(outgoing, Unavailable("broker", told))
         return outgoing.confirmed
+
+    def depths(self, queue: str, delays_s: Sequence[float] = DELAYS_S) -> Future[Mapping[str, int]]:
+        delayed = [ladder.delay_queue(queue, delay_s) for delay_s in delays_s]
+        inquiry = Inquiry(queues={"ready": [queue], "delayed": delayed, "dead": [ladder.dead_queue(queue)]})
+        with self._changed:
+            if self._closing:
+                inquiry.counted.set_exception(Unavailable("broker", "the publisher is closed"))
+                return inquiry.counted
+            if self._inquiry is not None:  # asked again before the answer came
+                self._inquiry.counted.cancel()
+            self._inquiry = inquiry
+            self._wake()
+        return inquiry.counted
 
     def notify(self, body: bytes) -> None:
         with self._changed:
@@ -121,18 +144,23 @@ class RabbitPublisher:
             while (work := self._next()) is not None:
                 if isinstance(work, Outgoing):
                     work.context.run(self._publish, work)
+                elif isinstance(work, Inquiry):
+                    self._count(work)
                 else:
                     self._notify(work)
         finally:  # whatever happens, nobody waits for a thread that has ended
             self._drop()
             self._give_up()
 
-    def _next(self) -> Outgoing | bytes | None:
-        """The next thing to send, messages before notices; None when all is sent and the publisher is closed."""
+    def _next(self) -> Outgoing | Inquiry | bytes | None:
+        """The next thing to do, messages before all else; None when all is sent and the publisher is closed."""
         while True:
             with self._changed:
                 if self._pending:
                     return self._pending.popleft()
+                if (inquiry := self._inquiry) is not None:
+                    self._inquiry = None
+                    return inquiry
                 if self._notices:
                     return self._notices.popleft()
                 if self._closing:
@@ -201,6 +229,29 @@ class RabbitPublisher:
         except Unavailable as error:
             log.warning("A progress notice was dropped: %s", error)
 
+    def _count(self, inquiry: Inquiry) -> None:
+        """One try, on channels of its own: the broker ends the one on which a queue is asked for that is not there."""
+        if not inquiry.counted.set_running_or_notify_cancel():
+            return
+        try:
+            found = {what: sum(self._ready_in(queue) for queue in queues) for what, queues in inquiry.queues.items()}
+        except Unavailable as error:
+            inquiry.counted.set_exception(error)
+        else:
+            inquiry.counted.set_result(found)
+
+    def _ready_in(self, queue: str) -> int:
+        with self._connected() as link, link.limit():
+            channel = link.connection.channel()
+            try:
+                count: int = channel.queue_declare(queue, passive=True).method.message_count
+            except pika.exceptions.ChannelClosedByBroker as error:
+                if error.reply_code == 404:  # nothing has ever gone there
+                    return 0
+                raise
+            channel.close()
+            return count
+
     @contextlib.contextmanager
     def _connected(self) -> Iterator[Link]:
         """The connection, new where need be; given up when more than a channel breaks inside."""
@@ -230,9 +281,12 @@ class RabbitPublisher:
         with self._changed:
             self._closing = True
             left, self._pending = self._pending, deque()
+            inquiry, self._inquiry = self._inquiry, None
             self._notices.clear()
         for outgoing in left:
             _fail(outgoing, Unavailable("broker", "the publisher was closed before this message was sent"))
+        if inquiry is not None and inquiry.counted.set_running_or_notify_cancel():
+            inquiry.counted.set_exception(Unavailable("broker", "the publisher was closed before it could ask"))
 
     def _pause(self, seconds: float, deadline: float) -> None:
         """Wait before the next try; not when the publisher is closed meanwhile, nor beyond ``deadline``."""

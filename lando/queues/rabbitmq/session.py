@@ -47,7 +47,8 @@ class Session:
         self._consumer_tag: str | None = None
         self.has_served = False
         """Whether the broker accepted all that consuming takes."""
-        self._is_standby = False
+        self.is_standby = False
+        """Whether another process was the active one at the last look."""
         self._held = False
         self._ended: str | None = None
         """Why the broker ended our consuming, if it did."""
@@ -67,7 +68,7 @@ class Session:
     @property
     def waits_for(self) -> str | None:
         """What it waits for, in a sentence; None while it is at work, and before that is known."""
-        if self._is_standby:
+        if self.is_standby:
             return f"Another process is active on {self.queue}."
         if self._held and not self.active:
             return f"The broker has been silent for {time.monotonic() - self._heard_at:.0f} s."
@@ -77,11 +78,11 @@ class Session:
         """Become the one at work, trying every ``standby_s`` seconds; False when ``stop`` came first."""
         while not stop.is_set():
             if self._take_lease():
-                self._is_standby = False
+                self.is_standby = False
                 return True
-            if not self._is_standby:
+            if not self.is_standby:
                 log.info("Standing by: another process is active on %s", self.queue)
-                self._is_standby = True
+                self.is_standby = True
             again_at = time.monotonic() + standby_s
             while not stop.is_set() and (left := again_at - time.monotonic()) > 0:
                 self._link.serve(min(left, STOP_CHECK_S))

@@ -10,7 +10,7 @@ from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute, Mount, Route
 from tests.unit.api.serving import Api
 
-OPEN = {"/healthz", "/metrics", "/api/lando/v1/openapi.json", "/api-auth-token"}
+OPEN = {"/healthz", "/readyz", "/metrics", "/api/lando/v1/openapi.json", "/api-auth-token"}
 """Routes that need no sign-in."""
 EVERYBODYS = {
     "/api/v2/workflows/{}",

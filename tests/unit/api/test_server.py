@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 import requests
+from lando.api import outbox as outbox_module
 from lando.api import setup
+from lando.api.database import HEAD
 from lando.api.server import Server
 from lando.api.settings import Settings
 from lando.errors import ConfigError
@@ -123,13 +125,67 @@ def test_metrics_go_on_while_the_database_is_away(api: Api) -> None:
     assert "lando_api_commands_waiting " not in text
 
 
-def test_health_tells_of_a_database_that_is_away(api: Api, settings: Settings) -> None:
-    assert api.client.get("/healthz").status_code == 200
-    api.site.database.close()
+def test_a_database_that_is_away_makes_the_server_unready_but_a_restart_would_not_help(api: Api) -> None:
+    assert api.client.get("/readyz").status_code == 200
     with api.site.database.write() as session:
         session.connection().exec_driver_sql("DROP TABLE pending_commands")
-    answer = api.client.get("/healthz")
+    answer = api.client.get("/readyz")
     assert (answer.status_code, answer.json()["status"]) == (503, "unavailable")
+    assert "pending_commands" in answer.json()["waits_for"]
+    assert api.client.get("/healthz").status_code == 200
+
+
+@pytest.mark.parametrize(("version", "status"), [("0001", 503), (HEAD, 200), ("9999", 200)])
+def test_a_server_is_ready_with_its_own_schema_and_with_one_that_came_since(
+    api: Api, version: str, status: int
+) -> None:
+    with api.site.database.write() as session:
+        session.connection().exec_driver_sql(f"UPDATE alembic_version SET version_num = '{version}'")
+    answer = api.client.get("/readyz")
+    assert answer.status_code == status
+    assert ("lando admin migrate" in answer.text) is (status == 503)
+    assert api.client.get("/healthz").status_code == 200
+
+
+def test_an_outbox_that_ended_or_hangs_is_red(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    outbox = api.site.outbox
+    outbox.start()
+    assert api.client.get("/healthz").json() == {"status": "ok"}
+    monkeypatch.setattr(outbox_module, "STUCK_S", -1.0)
+    assert "at one round for" in api.client.get("/healthz").json()["wrong"]
+    thread, outbox._thread = outbox._thread, threading.Thread()
+    for path in ("/healthz", "/readyz"):
+        answer = api.client.get(path)
+        assert answer.status_code == 503
+        assert "The outbox's thread has ended: no command is published." in answer.text
+    outbox._thread = thread
+    outbox.stop()
+    assert api.client.get("/healthz").status_code == 200, "an orderly end is no fault"
+
+
+def test_a_server_answers_for_the_daemons_of_its_process(api: Api) -> None:
+    class Daemon:
+        trouble: str | None = None
+        wait: str | None = None
+
+        def wrong(self) -> str | None:
+            return self.trouble
+
+        def waits_for(self) -> str | None:
+            return self.wait
+
+        def note(self) -> str | None:
+            return None
+
+    daemon = Daemon()
+    api.site.parts.append(daemon)
+    assert api.client.get("/readyz").status_code == 200
+    daemon.wait = "The cluster is away."
+    assert api.client.get("/readyz").json() == {"status": "unavailable", "waits_for": "The cluster is away."}
+    assert api.client.get("/healthz").json() == {"status": "waiting", "waits_for": "The cluster is away."}
+    daemon.trouble = "A worker has ended."
+    assert api.client.get("/healthz").status_code == 503
+    assert api.client.get("/healthz").json()["wrong"] == "A worker has ended."
 
 
 def test_the_openapi_description_is_served_without_documentation_pages(serve: Serve) -> None:

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import threading
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +9,6 @@ import pytest
 from lando.errors import Unavailable
 from lando.k8s import lando
 from lando.k8s.dispatch import Dispatcher, Work
-from lando.k8s.health import HealthServer
-from lando.k8s.metrics import BOTH, LANDO
 from lando.k8s.outage import Outage
 from lando.messages import Command, Message
 
@@ -197,23 +193,3 @@ def test_a_handler_that_raises_costs_no_worker(waiting: Callable[..., Any]) -> N
     dispatcher.look(2)
     waiting(lambda: sorted(handled) == [1, 2], "the second run")
     dispatcher.close(5)
-
-
-def test_health_and_metrics_are_served() -> None:
-    wrong: list[str] = []
-    server = HealthServer(0, lambda: wrong[0] if wrong else None, host="127.0.0.1", figures=(LANDO, BOTH))
-    server.start()
-    url = f"http://127.0.0.1:{server.port}"
-    try:
-        with urllib.request.urlopen(f"{url}/healthz", timeout=5) as answer:
-            assert answer.read() == b"ok"
-        with urllib.request.urlopen(f"{url}/metrics", timeout=5) as answer:
-            assert b"lando_messages_total" in answer.read()
-        wrong.append("consuming ended")
-        with pytest.raises(urllib.error.HTTPError) as caught:
-            urllib.request.urlopen(f"{url}/healthz", timeout=5)
-        with caught.value as refused:
-            assert refused.code == 503
-            assert refused.read() == b"consuming ended"
-    finally:
-        server.close()

@@ -13,6 +13,7 @@ from lando.k8s import watcher as watcher_module
 from lando.k8s.cluster import Page
 from lando.k8s.reflector import ChangeType
 from lando.k8s.watcher import main
+from tests.services.health import Asks
 from tests.services.log_lines import LogLines
 
 USAGE = "usage: python -m lando.k8s.watcher CONFIG"
@@ -68,7 +69,7 @@ def test_what_is_there_at_the_start_is_told_and_stopping_is_prompt(scene: Any, j
     thread, stop = running(scene)
 
     wait_until(lambda: scene.publisher.published)
-    assert scene.watcher.trouble() is None
+    assert scene.watcher.wrong() is None
     assert scene.watcher.age_s() < 60
     stop.set()
     thread.join(10)
@@ -87,14 +88,43 @@ def test_what_is_logged_about_a_job_says_its_run_and_step(scene: Any, job: Any, 
     assert (said["run_id"], said["step"], said["job_uid"]) == (42, "run_workflow", "job-uid")
 
 
-def test_silence_is_trouble_and_says_why(scene: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert scene.watcher.trouble() is None
+def test_a_silent_stream_is_red_and_a_cluster_that_is_away_is_waited_for_unless_it_lasts(
+    scene: Any, asks: Asks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = asks(scene.watcher)
+    assert ask("/readyz") == (503, "Jobs: the first list has not come yet.")
+    for reflector in scene.watcher._reflectors:
+        reflector.synced.set()
+    assert ask("/readyz") == ask("/healthz") == (200, "ok")
     jobs = scene.watcher._reflectors[0]
     monkeypatch.setattr(jobs, "age_s", lambda: 500.0)
-    assert scene.watcher.trouble() == "Jobs: not heard of for 500 s (no error, just silence)"
+    assert ask("/healthz") == (503, "Jobs: not heard of for 500 s (no error, just silence)")
     jobs.last_error = Unavailable("cluster", "connection refused")
-    assert "connection refused" in scene.watcher.trouble()
+    told = "Jobs can't be watched: cluster: connection refused"
+    assert ask("/healthz") == (200, f"waiting: {told}")
+    assert ask("/readyz") == (503, told)
     assert scene.watcher.age_s() == 500
+    monkeypatch.setattr(jobs, "age_s", lambda: 2000.0)
+    assert ask("/healthz") == (503, "Jobs: not heard of for 2000 s (cluster: connection refused)")
+
+
+def test_a_thread_of_the_watcher_that_ended_or_hangs_is_red(
+    scene: Any, job: Any, asks: Asks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ask = asks(scene.watcher)
+    go_on = threading.Event()
+    monkeypatch.setattr(scene.watcher, "look", lambda uid: go_on.wait(10))
+    follow(scene, [job()], [])
+    thread, stop = running(scene)
+    monkeypatch.setattr(watcher_module, "STUCK_S", 0.0)
+    wait_until(lambda: ask("/healthz")[0] == 503)
+    assert ask("/healthz")[1].startswith("A worker has been at one Job for ")
+    go_on.set()
+    wait_until(lambda: ask("/healthz") == (200, "ok"))
+    scene.watcher._reflectors[0].stop()
+    wait_until(lambda: ask("/healthz") == (503, "The thread 'watch Job bespin-job=true' has ended."))
+    stop.set()
+    thread.join(10)
 
 
 def test_an_outcome_is_told_in_the_end_however_often_the_broker_is_away(
