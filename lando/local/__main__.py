@@ -12,6 +12,7 @@ from pathlib import Path
 from lando.errors import ConfigError
 from lando.local.cluster import STOP_TIMEOUT_S, LocalCluster
 from lando.local.credentials import parse_users
+from lando.local.store.objects import HISTORY_LIMIT
 from lando.stopping import GRACE_S, leave, told_to_stop
 
 
@@ -30,6 +31,13 @@ def main(arguments: list[str] | None = None) -> int:
         help="someone with a token of their own, for one namespace or for all; may be repeated",
     )
     parser.add_argument("--ephemeral", action="store_true", help="keep nothing: not from before, not for later")
+    parser.add_argument(
+        "--history",
+        type=int,
+        default=HISTORY_LIMIT,
+        metavar="CHANGES",
+        help="how many are kept for watches that resume; few make them expire often, as on a busy cluster",
+    )
     parser.add_argument("--stop-timeout", type=float, default=STOP_TIMEOUT_S, metavar="SECONDS")
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -46,6 +54,7 @@ def _run(options: argparse.Namespace, stop: threading.Event) -> int:
             sandbox=options.sandbox,
             users=parse_users(options.user),
             ephemeral=options.ephemeral,
+            history_limit=options.history,
         )
         cluster.start()
     except ConfigError as error:

@@ -25,7 +25,7 @@ from lando.local.node.local_node import LocalNode
 from lando.local.node.sandbox import SandboxMode
 from lando.local.presence import Presence, announce, held
 from lando.local.rules.status import ApiError
-from lando.local.store.objects import ObjectStore
+from lando.local.store.objects import HISTORY_LIMIT, ObjectStore
 
 log = logging.getLogger(__name__)
 
@@ -53,10 +53,12 @@ class LocalCluster:
         capacity: NodeCapacity | None = None,
         users: Sequence[User] = (),
         ephemeral: bool = False,
+        history_limit: int = HISTORY_LIMIT,
     ) -> None:
         """``port`` 0 takes the last one again, or else a free one; ``images`` None reads ``images.yaml`` in ``home``;
         ``capacity`` None offers the whole machine. ``users`` get a folder each in ``home/users``, with their token and
-        kubeconfig. With ``ephemeral`` no object of an earlier start is kept, and ``home`` is emptied by a stop."""
+        kubeconfig. With ``ephemeral`` no object of an earlier start is kept, and ``home`` is emptied by a stop.
+        ``history_limit`` changes are kept for watches that resume; who asks for older ones is answered 410."""
         self.home = home
         self.namespace = namespace
         self.kubeconfig_file = home / "kubeconfig"
@@ -72,6 +74,7 @@ class LocalCluster:
         self._capacity = capacity
         self._users = tuple(users)
         self._ephemeral = ephemeral
+        self._history_limit = history_limit
         self._running = contextlib.ExitStack()
         self._started = False
         self._stop_grace_s = STOP_TIMEOUT_S - _STOP_MARGIN_S
@@ -144,7 +147,7 @@ class LocalCluster:
     def _open_store(self) -> ObjectStore:
         file = self.home / "objects.db"
         try:
-            return ObjectStore(file)
+            return ObjectStore(file, history_limit=self._history_limit)
         except (sqlite3.Error, ValueError, KeyError) as error:
             words = f"the embedded cluster's state in {file} can't be read ({error}); move the file away to begin anew"
             raise ConfigError(words) from error

@@ -13,7 +13,8 @@ from sqlalchemy.orm import selectinload
 from tests.chaos import journal
 from tests.chaos.accounting import Change, Facts, JobFacts
 from tests.chaos.load import Plan
-from tests.chaos.site import QUEUE, Site
+from tests.chaos.recorder import QUEUE
+from tests.chaos.site import Site
 
 RESOURCES = ("jobs", "pods", "configmaps", "persistentvolumeclaims")
 DELAYS = (f"{QUEUE}.delay.5s", f"{QUEUE}.delay.30s", f"{QUEUE}.delay.5m")

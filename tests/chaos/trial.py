@@ -14,8 +14,8 @@ from tests.chaos.report import Report, report
 from tests.chaos.schedule import Strikes, make_schedule
 from tests.chaos.site import Site, site
 
-AT_ONCE = 16
-"""Jobs that are started before the first fault; the others follow as faults pass, so that each fault meets some."""
+AT_ONCE = 12
+"""Jobs that are started before the first fault, at most; the others follow as faults pass, so that each meets some."""
 SETTLE_S = 300.0
 """For the last jobs to end once the faults are over, in seconds."""
 BOOKS_S = 60.0
@@ -31,8 +31,9 @@ def run(folder: Path, *, jobs: int, seed: int, rounds: int, names: Sequence[str]
     with site(folder) as running:
         users = Users(running, plans)
         users.create()
-        strikes = Strikes(running, schedule, lambda share: users.allow(AT_ONCE + round(share * len(plans))))
-        users.allow(AT_ONCE)
+        at_once = min(AT_ONCE, len(plans) // 4 + 1)
+        strikes = Strikes(running, schedule, lambda share: users.allow(at_once + round(share * len(plans))))
+        users.allow(at_once)
         users.begin()
         strikes.begin()
         try:

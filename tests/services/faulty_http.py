@@ -6,6 +6,7 @@ What a Kubernetes watch streams is passed on line by line, so that a fault can s
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import threading
 import time
@@ -61,7 +62,7 @@ _HOP_BY_HOP = frozenset({"connection", "content-length", "host", "keep-alive", "
 class FaultyHttp:
     """Stands on a free port of 127.0.0.1, over plain HTTP, before services that do the same.
 
-    The first of ``upstreams`` that takes a connection gets the request, as behind a load balancer.
+    The ``upstreams`` get requests in turn, as behind a load balancer; one that takes no connection is passed over.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class FaultyHttp:
         self._retry_after_s = retry_after_s
         self.struck: list[Fault] = []
         """Faults that a request has met so far."""
+        self._turns = itertools.count()
         self._local = threading.local()
         self._streams: set[requests.Response] = set()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
@@ -105,7 +107,8 @@ class FaultyHttp:
     def _ask(self, method: str, path: str, headers: dict[str, str], body: bytes, *, stream: bool) -> requests.Response:
         """The answer of an upstream; raises requests.ConnectionError when none takes the request."""
         failure: requests.RequestException | None = None
-        for upstream in self._upstreams:
+        first = next(self._turns) % len(self._upstreams)
+        for upstream in (*self._upstreams[first:], *self._upstreams[:first]):
             try:
                 return self._session().request(
                     method,
@@ -201,7 +204,7 @@ def _handler(faulty: FaultyHttp) -> type[BaseHTTPRequestHandler]:
                         self._watch(body, fault)
                     else:
                         self._pass_on(body, fault)
-                except requests.ConnectionError:
+                except OSError:  # of either side; those of requests are some of them
                     self.close_connection = True
 
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = do_HEAD = _handle  # noqa: N815 - names of the base class
@@ -239,7 +242,7 @@ def _handler(faulty: FaultyHttp) -> type[BaseHTTPRequestHandler]:
                             return
                         self.wfile.write(f"{len(piece):x}\r\n".encode() + piece + b"\r\n")
                     self.wfile.write(b"0\r\n\r\n")
-                except (OSError, requests.RequestException):
+                except OSError:
                     self.close_connection = True
                 finally:
                     faulty._streams.discard(answer)

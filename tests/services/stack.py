@@ -90,13 +90,11 @@ class Stack:
         for name in names:
             self.wait_for(f"{self.url_of(name)}/readyz")
 
-    def start_cluster(self) -> None:
+    def start_cluster(self, *options: str) -> None:
         """The embedded cluster; says where it is on its first line."""
-        process = self._spawn(
-            "cluster",
-            [sys.executable, "-m", "lando.local", "--home", str(self.folder / "cluster"), "--namespace", NAMESPACE],
-            stdout=subprocess.PIPE,
-        )
+        home = str(self.folder / "cluster")
+        command = [sys.executable, "-m", "lando.local", "--home", home, "--namespace", NAMESPACE, *options]
+        process = self._spawn("cluster", command, stdout=subprocess.PIPE)
         assert process.stdout is not None
         line = process.stdout.readline()
         if not line:
