@@ -52,6 +52,9 @@ def test_an_unfinished_run_goes_on_at_the_next_start(lando: Any, tmp_path: Path,
     try:
         done = lando("status", run_id, "--watch")
         assert done.returncode == 0, done.stdout + done.stderr
+        lost, again = (one for one in lando.json("status", run_id)["attempts"] if one["step"] == "run_workflow")
+        assert ("in good order" if number == signal.SIGTERM else "without warning") in lost["sentence"]
+        assert (again["attempt"], again["state"]) == (2, "Complete")
     finally:
         assert end(process, signal.SIGINT) == 0
 
