@@ -16,8 +16,8 @@ _INTRODUCTION = """\
 
 Each process serves its own at `/metrics` in Prometheus' text form, together with `process_*` and `python_*` of the
 Prometheus client: the API server on its port, the daemons on `metrics_port`; `lando up` serves all of them on the
-server's port. Histograms come as `_bucket`, `_sum` and `_count`. What to watch is in
-[operations.md](operations.md).
+server's port. Histograms come as `_bucket`, `_sum` and `_count`. The rules that read
+them are in [alerts.yaml](alerts.yaml), explained in [operations.md](operations.md).
 """
 
 
