@@ -13,6 +13,7 @@ import gzip
 import json
 import os
 import re
+import shutil
 import tempfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -165,6 +166,21 @@ class Archive:
                     documents.append({**json.loads(data), "step": name, "attempt": attempt})
         return documents
 
+    def sizes(self) -> dict[int, int]:
+        """By run, the bytes of all that is kept of it."""
+        with _told("list the runs"):
+            sizes: dict[int, int] = {}
+            for path, size in self._files.sizes():
+                run = path.partition("/")[0]
+                if run.isascii() and run.isdigit():
+                    sizes[int(run)] = sizes.get(int(run), 0) + size
+            return sizes
+
+    def remove(self, run_id: int) -> None:
+        """Forget all that is kept of a run; done if that is nothing."""
+        with _told(f"remove what is kept of run {run_id}"):
+            self._files.remove(str(int(run_id)))
+
     def _data(self, run_id: int, entry: Entry, suffix: str) -> bytes | None:
         container = _safe(entry.container) if entry.container else _WHOLE
         with _told(f"read the log of run {run_id}, step {entry.step}"):
@@ -179,6 +195,12 @@ class _Files(Protocol):
     def names(self, folder: str) -> list[str]:
         """Every file below ``folder``, relative to it."""
         ...
+
+    def sizes(self) -> Iterator[tuple[str, int]]:
+        """Every file with its bytes."""
+        ...
+
+    def remove(self, folder: str) -> None: ...
 
 
 class _LocalFiles:
@@ -209,6 +231,16 @@ class _LocalFiles:
         root = self._root / folder
         return [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
 
+    def sizes(self) -> Iterator[tuple[str, int]]:
+        for path in self._root.rglob("*"):
+            with contextlib.suppress(FileNotFoundError):  # somebody else removed it
+                if path.is_file():
+                    yield path.relative_to(self._root).as_posix(), path.stat().st_size
+
+    def remove(self, folder: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(self._root / folder)
+
 
 class _RemoteFiles:
     """Any other fsspec file system; listings are never taken from its cache."""
@@ -233,6 +265,16 @@ class _RemoteFiles:
         self._filesystem.invalidate_cache()
         inside = self._filesystem._strip_protocol(root).rstrip("/") + "/"
         return [str(path).removeprefix(inside) for path in self._filesystem.find(root)]
+
+    def sizes(self) -> Iterator[tuple[str, int]]:
+        self._filesystem.invalidate_cache()
+        inside = self._filesystem._strip_protocol(self._root).rstrip("/") + "/"
+        for path, info in self._filesystem.find(self._root, detail=True).items():
+            yield str(path).removeprefix(inside), int(info.get("size") or 0)
+
+    def remove(self, folder: str) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._filesystem.rm(f"{self._root}/{folder}", recursive=True)
 
 
 def _files(url: str) -> _Files:

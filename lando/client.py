@@ -14,7 +14,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Literal
@@ -406,6 +406,14 @@ class LandoClient:
         """What does not fit between runs and objects, as the API gives it; the daemon is asked to mend it."""
         answer = self._call("GET" if dry_run else "POST", "/api/lando/v1/resync", timeout=UPKEEP_TIMEOUT_S)
         return [dict(one) for one in answer["findings"]]
+
+    def prune(self, *, older_than: timedelta | None, logs: bool, unknown: Sequence[int], dry_run: bool) -> list[Any]:
+        """What ended runs hold longer than they need to, as the API gives it; it goes."""
+        params: dict[str, Any] = {"logs": str(logs).lower(), "unknown": list(unknown)}
+        if older_than is not None:
+            params["older_than_s"] = int(older_than.total_seconds())
+        method = "GET" if dry_run else "POST"
+        return list(self._call(method, "/api/lando/v1/prune", params=params, timeout=UPKEEP_TIMEOUT_S)["prunable"])
 
     # --- one call -----------------------------------------------------------------------------------------------
 

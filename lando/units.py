@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from lando.errors import InputError
 
@@ -47,6 +47,21 @@ def mebibytes(text: str) -> int:
     if size < 1:
         raise InputError(f"{text!r} is no amount of memory; write 16Gi or 512Mi.")
     return size
+
+
+_SPANS = {"min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def span(text: str) -> timedelta:
+    """A length of time (``30d``, ``12h``, ``45min``, ``2w``).
+
+    Raises:
+        InputError: It is none, or more than a hundred years.
+    """
+    found = re.fullmatch(r"(\d{1,8})\s*(min|h|d|w)", text.strip(), re.ASCII)
+    if found is None or (length := timedelta(**{_SPANS[found[2]]: int(found[1])})) > timedelta(days=36525):
+        raise InputError(f"{text!r} is no length of time; write 30d, 12h or 45min.")
+    return length
 
 
 def cores(text: str) -> float:

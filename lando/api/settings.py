@@ -62,7 +62,8 @@ class Settings:
     signed_url_ttl_s: int = 7 * 24 * 3600
     """How long a signed download URL holds at least, in seconds; must outlast a pod's wait for its place."""
     unused_upload_ttl_s: float = 7 * 24 * 3600.0
-    """How long an upload is kept that no input and no workflow names, in seconds; submitting takes minutes."""
+    """How long an upload is kept that no workflow and no input names, or only inputs of deleted jobs, in seconds;
+    submitting takes minutes."""
     check_types: bool = True
     """Also refuse job orders in which a value can never fit its input (the original checks no types)."""
     allow_system_overrides: bool = False

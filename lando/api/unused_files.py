@@ -1,7 +1,7 @@
 """Forgetting uploads that nothing refers to: a submission that was given up, an upload that broke off, a crash.
 
 An upload is kept while an input or a workflow version names it, and for a while after it was made, so that whoever
-uploads has the time to name it.
+uploads has the time to name it. The inputs of a deleted job, which can't run again, keep theirs for as long.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import random
 import threading
 import time
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, exists, select
 from sqlalchemy.orm import Session
 
 from lando.api.database import Database
 from lando.api.files import FileStore, FileUrls
-from lando.api.models import UploadedFile, UrlInputFile, WorkflowVersion, now
+from lando.api.models import Job, UploadedFile, UrlInputFile, WorkflowVersion, now
 from lando.errors import LandoError
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ class UnusedFiles:
         while not self._stop.is_set():
             with self._database.write() as session:
                 batch = self._old(session, last)
-                unused = _unused(session, batch)
+                unused = _unused(session, batch, now() - timedelta(seconds=self._keep_s))
                 session.execute(delete(UploadedFile).where(UploadedFile.id.in_(unused)))
             for file_id in unused:  # after the commit: a row never stands for a file that is gone
                 self._files.remove(file_id)
@@ -105,10 +105,12 @@ class UnusedFiles:
                 logger.exception("The sweep of unused uploads failed and goes on")
 
 
-def _unused(session: Session, files: Sequence[UploadedFile]) -> list[str]:
-    """The ids of those that neither an input nor a workflow version names."""
+def _unused(session: Session, files: Sequence[UploadedFile], before: datetime) -> list[str]:
+    """The ids of those that neither a workflow version names nor an input, but for those of jobs deleted ``before``."""
     urls = {FileUrls.stored(file.id, file.name): file.id for file in files}
-    named: set[str] = set()
-    for column in (UrlInputFile.url, WorkflowVersion.url):
-        named.update(session.scalars(select(column).where(column.in_(urls))))
+    deleted = exists().where(
+        Job.stage_group_id == UrlInputFile.stage_group_id, Job.state == "D", Job.last_updated < before
+    )
+    named = set(session.scalars(select(WorkflowVersion.url).where(WorkflowVersion.url.in_(urls))))
+    named.update(session.scalars(select(UrlInputFile.url).where(UrlInputFile.url.in_(urls), ~deleted)))
     return [file_id for url, file_id in urls.items() if url not in named]

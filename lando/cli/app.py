@@ -365,6 +365,47 @@ def resync(
     upkeep.resync(file, url, token, dry_run=dry_run, as_json=as_json)
 
 
+@app.command()
+def prune(
+    file: DaemonsFile = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would go, and how much.")] = False,
+    older_than: Annotated[
+        str | None,
+        typer.Option("--older-than", metavar="AGE", help="Of all runs that ended longer ago, e.g. 30d, 12h."),
+    ] = None,
+    keep_logs: Annotated[bool, typer.Option("--keep-logs", help="Leave the archive alone.")] = False,
+    unknown: Annotated[
+        list[int] | None,
+        typer.Option("--unknown", min=0, metavar="ID", help="Instead, objects of this run that the API does not know."),
+    ] = None,
+    as_json: AsJson = False,
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """Remove what ended runs still hold: objects and volumes in the cluster, logs in the archive.
+
+    Without --older-than what is kept longer than the settings under retention say. Unfinished runs are never touched,
+    results neither. Without FILE the server is asked, as with 'lando resync'.
+
+    \b
+    Examples:
+      lando prune --dry-run --older-than 30d
+      lando prune --older-than 1d --keep-logs k8s.config
+    """
+    from lando.cli import upkeep
+
+    upkeep.prune(
+        file,
+        url,
+        token,
+        older_than=older_than,
+        keep_logs=keep_logs,
+        unknown=unknown or [],
+        dry_run=dry_run,
+        as_json=as_json,
+    )
+
+
 # --- configuration -----------------------------------------------------------------------------------------------
 
 

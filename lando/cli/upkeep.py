@@ -1,4 +1,4 @@
-"""``lando resync``: through the server, or straight from the daemons' file."""
+"""``lando resync`` and ``lando prune``: through the server, or straight from the daemons' file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ import typer
 from lando import config as daemons
 from lando.cli.options import connect
 from lando.cli.rendering import plain, table
+from lando.errors import InputError
 from lando.k8s import upkeep
+from lando.units import decimal_size, span
 
 
 def resync(file: Path | None, url: str | None, token: str | None, *, dry_run: bool, as_json: bool) -> None:
@@ -28,6 +30,64 @@ def resync(file: Path | None, url: str | None, token: str | None, *, dry_run: bo
         return
     for line in _findings(found, dry_run=dry_run):
         typer.echo(line)
+
+
+def prune(
+    file: Path | None,
+    url: str | None,
+    token: str | None,
+    *,
+    older_than: str | None,
+    keep_logs: bool,
+    unknown: Sequence[int],
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Print what ended runs hold longer than they need to; unless ``dry_run`` it goes."""
+    if unknown and (older_than or keep_logs):
+        raise InputError("--unknown goes alone: it is about objects only, whatever their age.")
+    age = span(older_than) if older_than else None
+    found: Sequence[Mapping[str, Any]]
+    if file is None:
+        with connect(url, token) as client:
+            found = client.prune(older_than=age, logs=not keep_logs, unknown=unknown, dry_run=dry_run)
+    else:
+        with upkeep.connected(daemons.load(file)) as here:
+            ours = (
+                here.prune_unknown(unknown, dry_run=dry_run)
+                if unknown
+                else here.prune(older_than=age, with_logs=not keep_logs, dry_run=dry_run)
+            )
+            found = [one.document() for one in ours]
+    if as_json:
+        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        return
+    for line in _prunable(found, dry_run=dry_run):
+        typer.echo(line)
+
+
+def _prunable(found: Sequence[Mapping[str, Any]], *, dry_run: bool) -> list[str]:
+    if not found:
+        return ["Nothing is to be removed."]
+    rows = [
+        (
+            str(one["run"]),
+            plain(one["state"] or "unknown"),
+            plain(one["ended"])[:16].replace("T", " "),
+            plain(one["where"]),
+            plain(one["what"]),
+            decimal_size(one["bytes"]),
+        )
+        for one in found
+    ]
+    sizes = dict.fromkeys(("cluster", "archive"), 0)
+    for one in found:
+        sizes[one["where"]] += one["bytes"]
+    runs = len({one["run"] for one in found})
+    much = f"{decimal_size(sizes['cluster'])} of volumes and {decimal_size(sizes['archive'])} of logs"
+    told = "nothing was removed." if dry_run else "removed, objects by the daemon in a moment."
+    summary = f"{runs} run{'' if runs == 1 else 's'} with {much}: {told}"
+    return [*table(("RUN", "STATE", "ENDED (UTC)", "WHERE", "WHAT", "SIZE"), rows), summary]
 
 
 def _findings(found: Sequence[Mapping[str, Any]], *, dry_run: bool) -> list[str]:

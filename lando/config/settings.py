@@ -233,12 +233,14 @@ class StepSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class RetentionSettings:
-    """Seconds that volumes and objects of ended runs are kept."""
+    """Seconds that volumes, objects and logs of ended runs are kept."""
 
     finished_s: int = field(default=0, metadata=at_least(0))
     """Of runs that finished: their results are saved, so nothing is kept."""
     failed_s: int = field(default=7 * 24 * 3600, metadata=at_least(0))
     """Of runs that failed: long enough to look at a failure, or restart it, after a weekend."""
+    archive_s: int = field(default=365 * 24 * 3600, metadata=at_least(0))
+    """How long `lando prune` leaves the archived logs and evidence of an ended run; nothing else removes them."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -97,7 +97,7 @@ def findings(
     for run_id in sorted(held.keys() | runs.keys()):
         run, holding = runs.get(run_id), held.get(run_id)
         if run is None:
-            if there := _in_words(holding or Holding()):
+            if there := (holding or Holding()).in_words():
                 found.append(_unknown(run_id, there))
         elif holding is not None or run.connection is None or run.connection in ours:
             verdict = _judged(run, holding or Holding(), now, retention)
@@ -132,7 +132,7 @@ def _judged(run: RunSummary, holding: Holding, now: datetime, retention: Retenti
         return Trouble.NOT_BEGUN, f"The {asked} that was asked for has not been carried out.", remedy
     if state is RunState.RUNNING:
         return next(_stalls(run, holding), None)
-    there = _in_words(holding)
+    there = holding.in_words()
     if state is RunState.ERROR and holding.record and holding.record.failure:
         return Trouble.UNTOLD, "It failed, and its owner may not have been told why.", "Tell its owner."
     if not there:
@@ -188,15 +188,5 @@ def _unknown(run_id: int, there: str) -> Finding:
         run_id=run_id,
         trouble=Trouble.UNKNOWN,
         wrong=f"The API knows no such run, and yet there is {there}.",
-        remedy="Nothing: it may be another API's. If it is nobody's, `lando prune --unknown` removes it.",
+        remedy=f"Nothing: it may be another API's. If it is nobody's, `lando prune --unknown {run_id}` removes it.",
     )
-
-
-def _in_words(holding: Holding) -> str:
-    """What is there and stays, e.g. ``1 Job, 2 volumes, the run record``; empty for nothing."""
-    counts = {"Job": 0, "ConfigMap": 0, "PersistentVolumeClaim": 0}
-    for ref in holding.objects:
-        counts[ref.kind] += 1
-    words = {"Job": "Job", "ConfigMap": "ConfigMap", "PersistentVolumeClaim": "volume"}
-    parts = [f"{count} {words[kind]}{'s' if count > 1 else ''}" for kind, count in counts.items() if count]
-    return ", ".join(parts + (["the run record"] if holding.record else []))

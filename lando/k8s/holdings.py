@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -41,6 +42,13 @@ class Holding:
     record: RunRecord | None = None
     volume_mib: int = 0
     """That its claims ask for."""
+
+    def in_words(self) -> str:
+        """What is there and stays, e.g. ``1 Job, 2 volumes, the run record``; empty for nothing."""
+        counts = Counter(ref.kind for ref in self.objects)
+        words = {"Job": "Job", "ConfigMap": "ConfigMap", "PersistentVolumeClaim": "volume"}
+        parts = [f"{counts[kind]} {words[kind]}{'s' if counts[kind] > 1 else ''}" for kind in KINDS if counts[kind]]
+        return ", ".join(parts + (["the run record"] if self.record else []))
 
 
 def holdings(cluster: Cluster) -> dict[int, Holding]:

@@ -45,6 +45,7 @@ FINDINGS = LANDO.gauge(
     "Runs that did not fit their objects at the newest resync, by what was wrong; unknown ones are left alone.",
     "trouble",
 )
+RESYNCED = LANDO.gauge("lando_resync_last_timestamp_seconds", "When the newest resync ended, in seconds of Unix time.")
 
 REPORTS = WATCHER.counter("lando_watcher_messages_total", "Messages that the broker has confirmed.", "condition")
 EVENT_AGE = WATCHER.gauge(

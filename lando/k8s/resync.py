@@ -14,7 +14,7 @@ from lando.config import Config
 from lando.k8s.cluster import Cluster
 from lando.k8s.findings import Finding, Trouble, findings
 from lando.k8s.holdings import holdings
-from lando.k8s.metrics import FINDINGS
+from lando.k8s.metrics import FINDINGS, RESYNCED
 from lando.sources import Source
 
 
@@ -31,3 +31,4 @@ def count(found: Sequence[Finding]) -> None:
     counted = Counter(finding.trouble for finding in found)
     for trouble in Trouble:
         FINDINGS.labels(trouble.value).set(counted[trouble])
+    RESYNCED.set_to_current_time()

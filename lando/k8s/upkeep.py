@@ -6,19 +6,23 @@ run's objects, and a run that is restarted meanwhile keeps them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import contextlib
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from lando import queues
 from lando.archive import Archive
 from lando.config import Config
-from lando.errors import ConfigError, Unavailable
+from lando.errors import ConfigError, Conflict, InputError, NotFound, Unavailable, UnknownRun
 from lando.k8s import resync
 from lando.k8s.cluster import Cluster, KubernetesCluster
 from lando.k8s.findings import Finding
+from lando.k8s.holdings import KINDS, Holding, holdings
+from lando.k8s.pruning import Held, Prunable, prunable, unknown
 from lando.messages import Command, Message, codec
+from lando.plans.manifests import run_record_ref
 from lando.queues import Publisher
 from lando.runs import RunState
 from lando.sources import Source
@@ -59,6 +63,59 @@ class Upkeep:
         if not dry_run:
             self._send([_look(finding) for finding in found if finding.needs_a_look])
         return found
+
+    def prune(
+        self, *, older_than: timedelta | None = None, with_logs: bool = True, dry_run: bool = False
+    ) -> list[Prunable]:
+        """What ended runs hold longer than they need to (see :func:`lando.k8s.pruning.prunable`); unless ``dry_run``,
+        the daemon is asked to remove the objects, and the logs are removed here."""
+        held = holdings(self._cluster)
+        archived = self._archive.sizes() if self._archive is not None and with_logs else {}
+        runs = self._source.survey(held.keys() | archived.keys())
+        retention = self._config.retention
+        found = prunable(held, archived, runs, now=self._clock(), retention=retention, older_than=older_than)
+        if dry_run:
+            return found
+        self._send([_removal(one) for one in found if one.where is Held.CLUSTER])
+        return [one for one in found if one.where is Held.CLUSTER or self._forget_logs(one)]
+
+    def prune_unknown(self, run_ids: Collection[int], *, dry_run: bool = False) -> list[Prunable]:
+        """What runs hold in the cluster that the API does not know; unless ``dry_run`` it is removed, here: no daemon
+        touches a run that it can't read. Raises InputError for a run that the API knows."""
+        for run_id in run_ids:
+            with contextlib.suppress(UnknownRun):
+                state = self._source.get(run_id).state.value
+                raise InputError(
+                    f"Run {run_id} is known to the API as {state}; only objects of unknown runs go this way."
+                )
+        held = holdings(self._cluster)
+        found = [one for run_id in sorted(run_ids) if run_id in held for one in unknown(run_id, held[run_id])]
+        if not dry_run:
+            for one in found:
+                self._remove(one.run_id, held[one.run_id])
+        return found
+
+    def _forget_logs(self, one: Prunable) -> bool:
+        """Remove a run's logs, unless it was restarted since it was looked at."""
+        if self._archive is None:
+            return False
+        try:
+            run = self._source.get(one.run_id)
+        except UnknownRun:
+            return False
+        if run.state is not one.state or self._source.changed(run) != one.ended:
+            return False
+        self._archive.remove(one.run_id)
+        return True
+
+    def _remove(self, run_id: int, holding: Holding) -> None:
+        """Jobs first, so that no pod misses its volume; the record last, because it owns the rest."""
+        order = sorted(holding.objects.items(), key=lambda item: KINDS.index(item[0].kind))
+        record = holding.record
+        mine = [*order, (run_record_ref(run_id), record.uid)] if record is not None else order
+        for ref, object_uid in mine:
+            with contextlib.suppress(NotFound, Conflict):  # gone, or made anew by somebody
+                self._cluster.delete(ref.kind, ref.name, uid=object_uid)
 
     def _send(self, messages: Sequence[Message]) -> None:
         """Publish, and wait until the broker has confirmed all."""
@@ -104,6 +161,12 @@ def connected(config: Config) -> Iterator[Upkeep]:
         parts.callback(publisher.close)
         archive = Archive(config.archive.url) if config.archive.url else None
         yield Upkeep(config, cluster=cluster, source=source, publisher=publisher, archive=archive)
+
+
+def _removal(one: Prunable) -> Message:
+    """What has the daemon remove a run's objects, if the run has not changed since."""
+    until = one.ended + timedelta(milliseconds=1) if one.ended else None
+    return Message(command=Command.PRUNE, run_id=one.run_id, ended_before=until)
 
 
 def _look(finding: Finding) -> Message:

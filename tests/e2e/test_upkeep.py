@@ -1,4 +1,4 @@
-"""``lando resync`` as an operator types it, on the ``lando up`` of this home."""
+"""``lando resync`` and ``lando prune`` as an operator types them, on the ``lando up`` of this home."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from typing import Any
 
 import pytest
 from lando.config import ClusterSettings
+from lando.errors import NotFound
 from lando.k8s.cluster import KubernetesCluster
 from lando.local.presence import find
+
+SLEEP = Path(__file__).parents[2] / "examples" / "sleep"
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -45,6 +48,38 @@ def test_what_belongs_to_no_run_is_shown_and_stays(stack: Any, cluster: Kubernet
     assert last == "The daemon was asked to look at 0 runs."
     cluster.delete("ConfigMap", "left-4711")  # it was left alone
     assert stack("resync").stdout == "Everything fits: no run needs anything.\n"
+
+
+def test_objects_of_no_run_go_when_they_are_named(stack: Any, cluster: KubernetesCluster) -> None:
+    cluster.create(config_map(4712))
+    (left,) = stack.json("prune", "--unknown", "4712", "--dry-run")
+    assert (left["run"], left["where"], left["what"]) == (4712, "cluster", "1 ConfigMap")
+    said = stack("prune", "--unknown", "4712")
+    assert said.stdout.splitlines()[-1].startswith("1 run with 0 bytes of volumes and 0 bytes of logs: removed"), said
+    with pytest.raises(NotFound):
+        cluster.get("ConfigMap", "left-4712")
+
+
+def test_logs_of_a_run_go_when_they_are_old_enough(stack: Any, tmp_path: Path) -> None:
+    order = tmp_path / "order.yaml"
+    order.write_text("seconds: 0\n")
+    run_id = stack.submit(SLEEP / "workflow.cwl", order, "--wait")
+    assert stack("prune").stdout == "Nothing is to be removed.\n", "they are kept for a year"
+    assert [one["run"] for one in stack.json("prune", "--dry-run", "--older-than", "0min")] == [run_id]
+    assert "sleep" in stack("logs", run_id).stdout
+    (gone,) = stack.json("prune", "--older-than", "0min")
+    assert (gone["state"], gone["where"], gone["bytes"] > 0) == ("Finished", "archive", True)
+    assert stack("logs", run_id).stdout == ""
+    known = stack("prune", "--unknown", run_id)
+    assert (known.returncode, "is known to the API as Finished" in known.stderr) == (2, True)
+
+
+def test_an_age_that_is_none_is_refused(stack: Any) -> None:
+    said = stack("prune", "--older-than", "long")
+    assert (said.returncode, said.stderr) == (
+        2,
+        "lando: 'long' is no length of time; write 30d, 12h or 45min.\n",
+    )
 
 
 def test_a_file_whose_queue_is_in_another_process_is_refused(stack: Any, tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ import pytest
 from lando.api import setup
 from lando.api.files import FileStore, FileUrls, TooLarge, safe_name
 from lando.api.keys import ServerKey
-from lando.api.models import UploadedFile, now
+from lando.api.models import Job, UploadedFile, now
 from lando.api.server import Server
 from lando.api.settings import Settings
 from lando.api.unused_files import UnusedFiles
@@ -193,6 +193,27 @@ def test_uploads_that_nothing_names_are_forgotten_after_a_while(api: Api, settin
     assert api.get(forgotten["url"]).status_code == 404
     answer = api.post("/api/v2/url-job-input-files/", {**body, "destination_path": "b", "url": forgotten["url"]})
     assert list(answer.json()) == ["url"]
+
+
+def test_inputs_of_a_deleted_job_are_forgotten_after_a_while(api: Api, settings: Settings) -> None:
+    api.register()
+    groups = [api.stage_group(), api.stage_group()]
+    inputs = [upload(api, name=f"{number}.txt") for number in range(3)]
+    for group, number in ((groups[0], 0), (groups[0], 1), (groups[1], 1), (groups[1], 2)):
+        body = {"stage_group": group, "destination_path": f"in-{number}", "sequence_group": None, "sequence": None}
+        assert api.post("/api/v2/url-job-input-files/", {**body, "url": inputs[number]["url"]}).status_code == 201
+    deleted, failed = (api.new_job(stage_group=group) for group in groups)
+    for job in (deleted, failed):
+        api.write(job, "E/S")
+    age(api, settings, 2000)
+    assert sweep(api) == 0
+    assert api.call("DELETE", f"/api/v2/jobs/{deleted}/").status_code == 204
+    assert sweep(api) == 0, "it was deleted just now"
+    with api.site.database.write() as session:
+        session.execute(update(Job).filter_by(id=deleted).values(last_updated=now() - timedelta(seconds=2000)))
+    assert sweep(api) == 1
+    assert {inputs[1]["id"], inputs[2]["id"]} <= stored(settings), "another job has the one, and only it the other"
+    assert inputs[0]["id"] not in stored(settings)
 
 
 def test_what_a_crash_left_of_an_upload_is_removed(api: Api, settings: Settings) -> None:

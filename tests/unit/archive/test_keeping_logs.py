@@ -214,3 +214,19 @@ def test_of_words_that_there_is_no_log_the_container_s_own_counts(url: str) -> N
     archive.store_missing(1, "stage_data", 1, "its node is lost.", "main")
 
     assert archive.read(1) == "[There is no log: its node is lost.]\n"
+
+
+def test_what_is_kept_of_each_run_is_counted_and_can_be_removed(url: str) -> None:
+    archive = Archive(url)
+    assert archive.sizes() == {}
+    archive.store(1, "stage_data", 1, "main", "words")
+    archive.store_evidence(1, "stage_data", 1, {"verdict": "Failed"})
+    archive.store(12, "stage_data", 1, "main", "others")
+    before = archive.sizes()
+    assert before.keys() == {1, 12}
+    assert before[1] > before[12] > 0
+    for _ in range(2):  # the second finds nothing, which is well
+        archive.remove(1)
+    assert archive.sizes() == {12: before[12]}
+    assert archive.read(1) == ""
+    assert archive.read(12) == "others"

@@ -391,6 +391,15 @@ class FakeArchive:
             raise self.error
         self.evidence[run_id, step, attempt] = document
 
+    def sizes(self) -> dict[int, int]:
+        return {
+            run_id: sum(len(log) for number, _, _, log, _ in self.stored if number == run_id)
+            for run_id, *_ in self.stored
+        }
+
+    def remove(self, run_id: int) -> None:
+        self.stored = [one for one in self.stored if one[0] != run_id]
+
     def entries(self, run_id: int) -> list[Entry]:
         if self.away:
             raise Unavailable("archive", "away")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from lando.config import WorkQueueSettings
-from lando.errors import ConfigError
+from lando.errors import ConfigError, InputError
 from lando.k8s.findings import Trouble
+from lando.k8s.pruning import Held
 from lando.k8s.upkeep import Upkeep
 from lando.messages import Command, codec
 
@@ -31,6 +33,7 @@ def commands(world: Any) -> list[tuple[Command, int, int | None]]:
     found = []
     with world.broker.changed:
         while taken := world.broker.take("lando"):
+            world.broker.settle("lando", taken[0])
             message = codec.decode(taken[1].body)
             found.append((message.command, message.run_id, message.generation))
     return found
@@ -87,3 +90,84 @@ def test_a_queue_that_a_foreign_lando_may_read_gets_nothing(world: Any) -> None:
     with pytest.raises(ConfigError, match="only --dry-run is possible"):
         asked.resync()
     assert commands(world) == []
+
+
+def failed(world: Any, waiting: Callable[..., Any]) -> None:
+    """A run that failed a moment ago, with a daemon at work."""
+    world.start()
+    world.send(Command.START)
+    world.reach("R/S")
+    waiting(lambda: world.cluster.has_job(STAGE_JOB), "the Job")
+    world.settle()
+    world.cluster.finish(STAGE_JOB, exit_code=3)
+    world.step_changed("stage_data")
+    world.reach("E/S")
+    world.settle()
+
+
+def test_what_a_failed_run_kept_goes_by_the_daemon_and_then_its_logs(world: Any, waiting: Callable[..., Any]) -> None:
+    failed(world, waiting)
+    asked = upkeep(world)
+    assert asked.prune() == [], "it is kept for some days"
+    (objects,) = asked.prune(older_than=timedelta(), dry_run=True)
+    assert (objects.where, objects.what) == (Held.CLUSTER, "1 Job, 1 ConfigMap, 1 volume, the run record")
+    assert STAGE_JOB in world.cluster.names("Job")
+
+    assert asked.prune(older_than=timedelta()) == [objects]
+    waiting(lambda: world.cluster.names("Job", "ConfigMap", "PersistentVolumeClaim") == [], "a clean cluster")
+    world.settle()
+    (logs,) = asked.prune(older_than=timedelta())
+    assert logs.where is Held.ARCHIVE
+    assert logs.size > 0
+    assert world.archive.sizes() == {}
+    assert world.at == "E/S"
+    assert len(world.admin.errors) == 1
+
+
+def test_a_run_that_was_restarted_meanwhile_keeps_its_objects(world: Any, waiting: Callable[..., Any]) -> None:
+    failed(world, waiting)
+    world.stop()
+    asked = upkeep(world)
+    asked.prune(older_than=timedelta())
+    assert commands(world) == [(Command.PRUNE, 42, None)]
+    world.job["last_updated"] = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()  # restarted, and failed again
+    world.start()
+    world.send(Command.PRUNE, ended_before=datetime.now(UTC))
+    world.settle()
+    assert STAGE_JOB in world.cluster.names("Job")
+
+
+@pytest.mark.parametrize("at", ["S/", "R/S", "r/S", "N/"])
+def test_a_run_that_has_not_ended_is_left_alone_whatever_is_asked(world: Any, at: str) -> None:
+    world.start()
+    world.send(Command.START)
+    world.reach("R/S")
+    world.settle()
+    before = world.cluster.names("Job", "PersistentVolumeClaim", "ConfigMap")
+    world.job["state"], _, world.job["step"] = at.partition("/")
+    world.send(Command.PRUNE, ended_before=datetime.now(UTC) + timedelta(days=1))
+    world.settle()
+    assert world.cluster.names("Job", "PersistentVolumeClaim", "ConfigMap") == before
+    assert upkeep(world).prune(older_than=timedelta()) == []
+
+
+def test_objects_of_an_unknown_run_go_when_an_operator_names_it(world: Any, waiting: Callable[..., Any]) -> None:
+    failed(world, waiting)
+    del world.admin.jobs[42]
+    world.cluster.create(
+        {"kind": "ConfigMap", "metadata": {"name": "x", "labels": {"bespin-job": "true", "bespin-job-id": "43"}}}
+    )
+    asked = upkeep(world)
+    assert asked.prune(older_than=timedelta()) == []
+    (one,) = asked.prune_unknown([42], dry_run=True)
+    assert (one.run_id, one.state, one.what) == (42, None, "1 Job, 1 ConfigMap, 1 volume, the run record")
+    assert STAGE_JOB in world.cluster.names("Job")
+    assert asked.prune_unknown([42, 44]) == [one]
+    assert world.cluster.names("Job", "ConfigMap", "PersistentVolumeClaim") == ["x"]
+
+
+def test_a_run_that_the_api_knows_does_not_go_as_unknown(world: Any, waiting: Callable[..., Any]) -> None:
+    failed(world, waiting)
+    with pytest.raises(InputError, match="Run 42 is known to the API as Error"):
+        upkeep(world).prune_unknown([42])
+    assert STAGE_JOB in world.cluster.names("Job")

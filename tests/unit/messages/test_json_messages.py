@@ -237,6 +237,11 @@ def test_every_message_survives_writing_and_reading(message: Message) -> None:
     assert decode(encode(message, "json")) == message
 
 
+@given(st.builds(Message, command=st.just(Command.PRUNE), run_id=st.integers(0, 9), ended_before=st.none() | SENT))
+def test_an_operators_wish_to_prune_survives_it_too(message: Message) -> None:
+    assert decode(encode(message, "json")) == message
+
+
 @given(st.dictionaries(st.sampled_from([*EXAMPLE, "x"]), JSON | st.sampled_from(list(EXAMPLE.values()))))
 def test_any_object_raises_nothing_but_message_errors(document: dict[str, Any]) -> None:
     body = json.dumps({"v": 1, "command": "step_changed", "job_id": 1, **document}).encode()

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from lando.errors import InputError
-from lando.units import cores, decimal_size, mebibytes, minutes_between
+from lando.units import cores, decimal_size, mebibytes, minutes_between, span
 
 
 @pytest.mark.parametrize(
@@ -66,3 +66,19 @@ def test_cores_are_read_in_all_forms() -> None:
 def test_what_is_no_number_of_cores_is_refused(text: str) -> None:
     with pytest.raises(InputError, match="is no number of cores"):
         cores(text)
+
+
+def test_lengths_of_time_are_read_in_all_forms() -> None:
+    assert [span("30d"), span("12h"), span("45min"), span("2w"), span("0d")] == [
+        timedelta(days=30),
+        timedelta(hours=12),
+        timedelta(minutes=45),
+        timedelta(days=14),
+        timedelta(),
+    ]
+
+
+@pytest.mark.parametrize("text", ["", "30", "-1d", "1.5h", "d", "3 months", "99999999w"])
+def test_what_is_no_length_of_time_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match="is no length of time; write 30d, 12h or 45min"):
+        span(text)
