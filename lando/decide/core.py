@@ -288,6 +288,14 @@ class _Transition:
         self._create(step, record)
 
     def _judge_job(self, step: PlannedStep, job: ObservedJob, record: StepRecord | None) -> None:
+        if job.phase is JobPhase.COMPLETE and self._is_for_nothing(step, job):
+            cause = Cause(
+                category=Category.INFRASTRUCTURE,
+                sentence=f"Step {step.name} ended well, but its pod went before Lando could read where the output is.",
+                advice="Restart the run to do the step again.",
+            )
+            self._retry_or_fail(step, cause, record or StepRecord(attempt=job.attempt, uid=job.uid))
+            return
         if job.phase is JobPhase.COMPLETE:
             self.steps[step.name] = StepState.COMPLETE
             if job.warnings:
@@ -320,6 +328,12 @@ class _Transition:
         elif job.phase is JobPhase.RUNNING and self.observed.condition is not None:
             self.last.append(SetCondition(step=step.name, cause=None))
         self.notes.append(f"step {step.name} is at work")
+
+    def _is_for_nothing(self, step: PlannedStep, job: ObservedJob) -> bool:
+        """Whether the step's report of where the output is went with its pod, and no other step can make one."""
+        if step.name not in self.plan.output_from or job.ids or not job.unheard or self.plan.output_known:
+            return False
+        return all(other.problem is not None for other in self.plan.steps if other.spared_by == step.name)
 
     @staticmethod
     def _is_current(job: ObservedJob, record: StepRecord | None) -> bool:

@@ -97,6 +97,8 @@ class ObservedJob:
     """Why it waits or failed."""
     ids: Mapping[str, str] = field(default_factory=dict)
     """What its program reported of the output (``project_id``, ``readme_file_id``); empty when it reported none."""
+    unheard: bool = False
+    """Whether no pod of it is left that has ended, so that what its program reported can't be read."""
     warnings: tuple[str, ...] = ()
     """What its program wants the owner to know of a success."""
 

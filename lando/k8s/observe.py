@@ -61,6 +61,7 @@ class Observation:
 class Reading:
     """One list of each kind and the record, under way side by side."""
 
+    selector: str
     lists: Mapping[str, Future[list[Manifest]]]
     record: Future[RunRecord | None]
 
@@ -68,6 +69,7 @@ class Reading:
 def read(cluster: Cluster, selector: str, record_ref: ObjectRef, pool: Executor) -> Reading:
     """Begin to read all that has the run's labels, and its record."""
     return Reading(
+        selector=selector,
         lists={kind: pool.submit(cluster.list, kind, selector) for kind in _KINDS},
         record=pool.submit(read_record, cluster, record_ref),
     )
@@ -82,7 +84,7 @@ def observe(
     patience: timedelta,
     evidence: Evidence | None = None,
 ) -> Observation:
-    """What ``reading`` has found. ``evidence`` only lends its log when there is none here."""
+    """What ``reading`` has found. ``evidence`` only lends its log and last words when there are none here."""
     items = {kind: future.result() for kind, future in reading.lists.items()}
     run_record = reading.record.result()
     pods_by_job = _by_owner(items["Pod"])
@@ -102,10 +104,14 @@ def observe(
         if key is None or steps.get(name(job)) != key.step:
             continue  # an operator's copy of a step carries the labels, too
         pods = pods_by_job.get(uid(job), [])
+        if _has_ended(job) and not _ended(pods):
+            # The list of pods may be older than that of Jobs.
+            pods = _by_owner(cluster.list("Pod", reading.selector)).get(uid(job), pods)
+            pods_by_job[uid(job)] = pods
         events = _events(cluster, job, pods)
         with logs.about(step=key.step, job_uid=uid(job)):
             diagnosis = _diagnose(cluster, job, pods, events, now=now, patience=patience, evidence=evidence)
-        jobs[key.step] = _observed_job(job, pods, diagnosis)
+        jobs[key.step] = _observed_job(job, pods, diagnosis, evidence)
         if diagnosis.cause is not None:
             attempt = jobs[key.step].attempt
             seen[key.step] = document(diagnosis, attempt=attempt, job=job, pods=pods, events=events, now=now)
@@ -205,10 +211,23 @@ def _log_tail(cluster: Cluster, pods: Sequence[Manifest]) -> str:
         return ""
 
 
-def _observed_job(job: Manifest, pods: Sequence[Manifest], diagnosis: Diagnosis) -> ObservedJob:
+def _has_ended(job: Manifest) -> bool:
+    return any(true_condition(job, kind) is not None for kind in ("Complete", "Failed"))
+
+
+def _ended(pods: Sequence[Manifest]) -> list[Manifest]:
+    return [pod for pod in pods if phase(pod) in ENDED_PHASES]
+
+
+def _observed_job(
+    job: Manifest, pods: Sequence[Manifest], diagnosis: Diagnosis, evidence: Evidence | None
+) -> ObservedJob:
     annotations = mapping(mapping(job.get("metadata")).get("annotations"))
     attempt = str(annotations.get(labels.ATTEMPT, "1"))
-    message = mapping(termination_message(pods))
+    told = termination_message(pods)
+    if told is None and evidence is not None and evidence.uid == uid(job):
+        told = evidence.termination_message
+    message = mapping(told)
     cause: Cause | None = diagnosis.cause
     warnings = message.get("warnings")
     return ObservedJob(
@@ -218,6 +237,7 @@ def _observed_job(job: Manifest, pods: Sequence[Manifest], diagnosis: Diagnosis)
         phase=JobPhase[diagnosis.verdict.name],
         cause=cause,
         ids=_ids(message) or _annotated_ids(pods),
+        unheard=not _ended(pods),
         warnings=tuple(str(warning) for warning in warnings) if isinstance(warnings, list) else (),
     )
 

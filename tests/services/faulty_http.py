@@ -265,8 +265,12 @@ def _handler(faulty: FaultyHttp) -> type[BaseHTTPRequestHandler]:
         def log_message(self, format: str, *args: object) -> None:
             pass
 
+        def handle(self) -> None:
+            with contextlib.suppress(OSError):
+                super().handle()  # clients may be killed at any moment
+
         def finish(self) -> None:
             with contextlib.suppress(OSError):
-                super().finish()  # what a client that hung up does not read is nobody's concern
+                super().finish()
 
     return Handler

@@ -101,3 +101,22 @@ def test_a_vanished_job_is_ended_in_the_history_by_what_the_record_knows(make: A
     ended = only(actions, EndAttempt)
     assert (ended.ended, ended.cause.category) == (record, Category.INFRASTRUCTURE)
     assert "gone" in ended.cause.sentence
+
+
+@pytest.mark.parametrize("retries", [0, 2])
+def test_a_report_that_went_with_its_pod_is_had_by_doing_the_step_again(make: Any, retries: int) -> None:
+    first = StepRecord(attempt=1, uid="uid-1", retries=retries)
+    job = make.job("save_output", JobPhase.COMPLETE, uid="uid-1", unheard=True)
+    observed = make.observed({"save_output": job}, recorded={"save_output": first})
+    actions = decide(make.plan(record_step=False), make.run("R", "O"), observed, Intent.NONE)
+    if retries == 0:
+        assert only(actions, Create) == Create(step="save_output", attempt=2, retries=1)
+    else:
+        assert "its pod went before" in only(actions, ReportError).failure.cause.sentence
+        assert only(actions, ReportError).failure.cause.category is Category.INFRASTRUCTURE
+
+
+def test_a_step_whose_report_another_one_can_make_is_not_done_again(make: Any) -> None:
+    job = make.job("save_output", JobPhase.COMPLETE, unheard=True)
+    actions = decide(make.plan(), make.run("R", "O"), make.observed({"save_output": job}), Intent.NONE)
+    assert only(actions, Create).step == "record_output_project"
