@@ -138,8 +138,15 @@ def test_a_run_that_was_restarted_meanwhile_keeps_its_objects(world: Any, waitin
 
 
 @pytest.mark.parametrize("at", ["S/", "R/S", "r/S", "N/"])
-def test_a_run_that_has_not_ended_is_left_alone_whatever_is_asked(world: Any, at: str) -> None:
+def test_a_run_that_has_not_ended_is_left_alone_whatever_is_asked(
+    world: Any, waiting: Callable[..., Any], at: str
+) -> None:
+    resynced: list[str] = []
+    world.admin.before = lambda method, path: resynced.append(path) if path == "jobs/" else None
+    world.job["state"] = "N"
     world.start()
+    waiting(lambda: resynced, "the resync, which would begin a run that is to be started")
+    world.job["state"] = "S"
     world.send(Command.START)
     world.reach("R/S")
     world.settle()
