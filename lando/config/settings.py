@@ -112,8 +112,8 @@ class BespinApiSettings:
     """Token of a staff user."""
     lando_connection: int | None = field(default=None, metadata=at_least(1))
     """Number of the lando connection (broker and queue) that this lando serves, by which the resync knows its own runs.
-    Needed only where several landos share one API: without it a run that has nothing in the cluster is then left to
-    its messages."""
+    Needed only where several landos share one API: without it, those are its runs that have the number of runs with
+    objects in its namespace, and others are left to their messages."""
 
 
 @dataclass(frozen=True, kw_only=True)

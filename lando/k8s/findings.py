@@ -88,11 +88,10 @@ def findings(
 ) -> list[Finding]:
     """At most one finding for each run, by its id.
 
-    ``connection`` is this lando's number in the API; where it is not known and the API's runs are for several landos,
-    those without objects here are left to whoever has them.
+    ``connection`` is this lando's number in the API. Where it is not known, runs without objects here are ours if they
+    have the number of runs with objects, or if all have the same; others are left to whoever has them.
     """
-    connections = {run.connection for run in runs.values() if run.connection is not None}
-    ours = {connection} if connection is not None else connections if len(connections) == 1 else set()
+    ours = {connection} if connection is not None else _connections(held, runs)
     found = []
     for run_id in sorted(held.keys() | runs.keys()):
         run, holding = runs.get(run_id), held.get(run_id)
@@ -120,6 +119,12 @@ def is_expired(state: RunState, changed: datetime | None, now: datetime, retenti
     """Whether a run ended longer ago than its objects are kept."""
     kept_s = {RunState.FINISHED: retention.finished_s, RunState.ERROR: retention.failed_s}.get(state)
     return kept_s is not None and changed is not None and now - changed > timedelta(seconds=kept_s)
+
+
+def _connections(held: Mapping[int, Holding], runs: Mapping[int, RunSummary]) -> set[int | None]:
+    here = {run.connection for run_id, run in runs.items() if run_id in held} - {None}
+    everywhere = {run.connection for run in runs.values()} - {None}
+    return here or (everywhere if len(everywhere) == 1 else set())
 
 
 _Verdict = tuple[Trouble, str, str]

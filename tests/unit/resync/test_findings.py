@@ -158,16 +158,23 @@ def test_the_rest_of_a_complete_step_is_found_while_the_next_is_at_work() -> Non
     )
 
 
-def test_of_several_landos_each_takes_only_its_own_runs() -> None:
-    runs = {n: RunSummary(id=n, state=RunState.STARTING, steps={}, connection=n) for n in (1, 2)}
-    known = [finding.run_id for finding in findings({}, runs, now=NOW, retention=RETENTION, connection=2)]
-    unsaid = findings({}, runs, now=NOW, retention=RETENTION)
-    with_objects = findings({1: holding()}, runs, now=NOW, retention=RETENTION)
-    one_lando = findings({}, {2: runs[2]}, now=NOW, retention=RETENTION)
-    assert known == [2]
-    assert unsaid == []
-    assert [finding.run_id for finding in with_objects] == [1]
-    assert [finding.run_id for finding in one_lando] == [2]
+@pytest.mark.parametrize(
+    ("connection", "held", "others", "found"),
+    [
+        (2, {}, {1: 1, 2: 2}, [2]),
+        (None, {}, {1: 1, 2: 2}, []),  # whose they are can't be known
+        (None, {}, {2: 2, 3: 2}, [2, 3]),
+        (None, {}, {1: None, 2: None}, [1, 2]),  # an API that does not say
+        (None, {1: holding()}, {1: 1, 2: 2, 3: 1}, [1, 3]),  # those of the one that has objects here
+        (2, {1: holding()}, {1: 1, 2: 2}, [1, 2]),
+    ],
+)
+def test_of_several_landos_each_takes_only_its_own_runs(
+    connection: int | None, held: dict[int, Holding], others: dict[int, int | None], found: list[int]
+) -> None:
+    runs = {n: RunSummary(id=n, state=RunState.STARTING, steps={}, connection=c) for n, c in others.items()}
+    among = findings(held, runs, now=NOW, retention=RETENTION, connection=connection)
+    assert [finding.run_id for finding in among] == found
 
 
 # --- the same runs, as decide sees them ---------------------------------------------------------------------------

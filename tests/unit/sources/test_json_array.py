@@ -46,3 +46,17 @@ def test_what_came_before_the_fault_has_been_given_out() -> None:
     assert (next(got), next(got)) == ({"a": 1}, 2)
     with pytest.raises(NoArray):
         next(got)
+
+
+def test_a_long_list_is_never_held_as_a_whole() -> None:
+    read = 0
+
+    def wire() -> Iterator[bytes]:
+        nonlocal read
+        yield b"["
+        for read in range(1000):
+            yield b'{"id": %d, "words": "' % read + b"x" * 500 + b'"}' + (b"]" if read == 999 else b",")
+
+    for number, element in enumerate(elements(wire())):
+        assert element["id"] == number
+        assert read - number <= 1
