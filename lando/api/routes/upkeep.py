@@ -76,10 +76,8 @@ def _prune(site: Site, older_than_s: int | None, logs: bool, unknown: list[int],
 def _upkeep(site: Site) -> Iterator[Upkeep]:
     if site.upkeep is None:
         text = "This server does not know the cluster; start it with --daemons FILE, or name that file to the command."
-        raise detail(409, text)
+        raise detail(404, text)
     try:
         yield site.upkeep
-    except InputError as error:
+    except (ConfigError, InputError) as error:
         raise detail(400, str(error)) from error
-    except ConfigError as error:
-        raise detail(409, str(error)) from error

@@ -86,7 +86,7 @@ def test_what_makes_no_sense_is_refused(api: Api, upkeep: FakeUpkeep, query: str
     ("error", "status", "words"),
     [
         (InputError("Run 7 is known."), 400, "Run 7 is known."),
-        (ConfigError("only --dry-run is possible"), 409, "only --dry-run is possible"),
+        (ConfigError("only --dry-run is possible"), 400, "only --dry-run is possible"),
         (Unavailable("cluster", "no answer"), 503, "The cluster is not available; try again."),
     ],
 )
@@ -100,5 +100,5 @@ def test_why_it_can_not_be_done_is_said(
 
 def test_a_server_that_does_not_know_the_cluster_says_so(api: Api) -> None:
     answer = api.get("/api/lando/v1/resync", "lando")
-    assert answer.status_code == 409
+    assert answer.status_code == 404
     assert "start it with --daemons FILE" in answer.json()["detail"]
