@@ -376,7 +376,7 @@ def prune(
     keep_logs: Annotated[bool, typer.Option("--keep-logs", help="Leave the archive alone.")] = False,
     unknown: Annotated[
         list[int] | None,
-        typer.Option("--unknown", min=0, metavar="ID", help="Instead, objects of this run that the API does not know."),
+        typer.Option("--unknown", min=0, metavar="ID", help="Instead, all of this run, which the API does not know."),
     ] = None,
     as_json: AsJson = False,
     url: Url = None,

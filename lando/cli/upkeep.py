@@ -45,7 +45,7 @@ def prune(
 ) -> None:
     """Print what ended runs hold longer than they need to; unless ``dry_run`` it goes."""
     if unknown and (older_than or keep_logs):
-        raise InputError("--unknown goes alone: it is about objects only, whatever their age.")
+        raise InputError("--unknown goes alone: it is about all that such a run holds, whatever its age.")
     age = span(older_than) if older_than else None
     found: Sequence[Mapping[str, Any]]
     if file is None:

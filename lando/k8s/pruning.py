@@ -12,6 +12,7 @@ from lando.config import RetentionSettings
 from lando.k8s.holdings import Holding
 from lando.runs import RunState, RunSummary
 
+LOGS = "logs and evidence"
 ENDED = frozenset({RunState.FINISHED, RunState.ERROR, RunState.CANCELED, RunState.DELETED})
 """Only what runs in these states hold is ever prunable."""
 
@@ -82,7 +83,7 @@ def prunable(
                 Prunable(
                     run_id=run_id,
                     where=where,
-                    what=what or "logs and evidence",
+                    what=what or LOGS,
                     size=size,
                     state=run.state,
                     ended=run.changed,
@@ -91,7 +92,9 @@ def prunable(
     return found
 
 
-def unknown(run_id: int, holding: Holding) -> Iterator[Prunable]:
-    """What a run holds that the API does not know; nothing when that is nothing."""
+def unknown(run_id: int, holding: Holding, archived: int | None) -> Iterator[Prunable]:
+    """What a run holds that the API does not know; ``archived`` is the size of its logs, if it has any."""
     if what := holding.in_words():
         yield Prunable(run_id=run_id, where=Held.CLUSTER, what=what, size=holding.volume_mib << 20)
+    if archived is not None:
+        yield Prunable(run_id=run_id, where=Held.ARCHIVE, what=LOGS, size=archived)

@@ -80,7 +80,7 @@ class Upkeep:
         return [one for one in found if one.where is Held.CLUSTER or self._forget_logs(one)]
 
     def prune_unknown(self, run_ids: Collection[int], *, dry_run: bool = False) -> list[Prunable]:
-        """What runs hold in the cluster that the API does not know; unless ``dry_run`` it is removed, here: no daemon
+        """What runs hold that the API does not know; unless ``dry_run`` it is removed, here: no daemon
         touches a run that it can't read. Raises InputError for a run that the API knows."""
         for run_id in run_ids:
             with contextlib.suppress(UnknownRun):
@@ -89,10 +89,18 @@ class Upkeep:
                     f"Run {run_id} is known to the API as {state}; only objects of unknown runs go this way."
                 )
         held = holdings(self._cluster)
-        found = [one for run_id in sorted(run_ids) if run_id in held for one in unknown(run_id, held[run_id])]
+        archived = self._archive.sizes() if self._archive is not None else {}
+        found = [
+            one
+            for run_id in sorted(set(run_ids))
+            for one in unknown(run_id, held.get(run_id, Holding()), archived.get(run_id))
+        ]
         if not dry_run:
             for one in found:
-                self._remove(one.run_id, held[one.run_id])
+                if one.where is Held.CLUSTER:
+                    self._remove(one.run_id, held[one.run_id])
+                elif self._archive is not None:
+                    self._archive.remove(one.run_id)
         return found
 
     def _forget_logs(self, one: Prunable) -> bool:

@@ -13,6 +13,13 @@ from lando.k8s.cluster import KubernetesCluster
 from lando.local.presence import find
 
 SLEEP = Path(__file__).parents[2] / "examples" / "sleep"
+FAILS = """\
+cwlVersion: v1.2
+class: CommandLineTool
+baseCommand: [python3, -c, "raise SystemExit(3)"]
+inputs: {}
+outputs: {}
+"""
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -72,6 +79,29 @@ def test_logs_of_a_run_go_when_they_are_old_enough(stack: Any, tmp_path: Path) -
     assert stack("logs", run_id).stdout == ""
     known = stack("prune", "--unknown", run_id)
     assert (known.returncode, "is known to the API as Finished" in known.stderr) == (2, True)
+
+
+def test_what_a_failed_run_keeps_is_no_finding_and_goes_when_it_is_asked_for(stack: Any, tmp_path: Path) -> None:
+    (tmp_path / "fails.cwl").write_text(FAILS)
+    (tmp_path / "order.yaml").write_text("{}\n")
+    run_id = stack.submit(tmp_path / "fails.cwl", tmp_path / "order.yaml")
+    stack.until(run_id, lambda run: run["state"] == "Error" and run["cause"])
+
+    def kept(*options: str) -> dict[str, Any]:
+        """What of this run may go now."""
+        (one,) = [one for one in stack.json("prune", "--older-than", "0min", *options) if one["run"] == run_id]
+        return dict(one)
+
+    assert stack.json("resync") == []
+    objects = kept()
+    assert (objects["state"], objects["where"]) == ("Error", "cluster")
+    assert "2 volumes, the run record" in objects["what"]
+    assert objects["bytes"] > 0
+    while kept("--dry-run")["where"] == "cluster":  # the daemon is at it; the test's own limit of time ends this
+        pass
+    assert "exited with 3" in stack("status", run_id).stdout
+    assert stack("restart", run_id, "--wait").returncode == 1, "it begins again with its first step"
+    assert "exited with 3" in stack("status", run_id).stdout
 
 
 def test_an_age_that_is_none_is_refused(stack: Any) -> None:

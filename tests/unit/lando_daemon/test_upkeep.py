@@ -166,11 +166,13 @@ def test_objects_of_an_unknown_run_go_when_an_operator_names_it(world: Any, wait
     )
     asked = upkeep(world)
     assert asked.prune(older_than=timedelta()) == []
-    (one,) = asked.prune_unknown([42], dry_run=True)
-    assert (one.run_id, one.state, one.what) == (42, None, "1 Job, 1 ConfigMap, 1 volume, the run record")
+    objects, logs = asked.prune_unknown([42], dry_run=True)
+    assert (objects.run_id, objects.state, objects.what) == (42, None, "1 Job, 1 ConfigMap, 1 volume, the run record")
+    assert (logs.where, logs.size) == (Held.ARCHIVE, world.archive.sizes()[42])
     assert STAGE_JOB in world.cluster.names("Job")
-    assert asked.prune_unknown([42, 44]) == [one]
+    assert asked.prune_unknown([42, 44]) == [objects, logs]
     assert world.cluster.names("Job", "ConfigMap", "PersistentVolumeClaim") == ["x"]
+    assert world.archive.sizes() == {}
 
 
 def test_a_run_that_the_api_knows_does_not_go_as_unknown(world: Any, waiting: Callable[..., Any]) -> None:
