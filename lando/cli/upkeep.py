@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import typer
 from lando import config as daemons
 from lando.cli.options import connect
 from lando.cli.rendering import plain, table
-from lando.errors import InputError
+from lando.errors import InputError, Unavailable
 from lando.k8s import upkeep
 from lando.units import decimal_size, span
 
@@ -23,13 +25,25 @@ def resync(file: Path | None, url: str | None, token: str | None, *, dry_run: bo
         with connect(url, token) as client:
             found = client.resync(dry_run=dry_run)
     else:
-        with upkeep.connected(daemons.load(file)) as here:
+        with _named_in(file) as here:
             found = [finding.document() for finding in here.resync(dry_run=dry_run)]
     if as_json:
         typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
         return
     for line in _findings(found, dry_run=dry_run):
         typer.echo(line)
+
+
+@contextmanager
+def _named_in(file: Path) -> Iterator[upkeep.Upkeep]:
+    """Cluster, API, broker and archive of the daemons' file; which of them is away is told by its name."""
+    logging.getLogger("pika").setLevel(logging.CRITICAL)  # what it has to say comes as an error of ours
+    with upkeep.connected(daemons.load(file)) as here:
+        try:
+            yield here
+        except Unavailable as error:
+            said = str(error).removeprefix(f"{error.peer}: ")
+            raise Unavailable(error.peer, f"The {error.peer} of {file} can't be asked: {said}") from error
 
 
 def prune(
@@ -52,7 +66,7 @@ def prune(
         with connect(url, token) as client:
             found = client.prune(older_than=age, logs=not keep_logs, unknown=unknown, dry_run=dry_run)
     else:
-        with upkeep.connected(daemons.load(file)) as here:
+        with _named_in(file) as here:
             ours = (
                 here.prune_unknown(unknown, dry_run=dry_run)
                 if unknown

@@ -123,3 +123,16 @@ def test_a_file_whose_queue_is_in_another_process_is_refused(stack: Any, tmp_pat
     assert said.returncode == 2
     assert "ask its server instead of its file" in said.stderr
     assert "Traceback" not in said.stderr
+
+
+def test_what_is_away_is_named(lando: Any, tmp_path: Path) -> None:
+    file = tmp_path / "k8s.config"
+    file.write_text(
+        "work_queue: {url: amqp://127.0.0.1:9/, listen_queue: lando}\n"
+        'cluster_api_settings: {host: "https://127.0.0.1:9", token: x, namespace: here}\n'
+        "bespin_api: {url: http://127.0.0.1:9/api/v2, token: y}\n"
+    )
+    said = lando("resync", file)
+    assert said.returncode == 3
+    assert f"lando: The cluster of {file} can't be asked: " in said.stderr
+    assert "Traceback" not in said.stderr
