@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 
 from lando import labels
 from lando.config import Config
-from lando.decide import Failure, Nothing, Observed, Plan, decide, fail, intent_of
+from lando.decide import Failure, Nothing, Observed, Plan, RunRecord, decide, fail, intent_of
 from lando.errors import Conflict, LandoError, PeerError, StepError
 from lando.k8s import record
 from lando.k8s.findings import is_expired
@@ -149,7 +149,8 @@ class Engine:
         except StepError as error:
             self._fail(performer, _step_at_work(performer.run), error.cause)
         except QuotaWait as wait:
-            self._wait_for_quota(performer, observation.observed, wait)
+            was_commanded = intent in (Intent.START, Intent.RESTART)  # patience begins anew with a command
+            self._wait_for_quota(performer, None if was_commanded else observation.observed.record, wait)
         finally:
             self._remember(run.id, performer.condition)
         if observation.recheck_at is not None:
@@ -163,9 +164,9 @@ class Engine:
         steps = {name: StepState.FAILED if state is StepState.RUNNING else state for name, state in run.steps.items()}
         performer.perform(fail(Failure(step=step, cause=cause), steps))
 
-    def _wait_for_quota(self, performer: Performer, observed: Observed, wait: QuotaWait) -> None:
+    def _wait_for_quota(self, performer: Performer, noted: RunRecord | None, wait: QuotaWait) -> None:
         now = self._clock()
-        since = observed.record.quota_since if observed.record else None
+        since = noted.quota_since if noted else None
         cause = Cause(
             category=Category.RESOURCES,
             sentence=f"A quota keeps step {wait.step} from starting: {wait}",

@@ -36,7 +36,7 @@ from lando.decide import (
     Warn,
     Write,
 )
-from lando.errors import Conflict, Expired, LandoError, NotFound, QuotaExceeded, Rejected, StepError
+from lando.errors import Conflict, Expired, LandoError, NotFound, QuotaExceeded, Rejected, StepError, Unavailable
 from lando.k8s import record
 from lando.k8s.archiving import Archiving, LogArchive
 from lando.k8s.cluster import Cluster, Manifest
@@ -135,8 +135,7 @@ class Performer:
             case Write():
                 self._write(action)
             case RecordAttempts(steps=steps):
-                self._patch_record(record.steps_patch(steps))
-                self._count_retries(steps)
+                self._record_attempts(steps)
             case Create():
                 self._create(action)
             case EndAttempt(step=step, ended=ended, cause=cause):
@@ -195,10 +194,14 @@ class Performer:
         sentence = f"{cause.sentence} {cause.advice}".strip() if cause else None
 
         def tell() -> None:
-            self._peers.source.set_condition(self.run, step, sentence)
+            try:
+                self._peers.source.set_condition(self.run, step, sentence)
+            except Unavailable:
+                self.condition = ""  # nobody knows which sentence is shown: the next look tells again
+                raise
 
-        harmless(self.run.id, "condition", tell)
         self.condition = cause.sentence if cause else None
+        harmless(self.run.id, "condition", tell)
 
     def _note_failed(self, step: str, ended: StepRecord, cause: Cause) -> None:
         ref = self._plan.step(step).job
@@ -208,6 +211,14 @@ class Performer:
         self._history.failed(step, ended, ref.name, job, cause)
         if job is None and ended.uid is not None:
             self._archiving.vanished(step, ended.attempt, ref, ended.uid)
+
+    def _note_adopted(self, steps: Mapping[str, StepRecord]) -> None:
+        """After a crash behind a Job's creation nobody has been told of it yet."""
+        for step, noted in steps.items():
+            ref = self._plan.step(step).job
+            job = self._observation.jobs.get(ref) if ref is not None else None
+            if job is not None and uid(job) == noted.uid:
+                self._history.begun(step, noted.attempt, job)
 
     def _note_removed(self, step: str, ref: ObjectRef) -> None:
         job, observed = self._observation.jobs.get(ref), self._observation.observed.jobs.get(step)
@@ -281,11 +292,25 @@ class Performer:
                     retries=action.retries,
                     interruptions=action.interruptions,
                 )
+                self._end_quota_wait(action.step)
                 self._patch_record(record.steps_patch({action.step: step}, quota_ended=self._had_quota_wait))
                 self._history.begun(action.step, action.attempt, made)
         except QuotaExceeded as error:
             raise QuotaWait(action.step, error) from error
         self._present |= {_ref(manifest) for manifest in manifests}
+
+    def _record_attempts(self, steps: Mapping[str, StepRecord]) -> None:
+        adopted = [step for step, noted in steps.items() if noted.uid is not None]
+        for step in adopted:
+            self._end_quota_wait(step)
+        self._patch_record(record.steps_patch(steps, quota_ended=self._had_quota_wait and bool(adopted)))
+        self._count_retries(steps)
+        self._note_adopted(steps)
+
+    def _end_quota_wait(self, step: str) -> None:
+        """The step's Job is there, so that no quota is waited for; said before the record forgets that one was."""
+        if self._had_quota_wait:
+            self.tell_condition(step, None)
 
     def _count_retries(self, steps: Mapping[str, StepRecord]) -> None:
         before = self._observation.observed.record

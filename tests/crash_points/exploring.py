@@ -72,6 +72,7 @@ class Exploration:
         world.start(calls, resyncs=False)
         stage.do(world)
         world.settle()
+        world.pass_time()
 
     def violations(self, recorded: Recorded, point: Point) -> list[str]:
         """What is otherwise than without the fault, a sentence each."""
@@ -83,7 +84,7 @@ class Exploration:
             if not calls.came_true:
                 wrong.append("the call was not made this time")
             expected = recorded.after
-            if point.fault is Fault.REFUSED and point.call.what.startswith(("log of ", "archive ")):
+            if point.fault is Fault.REFUSED and point.call.what.startswith(("log of ", "archive: ")):
                 # A log that can't be kept is no reason to stop.
                 expected = {**expected, "archived": world.view()["archived"]}
             wrong += _differences(expected, world.view())

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from typing import Any
 
-from lando.archive import Entry
+from lando.archive import Archive
 from lando.k8s.cluster import Manifest, Page, Watch
 from lando.queues import Delivery
 from lando.queues.memory import MemoryBroker
@@ -192,44 +192,22 @@ class CountedDelivery:
         self._settle("dead", lambda: self._delivery.dead(reason))
 
 
-class Archived:
-    """What an archive holds: logs and evidence by their place."""
-
-    def __init__(self) -> None:
-        self.kept: dict[str, Any] = {}
-
-
 class CountedArchive:
-    """Writes to an archive."""
+    """Calls of an archive: what it stores, and what it is asked for and can be done without."""
 
-    def __init__(self, archived: Archived, calls: Calls) -> None:
-        self._archived = archived
+    def __init__(self, archive: Archive, calls: Calls) -> None:
+        self._archive = archive
         self._calls = calls
 
-    def store(
-        self, run_id: int, step: str, attempt: int, container: str, log: str, termination: str | None = None
-    ) -> None:
-        self._keep(f"{run_id}/{step}/{attempt}/{container}.log", (log, termination))
+    def __getattr__(self, name: str) -> Any:
+        do = getattr(self._archive, name)
+        kind = Kind.WRITE if name.startswith("store") else Kind.HINT
 
-    def store_evidence(self, run_id: int, step: str, attempt: int, document: Mapping[str, Any]) -> None:
-        self._keep(f"{run_id}/{step}/{attempt}/evidence", document)
+        def call(*about: Any, **how: Any) -> Any:
+            what = f"archive: {name} {' '.join(str(each) for each in about[:3])}"
+            return self._calls.make("archive", what, kind, lambda: do(*about, **how))
 
-    def _keep(self, place: str, what: Any) -> None:
-        def keep() -> None:
-            self._archived.kept[place] = what
-
-        self._calls.make("archive", f"archive {place}", Kind.WRITE, keep)
-
-    def entries(self, run_id: int) -> list[Entry]:
-        def entries() -> list[Entry]:
-            logs = [place.split("/") for place in self._archived.kept if place.endswith(".log")]
-            return [
-                Entry(step=step, attempt=int(attempt), container=container.removesuffix(".log"))
-                for number, step, attempt, container in logs
-                if number == str(run_id)
-            ]
-
-        return self._calls.make("archive", f"entries of {run_id}", Kind.HINT, entries)
+        return call
 
 
 def _asked(query: list[tuple[str, str]] | None) -> str:

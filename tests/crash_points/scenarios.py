@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from lando.messages import Condition
 from tests.crash_points.world import World
 
 IDS = {"project_id": "p-1", "readme_file_id": "r-1"}
@@ -50,6 +51,23 @@ def user(action: str, reaches: str, *, new_life: bool = False) -> Stage:
     return Stage(action, do, reaches)
 
 
+def _delete(world: World) -> None:
+    """The owner deletes the failed job; something has the daemon look at it, as a resync would."""
+    world.api.user("DELETE", f"/api/v2/jobs/{world.api.job}/")
+    world.tell("run_workflow", Condition.GONE)
+
+
+def _start_without_room(world: World) -> None:
+    world.cluster.set_quota(**{"count_jobs.batch": "0"})
+    world.api.act("start")
+
+
+def _make_room(world: World) -> None:
+    """The quota is lifted, which nobody tells: the daemon looks again by itself."""
+    world.cluster.set_quota()
+    world.tell("stage_data", Condition.WAITING)
+
+
 STAGED = ends("stage_data", "R/R")
 RAN = ends("run_workflow", "R/o")
 ORGANIZED = ends("organize_output", "R/O")
@@ -70,4 +88,16 @@ SCENARIOS = (
         "a Job that vanished",
         (start(), STAGED, Stage("the Job vanishes", lambda world: world.vanish("run_workflow"), "R/R")),
     ),
+    Scenario(
+        "a run that records its output",
+        (start(), STAGED, RAN, ORGANIZED, ends("save_output", "R/P"), ends("record_output_project", "F/", message=IDS)),
+        tested=2,
+        record_step=True,
+    ),
+    Scenario(
+        "a wait for quota",
+        (Stage("start", _start_without_room, "R/S"), Stage("room is made", _make_room, "R/S")),
+        tested=2,
+    ),
+    Scenario("the leftovers of a deleted run", (start(), STAGED, FAILED, Stage("delete", _delete, "D/R"))),
 )

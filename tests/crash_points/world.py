@@ -15,23 +15,26 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import requests
+from lando.api import attempts, setup
 from lando.api import models as m
-from lando.api import setup
 from lando.api.outbox import Connection
 from lando.api.server import Server
 from lando.api.settings import Settings
+from lando.archive import Archive
 from lando.config import BespinApiSettings, ClusterSettings, Config, LandoApiSettings, WorkQueueSettings
 from lando.k8s.cluster import Manifest
 from lando.k8s.lando import LandoDaemon
 from lando.messages import Command, Condition, Evidence, Message, codec
 from lando.queues.memory import MemoryBroker
+from lando.sources import bespin
 from lando.sources.bespin import BespinSource
+from lando.sources.http import JsonApi
 from sqlalchemy import select
 from tests.crash_points.calls import Calls
 from tests.crash_points.ports import (
-    Archived,
     CountedApi,
     CountedArchive,
     CountedCluster,
@@ -43,7 +46,7 @@ from tests.services.store_cluster import StoreCluster
 QUEUE = setup.EMBEDDED_QUEUE
 LIMIT_S = 30.0
 """For anything to come about; it takes milliseconds."""
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT[0-9:.]+Z")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT[0-9:.]+(Z|\+00:00)")
 PACKED = {
     "cwlVersion": "v1.2",
     "$graph": [{"class": "Workflow", "id": "#main", "inputs": [], "outputs": [], "steps": []}],
@@ -130,6 +133,12 @@ class Api:
                 "output": (job.output_project.project_id, job.output_project.readme_file_id)
                 if job.output_project
                 else None,
+                # One that is at work is told of at the latest with its end.
+                "attempts": [
+                    f"{one['step']} #{one['attempt']} {one['state']}"
+                    for one in attempts.attempts(job)
+                    if one["state"] != "Running"
+                ],
                 "activities": [f"{activity.state}/{activity.step}" for activity in job.activities],
                 "outbox": len(session.scalars(select(m.PendingCommand)).all()),
             }
@@ -162,7 +171,7 @@ class Kept:
 
     database: sqlite3.Connection
     objects: Path
-    archived: Mapping[str, Any]
+    archive: Path
     succeeded: frozenset[str]
 
 
@@ -192,11 +201,13 @@ class World:
         self.broker = api.broker = MemoryBroker(clock=lambda: time.monotonic() + self._ahead_s)
         self.cluster = StoreCluster(self._file)
         self.cluster.on_job = self._on_job
-        self.archived = Archived()
+        shutil.rmtree(folder / "archive", ignore_errors=True)
+        self._archived = folder / "archive"
+        self.archive = Archive(str(self._archived))
         self.succeeded: set[str] = set()
         """Names of Jobs whose step has succeeded in this life of the run."""
         if kept is not None:
-            self.archived.kept = dict(kept.archived)
+            shutil.copytree(kept.archive, self._archived)
             self.succeeded = set(kept.succeeded)
         self.journal = Journal()
         self._heard = self.broker.listen()
@@ -223,10 +234,13 @@ class World:
             source.backup(target)
         source.close()
         target.close()
+        archive = path.with_suffix(".archive")
+        self._archived.mkdir(exist_ok=True)
+        shutil.copytree(self._archived, archive)
         return Kept(
             database=self.api.keep(),
             objects=path,
-            archived=dict(self.archived.kept),
+            archive=archive,
             succeeded=frozenset(self.succeeded),
         )
 
@@ -265,8 +279,6 @@ class World:
 
     def _on_job(self, manifest: Manifest) -> None:
         name = manifest["metadata"]["name"]
-        if self.cluster.store.find("jobs", self.cluster.namespace, name):
-            return  # refused: it is there
         live = [pod for pod in self.cluster.pods(name) if pod["status"].get("phase") not in ("Succeeded", "Failed")]
         if live:
             self.journal.wrong.append(f"{name} was made while a pod of its former attempt was at work")
@@ -333,7 +345,10 @@ class World:
         return {
             "job": self.api.view(),
             "objects": sorted(_seen(resource, name, item, uids) for resource, name, item in items),
-            "archived": sorted(self.archived.kept),
+            "archived": [
+                f"{entry.step} #{entry.attempt} {entry.container}{' is missing' if entry.is_missing else ''}"
+                for entry in self.archive.entries(self.api.job)
+            ],
             "dead letters": [letter.reason for letter in self.broker.dead(QUEUE)],
         }
 
@@ -367,18 +382,15 @@ class Daemon:
         self.calls = calls
         self._resyncs = resyncs
         config = world.config
-        source = BespinSource(config.bespin_api, config.lando_api)
-        self._source = source
-        source._api = CountedApi(source._api, calls)  # type: ignore[assignment]
-        if source._lando:
-            source._lando = CountedApi(source._lando, calls)  # type: ignore[assignment]
+        with mock.patch.object(bespin, "JsonApi", lambda *about, **how: CountedApi(JsonApi(*about, **how), calls)):
+            self._source = BespinSource(config.bespin_api, config.lando_api)
         self.daemon = LandoDaemon(
             config,
             cluster=CountedCluster(world.cluster, calls),
-            source=source,
+            source=self._source,
             consumer=CountedConsumer(world.broker, QUEUE, calls, resyncs=resyncs),
             publisher=CountedPublisher(world.broker, calls),
-            archive=CountedArchive(world.archived, calls),
+            archive=CountedArchive(world.archive, calls),
             stop_s=LIMIT_S,
         )
         self._rest = _Rest()

@@ -58,7 +58,7 @@ class StoreCluster:
         self.logs: dict[str, str] = {}
         """By pod; a pod has a line of its own otherwise."""
         self.on_job: Callable[[Manifest], None] = lambda job: None
-        """Told each Job that is made, just before it is there."""
+        """Told each Job that was made, before it has pods."""
         self._jobs = JobController(self.store, failure_backoff_s=0.0)
         self._claims = ClaimProtection(self.store)
         self._quotas = QuotaController(self.store)
@@ -71,11 +71,10 @@ class StoreCluster:
     # -- the calls of a daemon -----------------------------------------------------------------------------------
 
     def create(self, manifest: Manifest) -> Manifest:
-        if manifest["kind"] == "Job":
-            self.on_job(manifest)
         with _told(f"create {manifest['kind']} {manifest['metadata']['name']}", writes=True):
             made = self.store.create(RESOURCES[manifest["kind"]], self.namespace, manifest)
         if manifest["kind"] == "Job":
+            self.on_job(made)
             self._control(made["metadata"]["name"])
         return made
 

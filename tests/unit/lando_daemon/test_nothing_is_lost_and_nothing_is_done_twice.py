@@ -297,6 +297,48 @@ def test_a_quota_is_waited_for_and_is_a_failure_after_patience(world: Any) -> No
     assert "quota" in world.admin.errors[0]["content"]
 
 
+def test_a_command_begins_the_patience_with_a_quota_anew(world: Any) -> None:
+    def before(verb: str, kind: str, name: str) -> None:
+        if (verb, kind) == ("create", "Job"):
+            raise QuotaExceeded("cluster", "exceeded quota: pods", status=403)
+
+    world.start(patience_s=0)
+    world.cluster.before = before
+    world.send(Command.START)
+    world.settle()
+    world.step_changed("stage_data", Condition.WAITING)
+    world.reach("E/S")
+    world.settle()
+    world.job["state"] = "r"
+    world.send(Command.RESTART)
+    world.settle()
+    assert world.at == "R/S"
+
+
+def test_a_quota_wait_is_over_though_its_job_was_not_noted_before_a_crash(world: Any) -> None:
+    """Else the run's next wait for a quota would have no patience left."""
+
+    def full(verb: str, kind: str, name: str) -> None:
+        if (verb, kind) == ("create", "Job"):
+            raise QuotaExceeded("cluster", "exceeded quota: pods", status=403)
+
+    def lost(verb: str, kind: str, name: str) -> None:
+        if verb == "patch":
+            world.cluster.before = lambda *call: None
+            raise Unavailable("cluster", "the connection was reset")
+
+    world.start()
+    world.cluster.before = full
+    world.send(Command.START)
+    world.settle()
+    assert "quota-since" in world.cluster.get("ConfigMap", "lando-run-42")["data"]
+    world.cluster.before = lost
+    world.step_changed("stage_data", Condition.WAITING)
+    world.settle()
+    assert world.cluster.has_job(JOBS["S"])
+    assert "quota-since" not in world.cluster.get("ConfigMap", "lando-run-42")["data"]
+
+
 def test_objects_that_are_there_already_are_adopted(world: Any) -> None:
     world.start()
     go_to(world, "S")

@@ -130,3 +130,18 @@ def test_a_history_that_cannot_be_told_stops_no_run(world: Any, told: Told) -> N
     world.reach("F/")
     world.settle()
     assert world.cluster.names("Job", "ConfigMap") == []
+
+
+def test_an_attempt_whose_job_outlived_a_crash_before_it_was_noted_is_told_when_it_is_adopted(
+    world: Any, told: Told
+) -> None:
+    def before(verb: str, kind: str, name: str) -> None:
+        if verb == "patch":
+            world.cluster.before = lambda *call: None
+            raise Unavailable("cluster", "the connection was reset")
+
+    world.cluster.before = before
+    world.send(Command.START)
+    world.reach("R/S")
+    world.settle()
+    assert told.of("stage_data") == [(1, "Running", "")]
