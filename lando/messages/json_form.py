@@ -13,6 +13,8 @@ from lando.messages.fields import LARGEST_ID, run_id
 from lando.runs import Category, cut_middle
 
 VERSION = 1
+SIZE_LIMIT = 1024 * 1024
+"""Bytes of a body. The longest that Lando writes has less, and what is read takes some thirty times that in memory."""
 _COMMANDS = {
     command.value: command
     for command in (Command.START, Command.RESTART, Command.CANCEL, Command.STEP_CHANGED, Command.PRUNE)
@@ -91,6 +93,8 @@ def _evidence_document(evidence: Evidence) -> dict[str, Any]:
 
 
 def _document(body: bytes) -> dict[str, Any]:
+    if len(body) > SIZE_LIMIT:
+        raise UnreadableMessage(f"The JSON message has {len(body)} bytes; it may have {SIZE_LIMIT}.")
     try:
         document = json.loads(body.decode("utf-8"), parse_constant=_no_constant)
         if b"\\u" in body:  # an escape may be half of a surrogate pair, which no UTF-8 text can hold

@@ -12,7 +12,7 @@ from lando.messages import Command, Condition, Evidence, Message
 from lando.messages.fields import run_id
 from lando.messages.pickle_reader import LegacyRequest, Scalar, read_request
 from lando.messages.pickle_writer import VERSION, write_request
-from lando.runs import Category, Cause
+from lando.runs import Category, Cause, cut_middle
 
 _COMMANDS: Mapping[str, Command] = {
     "start_job": Command.START,
@@ -57,7 +57,7 @@ def read(body: bytes) -> Message:
         text = (request.payload or {}).get("message")
         if not isinstance(text, str):
             raise UnreadableMessage(f"The message {command} lacks the text 'message'.")
-        log = text
+        log = cut_middle(text)  # as it would be where it is told; several of them wait in memory
     return Message(
         command=Command.STEP_CHANGED,
         run_id=_job_id(request),

@@ -260,6 +260,10 @@ class _Machine:
 
 def _text(data: bytes, encoding: str) -> str:
     try:
+        return data.decode(encoding)
+    except UnicodeDecodeError:
+        pass
+    try:
         text = data.decode(encoding, "surrogatepass")  # as Python's own pickler writes half pairs
     except UnicodeDecodeError:
         raise UnreadableMessage(f"A text of the pickle is not {encoding.upper()}.") from None

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from lando.errors import MessageError, UnknownCommand, UnreadableMessage, UnsupportedVersion
 from lando.messages import Command, Condition, Evidence, Message
 from lando.messages.codec import can_encode, content_type, decode, encode, message_id, progress_notice
+from lando.messages.json_form import SIZE_LIMIT
 from lando.runs import CAUSE_TEXT_LIMIT, Category
 
 EXAMPLE: dict[str, Any] = {
@@ -186,6 +187,20 @@ def test_evidence_is_bounded_when_written() -> None:
     read = decode(body).evidence
     assert read is not None
     assert "left out" in read.log_tail
+
+
+def test_the_longest_message_that_is_written_is_read() -> None:
+    text = "\0" * CAUSE_TEXT_LIMIT
+    evidence = Evidence(
+        step="a", condition=Condition.FAILED, cause=text, log_tail=text, termination_message={"x": "\0" * 4096}
+    )
+    read = decode(encode(Message(command=Command.STEP_CHANGED, run_id=1, evidence=evidence), "json"))
+    assert read.evidence == evidence
+
+
+def test_a_longer_one_is_not_looked_at() -> None:
+    with pytest.raises(UnreadableMessage, match=f"it may have {SIZE_LIMIT}"):
+        decode(b'{"x":[' + b"[]," * (SIZE_LIMIT // 3) + b"[]]}")
 
 
 def test_a_debug_command_has_no_json_form() -> None:
