@@ -24,7 +24,7 @@ def gather(site: Site, plans: Sequence[Plan]) -> Facts:
     """How everything stands now."""
     facts = Facts(plans=plans, jobs={}, journal=journal.read(site.journal.read_text().splitlines()))
     facts.disturbances = list(site.disturbances)
-    facts.garbage = list(site.garbage)
+    facts.garbage, facts.garbage_tried = list(site.garbage), set(site.garbage_tried)
     facts.objects = _objects(site)
     with site.open_database() as database, database.read() as session:
         wanted = (selectinload(m.Job.activities), selectinload(m.Job.errors))

@@ -93,6 +93,8 @@ class Site:
         self.stack.daemons_api_url = self.users_url = self.api_http.url
         self.disturbances: list[Disturbance] = []
         self.garbage: list[bytes] = []
+        """What the broker has confirmed."""
+        self.garbage_tried: set[bytes] = set()
         self.recorder = Recorder(broker)
 
     def start(self) -> None:
@@ -187,6 +189,7 @@ class Site:
 
     def publish_garbage(self, bodies: Sequence[bytes]) -> int:
         """The same, with messages that have to be put aside."""
+        self.garbage_tried |= set(bodies)
         count = self.publish(bodies)
         self.garbage += bodies[:count]
         return count
