@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from tests.chaos import report, trial
-from tests.chaos.faults import FAULTS
+from tests.chaos.faults import FAKETIME, FAULTS
 
 
 def main() -> int:
@@ -22,12 +22,15 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="strikes as an earlier run did; drawn and printed when not given")
     parser.add_argument("--rounds", type=int, help="how often each fault strikes (default: jobs / 40, at least once)")
     parser.add_argument("--fault", action="append", choices=sorted(FAULTS), help="only this one; may be repeated")
+    parser.add_argument("--pace", type=float, default=1.0, help="0.5 halves pauses and lengths of faults (default: 1)")
     parser.add_argument("--json", action="store_true", help="print JSON only")
     options = parser.parse_args()
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(10**6)
     folder = Path(tempfile.mkdtemp(prefix="lando-chaos-"))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     logging.getLogger("pika").setLevel(logging.CRITICAL)
+    if FAKETIME is None:
+        print("no clock jumps: apt install libfaketime", file=sys.stderr)
     print(f"seed {seed}, logs in {folder}", file=sys.stderr, flush=True)
     result = trial.run(
         folder,
@@ -35,6 +38,7 @@ def main() -> int:
         seed=seed,
         rounds=options.rounds or max(options.jobs // 40, 1),
         names=options.fault or (),
+        pace=options.pace,
     )
     print(json.dumps(result.as_json(), indent=2) if options.json else report.table(result))
     if result.violations:

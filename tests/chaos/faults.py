@@ -23,7 +23,7 @@ from tests.services.faulty_http import Fault as Http
 CLOCK_S = 2.5
 """How long each time of a false clock holds, in seconds; a daemon reads it again every second."""
 FAKETIME = next(iter(sorted(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"))), None)
-"""The library of Debian's package faketime."""
+"""The library of Debian's package libfaketime."""
 
 
 @dataclass

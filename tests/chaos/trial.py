@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import random
 import time
 from collections.abc import Sequence
@@ -14,6 +15,8 @@ from tests.chaos.report import Report, report
 from tests.chaos.schedule import Strikes, make_schedule
 from tests.chaos.site import Site, site
 
+log = logging.getLogger(__name__)
+
 AT_ONCE = 12
 """Jobs that are started before the first fault, at most; the others follow as faults pass, so that each meets some."""
 SETTLE_S = 300.0
@@ -22,11 +25,11 @@ BOOKS_S = 60.0
 """For what follows the last end: deletions, messages under way."""
 
 
-def run(folder: Path, *, jobs: int, seed: int, rounds: int, names: Sequence[str] = ()) -> Report:
+def run(folder: Path, *, jobs: int, seed: int, rounds: int, names: Sequence[str] = (), pace: float = 1.0) -> Report:
     """Put a site below ``folder`` to the test."""
     dice = random.Random(seed)
     plans = make_plans(jobs, dice)
-    schedule = make_schedule(rounds, dice, names)
+    schedule = make_schedule(rounds, dice, names, pace=pace)
     began = time.monotonic()
     with site(folder) as running:
         users = Users(running, plans)
@@ -40,6 +43,7 @@ def run(folder: Path, *, jobs: int, seed: int, rounds: int, names: Sequence[str]
             while not strikes.are_over:
                 _raise_any(users, strikes)
                 time.sleep(0.2)
+            log.info("the faults are over")
             users.allow(len(plans))
             facts, found = _settled(running, users, strikes)
         finally:
@@ -54,6 +58,7 @@ def _settled(running: Site, users: Users, strikes: Strikes) -> tuple[Facts, list
     while users.settled() < len(users.plans) and time.monotonic() < until:
         _raise_any(users, strikes)
         time.sleep(0.2)
+    log.info("every job has ended")
     until = time.monotonic() + BOOKS_S
     while True:
         facts = gather(running, users.plans)

@@ -18,7 +18,7 @@ def test_every_accepted_job_ends_as_it_must_whatever_fails_meanwhile() -> None:
     pytest.importorskip("psycopg", reason="postgres is not to be had: install the extra 'postgres'")
     seed = int(os.environ.get("SEED", "1"))
     with tempfile.TemporaryDirectory(prefix="lando-chaos-") as folder:
-        result = trial.run(Path(folder), jobs=12, seed=seed, rounds=1)
+        result = trial.run(Path(folder), jobs=12, seed=seed, rounds=1, pace=0.3)
 
     assert not result.violations, table(result)
     assert set(result.faults) == set(FAULTS)
