@@ -51,9 +51,9 @@ class Dispatcher:
 
     def start(self) -> None:
         """Start the workers."""
-        self._has_started = True
         for thread in self._threads:
             thread.start()
+        self._has_started = True  # not before: a worker yet to start is none that ended
 
     def submit(self, message: Message, delivery: Delivery) -> None:
         """Have ``message`` handled after what already waits for its run."""
