@@ -98,6 +98,16 @@ class Site:
         self.recorder = Recorder(broker)
 
     def start(self) -> None:
+        """Start everything and wait until it works."""
+        self.prepare()
+        self.recorder.begin()
+        for name in PARTS:
+            self.stack.start_process(name)
+        for name in PARTS:
+            self.stack.wait_for(f"{self.stack.url_of(name)}/readyz")
+
+    def prepare(self) -> None:
+        """All that comes before the daemons and servers."""
         for name in ("plans", "locks"):
             (self.plans / name).mkdir(parents=True)
         self.journal.touch()
@@ -112,11 +122,6 @@ class Site:
         )
         self.stack.cluster = place | {"url": self.cluster_http.url}
         self.stack.write_config(infrastructure_retries=RETRIES, patience_s=3600, resync_s=RESYNC_S)
-        self.recorder.begin()
-        for name in PARTS:
-            self.stack.start_process(name)
-        for name in PARTS:
-            self.stack.wait_for(f"{self.stack.url_of(name)}/readyz")
 
     def start_cluster(self) -> None:
         self.stack.start_cluster("--history", str(HISTORY))

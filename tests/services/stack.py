@@ -115,13 +115,14 @@ class Stack:
             command = [sys.executable, "-m", f"lando.k8s.{kind}", str(self._daemon_config(name))]
         self._spawn(name, command, environment=environment)
 
-    def kill(self, name: str, how: signal.Signals = signal.SIGKILL) -> None:
-        """End one process as a crash does (or otherwise as told) and wait until it is gone."""
+    def kill(self, name: str, how: signal.Signals = signal.SIGKILL) -> int:
+        """End one process as a crash does (or otherwise as told), wait until it is gone; its exit status."""
         process = self._processes.pop(name)
         process.send_signal(how)
-        process.wait(30)
+        status = process.wait(60)
         if process.stdout:
             process.stdout.close()
+        return status
 
     def is_running(self, name: str) -> bool:
         return name in self._processes and self._processes[name].poll() is None
@@ -184,9 +185,9 @@ class Stack:
 
     def _daemon_config(self, name: str) -> Path:
         # One file serves both where each daemon is alone on its machine; here their metrics need ports of their own.
-        token = Path(self.cluster["token_files"][name.partition("-")[0]]).read_text().strip()
+        token_file = str(self.cluster["token_files"][name.partition("-")[0]])
         own = {**self._config, "metrics_port": urlsplit(self.url_of(name)).port, "metrics_host": "127.0.0.1"}
-        own["cluster_api_settings"] = self._config["cluster_api_settings"] | {"token": token}
+        own["cluster_api_settings"] = self._config["cluster_api_settings"] | {"token_file": token_file}
         file = self.config_file(name)
         fresh = file.with_suffix(".new")
         fresh.write_text(yaml.safe_dump(own), encoding="utf-8")
