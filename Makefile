@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench crash-points chaos docs clean
+.PHONY: help demo test check format bench crash-points chaos hostile docs clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -34,6 +34,10 @@ crash-points: $(VENV)/.installed-dev  ## break every call of every daemon in tur
 
 chaos: $(VENV)/.installed-dev  ## N jobs on real processes while everything fails; SEED=… repeats a run
 	$(BIN)/python -m tests.chaos --jobs $(or $(N),200) $(if $(SEED),--seed $(SEED)) $(CHAOS_ARGS)
+
+hostile: $(VENV)/.installed-dev  ## N hostile messages before real daemons, with jobs among them; SEED=… repeats a flood
+	LANDO_HOSTILE_COUNT=$(or $(N),10000) LANDO_HOSTILE_SEED=$(or $(SEED),7) \
+	  $(BIN)/python -m pytest -q -s tests/integration/test_hostile_messages.py $(PYTEST_ARGS)
 
 docs: $(VENV)/.installed-dev  ## write the parts of docs/ that are generated from the code
 	$(BIN)/python -m lando.config > docs/configuration.md
