@@ -28,7 +28,7 @@ def test_a_run_ends_the_same_whatever_goes_wrong_at_any_call(
 ) -> None:
     exploration = explore(scenario)
     recorded = exploration.recorded[number]
-    points = [point for point in recorded.points if point.fault is fault]
+    points = [point for point in exploration.points(recorded) if point.fault is fault]
     for point in points:
         assert exploration.violations(recorded, point) == []
     record_property("scenario", f"lando: {scenario.name}")

@@ -1,0 +1,44 @@
+"""Whatever goes wrong at any call of the watcher, each outcome is told and the run ends as it does without it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.crash_points.calls import Fault
+from tests.crash_points.exploring import Exploration
+from tests.crash_points.scenarios import WATCHED, WATCHED_IN_LEGACY_FORM, Scenario
+from tests.crash_points.watching import WatcherExploration
+
+Explore = Callable[..., Exploration]
+WAYS: list[tuple[str, tuple[Scenario, ...], dict[str, Any]]] = [
+    ("json", WATCHED, {"form": "json"}),
+    ("pickle", WATCHED_IN_LEGACY_FORM, {"form": "pickle"}),
+    ("json, pods seen late", WATCHED[1:2], {"form": "json", "sees_pods": False}),
+]
+STAGES = [
+    pytest.param(scenario, number, how, id=f"{scenario.name}, {stage.name}, {way}")
+    for way, scenarios, how in WAYS
+    for scenario in scenarios
+    for number, stage in list(enumerate(scenario.stages))[-scenario.tested :]
+]
+
+
+@pytest.mark.parametrize("fault", list(Fault), ids=lambda fault: fault.value)
+@pytest.mark.parametrize(("scenario", "number", "how"), STAGES)
+def test_every_outcome_is_told_whatever_goes_wrong_at_any_call(
+    explore: Explore,
+    record_property: Callable[[str, object], None],
+    scenario: Scenario,
+    number: int,
+    how: dict[str, Any],
+    fault: Fault,
+) -> None:
+    exploration = explore(scenario, WatcherExploration, **how)
+    recorded = exploration.recorded[number]
+    points = [point for point in exploration.points(recorded) if point.fault is fault]
+    for point in points:
+        assert exploration.violations(recorded, point) == []
+    record_property("scenario", f"watcher: {scenario.name} ({how['form']})")
+    record_property("points", len(points))
