@@ -8,12 +8,14 @@ import tempfile
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from lando.k8s import lando as lando_daemon
 from lando.k8s import watcher
+from lando.k8s.diagnosis import judging
 from lando.k8s.outage import Outage
 from tests.crash_points.calls import Killed
 from tests.crash_points.exploring import Exploration
@@ -30,6 +32,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(watcher, "WORKERS", 1)
     monkeypatch.setattr(watcher, "RETRY_S", (0.003, 0.01))
     monkeypatch.setattr(watcher, "WAIT_INTERVAL_S", 0.0)
+    monkeypatch.setattr(judging, "NOTICEABLE", timedelta())
     monkeypatch.setattr(Outage.__init__, "__kwdefaults__", {**Outage.__init__.__kwdefaults__, "first_s": 0.003})
     report = threading.excepthook
     monkeypatch.setattr(threading, "excepthook", lambda args: None if args.exc_type is Killed else report(args))

@@ -71,7 +71,7 @@ def _make_room(world: World) -> None:
 
 
 def _hold(world: World) -> None:
-    world.cluster.hold(world.name("stage_data"), "ImagePullBackOff", 'Back-off pulling image "steps:1"')
+    world.cluster.hold(world.name("stage_data"), "ImagePullBackOff", "Back-off pulling image steps:1")
 
 
 WAITS = Stage("its image can't be pulled", _hold, "R/S")

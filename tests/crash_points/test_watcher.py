@@ -42,3 +42,13 @@ def test_every_outcome_is_told_whatever_goes_wrong_at_any_call(
         assert exploration.violations(recorded, point) == []
     record_property("scenario", f"watcher: {scenario.name} ({how['form']})")
     record_property("points", len(points))
+
+
+@pytest.mark.parametrize(("scenario", "number", "how"), STAGES)
+def test_every_message_of_the_watcher_is_a_recorded_call(
+    explore: Explore, scenario: Scenario, number: int, how: dict[str, Any]
+) -> None:
+    recorded = explore(scenario, WatcherExploration, **how).recorded[number]
+    said = [call.what for call in recorded.calls]
+    assert [what.removeprefix("publish ") for what in said if what.startswith("publish ")] == list(recorded.told)
+    assert recorded.told or how["form"] == "pickle"
