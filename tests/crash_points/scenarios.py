@@ -82,8 +82,21 @@ ORGANIZED = ends("organize_output", "R/O")
 SAVED = ends("save_output", "F/", message=IDS)
 FAILED = ends("run_workflow", "E/R", exit_code=3)
 
-SCENARIOS = (
+UNDISTURBED = (
     Scenario("a plain run", (start(), STAGED, RAN, ORGANIZED, SAVED), tested=5),
+    Scenario(
+        "a run that records its output",
+        (start(), STAGED, RAN, ORGANIZED, ends("save_output", "R/P"), ends("record_output_project", "F/", message=IDS)),
+        tested=2,
+        record_step=True,
+    ),
+    Scenario(
+        "a wait for quota",
+        (Stage("start", _start_without_room, "R/S"), Stage("room is made", _make_room, "R/S")),
+        tested=2,
+    ),
+)
+DISTURBED = (
     Scenario("a failing step", (start(), STAGED, FAILED)),
     Scenario("a cancel in the middle", (start(), STAGED, user("cancel", "C/"))),
     Scenario("a restart of a failed run", (start(), STAGED, FAILED, user("restart", "R/R"))),
@@ -95,17 +108,6 @@ SCENARIOS = (
     Scenario(
         "a Job that vanished",
         (start(), STAGED, Stage("the Job vanishes", lambda world: world.vanish("run_workflow"), "R/R")),
-    ),
-    Scenario(
-        "a run that records its output",
-        (start(), STAGED, RAN, ORGANIZED, ends("save_output", "R/P"), ends("record_output_project", "F/", message=IDS)),
-        tested=2,
-        record_step=True,
-    ),
-    Scenario(
-        "a wait for quota",
-        (Stage("start", _start_without_room, "R/S"), Stage("room is made", _make_room, "R/S")),
-        tested=2,
     ),
     Scenario("the leftovers of a deleted run", (start(), STAGED, FAILED, Stage("delete", _delete, "D/R"))),
 )
