@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench crash-points chaos hostile docs clean
+.PHONY: help demo test check format bench crash-points model chaos hostile docs clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -14,6 +14,7 @@ demo: $(VENV)/.installed  ## set up, start everything in one process, run a real
 
 test: $(VENV)/.installed-dev  ## every test that this machine can run
 	$(BIN)/python -m pytest tests/unit tests/crash_points -n auto --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest tests/model -n auto $(PYTEST_ARGS)
 	$(BIN)/python -m pytest tests/contract tests/integration tests/e2e $(PYTEST_ARGS)
 
 check: $(VENV)/.installed-dev  ## format, lint, types, layers; changes nothing
@@ -31,6 +32,9 @@ bench: $(VENV)/.installed-dev  ## hand-off times, throughput, API calls and memo
 
 crash-points: $(VENV)/.installed-dev  ## break every call of every daemon in turn, and count them
 	$(BIN)/python -m pytest tests/crash_points -q -n auto $(PYTEST_ARGS)
+
+model: $(VENV)/.installed-dev  ## EXAMPLES random histories of commands, events and faults; SEED=… repeats a search
+	$(BIN)/python -m tests.model --examples $(or $(EXAMPLES),2000) $(if $(SEED),--seed $(SEED)) $(MODEL_ARGS)
 
 chaos: $(VENV)/.installed-dev  ## N jobs on real processes while everything fails; SEED=… repeats a run
 	$(BIN)/python -m tests.chaos --jobs $(or $(N),200) $(if $(SEED),--seed $(SEED)) $(CHAOS_ARGS)

@@ -360,8 +360,8 @@ class _Transition:
         if step.job in self.live:
             self.first.append(Delete(refs=(step.job,)))
         self.first.append(AwaitGone(refs=(step.job,)))
-        self._create(step, following)
-        self.last.append(SetCondition(step=step.name, cause=told))
+        if self._create(step, following):
+            self.last.append(SetCondition(step=step.name, cause=told))
 
     def _following(self, cause: Cause, record: StepRecord) -> StepRecord | None:
         """The attempt that Lando makes by itself after one that the cluster lost; None if it makes no more."""
@@ -414,7 +414,9 @@ class _Transition:
     def _fail(self) -> list[Action]:
         name, cause = next(iter(self.failures.items()))
         steps = failed_steps(self.steps, tuple(self.failures))
-        return self.first + fail(Failure(step=name, cause=cause), steps) + self.last
+        # A failed run waits for nothing.
+        last = [action for action in self.last if not isinstance(action, SetCondition)]
+        return self.first + fail(Failure(step=name, cause=cause), steps) + last
 
     def _finish(self) -> list[Action]:
         ids = self._reported_ids()

@@ -92,9 +92,10 @@ def of_ended_pod(pod: Manifest, log_tail: str = "") -> Iterator[Sign]:
 def _is_deleted_at_work(pod: Manifest, failed: Sequence[Container]) -> bool:
     """Whether somebody deleted the pod while its program ran; what that then ended with is the deletion's doing.
 
+    The Job has failed with it even where the program came to a good end meanwhile.
     A Job whose pods start their containers again (OnFailure) deletes its pod itself when it gives up.
     """
-    if not mapping(pod.get("metadata")).get("deletionTimestamp") or phase(pod) == "Succeeded":
+    if not mapping(pod.get("metadata")).get("deletionTimestamp"):
         return False
     if mapping(pod.get("spec")).get("restartPolicy") == "OnFailure" and failed:
         return False

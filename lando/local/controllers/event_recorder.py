@@ -130,7 +130,7 @@ class EventRecorder:
         except ApiError as error:
             if error.reason != "AlreadyExists":
                 raise
-            event["metadata"] = {"generateName": f"{metadata['name']}."}
+            event["metadata"] = {"generateName": f"{event['metadata']['name']}-"}
             created = self._store.create("events", metadata["namespace"], event)
         return str(created["metadata"]["name"])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from lando.decide import (
     NoteFailure,
     Nothing,
     ReportError,
+    SetCondition,
     StepRecord,
     StoreOutput,
     Write,
@@ -187,6 +189,15 @@ def test_a_job_that_vanished_for_the_last_time_ends_the_run_in_error(make: Any, 
     observed = make.observed(recorded={step: StepRecord(attempt=3, uid="uid-gone", retries=2)})
     actions = act(make, Command.STEP_CHANGED, "R", letters.STEPS[step], observed, step)
     assert written(actions) == [f"E/{letters.STEPS[step]}"]
+
+
+def test_a_step_that_can_t_be_done_again_ends_the_run_without_a_promise_to_do_it_again(make: Any) -> None:
+    vanished = StepRecord(attempt=1, uid="uid-gone")
+    observed = make.observed(recorded={"run_workflow": vanished})
+    observed = replace(observed, objects=frozenset())  # its volume went with its Job
+    actions = act(make, Command.STEP_CHANGED, "R", "R", observed, "run_workflow")
+    assert written(actions) == ["E/R"]
+    assert not [action for action in actions if isinstance(action, SetCondition)]
 
 
 @pytest.mark.parametrize(("state", "letter"), [*itertools.product("SRrEANc", LETTERS)])

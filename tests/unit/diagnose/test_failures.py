@@ -134,6 +134,14 @@ def test_a_pod_deleted_by_hand_is_infrastructure(failed_job: Any, pod: Any, ende
     assert "was deleted from outside while its step ran" in cause.sentence
 
 
+def test_a_pod_deleted_by_hand_is_infrastructure_even_if_its_program_came_to_a_good_end(
+    failed_job: Any, pod: Any, ended: Any, judged: Any
+) -> None:
+    made = pod("Succeeded", ended(0), metadata={"deletionTimestamp": "2026-03-04T10:00:30Z"})
+
+    assert judged(failed_job, made).cause.category is Category.INFRASTRUCTURE
+
+
 def test_a_pod_deleted_after_its_program_failed_keeps_the_programs_failure(
     failed_job: Any, pod: Any, ended: Any, judged: Any
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -25,6 +26,13 @@ def test_a_sentence_that_is_repeated_is_counted(store: ObjectStore, about: dict[
         recorder.record(about, WARNING, "Failed", "no")
     recorder.record(about, WARNING, "Failed", "never")
     assert events(store) == [("never", 1), ("no", 3)]
+
+
+def test_two_events_of_one_moment_are_both_kept(store: ObjectStore, about: dict[str, Any]) -> None:
+    recorder = EventRecorder(store, "tester", clock=lambda: datetime(2026, 3, 4, tzinfo=UTC))
+    recorder.record(about, WARNING, "Failed", "no")
+    recorder.record(about, WARNING, "Failed", "never")
+    assert events(store) == [("never", 1), ("no", 1)]
 
 
 def test_sentences_that_differ_in_details_are_combined(store: ObjectStore, about: dict[str, Any]) -> None:
