@@ -109,11 +109,12 @@ class EventRecorder:
         if self._host:
             source["host"] = self._host
         now = timestamp(moment)
+        # The name is the object's with the moment in hexadecimal nanoseconds, so that it is unique and sorts.
+        name = f"{metadata['name']}.{int(moment.timestamp() * 1e9):x}"
         event = {
             "apiVersion": "v1",
             "kind": "Event",
-            # The name is the object's with the moment in hexadecimal nanoseconds, so that it is unique and sorts.
-            "metadata": {"name": f"{metadata['name']}.{int(moment.timestamp() * 1e9):x}"},
+            "metadata": {"name": name},
             "involvedObject": involved,
             "reason": reason,
             "message": message,
@@ -130,7 +131,7 @@ class EventRecorder:
         except ApiError as error:
             if error.reason != "AlreadyExists":
                 raise
-            event["metadata"] = {"generateName": f"{event['metadata']['name']}-"}
+            event["metadata"] = {"generateName": f"{name}-"}
             created = self._store.create("events", metadata["namespace"], event)
         return str(created["metadata"]["name"])
 
