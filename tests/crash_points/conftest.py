@@ -13,19 +13,23 @@ from typing import Any
 
 import pytest
 from lando.k8s import lando as lando_daemon
+from lando.k8s import watcher
 from lando.k8s.outage import Outage
 from tests.crash_points.calls import Killed
 from tests.crash_points.exploring import Exploration
 from tests.crash_points.scenarios import Scenario
 from tests.crash_points.world import Api
 
-Explore = Callable[[Scenario], Exploration]
+Explore = Callable[..., Exploration]
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """How long a daemon rests between two looks does not matter here; threads of killed ones die quietly."""
     monkeypatch.setattr(lando_daemon, "STANDBY_CHECK_S", 0.003)
+    monkeypatch.setattr(watcher, "WORKERS", 1)
+    monkeypatch.setattr(watcher, "RETRY_S", (0.003, 0.01))
+    monkeypatch.setattr(watcher, "WAIT_INTERVAL_S", 0.0)
     monkeypatch.setattr(Outage.__init__, "__kwdefaults__", {**Outage.__init__.__kwdefaults__, "first_s": 0.003})
     report = threading.excepthook
     monkeypatch.setattr(threading, "excepthook", lambda args: None if args.exc_type is Killed else report(args))
@@ -36,19 +40,20 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def explore() -> Iterator[Explore]:
-    """The exploration of a scenario; recorded at its first use."""
+    """The exploration of a scenario, of the lando daemon or as told; recorded at its first use."""
     known: dict[str, Exploration] = {}
     folders = []
 
-    def recorded(scenario: Scenario) -> Exploration:
-        if scenario.name not in known:
+    def recorded(scenario: Scenario, exploring: Callable[..., Exploration] = Exploration, **how: Any) -> Exploration:
+        key = f"{scenario.name} {how}"
+        if key not in known:
             shared = Path("/dev/shm")
             folder = Path(tempfile.mkdtemp(prefix="lando-", dir=shared if shared.is_dir() else None))
             folders.append(folder)
-            exploration = Exploration(scenario, Api(folder, record_step=scenario.record_step), folder)
-            known[scenario.name] = exploration
+            exploration = exploring(scenario, Api(folder, record_step=scenario.record_step), folder, **how)
+            known[key] = exploration
             exploration.record()
-        return known[scenario.name]
+        return known[key]
 
     yield recorded
     for exploration in known.values():

@@ -22,6 +22,8 @@ class Recorded:
     after: dict[str, Any]
     made: Sequence[str]
     notices: Sequence[str]
+    told: Sequence[str]
+    """What the watcher said, where there is one."""
 
     @property
     def points(self) -> list[Point]:
@@ -42,7 +44,7 @@ class Exploration:
         kept = self._first()
         for number, stage in enumerate(self.scenario.stages):
             calls = Calls()
-            world = World(self.api, self._folder, kept, **self.scenario.config)
+            world = self._world(kept)
             try:
                 self._play(world, stage, calls)
                 view = world.view()
@@ -55,6 +57,7 @@ class Exploration:
                     after=view,
                     made=tuple(world.journal.made),
                     notices=tuple(world.heard()),
+                    told=tuple(world.told),
                 )
                 kept = world.keep(self._folder / f"kept-{number}.db")
             finally:
@@ -62,11 +65,14 @@ class Exploration:
             self.recorded.append(recorded)
 
     def _first(self) -> Kept:
-        world = World(self.api, self._folder)
+        world = self._world()
         try:
             return world.keep(self._folder / "kept.db")
         finally:
             world.close()
+
+    def _world(self, kept: Kept | None = None) -> World:
+        return World(self.api, self._folder, kept, **self.scenario.config)
 
     def _play(self, world: World, stage: Stage, calls: Calls) -> None:
         world.start(calls, resyncs=False)
@@ -74,10 +80,14 @@ class Exploration:
         world.settle()
         world.pass_time()
 
+    def points(self, recorded: Recorded) -> list[Point]:
+        """What is to go wrong in a stage."""
+        return recorded.points
+
     def violations(self, recorded: Recorded, point: Point) -> list[str]:
         """What is otherwise than without the fault, a sentence each."""
         calls = Calls(point)
-        world = World(self.api, self._folder, recorded.before, **self.scenario.config)
+        world = self._world(recorded.before)
         try:
             self._play(world, recorded.stage, calls)
             wrong = list(world.journal.wrong)
@@ -91,11 +101,16 @@ class Exploration:
             if list(recorded.made) != world.journal.made:
                 wrong.append(f"Jobs made: {world.journal.made}, not {list(recorded.made)}")
             wrong += _gaps(recorded.notices, world.heard(), point.fault)
+            wrong += self._mistold(recorded, world, point)
         except AssertionError as error:
             wrong = [str(error)]
         finally:
             world.close()
         return [f"{recorded.stage.name}: {point}: {what}" for what in wrong]
+
+    def _mistold(self, recorded: Recorded, world: World, point: Point) -> list[str]:
+        """What the part under test said that it should not have said, or the other way round."""
+        return []
 
 
 def _differences(expected: Any, found: Any, path: str = "") -> list[str]:

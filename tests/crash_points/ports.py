@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -11,6 +10,7 @@ from typing import Any
 
 from lando.archive import Archive
 from lando.k8s.cluster import Manifest, Page, Watch
+from lando.messages import codec
 from lando.queues import Delivery
 from lando.queues.memory import MemoryBroker
 from lando.sources.http import Answer, JsonApi
@@ -110,14 +110,19 @@ class CountedApi:
 class CountedPublisher:
     """Messages and notices to a broker."""
 
-    def __init__(self, broker: MemoryBroker, calls: Calls) -> None:
+    def __init__(
+        self, broker: MemoryBroker, calls: Calls, published: Callable[[str], None] = lambda said: None
+    ) -> None:
+        """``published`` is told in a few words what the broker has got."""
         self._publisher = broker.publisher()
         self._calls = calls
+        self._published = published
 
     def publish(
         self, queue: str, body: bytes, *, content_type: str | None = None, message_id: str | None = None
     ) -> Future[None]:
         def publish() -> Future[None]:
+            self._published(_said(body))
             return self._publisher.publish(queue, body, content_type=content_type, message_id=message_id)
 
         return self._calls.make("broker", f"publish {_said(body)}", Kind.WRITE, publish)
@@ -137,11 +142,11 @@ class CountedConsumer:
         self._broker = broker
         self._consumer = broker.consumer(queue, prefetch=8)
         self._calls = calls
-        self._resyncs = resyncs
+        self.resyncs = resyncs
 
     @property
     def active(self) -> bool:
-        held = not self._resyncs and threading.current_thread().name == "resync"
+        held = not self.resyncs and threading.current_thread().name == "resync"
         return not held and not self._calls.dead and self._consumer.active
 
     def run(self, on_delivery: Callable[[Delivery], None], stop: threading.Event) -> None:
@@ -216,9 +221,6 @@ def _asked(query: list[tuple[str, str]] | None) -> str:
 
 def _said(body: bytes) -> str:
     """A message in a few words."""
-    try:
-        document = json.loads(body)
-    except ValueError:
-        return "a pickle"
-    evidence = document.get("evidence") or {}
-    return " ".join(filter(None, (document["command"], evidence.get("step"), evidence.get("condition"))))
+    message = codec.decode(body)
+    evidence = message.evidence
+    return " ".join([message.command.value, *([evidence.step, evidence.condition.value] if evidence else [])])

@@ -32,6 +32,10 @@ class Scenario:
     """How many of its last stages are tried; those before are as in another scenario."""
     config: Mapping[str, Any] = field(default_factory=dict)
     record_step: bool = False
+    starts_too: bool = False
+    """Whether the reads with which the watcher begins, the same in every scenario, are broken here."""
+    waits: bool = False
+    """Whether a pod waits long enough for the watcher to tell it."""
 
 
 def start() -> Stage:
@@ -68,14 +72,33 @@ def _make_room(world: World) -> None:
     world.tell("stage_data", Condition.WAITING)
 
 
+def _hold(world: World) -> None:
+    world.cluster.hold(world.name("stage_data"), "ImagePullBackOff", "Back-off pulling image steps:1")
+
+
+WAITS = Stage("its image can't be pulled", _hold, "R/S")
+GOES_ON = Stage("its image comes", lambda world: world.cluster.go_on(world.name("stage_data")), "R/S")
 STAGED = ends("stage_data", "R/R")
 RAN = ends("run_workflow", "R/o")
 ORGANIZED = ends("organize_output", "R/O")
 SAVED = ends("save_output", "F/", message=IDS)
 FAILED = ends("run_workflow", "E/R", exit_code=3)
 
-SCENARIOS = (
+UNDISTURBED = (
     Scenario("a plain run", (start(), STAGED, RAN, ORGANIZED, SAVED), tested=5),
+    Scenario(
+        "a run that records its output",
+        (start(), STAGED, RAN, ORGANIZED, ends("save_output", "R/P"), ends("record_output_project", "F/", message=IDS)),
+        tested=2,
+        record_step=True,
+    ),
+    Scenario(
+        "a wait for quota",
+        (Stage("start", _start_without_room, "R/S"), Stage("room is made", _make_room, "R/S")),
+        tested=2,
+    ),
+)
+DISTURBED = (
     Scenario("a failing step", (start(), STAGED, FAILED)),
     Scenario("a cancel in the middle", (start(), STAGED, user("cancel", "C/"))),
     Scenario("a restart of a failed run", (start(), STAGED, FAILED, user("restart", "R/R"))),
@@ -88,16 +111,20 @@ SCENARIOS = (
         "a Job that vanished",
         (start(), STAGED, Stage("the Job vanishes", lambda world: world.vanish("run_workflow"), "R/R")),
     ),
-    Scenario(
-        "a run that records its output",
-        (start(), STAGED, RAN, ORGANIZED, ends("save_output", "R/P"), ends("record_output_project", "F/", message=IDS)),
-        tested=2,
-        record_step=True,
-    ),
-    Scenario(
-        "a wait for quota",
-        (Stage("start", _start_without_room, "R/S"), Stage("room is made", _make_room, "R/S")),
-        tested=2,
-    ),
     Scenario("the leftovers of a deleted run", (start(), STAGED, FAILED, Stage("delete", _delete, "D/R"))),
+)
+
+EVICTED = ends("run_workflow", "R/R", exit_code=137, pod_reason="Evicted")
+GONE = Stage("the Job vanishes", lambda world: world.vanish("run_workflow"), "R/R")
+WATCHED = (
+    Scenario("a plain run", (start(), STAGED, RAN, ORGANIZED, SAVED), tested=4),
+    Scenario("a failing step", (start(), STAGED, FAILED, user("restart", "R/R")), tested=2, starts_too=True),
+    Scenario("a cancel in the middle", (start(), STAGED, user("cancel", "C/"))),
+    Scenario("an evicted pod", (start(), STAGED, EVICTED)),
+    Scenario("a Job that vanished", (start(), STAGED, GONE)),
+    Scenario("a wait for an image", (start(), WAITS, GOES_ON), tested=2, waits=True),
+)
+WATCHED_IN_LEGACY_FORM = (
+    Scenario("a plain run", (start(), STAGED, RAN)),
+    Scenario("a failing step", (start(), STAGED, FAILED, user("restart", "R/R")), tested=2, starts_too=True),
 )

@@ -222,6 +222,8 @@ class World:
             **config,
         )
         self.daemon: Daemon | None = None
+        self.told: list[str] = []
+        """What the broker got from the part under test, in a few words each."""
 
     def close(self) -> None:
         if self.daemon:
@@ -296,17 +298,27 @@ class World:
         assert self.daemon is not None
         end = time.monotonic() + LIMIT_S
         while not self._is_quiet():
-            if self.daemon.calls.dead:
-                self.daemon.end()
-                self.start()
+            self._supervise()
             if time.monotonic() > end:
                 raise AssertionError(f"no rest within {LIMIT_S:.0f} s: {self.daemon.trouble()}; {self.view()}")
             time.sleep(0.001)
+
+    def _supervise(self) -> None:
+        assert self.daemon is not None
+        if self.daemon.calls.dead:
+            self.daemon.end()
+            self.start()
 
     def pass_time(self) -> None:
         """What was to be looked at later is looked at now."""
         assert self.daemon is not None
         self.daemon.hurry()
+        self.settle()
+
+    def resync(self) -> None:
+        """Lando compares runs and objects, as it does every now and then."""
+        assert self.daemon is not None
+        self.daemon.let_resync()
         self.settle()
 
     def _is_quiet(self) -> bool:
@@ -381,6 +393,7 @@ class Daemon:
     def __init__(self, world: World, calls: Calls, *, resyncs: bool) -> None:
         self.calls = calls
         self._resyncs = resyncs
+        self._consumer = CountedConsumer(world.broker, QUEUE, calls, resyncs=resyncs)
         config = world.config
         with mock.patch.object(bespin, "JsonApi", lambda *about, **how: CountedApi(JsonApi(*about, **how), calls)):
             self._source = BespinSource(config.bespin_api, config.lando_api)
@@ -388,7 +401,7 @@ class Daemon:
             config,
             cluster=CountedCluster(world.cluster, calls),
             source=self._source,
-            consumer=CountedConsumer(world.broker, QUEUE, calls, resyncs=resyncs),
+            consumer=self._consumer,
             publisher=CountedPublisher(world.broker, calls),
             archive=CountedArchive(world.archive, calls),
             stop_s=LIMIT_S,
@@ -421,6 +434,9 @@ class Daemon:
             keys = list(agenda._due)
         for key in keys:
             agenda.add(key)
+
+    def let_resync(self) -> None:
+        self._resyncs = self._consumer.resyncs = True
 
     def trouble(self) -> str:
         agenda = self.daemon._dispatcher._agenda

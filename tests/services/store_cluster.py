@@ -166,6 +166,24 @@ class StoreCluster:
         self._control(job)
         self._control(job)  # the finalizers of its pods first, then its condition
 
+    def hold(self, job: str, reason: str, message: str) -> None:
+        """The container of a Job's pod can't start: it waits, for this reason."""
+        pod = self.pod(job)
+        assert pod is not None, f"Job {job} has no pod at work"
+        pod["status"]["phase"] = "Pending"
+        for container in pod["status"]["containerStatuses"]:
+            container |= {"state": {"waiting": {"reason": reason, "message": message}}, "ready": False}
+        self.store.update_status("pods", self.namespace, pod)
+
+    def go_on(self, job: str) -> None:
+        """What was held starts."""
+        pod = self.pod(job)
+        assert pod is not None, f"Job {job} has no pod at work"
+        pod["status"]["phase"] = "Running"
+        for container in pod["status"]["containerStatuses"]:
+            container |= {"state": {"running": {"startedAt": pod["metadata"]["creationTimestamp"]}}, "ready": True}
+        self.store.update_status("pods", self.namespace, pod)
+
     def vanish(self, job: str) -> None:
         """Somebody deletes the Job and its pods by hand."""
         self.store.delete("jobs", self.namespace, job, propagation="Background")

@@ -1,0 +1,228 @@
+"""The watcher between cluster and broker, with every call counted; what it says is handled by a lando that is left in
+peace, so that a job's end shows whether all was said.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+from lando.k8s.agenda import Agenda
+from lando.k8s.reflector import Change, ChangeType, Handler, Reflector
+from lando.k8s.watcher import Watcher
+from lando.messages import Condition
+from tests.crash_points.calls import Call, Calls, Fault, Point
+from tests.crash_points.exploring import Exploration, Recorded
+from tests.crash_points.ports import CountedCluster, CountedPublisher
+from tests.crash_points.scenarios import Scenario, Stage
+from tests.crash_points.world import LIMIT_S, Api, Kept, World
+from tests.services.store_cluster import RESOURCES
+
+SOON_S = 1.0
+"""What is due later is not waited for."""
+KILLS = (Fault.KILLED_BEFORE, Fault.KILLED_AFTER)
+
+
+class WatchedWorld(World):
+    """A world in which lando hears only from the watcher what happens to Jobs."""
+
+    def __init__(
+        self,
+        api: Api,
+        folder: Path,
+        kept: Kept | None = None,
+        *,
+        form: Literal["json", "pickle"],
+        sees_pods: bool,
+        **config: Any,
+    ) -> None:
+        super().__init__(api, folder, kept, **config)
+        self.config = replace(self.config, work_queue=replace(self.config.work_queue, message_format=form))
+        self._sees_pods = sees_pods
+        self.watcher: WatcherLife | None = None
+        self.is_changing = False
+        """Whether hands are at work in the cluster, so that nobody should look yet."""
+
+    def close(self) -> None:
+        if self.watcher:
+            self.watcher.end()
+        super().close()
+
+    def watch(self, calls: Calls | None = None) -> None:
+        """Start a watcher."""
+        self.watcher = WatcherLife(self, calls or Calls(), sees_pods=self._sees_pods)
+
+    def tell(self, step: str, condition: Condition) -> None:
+        """Nothing: the watcher sees it."""
+
+    def view(self) -> dict[str, Any]:
+        self.cluster.let_go()
+        return super().view()
+
+    def _supervise(self) -> None:
+        super()._supervise()
+        assert self.watcher is not None
+        if self.watcher.calls.dead:
+            self.watcher.end()
+            self.watch()
+
+    def _is_quiet(self) -> bool:
+        """Whether watcher and lando rested, one after the other, while nothing changed in the cluster."""
+        assert self.watcher is not None
+        version = self.cluster.store.resource_version
+        return self.watcher.is_resting() and super()._is_quiet() and version == self.cluster.store.resource_version
+
+
+class WatcherLife:
+    """One life of the watcher."""
+
+    def __init__(self, world: WatchedWorld, calls: Calls, *, sees_pods: bool) -> None:
+        self.calls = calls
+        self._world = world
+        self._store = world.cluster.store
+        self._namespace = world.cluster.namespace
+        self.watcher = Watcher(
+            world.config,
+            cluster=CountedCluster(world.cluster, calls),
+            publisher=CountedPublisher(world.broker, calls, world.told.append),
+        )
+        self._agenda = self.watcher._agenda = _Patient(self)
+        self._streams = [
+            _Stream(reflector, ignored=reflector.kind == "Pod" and not sees_pods)
+            for reflector in (*self.watcher._reflectors, self.watcher._events)
+        ]
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self.watcher.run, args=(self._stop,), daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """No more effects; waits until every thread that could have one is gone."""
+        self.calls.kill()
+        self._stop.set()
+        self._thread.join(LIMIT_S)
+        assert not self._thread.is_alive(), "the dead watcher's threads go on"
+
+    def has_seen_all(self) -> bool:
+        """Whether every stream has told of all that is in the store."""
+        return not self._world.is_changing and all(
+            stream.has_seen_all(self._store, self._namespace) for stream in self._streams
+        )
+
+    def is_resting(self) -> bool:
+        """Whether it has nothing more to say of what is in the cluster."""
+        if self.calls.dead or not self.has_seen_all():
+            return False
+        with self._agenda._changed:
+            due = min(self._agenda._due.values(), default=float("inf"))
+            return not self._agenda._busy and due > time.monotonic() + SOON_S
+
+
+class _Stream:
+    """One reflector, and what its handler has been told."""
+
+    def __init__(self, reflector: Reflector, *, ignored: bool) -> None:
+        """What is ``ignored`` never reaches the watcher, as if that stream were far behind the others."""
+        self._reflector = reflector
+        self._seen: dict[str, str] = {}
+        reflector._backoff_s = (0.002, 0.01)
+        reflector._handler = self._noting((lambda change: None) if ignored else reflector._handler)
+
+    def _noting(self, handle: Handler) -> Handler:
+        def note(change: Change) -> None:
+            handle(change)
+            if change.type is ChangeType.DELETED:
+                self._seen.pop(change.uid, None)
+            else:
+                self._seen[change.uid] = change.object["metadata"]["resourceVersion"]
+
+        return note
+
+    def has_seen_all(self, store: Any, namespace: str) -> bool:
+        reflector = self._reflector
+        if reflector._watch is None:
+            return False
+        items = store.list(
+            RESOURCES[reflector.kind],
+            namespace,
+            label_selector=reflector.label_selector,
+            field_selector=reflector._field_selector,
+        ).items
+        return self._seen == {item["metadata"]["uid"]: item["metadata"]["resourceVersion"] for item in items}
+
+
+class _Patient(Agenda):
+    """Lets a Job be looked at once all streams have come, so that each run makes the same calls."""
+
+    def __init__(self, life: WatcherLife) -> None:
+        super().__init__()
+        self._life = life
+
+    def take(self) -> str | None:
+        key = super().take()
+        while key is not None and not (self._closed or self._life.calls.dead or self._life.has_seen_all()):
+            time.sleep(0.001)
+        return key
+
+
+class WatcherExploration(Exploration):
+    """A scenario in which the watcher's calls are broken."""
+
+    def __init__(
+        self, scenario: Scenario, api: Api, folder: Path, *, form: Literal["json", "pickle"], sees_pods: bool = True
+    ) -> None:
+        super().__init__(scenario, api, folder)
+        self.form = form
+        self._sees_pods = sees_pods
+
+    def _world(self, kept: Kept | None = None) -> WatchedWorld:
+        return WatchedWorld(
+            self.api, self._folder, kept, form=self.form, sees_pods=self._sees_pods, **self.scenario.config
+        )
+
+    def _play(self, world: World, stage: Stage, calls: Calls) -> None:
+        assert isinstance(world, WatchedWorld)
+        world.start(resyncs=False)
+        world.watch(calls)
+        world.settle()
+        world.is_changing = True
+        stage.do(world)
+        world.is_changing = False
+        world.settle()
+        world.pass_time()
+        if world.watcher is not None and world.watcher.calls is not calls:
+            # A Job that went while nobody watched is found by lando's own resync.
+            world.resync()
+
+    def points(self, recorded: Recorded) -> list[Point]:
+        if self.scenario.starts_too:
+            return recorded.points
+        return [point for point in recorded.points if not _is_of_the_start(point.call)]
+
+    def _mistold(self, recorded: Recorded, world: World, point: Point) -> list[str]:
+        expected, told = Counter(recorded.told), Counter(world.told)
+        was_killed = point.fault in KILLS
+        wrong = [
+            f"not told: {what}"
+            for what in expected - told
+            if not (was_killed and what.endswith((f" {Condition.GONE.value}", f" {Condition.WAITING.value}")))
+        ]
+        again = told - expected
+        if self.form == "json":
+            is_allowed = was_killed or (point.fault is Fault.ANSWER_LOST and point.call.what.startswith("publish "))
+        else:
+            # Between the message and the note on the Job nobody knows whether it was sent.
+            is_allowed = (
+                point.fault in (Fault.KILLED_AFTER, Fault.ANSWER_LOST)
+                if point.call.what.startswith("publish ")
+                else point.fault is Fault.KILLED_BEFORE and point.call.what.startswith("patch Job ")
+            )
+        limit = 1 if is_allowed else 0
+        return wrong + [f"told {count} times too often: {what}" for what, count in again.items() if count > limit]
+
+
+def _is_of_the_start(call: Call) -> bool:
+    return call.what.startswith("watch ") or call.what.endswith(" in pages")
