@@ -114,6 +114,7 @@ def test_a_worker_that_hangs_is_red(world: Any, asks: Asks, monkeypatch: pytest.
 def test_a_worker_that_ended_is_red(world: Any, asks: Asks) -> None:
     world.start()
     ask = asks(world.daemon)
+    wait_until(lambda: world.daemon._dispatcher._has_started, what="all workers at work")
     world.daemon._dispatcher._threads.append(threading.Thread())
     assert ask("/healthz") == (503, "A worker has ended.")
     del world.daemon._dispatcher._threads[-1]
