@@ -32,7 +32,7 @@ from tests.services.vectors import GOOD
 
 pytestmark = pytest.mark.service("rabbitmq")
 
-TIMEOUT_S = 30.0
+TIMEOUT_S = 60.0
 PROPERTIES = [name for name in vars(pika.BasicProperties()) if not name.startswith("_")]
 
 
@@ -280,6 +280,7 @@ def test_a_confirm_that_never_comes_is_waited_for_no_longer_than_the_limit(
 
 
 @pytest.mark.timeout(180)
+@pytest.mark.timeout(400)
 def test_consumer_and_publisher_outlive_a_restart_and_a_crash_of_the_broker(
     rabbitmq_server: LocalServer, settings: WorkQueueSettings, publisher: RabbitPublisher
 ) -> None:
@@ -288,21 +289,21 @@ def test_consumer_and_publisher_outlive_a_restart_and_a_crash_of_the_broker(
         for number, how in enumerate((signal.SIGTERM, signal.SIGKILL)):
             before, meanwhile = b"before %d" % number, b"meanwhile %d" % number
             publisher.publish(queue, before).result(TIMEOUT_S)
-            wait_until(lambda before=before: before in work.bodies, what="the delivery before")  # type: ignore[misc]
+            wait_until(lambda before=before: before in work.bodies, TIMEOUT_S, what="the delivery before")  # type: ignore[misc]
             rabbitmq_server.stop(how)
-            wait_until(lambda: not work.consumer.active, what="the end of being active")
+            wait_until(lambda: not work.consumer.active, TIMEOUT_S, what="the end of being active")
             confirmed = publisher.publish(queue, meanwhile)
             publisher.notify(b"dropped")
             rabbitmq_server.start()
-            if isinstance(confirmed.exception(60), Unavailable):  # the start took longer than its tries
-                publisher.publish(queue, meanwhile).result(60)
+            if isinstance(confirmed.exception(90), Unavailable):  # the start took longer than its tries
+                publisher.publish(queue, meanwhile).result(90)
 
             def came(before: bytes = before, meanwhile: bytes = meanwhile) -> bool:
                 for delivery in list(work.deliveries):
                     delivery.ack()
                 return work.bodies.count(before) >= 2 and meanwhile in work.bodies
 
-            wait_until(came, TIMEOUT_S, what="what was held, and what was published meanwhile")
+            wait_until(came, 2 * TIMEOUT_S, what="what was held, and what was published meanwhile")
 
 
 def test_a_deleted_queue_is_declared_anew_by_the_publisher(
