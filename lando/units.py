@@ -23,6 +23,16 @@ def decimal_size(size: int) -> str:
     raise AssertionError("unreachable")
 
 
+def binary_size(size: int) -> str:
+    """Bytes as Kubernetes writes memory, with at most two decimals: ``980Mi``, ``1.25Gi``."""
+    value, unit = size / 2**20, "Mi"
+    for larger in ("Gi", "Ti"):
+        if value < 1024:
+            break
+        value, unit = value / 1024, larger
+    return f"{value:.2f}".rstrip("0").rstrip(".") + unit if unit != "Mi" else f"{value:.0f}Mi"
+
+
 def minutes_between(started: datetime | None, finished: datetime | None) -> str:
     """A run time as reports give it: ``90.0 minutes``; ``0 minutes`` when a time is missing."""
     if started is None or finished is None:

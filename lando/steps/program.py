@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 
 from lando.errors import InputError, LandoError, StepError, Unavailable
 from lando.runs import Category, Cause
+from lando.steps.memory import MemoryWatch
 
 TERMINATION_MESSAGE_LIMIT = 4096  # bytes; the kubelet's own limit for one container
 EXIT_FAILED = 1
@@ -42,29 +43,37 @@ def run_program(name: str, usage: str, work: Callable[[Sequence[str]], dict[str,
     signal.signal(signal.SIGTERM, _terminate)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text
+    with MemoryWatch(_termination_file()) as memory:
+        exit_code, report = _outcome(name, usage, work, argv)
+    if exit_code != 0 and memory.peak is not None:
+        report |= memory.peak.told()
+    write_termination_message(report)
+    return exit_code
+
+
+def _outcome(
+    name: str, usage: str, work: Callable[[Sequence[str]], dict[str, Any]], argv: Sequence[str]
+) -> tuple[int, dict[str, Any]]:
+    """Exit code and termination message of ``work(argv)``; a failure is told in the log."""
     try:
-        report = work(argv)
+        return 0, work(argv)
     except UsageError as error:
         log(f"{name}: {error} Usage: {usage}")
-        return EXIT_USAGE
+        return EXIT_USAGE, {}
     except ProgramFailedError as error:
-        return _fail(name, error.cause, error.exit_code, error.report)
+        return error.exit_code, _failure(name, error.cause, error.report)
     except StepError as error:
-        return _fail(name, error.cause)
+        cause = error.cause
     except Unavailable as error:
-        return _fail(name, Cause(category=Category.INFRASTRUCTURE, sentence=_sentence(str(error))))
+        cause = Cause(category=Category.INFRASTRUCTURE, sentence=_sentence(str(error)))
     except LandoError as error:
-        return _fail(name, Cause(category=Category.USER, sentence=_sentence(str(error))))
+        cause = Cause(category=Category.USER, sentence=_sentence(str(error)))
     except OSError as error:
-        return _fail(name, _cause_of_os_error(error))
+        cause = _cause_of_os_error(error)
     except Exception as error:  # noqa: BLE001 - the last line of defence of a process; said in full, then failed
         traceback.print_exc(file=sys.stdout)
-        return _fail(
-            name,
-            Cause(category=Category.INFRASTRUCTURE, sentence=f"{name} broke off: {type(error).__name__}: {error}."),
-        )
-    write_termination_message(report)
-    return 0
+        cause = Cause(category=Category.INFRASTRUCTURE, sentence=f"{name} broke off: {type(error).__name__}: {error}.")
+    return EXIT_FAILED, _failure(name, cause)
 
 
 class UsageError(Exception):
@@ -116,14 +125,19 @@ def required(mapping: dict[str, Any], key: str, kind: type | tuple[type, ...], w
 
 
 def write_termination_message(report: dict[str, Any]) -> None:
-    """Leave ``report`` as JSON of at most 4096 bytes where the kubelet looks for it; an empty report leaves none."""
-    if not report:
-        return
-    path = Path(os.environ.get("LANDO_TERMINATION_LOG") or "/dev/termination-log")
+    """Leave ``report`` as JSON of at most 4096 bytes where the kubelet looks for it; an empty report leaves nothing."""
+    path = _termination_file()
     try:
-        path.write_bytes(encode_report(report))
+        if report:
+            path.write_bytes(encode_report(report))
+        elif path.exists():
+            os.truncate(path, 0)
     except OSError as error:
         log(f"warning: the termination message could not be left at {path}: {error.strerror}")
+
+
+def _termination_file() -> Path:
+    return Path(os.environ.get("LANDO_TERMINATION_LOG") or "/dev/termination-log")
 
 
 def encode_report(report: dict[str, Any]) -> bytes:
@@ -156,13 +170,13 @@ def _places(value: Any) -> Iterator[tuple[Any, Any]]:
             yield from _places(item)
 
 
-def _fail(name: str, cause: Cause, exit_code: int = EXIT_FAILED, more: dict[str, Any] | None = None) -> int:
+def _failure(name: str, cause: Cause, more: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The termination message about ``cause``, which is told in the log besides."""
     log(f"{name} failed: {cause.sentence}" + (f" {cause.advice}" if cause.advice else ""))
     told: dict[str, Any] = {"category": cause.category.value, "sentence": cause.sentence, "advice": cause.advice}
     if cause.exit_code is not None:
         told["exit_code"] = cause.exit_code
-    write_termination_message({"cause": told, **(more or {})})
-    return exit_code
+    return {"cause": told, **(more or {})}
 
 
 def _cause_of_os_error(error: OSError) -> Cause:

@@ -183,7 +183,7 @@ _LOOPS = (
         needs=("out_of_memory",),
         category=Category.RESOURCES,
         sentence="{Container} was ended for its memory{within_limit} and is started again{because}.",
-        advice="Choose a flavor with more memory, or make the workflow need less.",
+        advice="Raise {limit_key}, or make the step need less.",
         wait=Wait.ENDLESS,
     ),
     Rule(

@@ -10,7 +10,7 @@ from lando.runs import Category
 
 _AGAIN = "Nothing is wrong with the workflow itself; the step can be run again."
 _DEADLINE = "Raise steps.<step type>.deadline_s if the step really needs longer."
-_MEMORY = "Choose a flavor with more memory, or make the workflow need less."
+_MEMORY = "Raise {limit_key}, or make the step need less."
 _DISK = "Raise the step's ephemeral-storage limit, or write to the output volume instead."
 _PROGRAM = "Check the base command of the runtime's step against the image {image}."
 _START = ("StartError", "ContainerCannotRun", "RunContainerError", "CreateContainerError")
@@ -155,7 +155,7 @@ _STARTS = (
         reasons=("OOMKilled",),
         needs=("memory_limit",),
         category=Category.RESOURCES,
-        sentence="{Container} was ended for using more memory than its limit of {memory_limit}.",
+        sentence="{Container} was ended for using more memory than its limit of {memory_limit}{memory_used}.",
         advice=_MEMORY,
     ),
     Rule(
@@ -164,8 +164,8 @@ _STARTS = (
         reasons=("OOMKilled",),
         category=Category.RESOURCES,
         sentence="{Container} was ended because memory ran out (it has no limit of its own and asked for "
-        "{memory_request}).",
-        advice=_MEMORY,
+        "{memory_request}){memory_used}.",
+        advice="Give the step's runtime a flavor with as much memory as it uses, or make it need less.",
     ),
     Rule(
         name="too-many-processes",
@@ -264,7 +264,7 @@ _PROGRAMS = (
         places=(Place.EXIT,),
         reasons=("137",),
         category=Category.RESOURCES,
-        sentence="{Container} was killed (exit code 137, SIGKILL).",
+        sentence="{Container} was killed (exit code 137, SIGKILL){memory_used}.",
         advice="Most often the memory was used up; give the step more, or make the workflow need less.",
     ),
     Rule(

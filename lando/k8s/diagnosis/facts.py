@@ -154,16 +154,21 @@ def termination_message(pods: Sequence[Manifest]) -> Mapping[str, Any] | None:
     """The JSON object that a step's program left as its container's termination message, newest pod first."""
     for pod in newest_first(pods):
         for container in containers(pod):
-            message = container.terminated.get("message")
-            if not isinstance(message, str) or not message.lstrip().startswith("{"):
-                continue
-            try:
-                document = json.loads(message, parse_constant=_no_constant)
-            except (ValueError, RecursionError):
-                continue
-            if isinstance(document, dict):
+            if (document := told_by(container)) is not None:
                 return document
     return None
+
+
+def told_by(container: Container) -> Mapping[str, Any] | None:
+    """The JSON object that the container's program left as its termination message."""
+    message = container.terminated.get("message")
+    if not isinstance(message, str) or not message.lstrip().startswith("{"):
+        return None
+    try:
+        document = json.loads(message, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        return None
+    return document if isinstance(document, dict) else None
 
 
 def _no_constant(name: str) -> float:

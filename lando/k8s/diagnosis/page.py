@@ -71,6 +71,10 @@ def _row(rule: Rule) -> str:
 def _filled(template: str) -> str:
     """A template for people: its fields in marks, and optional endings as dots."""
     text = template.replace("{because}", ": ‹its words›").replace("{within_limit}", " (limit ‹limit›)")
+    text = text.replace(
+        "{memory_used}", "; the most that was measured before is ‹memory›, of which ‹program› held ‹memory›"
+    )
+    text = text.replace("{limit_key}", "steps.‹step type›.limits.memory")
     text = text.replace("{last}", " (last with exit code ‹code›)").replace("{limit}", " of ‹seconds› s")
     text = text.replace("{told}", "‹the cause found›").replace("{key}{other_key}", "‹key›")
     text = re.sub(r"\{(\w+)\}", lambda field: f"‹{field[1].replace('_', ' ')}›", text)

@@ -24,18 +24,23 @@ from lando.k8s.diagnosis.facts import (
     quoted,
     signal_name,
     termination_message,
+    told_by,
     told_cause,
     true_condition,
 )
 from lando.k8s.diagnosis.placement import VOLUME_WORDS
 from lando.k8s.diagnosis.rules import Place, Sign
+from lando.labels import step_key
 from lando.runs import Cause
+from lando.units import binary_size
 
 _SETTING_UP = ("", "ContainerCreating", "PodInitializing")
 _KILLED = (137, 143)
 """Exit codes of a program that was told to go."""
 _COMBINED = "(combined from similar events): "
 """Before the message of an event that stands for many."""
+_BYTES_LIMIT = 2**60
+"""No memory is larger."""
 _LOG_WORDS = 400  # characters of the log's end in which a rule may look for words
 
 
@@ -64,7 +69,7 @@ def of_ended_pod(pod: Manifest, log_tail: str = "") -> Iterator[Sign]:
             yield Sign(
                 place=Place.ENDED,
                 reason=str(container.terminated["reason"]),
-                message=_plain(container.terminated.get("message")),
+                message=_plain(container.terminated.get("message")) if told_by(container) is None else "",
                 exit_code=container.exit_code,
                 fields=about | _of_container(container),
             )
@@ -293,7 +298,13 @@ def _of_job(job: Manifest) -> dict[str, str]:
 
 
 def _of_pod(pod: Manifest) -> dict[str, str]:
-    return {"pod": name(pod), "node": str(mapping(pod.get("spec")).get("nodeName") or "(none)")}
+    labels = mapping(mapping(pod.get("metadata")).get("labels"))
+    step = step_key({key: str(value) for key, value in labels.items()})
+    return {
+        "pod": name(pod),
+        "node": str(mapping(pod.get("spec")).get("nodeName") or "(none)"),
+        "limit_key": f"steps.{step.step}.limits.memory" if step else "its memory limit",
+    }
 
 
 def _of_container(container: Container) -> dict[str, str]:
@@ -309,10 +320,23 @@ def _of_container(container: Container) -> dict[str, str]:
         "program": " ".join(map(str, program[:3])),
         "memory_limit": limit or "",
         "within_limit": f" (limit {limit})" if limit else "",
+        "memory_used": _memory_used(container),
         "memory_request": container.quantity("requests", "memory") or "none either",
         "out_of_memory": "yes" if reason == "OOMKilled" else "",
         "last": f" (last with exit code {code})" if code is not None else "",
     }
+
+
+def _memory_used(container: Container) -> str:
+    """The most memory that a step's program has measured before its end, as the end of a sentence."""
+    told = mapping(mapping(told_by(container)).get("memory"))
+    peak, largest, of_it = told.get("peak"), told.get("largest"), told.get("largest_bytes")
+    if not isinstance(peak, int) or not 0 < peak < _BYTES_LIMIT:
+        return ""
+    used = f"; the most that was measured before is {binary_size(peak)}"
+    if isinstance(largest, str) and quoted(largest) and isinstance(of_it, int) and 0 < of_it <= peak:
+        used += f", of which {quoted(largest)} held {binary_size(of_it)}"
+    return used
 
 
 def _refusal_words(event: Manifest) -> str:

@@ -89,6 +89,32 @@ def test_running_out_of_memory_comes_before_what_the_step_said(
     assert judged(failed_job, pod("Failed", ended(137, "OOMKilled", message))).cause.category is Category.RESOURCES
 
 
+def test_memory_that_ran_out_is_told_with_the_limit_the_peak_and_what_to_raise(
+    failed_job: Any, pod: Any, ended: Any, judged: Any
+) -> None:
+    message = json.dumps({"memory": {"peak": 1052266987, "largest": "sort", "largest_bytes": 765460480}}).ljust(256)
+    killed = pod("Failed", ended(137, "OOMKilled", message), resources={"limits": {"memory": "1Gi"}})
+    killed["metadata"]["labels"] = {"bespin-job": "true", "bespin-job-id": "42", "bespin-job-step": "run_workflow"}
+    cause = judged(failed_job, killed).cause
+
+    assert cause.sentence == (
+        "Container main was ended for using more memory than its limit of 1Gi; the most that was measured before is "
+        "1004Mi, of which sort held 730Mi."
+    )
+    assert cause.advice == "Raise steps.run_workflow.limits.memory, or make the step need less."
+
+
+@pytest.mark.parametrize(
+    "told", [{"peak": "much"}, {"peak": -1}, {"peak": 10**400}, {"largest": "sort", "largest_bytes": 1}, [1], None]
+)
+def test_a_peak_that_is_none_is_left_out(failed_job: Any, pod: Any, ended: Any, judged: Any, told: Any) -> None:
+    killed = pod(
+        "Failed", ended(137, "OOMKilled", json.dumps({"memory": told})), resources={"limits": {"memory": "1Gi"}}
+    )
+
+    assert judged(failed_job, killed).cause.sentence.endswith("than its limit of 1Gi.")
+
+
 def test_a_disruption_that_was_called_off_is_none(failed_job: Any, pod: Any, ended: Any, judged: Any) -> None:
     entry = {"type": "DisruptionTarget", "status": "False", "reason": "PreemptionByScheduler"}
 

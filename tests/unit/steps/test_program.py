@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lando.errors import ConfigError, InputError, LandoError, StepError, Unavailable
 from lando.runs import Category, Cause
+from lando.steps import memory
 from lando.steps.program import (
     TERMINATION_MESSAGE_LIMIT,
     ProgramFailedError,
@@ -24,6 +25,7 @@ from lando.steps.program import (
     read_command_file,
     run_program,
 )
+from tests.services.providing import wait_until
 from tests.unit.steps.surroundings import Termination
 
 
@@ -51,6 +53,28 @@ def test_success_exits_0_with_its_report(termination: Termination) -> None:
 def test_nothing_to_report_leaves_no_message(termination: Termination) -> None:
     assert run({}) == 0
     assert not termination.path.exists()
+
+
+def test_the_memory_told_ahead_goes_with_success_and_stays_with_a_failure(
+    termination: Termination, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "MEASURE_S", 0.001)
+    termination.path.touch()
+
+    def measured(_argv: Sequence[str]) -> dict[str, Any]:
+        wait_until(lambda: termination.path.stat().st_size > 0, what="a measure")
+        return {}
+
+    assert run_program("step", "step FILE", measured, []) == 0
+    assert termination.path.read_bytes() == b""
+
+    def failing(argv: Sequence[str]) -> dict[str, Any]:
+        measured(argv)
+        raise InputError("No such thing.")
+
+    assert run_program("step", "step FILE", failing, []) == 1
+    assert termination.cause()["sentence"] == "No such thing."
+    assert termination.read()["memory"]["peak"] > 0
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import textwrap
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from lando.k8s.diagnosis import diagnose
 from lando.local.node.process_table import all_processes, marked
 from lando.local.node.process_tree import ProcessTree, Snapshots
 from tests.services.local_node import Cluster, Manifest, phase, state
@@ -135,6 +138,41 @@ def test_a_daemon_s_memory_is_its_container_s(cluster: Cluster) -> None:
     script = DAEMON.replace('print("daemon", flush=True)', "x = bytearray(200 * 2**20)") + "\n    time.sleep(64)"
     cluster.pod("hidden", container=python(script, resources={"limits": {"memory": "150Mi"}}))
     assert state(cluster.ended("hidden"))["terminated"]["reason"] == "OOMKilled"
+
+
+@pytest.mark.parametrize(
+    "sandboxed",
+    [("substitute", "home"), pytest.param(("bwrap", "home"), marks=pytest.mark.service("bubblewrap"))],
+    indirect=True,
+)
+def test_a_step_s_program_that_is_killed_for_its_memory_has_told_how_much_it_took(sandboxed: Cluster) -> None:
+    """It holds 60 MiB until that is measured, and then wants more than it may."""
+    script = """
+        import json, os, sys, time
+        from lando.steps.program import run_program
+
+        def peak():
+            with open(os.environ["LANDO_TERMINATION_LOG"]) as file:
+                return json.loads(file.read() or '{"memory": {"peak": 0}}')["memory"]["peak"]
+
+        def work(argv):
+            held = [bytearray(60 * 2**20)]
+            while peak() < 60 * 2**20:
+                time.sleep(0.02)
+            held.append(bytearray(200 * 2**20))
+            time.sleep(64)
+
+        sys.exit(run_program("hog", "hog", work, []))
+    """
+    sandboxed.pod("hog", container=python(script, resources={"limits": {"memory": "150Mi"}}))
+    pod = sandboxed.ended("hog")
+    assert state(pod)["terminated"]["reason"] == "OOMKilled"
+    job = {"status": {"conditions": [{"type": "Failed", "status": "True", "reason": "BackoffLimitExceeded"}]}}
+    cause = diagnose(job, [pod], [], now=datetime.now(UTC), patience=timedelta(0)).cause
+    assert cause is not None
+    assert re.search(
+        r"limit of 150Mi; the most that was measured before is \d+Mi, of which python\S* held \d+Mi\.", cause.sentence
+    )
 
 
 def test_a_program_finds_a_tame_world(sandboxed: Cluster) -> None:
