@@ -98,8 +98,8 @@ def test_memory_that_ran_out_is_told_with_the_limit_the_peak_and_what_to_raise(
     cause = judged(failed_job, killed).cause
 
     assert cause.sentence == (
-        "Container main was ended for using more memory than its limit of 1Gi; the most that was measured before is "
-        "1004Mi, of which sort held 730Mi."
+        "Container run-workflow-42-ada was ended for using more memory than its limit of 1Gi; the most that "
+        "was measured before is 1004Mi, of which sort held 730Mi."
     )
     assert cause.advice == "Raise steps.run_workflow.limits.memory, or make the step need less."
 
