@@ -79,6 +79,11 @@ def _version() -> str:
         return "unknown"
 
 
+BROKER_BLOCKS = PROCESS.gauge(
+    "lando_broker_blocks_publishing",
+    "Connections on which the broker takes no messages, being short of memory or disk; 0 while it takes them.",
+)
+
 _BUILD.labels(_version(), platform.python_version()).set(1)
 
 

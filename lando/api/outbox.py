@@ -138,6 +138,13 @@ class Outbox:
             ).one()
         return count, (now() - oldest).total_seconds() if oldest else 0.0
 
+    def blocked(self) -> str | None:
+        """Which queue's broker blocks publishing, since when and why, in a sentence; None while none does."""
+        for connection, publisher in list(self._open.values()):
+            if told := publisher.blocked:
+                return f"{connection.queue}: {told}"
+        return None
+
     def drain(self) -> int:
         """Publish everything that is due; how many commands the broker has confirmed."""
         confirmed = 0

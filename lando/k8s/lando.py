@@ -74,6 +74,7 @@ class LandoDaemon:
         self._cluster = cluster
         self._source = source
         self._consumer = consumer
+        self._publisher = publisher
         self._clock = clock
         self._stop_s = stop_s
         self._stopping = threading.Event()
@@ -149,7 +150,8 @@ class LandoDaemon:
 
     def waits_for(self) -> str | None:
         """Which other system keeps this process from handling messages, in a sentence; None while none does."""
-        return self._outage.reason or (None if self._consumer.is_standby else self._consumer.waits_for)
+        broker = None if self._consumer.is_standby else self._consumer.waits_for
+        return self._outage.reason or broker or self._publisher.blocked
 
     def note(self) -> str | None:
         """That it stands by, which is its work."""

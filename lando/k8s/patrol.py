@@ -75,12 +75,13 @@ def queue_check(publisher: Publisher, queue: str) -> Callable[[], None]:
     def check() -> None:
         try:
             depths = publisher.depths(queue).result(ANSWER_S)
-        except TimeoutError as error:
+        except (TimeoutError, LandoError) as error:
             QUEUE_MESSAGES.clear()
+            if publisher.blocked:  # which the daemon itself says, and takes back at once
+                return
+            if isinstance(error, LandoError):
+                raise
             raise Unavailable("broker", f"no answer within {ANSWER_S:g} s") from error
-        except LandoError:
-            QUEUE_MESSAGES.clear()
-            raise
         for state, count in depths.items():
             QUEUE_MESSAGES.labels(queue, state).set(count)
 

@@ -147,13 +147,13 @@ class Watcher:
         return None
 
     def waits_for(self) -> str | None:
-        """Why the view of the cluster can't be trusted now, in a sentence; None while it can."""
+        """Why the view of the cluster can't be trusted now, or nothing be told, in a sentence; None while all is well."""
         for reflector in self._reflectors:
             if reflector.last_error is not None:
                 return f"{reflector.kind}s can't be watched: {reflector.last_error}"
             if not reflector.synced.is_set():
                 return f"{reflector.kind}s: the first list has not come yet."
-        return None
+        return self._publisher.blocked
 
     def note(self) -> str | None:
         """Nothing; as of :class:`~lando.k8s.health.Part`."""

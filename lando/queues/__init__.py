@@ -65,7 +65,10 @@ class Consumer(Protocol):
 
     @property
     def waits_for(self) -> str | None:
-        """Why it is not active, in a sentence: a broker that is away or refuses, another process; None when it is."""
+        """What keeps it from its work, in a sentence; None while nothing does.
+
+        A broker that is away or refuses, another process that is active, or a broker that takes no failed messages.
+        """
         ...
 
     def run(self, on_delivery: Callable[[Delivery], None], stop: threading.Event) -> None:
@@ -88,6 +91,11 @@ class Consumer(Protocol):
 
 class Publisher(Protocol):
     """Publishes with confirms from one thread of its own; safe to call from any thread."""
+
+    @property
+    def blocked(self) -> str | None:
+        """That the broker blocks publishing, since when and why, in a sentence; None while it does not."""
+        ...
 
     def publish(
         self, queue: str, body: bytes, *, content_type: str | None = None, message_id: str | None = None

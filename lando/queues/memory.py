@@ -287,6 +287,10 @@ class MemoryPublisher:
         self._broker = broker
         self._closed = False
 
+    @property
+    def blocked(self) -> str | None:
+        return None
+
     def publish(
         self, queue: str, body: bytes, *, content_type: str | None = None, message_id: str | None = None
     ) -> Future[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -359,10 +360,38 @@ def test_acknowledgements_get_through_to_a_broker_that_blocks_publishers(
             work.deliveries[0].ack()
             wait_until(lambda: depth() == "0", TIMEOUT_S, what="the end of the acknowledged message")
             assert not blocked.done()
+            assert re.search(r"blocks publishing since 20\d\d-.*Z \(low on memory\)", publisher.blocked or "")
         finally:
             rabbitmq_server.control("set_vm_memory_high_watermark", "0.4")
         blocked.result(60)
+        wait_until(lambda: publisher.blocked is None, what="the end of the blockage")
         work.wait_for(2)[1].ack()
+
+
+@pytest.mark.timeout(180)
+def test_a_broker_that_blocks_publishers_is_told_of_until_it_takes_messages_again(
+    rabbitmq_server: LocalServer, settings: WorkQueueSettings, publisher: RabbitPublisher, quick: None
+) -> None:
+    """Also over the end of a connection on which a message waited in vain, and without anything more to be sent."""
+    queue = settings.listen_queue
+    publisher.publish(queue, b"1").result(TIMEOUT_S)
+    with at_work(settings) as work:
+        delivery = work.wait_for(1)[0]
+        rabbitmq_server.control("set_vm_memory_high_watermark", "0.00001")
+        try:
+            delivery.retry("for the ladder, whose publisher is another one")
+            wait_until(lambda: work.consumer.waits_for is not None, TIMEOUT_S, what="the ladder's blockage")
+            assert "low on memory" in (work.consumer.waits_for or "")
+            assert work.consumer.active
+            publisher.notify(b"{}")
+            wait_until(lambda: publisher.blocked is not None, TIMEOUT_S, what="the notice's blockage")
+            with pytest.raises(Unavailable, match="it blocks publishing .low on memory."):
+                publisher.depths(queue).result(TIMEOUT_S)
+        finally:
+            rabbitmq_server.control("set_vm_memory_high_watermark", "0.4")
+        wait_until(lambda: publisher.blocked is None, TIMEOUT_S, what="the end of the notice's blockage")
+        assert work.wait_for(2, TIMEOUT_S)[1].body == b"1"
+        wait_until(lambda: work.consumer.waits_for is None, TIMEOUT_S, what="the end of the ladder's blockage")
 
 
 def test_a_message_that_can_not_climb_the_ladder_goes_back(

@@ -110,6 +110,8 @@ class CountedApi:
 class CountedPublisher:
     """Messages and notices to a broker."""
 
+    blocked = None
+
     def __init__(
         self, broker: MemoryBroker, calls: Calls, published: Callable[[str], None] = lambda said: None
     ) -> None:

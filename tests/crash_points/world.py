@@ -147,6 +147,8 @@ class Api:
 class _Publishers:
     """The API server's way to whatever broker there is at the moment."""
 
+    blocked = None
+
     def __init__(self, broker: Callable[[], MemoryBroker]) -> None:
         self._broker = broker
 

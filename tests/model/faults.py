@@ -182,6 +182,8 @@ class GatedApi:
 class GatedPublisher:
     """A process's way to the broker."""
 
+    blocked = None
+
     def __init__(self, publisher: Publisher, gate: Gate) -> None:
         self._publisher = publisher
         self._gate = gate

@@ -39,8 +39,14 @@ def ready(site: TheSite) -> JSONResponse:
             waits_for = str(error)
     if waits_for is not None:
         return JSONResponse({"status": "unavailable", "waits_for": waits_for}, 503)
-    status = "ok" if oldest_s < LATE_S else "commands wait for the broker"
-    return JSONResponse({"status": status, "commands_waiting": waiting, "oldest_command_s": round(oldest_s, 1)})
+    blocked = site.outbox.blocked()
+    is_late = oldest_s >= LATE_S or blocked is not None
+    answer = {
+        "status": "commands wait for the broker" if is_late else "ok",
+        "commands_waiting": waiting,
+        "oldest_command_s": round(oldest_s, 1),
+    }
+    return JSONResponse(answer | ({"broker": blocked} if blocked else {}))
 
 
 def _wrong(site: Site) -> str | None:

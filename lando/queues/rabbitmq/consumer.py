@@ -43,6 +43,8 @@ class RabbitConsumer:
         self._standby_s = standby_s
         self._paused = threading.Event()
         self._session: Session | None = None
+        self._publisher: RabbitPublisher | None = None
+        """Moves messages up the ladder and aside."""
         self._trouble: str | None = None
         """Why there was no session at the last try."""
 
@@ -60,11 +62,11 @@ class RabbitConsumer:
     def waits_for(self) -> str | None:
         session = self._session
         if session is not None and (session.has_served or session.waits_for):
-            return session.waits_for
+            return session.waits_for or (self._publisher.blocked if self._publisher else None)
         return self._trouble or "The broker has not answered yet."
 
     def run(self, on_delivery: Callable[[Delivery], None], stop: threading.Event) -> None:
-        publisher = RabbitPublisher(self._settings)
+        publisher = self._publisher = RabbitPublisher(self._settings)
         failures = 0
         try:
             while not stop.is_set():

@@ -11,12 +11,17 @@ from typing import Any
 
 import pika
 import pika.exceptions
+import pika.frame
+import pika.spec
 from pika.adapters.utils.connection_workflow import AMQPConnectorException, AMQPConnectorStackTimeout
 
 from lando.errors import Unavailable
+from lando.queues.rabbitmq.blockage import Blockage
 
 CALL_TIMEOUT_S = 20.0
 """For an answer of the broker, such as to a declaration or the confirm of a message."""
+BLOCKED_CLOSE_S = 1.0
+"""For the end of a connection that the broker does not read."""
 BACKOFF_S = 0.5
 """The wait after the first failure; doubled after each further one."""
 BACKOFF_LIMIT_S = 15.0
@@ -46,6 +51,8 @@ class Link:
     def __init__(self, connection: pika.BlockingConnection, broker: pika.ConnectionParameters) -> None:
         self.connection = connection
         self._broker = broker
+        self.blocked: str | None = None
+        """Why the broker takes no messages from this connection, in its own words; None while it does."""
 
     @property
     def is_open(self) -> bool:
@@ -62,6 +69,23 @@ class Link:
         received: int = self.connection._impl.bytes_received
         return received
 
+    def watch_blocking(self, blockage: Blockage) -> None:
+        """Note in ``blockage`` when the broker takes no more messages, and when it does again.
+
+        pika's public callbacks come between calls only, and not to whoever waits for a confirm.
+        """
+
+        def begins(_: object, frame: pika.frame.Method[pika.spec.Connection.Blocked]) -> None:
+            self.blocked = frame.method.reason or "without a reason"
+            blockage.begins(self.blocked)
+
+        def ends(*_: object) -> None:
+            self.blocked = None
+            blockage.ends()
+
+        self.connection._impl.add_on_connection_blocked_callback(begins)
+        self.connection._impl.add_on_connection_unblocked_callback(ends)
+
     def call(self, callback: Any) -> bool:
         """Run ``callback`` in the thread that serves the connection, soon; False when it is closed."""
         try:
@@ -76,15 +100,20 @@ class Link:
             self.connection.process_data_events(time_limit=seconds)
 
     @contextlib.contextmanager
-    def limit(self) -> Iterator[None]:
+    def limit(self, seconds: float | None = None) -> Iterator[None]:
         """Ends the connection when the calls inside wait longer than :data:`CALL_TIMEOUT_S`; then they raise.
 
         A blocking call of pika waits for ever as long as heartbeats come, e.g. for the confirm of a queue that
         has no majority. Its public timers are only served between calls, hence the one of the loop below them.
         """
         loop = self.connection._impl
-        silence = pika.exceptions.AMQPConnectionError(f"no answer within {CALL_TIMEOUT_S:g} s")
-        timer = loop._adapter_call_later(CALL_TIMEOUT_S, lambda: loop._terminate_stream(silence))
+        limit_s = CALL_TIMEOUT_S if seconds is None else seconds
+
+        def give_up() -> None:
+            why = f"; it blocks publishing ({self.blocked})" if self.blocked else ""
+            loop._terminate_stream(pika.exceptions.AMQPConnectionError(f"no answer within {limit_s:g} s{why}"))
+
+        timer = loop._adapter_call_later(limit_s, give_up)
         try:
             yield
         finally:
@@ -105,7 +134,7 @@ class Link:
     def close(self) -> None:
         """Disconnect, whatever state the connection is in; what was written before is sent before."""
         if self.connection.is_open:
-            with contextlib.suppress(*BROKEN), self.limit():
+            with contextlib.suppress(*BROKEN), self.limit(BLOCKED_CLOSE_S if self.blocked else None):
                 self.connection.close()
 
 

@@ -17,8 +17,6 @@ CONNECT_TIMEOUT_S = 5.0
 """For TCP alone."""
 HANDSHAKE_TIMEOUT_S = 10.0
 """For TCP, TLS and AMQP together, per host."""
-BLOCKED_TIMEOUT_S = 20.0
-"""How long a connection may stay blocked for the broker's lack of memory or disk before it is given up."""
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +75,6 @@ def parameters(settings: WorkQueueSettings) -> list[pika.ConnectionParameters]:
                 heartbeat=settings.heartbeat_s,
                 socket_timeout=CONNECT_TIMEOUT_S,
                 stack_timeout=HANDSHAKE_TIMEOUT_S,
-                blocked_connection_timeout=BLOCKED_TIMEOUT_S,
                 connection_attempts=1,
             )
         )

@@ -20,6 +20,7 @@ from pika.adapters.blocking_connection import BlockingChannel
 from lando.config import WorkQueueSettings
 from lando.errors import Unavailable
 from lando.queues import DELAYS_S, ladder
+from lando.queues.rabbitmq.blockage import Blockage
 from lando.queues.rabbitmq.link import LASTING, Link, backoff_s, connect
 from lando.queues.rabbitmq.parameters import Brokers
 
@@ -68,6 +69,7 @@ class RabbitPublisher:
 
     def __init__(self, settings: WorkQueueSettings) -> None:
         self._brokers = Brokers(settings)
+        self._blockage = Blockage()
         self._changed = threading.Condition()
         self._pending: deque[Outgoing] = deque()
         self._notices: deque[bytes] = deque()
@@ -80,6 +82,10 @@ class RabbitPublisher:
         self._declared: set[str] = set()
         """Queues declared on the channel ``_commands``."""
         self._notifying: BlockingChannel | None = None
+
+    @property
+    def blocked(self) -> str | None:
+        return self._blockage.told
 
     def publish(
         self, queue: str, body: bytes, *, content_type: str | None = None, message_id: str | None = None
@@ -216,6 +222,7 @@ class RabbitPublisher:
                 raise Unavailable("broker", f"the queue {queue} was gone") from None
             except pika.exceptions.NackError:
                 raise Unavailable("broker", f"the queue {queue} did not take the message; it may be full") from None
+        self._blockage.ends()
 
     def _notify(self, body: bytes) -> None:
         """One try: a notice tells of a state that the next one tells anew."""
@@ -242,6 +249,8 @@ class RabbitPublisher:
 
     def _ready_in(self, queue: str) -> int:
         with self._connected() as link, link.limit():
+            if link.blocked:  # it would not even read the question
+                raise Unavailable("broker", f"it blocks publishing ({link.blocked})")
             channel = link.connection.channel()
             try:
                 count: int = channel.queue_declare(queue, passive=True).method.message_count
@@ -259,6 +268,7 @@ class RabbitPublisher:
         if link is None or not link.is_open:
             self._drop()
             link = connect(self._brokers.now(), "publisher")
+            link.watch_blocking(self._blockage)
             with self._changed:
                 self._link = link
         try:
@@ -275,6 +285,7 @@ class RabbitPublisher:
         self._commands = self._notifying = None
         if link is not None:
             link.close()
+        self._blockage.is_out_of_sight()
 
     def _give_up(self) -> None:
         """Take nothing more, and fail what has not been sent."""

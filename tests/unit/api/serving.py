@@ -44,6 +44,7 @@ class FakeBroker:
     bodies: list[bytes] = field(default_factory=list)
     properties: list[tuple[str, str | None, str | None]] = field(default_factory=list)
     away: bool = False
+    blocked: str | None = None
 
     def __call__(self, connection: Connection) -> FakeBroker:
         return self

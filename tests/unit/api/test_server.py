@@ -163,6 +163,18 @@ def test_an_outbox_that_ended_or_hangs_is_red(api: Api, monkeypatch: pytest.Monk
     assert api.client.get("/healthz").status_code == 200, "an orderly end is no fault"
 
 
+def test_a_broker_that_blocks_publishing_is_named_while_it_does(api: Api) -> None:
+    api.broker.blocked = "The broker blocks publishing since 2026-03-04T12:00:00Z (low on memory)."
+    assert api.client.get("/readyz").json()["status"] == "ok", "no command has gone there"
+    api.post(f"/api/v2/jobs/{api.new_job()}/start/")
+    api.site.outbox.drain()
+    answer = api.client.get("/readyz")
+    assert (answer.status_code, answer.json()["status"]) == (200, "commands wait for the broker")
+    assert answer.json()["broker"] == f"lando: {api.broker.blocked}"
+    api.broker.blocked = None
+    assert api.client.get("/readyz").json() == {"status": "ok", "commands_waiting": 0, "oldest_command_s": 0.0}
+
+
 def test_a_server_answers_for_the_daemons_of_its_process(api: Api) -> None:
     class Daemon:
         trouble: str | None = None

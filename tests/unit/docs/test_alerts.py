@@ -33,6 +33,7 @@ WELL = {
     f'lando_resync_findings{{{LANDO},trouble="stalled"}}': "0 3x30 0x240",
     f'lando_resync_findings{{{LANDO},trouble="unknown"}}': "0x240",
     f'lando_resync_findings{{{STANDBY},trouble="unknown"}}': "2x240",
+    'lando_broker_blocks_publishing{instance="watcher-1"}': "0 1x3 0x240",
     'lando_watcher_last_event_age_seconds{instance="watcher-1"}': "60x240",
     'lando_watcher_relists_total{instance="watcher-1",kind="Job"}': "0x60 3x180",
     'lando_api_database_up{instance="server-1"}': "1x240",
@@ -48,6 +49,7 @@ FAULTS: dict[str, dict[str, str | None]] = {
     "LandoPaused": {f"lando_paused{{{LANDO}}}": "0x100 1x140"},
     "LandoStuck": {f"lando_oldest_work_seconds{{{LANDO}}}": "0+60x240"},
     "LandoQueueGrowing": {f'lando_queue_messages{{{LANDO},queue="lando",state="ready"}}': "0+10x240"},
+    "LandoBrokerBlocks": {'lando_broker_blocks_publishing{instance="watcher-1"}': "0x200 1x40"},
     "LandoDeadLetters": {f'lando_queue_messages{{{LANDO},queue="lando",state="dead"}}': "0x200 1x40"},
     "LandoMessagesFail": {f'lando_messages_total{{{LANDO},command="start",outcome="retried"}}': "0+4x240"},
     "LandoHandoffSlow": {

@@ -16,7 +16,7 @@ from lando.k8s.lando import LandoDaemon
 from lando.k8s.metrics import BOTH, LANDO, QUEUE_MESSAGES
 from lando.k8s.patrol import Patrol, queue_check
 from lando.messages import Command
-from lando.queues.memory import MemoryBroker
+from lando.queues.memory import MemoryBroker, MemoryPublisher
 from tests.services.health import Asks
 from tests.services.providing import free_port, wait_until
 
@@ -129,6 +129,24 @@ def test_a_broker_that_is_away_is_waited_for(world: Any, asks: Asks) -> None:
         wait_until(lambda: "refused" in ask("/readyz")[1], what="the reason")
         status, told = ask("/readyz")
         assert (status, ask("/healthz")) == (503, (200, f"waiting: {told}"))
+
+
+def test_a_broker_that_blocks_publishing_is_told_as_long_as_it_does(
+    world: Any, asks: Asks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.start()
+    publisher = world.broker.publisher()
+    told = "The broker blocks publishing since 2026-03-04T12:00:00Z (low on memory)"
+    with at_once({"broker": queue_check(publisher, "lando")}) as patrol:
+        ask = asks(world.daemon, patrol)
+        wait_until(lambda: ask("/readyz") == OK, what="being ready")
+        monkeypatch.setattr(MemoryPublisher, "blocked", told)
+        monkeypatch.setattr(publisher, "_closed", True)  # what is asked of it is not answered either
+        assert ask("/readyz") == (503, told)
+        assert ask("/healthz") == (200, f"waiting: {told}")
+        monkeypatch.setattr(publisher, "_closed", False)
+        monkeypatch.setattr(MemoryPublisher, "blocked", None)
+        assert ask("/readyz") == OK, "at once, not with the next patrol"
 
 
 def test_an_api_or_a_cluster_that_is_away_is_told_of_while_there_is_nothing_to_do(world: Any, asks: Asks) -> None:

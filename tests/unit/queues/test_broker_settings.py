@@ -108,7 +108,7 @@ def test_a_key_that_does_not_fit_its_certificate_is_told(tmp_path: Path) -> None
 
 def test_every_wait_has_a_limit() -> None:
     (one,) = parameters(_settings(host="rabbit"))
-    limits = (one.heartbeat, one.socket_timeout, one.stack_timeout, one.blocked_connection_timeout)
+    limits = (one.heartbeat, one.socket_timeout, one.stack_timeout)
     assert all(0 < limit <= 30 for limit in limits)
     assert one.connection_attempts == 1
 

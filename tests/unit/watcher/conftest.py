@@ -53,6 +53,8 @@ class StubCluster:
 class StubPublisher:
     """Confirms at once, or fails as told."""
 
+    blocked: str | None = None
+
     def __init__(self) -> None:
         self.published: list[tuple[str, bytes, str | None, str | None]] = []
         self.errors: list[LandoError] = []

@@ -96,6 +96,9 @@ def test_a_silent_stream_is_red_and_a_cluster_that_is_away_is_waited_for_unless_
     for reflector in scene.watcher._reflectors:
         reflector.synced.set()
     assert ask("/readyz") == ask("/healthz") == (200, "ok")
+    scene.publisher.blocked = told = "The broker blocks publishing since 2026-03-04T12:00:00Z (low on memory)."
+    assert (ask("/readyz"), ask("/healthz")) == ((503, told), (200, f"waiting: {told}"))
+    scene.publisher.blocked = None
     jobs = scene.watcher._reflectors[0]
     monkeypatch.setattr(jobs, "age_s", lambda: 500.0)
     assert ask("/healthz") == (503, "Jobs: not heard of for 500 s (no error, just silence)")
