@@ -147,7 +147,7 @@ class Watcher:
         return None
 
     def waits_for(self) -> str | None:
-        """Why the view of the cluster can't be trusted now, or nothing be told, in a sentence; None while all is well."""
+        """Why the view of the cluster can't be trusted now, or nothing be told, in a sentence; None while all works."""
         for reflector in self._reflectors:
             if reflector.last_error is not None:
                 return f"{reflector.kind}s can't be watched: {reflector.last_error}"

@@ -385,7 +385,7 @@ def test_a_broker_that_blocks_publishers_is_told_of_until_it_takes_messages_agai
             assert work.consumer.active
             publisher.notify(b"{}")
             wait_until(lambda: publisher.blocked is not None, TIMEOUT_S, what="the notice's blockage")
-            with pytest.raises(Unavailable, match="it blocks publishing .low on memory."):
+            with pytest.raises(Unavailable, match=r"it blocks publishing \(low on memory\)"):
                 publisher.depths(queue).result(TIMEOUT_S)
         finally:
             rabbitmq_server.control("set_vm_memory_high_watermark", "0.4")
