@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import re
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -539,6 +541,23 @@ def test_a_broker_whose_certificate_nobody_vouches_for_is_refused(rabbitmq_serve
     told = trouble_of(RabbitConsumer(_tls(rabbitmq_server, "any", ca=None), prefetch=1))
     assert "TLS failed" in told
     assert "work_queue.tls" in told
+
+
+def test_a_broker_whose_certificate_is_for_other_names_is_refused_and_they_are_told(
+    rabbitmq_server: LocalServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    resolve = socket.getaddrinfo
+
+    def lead_here(host: Any, *rest: Any, **more: Any) -> Any:
+        return resolve("127.0.0.1" if host == "rabbit.example" else host, *rest, **more)
+
+    monkeypatch.setattr(socket, "getaddrinfo", lead_here)
+    settings = replace(_tls(rabbitmq_server, "any", ca=rabbitmq_server.certificates.ca), host="rabbit.example")
+    assert trouble_of(RabbitConsumer(settings, prefetch=1)) == (
+        f"broker: rabbit.example:{settings.port}: its certificate is not for rabbit.example but for 127.0.0.1, "
+        "localhost; connect to it by one of those names (host in work_queue, or url), or give the broker a "
+        "certificate for rabbit.example"
+    )
 
 
 def test_a_broker_that_wants_a_client_certificate_refuses_us_without(rabbitmq_server: LocalServer) -> None:

@@ -17,6 +17,7 @@ from pika.adapters.utils.connection_workflow import AMQPConnectorException, AMQP
 
 from lando.errors import Unavailable
 from lando.queues.rabbitmq.blockage import Blockage
+from lando.queues.rabbitmq.certificate import OTHER_NAME, other_name
 
 CALL_TIMEOUT_S = 20.0
 """For an answer of the broker, such as to a declaration or the confirm of a message."""
@@ -176,6 +177,9 @@ def _unavailable(error: BaseException, broker: pika.ConnectionParameters) -> Una
     if isinstance(error, _DURING_LOGIN):
         return Unavailable("broker", f"{where} hung up during the login")
     kind, words = _root(error)
+    if kind in _TLS_ERRORS and OTHER_NAME.search(words):
+        told = other_name(broker.host, broker.port, broker.ssl_options.context, broker.socket_timeout)
+        return Unavailable("broker", f"{where}: {told}", reason=TLS_FAILED)
     if kind in _TLS_ERRORS:
         return Unavailable("broker", f"{where}: TLS failed ({words}); check work_queue.tls", reason=TLS_FAILED)
     if kind == AMQPConnectorStackTimeout.__name__:

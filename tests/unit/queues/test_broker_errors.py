@@ -11,8 +11,10 @@ import pytest
 from lando.config import WorkQueueSettings
 from lando.errors import Unavailable
 from lando.queues.rabbitmq import link, parameters
+from lando.queues.rabbitmq.certificate import other_name
 from lando.queues.rabbitmq.publisher import MAX_PENDING, RabbitPublisher
 from pika.adapters.utils import connection_workflow
+from tests.services.providing import free_port
 
 BROKERS = parameters.parameters(WorkQueueSettings(listen_queue="q", host="rabbit", password="Tr0ub4dor"))
 
@@ -95,6 +97,11 @@ def test_a_failure_to_connect_becomes_a_sentence(
     told = _connect_fails_with(error, monkeypatch)
     assert sentence in str(told)
     assert told.reason == reason
+
+
+def test_a_certificate_for_another_name_is_told_also_where_its_names_can_not_be_had() -> None:
+    told = other_name("127.0.0.1", free_port(), ssl.create_default_context(), 5.0)
+    assert told.startswith("its certificate is not for 127.0.0.1; connect to it by its name, or give the broker ")
 
 
 def test_every_error_of_the_library_is_one_that_we_expect() -> None:
