@@ -6,6 +6,7 @@ import contextlib
 import re
 import socket
 import ssl
+from typing import Any
 
 OTHER_NAME = re.compile(r"mismatch, certificate is not valid for")
 """What OpenSSL says of a host name or an address that the certificate does not have."""
@@ -34,7 +35,7 @@ def _names(host: str, port: int, context: ssl.SSLContext, timeout_s: float) -> l
             socket.create_connection((host, port), timeout=timeout_s) as connection,
             asking.wrap_socket(connection, server_hostname=host) as secured,
         ):
-            certificate = secured.getpeercert() or {}
+            certificate: dict[str, Any] = dict(secured.getpeercert() or {})
         names = [str(name) for _, name in certificate.get("subjectAltName", ())]
         common = [str(pair[1]) for part in certificate.get("subject", ()) for pair in part if pair[0] == "commonName"]
         return names or common
