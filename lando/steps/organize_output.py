@@ -117,8 +117,7 @@ class _Docs:
         below = Path("docs", name)
         place = self.destination / below
         for part in (*reversed(below.parents[:-1]), below):
-            path = self.destination / part
-            aside = path.with_name(f"{path.stem}.workflow{path.suffix}")
+            path, aside = self.destination / part, self.destination / self._aside(part)
             if part.as_posix() in self.outputs and (path.exists() or aside.exists()):
                 if not aside.exists():  # else an earlier attempt moved it, and what is here is ours
                     path.rename(aside)
@@ -131,6 +130,12 @@ class _Docs:
                 _remove(path)
         place.parent.mkdir(parents=True, exist_ok=True)
         return place
+
+    def _aside(self, part: Path) -> Path:
+        """The place of an output that makes room: one that no output has of its own."""
+        aside = part.with_name(f"{part.stem}.workflow{part.suffix}")
+        taken = any(output == aside.as_posix() or output.startswith(f"{aside.as_posix()}/") for output in self.outputs)
+        return self._aside(aside) if taken else aside
 
 
 def _report(command: Command, files: Sequence[OutputFile], own_warnings: Sequence[str]) -> Report:

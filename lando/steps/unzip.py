@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import lzma
+import os
 import shutil
 import stat
 import zipfile
@@ -19,7 +21,7 @@ CHUNK = 1 << 20  # bytes
 
 
 def unzip(archive: Path, folder: Path, *, max_bytes: int | None = None) -> int:
-    """Unpack ``archive`` into ``folder``, over what is there; the number of files.
+    """Unpack ``archive`` into ``folder``, over what is there; the number of files. A file that is there is whole.
 
     Args:
         max_bytes: The most all files may hold together; :data:`UNPACKED_LIMIT` when None.
@@ -78,7 +80,8 @@ def _check_size(name: str, entries: list[zipfile.ZipInfo], folder: Path, limit: 
     existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
     room = shutil.disk_usage(existing).free
     if total > room:  # what an earlier attempt unpacked makes room by being overwritten
-        room += sum(min(entry.file_size, _size(folder / entry.filename)) for entry in entries)
+        places = ((entry.file_size, folder / entry.filename) for entry in entries)
+        room += sum(min(size, _size(place) + _size(_part(place))) for size, place in places)
     if total > room:
         raise StepError(
             Cause(
@@ -87,6 +90,11 @@ def _check_size(name: str, entries: list[zipfile.ZipInfo], folder: Path, limit: 
                 advice="Ask the operator for larger volumes (base_stage_data_volume_size_in_g), then submit again.",
             )
         )
+
+
+def _part(target: Path) -> Path:
+    """Where a file is while it is not whole; a killed attempt's is overwritten by the next."""
+    return target.with_name(f".lando-part-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}")
 
 
 def _size(path: Path) -> int:
@@ -102,14 +110,17 @@ def _unpack(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, folder: Path, name:
         target.mkdir(parents=True, exist_ok=True)
         return
     target.parent.mkdir(parents=True, exist_ok=True)
-    if target.is_symlink():
-        target.unlink()
-    left = entry.file_size
-    with opened.open(entry) as source, target.open("wb") as sink:
-        while chunk := source.read(CHUNK):
-            left -= len(chunk)
-            if left < 0:
-                raise InputError(f"{name} is refused: its entry {entry.filename!r} is longer than it says.")
-            sink.write(chunk)
-    executable = (entry.external_attr >> 16) & 0o111
-    target.chmod(0o755 if executable else 0o644)
+    target.unlink(missing_ok=True)  # its room may be needed
+    left, part = entry.file_size, _part(target)
+    try:
+        with opened.open(entry) as source, part.open("wb") as sink:
+            while chunk := source.read(CHUNK):
+                left -= len(chunk)
+                if left < 0:
+                    raise InputError(f"{name} is refused: its entry {entry.filename!r} is longer than it says.")
+                sink.write(chunk)
+        executable = (entry.external_attr >> 16) & 0o111
+        part.chmod(0o755 if executable else 0o644)
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)

@@ -65,13 +65,14 @@ class FileStore:
         self._write(io.BytesIO(data), path, no_progress)
 
     def delete(self, path: str) -> None:
-        self._local(path).unlink(missing_ok=True)
+        target = self._local(path)
+        target.unlink(missing_ok=True)
+        _part_of(target).unlink(missing_ok=True)
 
     def _write(self, source: BinaryIO, path: str, progress: Progress) -> None:
         target = self._local(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        # One name for each target and no more: a killed upload's leftover is what the next one overwrites.
-        part = target.with_name(f"{_PART_PREFIX}{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}")
+        part = _part_of(target)
         try:
             handle = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o666)
             with os.fdopen(handle, "wb") as sink:
@@ -87,6 +88,11 @@ class FileStore:
 
     def _local(self, path: str) -> Path:
         return self._root / relative_path(path)
+
+
+def _part_of(target: Path) -> Path:
+    """One name for each target and no more: a killed upload's leftover is what the next one overwrites."""
+    return target.with_name(f"{_PART_PREFIX}{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:16]}")
 
 
 def sha256_of(path: Path) -> str:

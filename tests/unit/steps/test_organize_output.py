@@ -199,6 +199,19 @@ def test_an_output_that_made_room_for_the_report_is_told(volumes: Volumes) -> No
     assert "it is docs/README.workflow.md now" in (volumes.docs / "README.md").read_text()
 
 
+def test_no_output_is_lost_to_another_that_makes_room(volumes: Volumes) -> None:
+    volumes.docs.mkdir()
+    outputs = {}
+    for name in ("README.md", "README.workflow.md"):
+        (volumes.docs / name).write_text(f"the workflow's {name}")
+        outputs[name] = {"class": "File", "path": str(volumes.docs / name), "size": 18}
+    volumes.write_outputs(outputs)
+    for _ in range(2):
+        assert volumes.organize() == 0
+    assert (volumes.docs / "README.workflow.md").read_text() == "the workflow's README.workflow.md"
+    assert (volumes.docs / "README.workflow.workflow.md").read_text() == "the workflow's README.md"
+
+
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
