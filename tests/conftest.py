@@ -1,5 +1,6 @@
-"""Fixtures for every test: the services that tests may ask for."""
+"""Fixtures for every test: the services that tests may ask for; and which files are begun first."""
 
+import pytest
 from tests.services.control_plane import kubeconfig
 from tests.services.health import asks
 from tests.services.log_lines import log_lines
@@ -17,3 +18,32 @@ __all__ = [
     "rabbitmq",
     "rabbitmq_server",
 ]
+
+LONG = (
+    "integration/test_chaos.py",
+    "integration/test_one_job_for_real.py",
+    "integration/test_rolling_restart.py",
+    "contract/test_queue_on_rabbitmq.py",
+    "integration/test_starting_in_any_order.py",
+    "contract/test_api_databases.py",
+    "e2e/test_runs.py",
+    "integration/test_stopping_while_peers_are_silent.py",
+    "integration/test_standby.py",
+    "e2e/test_demo_for_everyone.py",
+    "integration/test_bad_input_for_real.py",
+    "integration/test_kubectl.py",
+    "integration/test_workflow_shapes.py",
+    "integration/test_no_secret_is_told.py",
+    "integration/test_hostile_messages.py",
+    "e2e/test_up.py",
+    "e2e/test_upkeep.py",
+    "integration/test_every_part_twice.py",
+    "integration/test_node_for_an_ordinary_user.py",
+)
+"""Files that take longest, so that no worker is left alone with one of them at the end."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    ranks = {name: rank for rank, name in enumerate(LONG)}
+    items.sort(key=lambda item: ranks.get("/".join(item.path.parts[-2:]), len(LONG)))

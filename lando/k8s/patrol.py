@@ -12,13 +12,17 @@ from lando.k8s.metrics import QUEUE_MESSAGES
 from lando.queues import Publisher
 
 EVERY_S = 30.0
+AGAIN_S = 0.5  # after the first failure; twice as long after each further one, up to the usual
 ANSWER_S = 30.0  # for the broker to count its messages
 
 log = logging.getLogger(__name__)
 
 
 class Patrol:
-    """Makes ``checks``, by the peer's name, at once and every ``every_s`` seconds; each raises what is the matter."""
+    """Makes ``checks``, by the peer's name, at once and every ``every_s`` seconds; each raises what is the matter.
+
+    Sooner after a failure, so that the health of a daemon which was started before its peers soon tells of them.
+    """
 
     def __init__(self, checks: Mapping[str, Callable[[], None]], *, every_s: float = EVERY_S) -> None:
         self._checks = checks
@@ -48,10 +52,13 @@ class Patrol:
         return None
 
     def _run(self) -> None:
+        again_s = AGAIN_S
         while not self._stop.is_set():
             for peer, check in self._checks.items():
                 self._make(peer, check)
-            self._stop.wait(self._every_s * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
+            pause_s = min(again_s, self._every_s) if self._trouble else self._every_s
+            again_s = again_s * 2 if self._trouble else AGAIN_S
+            self._stop.wait(pause_s * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
 
     def _make(self, peer: str, check: Callable[[], None]) -> None:
         try:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.services.providing import start_group
 
 ROOT = Path(__file__).parents[2]
 STOP_S = 60.0
@@ -62,7 +63,7 @@ class Lando:
     def start(self, *arguments: object) -> subprocess.Popen[str]:
         """Start a command that goes on until it is told to stop; its standard output can be read."""
         command = [sys.executable, "-m", "lando", *map(str, arguments)]
-        process = subprocess.Popen(
+        process = start_group(
             command, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=self.home
         )
         self.started.append(process)

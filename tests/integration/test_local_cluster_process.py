@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from tests.services.kubernetes_api import KubernetesApi
-from tests.services.providing import wait_until
+from tests.services.providing import start_group, wait_until
 
 
 @contextmanager
 def running(home: Path) -> Iterator[tuple[KubernetesApi, dict[str, Any]]]:
     command = [sys.executable, "-m", "lando.local", "--home", str(home), "--sandbox", "substitute"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    process = start_group(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
         assert process.stdout is not None
         place = json.loads(process.stdout.readline())

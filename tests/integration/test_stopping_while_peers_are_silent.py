@@ -14,7 +14,7 @@ import pika
 import pytest
 import yaml
 from lando.stopping import GRACE_S
-from tests.services.providing import end_group, free_port, wait_until
+from tests.services.providing import end_group, free_port, start_group, wait_until
 from tests.services.rabbitmq import RabbitMQ
 from tests.services.silent import SilentPeer, silent_peer
 from tests.services.vectors import GOOD
@@ -60,11 +60,10 @@ def start(tmp_path: Path, config: dict[str, Any]) -> Iterator[Start]:
             file = tmp_path / "k8s.config"
             file.write_text(yaml.safe_dump(config))
         with (tmp_path / f"{name}.log").open("ab") as log:
-            process = subprocess.Popen(
+            process = start_group(
                 [sys.executable, "-m", f"lando.k8s.{name}", str(file)],
                 stdout=log,
                 stderr=log,
-                start_new_session=True,
                 cwd=tmp_path,
                 env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8"},
             )

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import yaml
 from lando.local.cluster import LocalCluster
-from tests.services.providing import free_port, wait_until
+from tests.services.providing import free_port, start_group, wait_until
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_it_is_healthy_while_it_watches_and_ends_well_on_sigterm(local: LocalClu
             }
         )
     )
-    with subprocess.Popen(
+    with start_group(
         [sys.executable, "-m", "lando.k8s.watcher", str(config)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.services.providing import docker_answers, end_group, missing, wait_until
+from tests.services.providing import docker_answers, end_group, missing, start_group, wait_until
 
 HOW_TO_GET_IT = "name a kubeconfig in LANDO_TEST_KUBECONFIG, or have a docker engine for K3s"
 IMAGE = "rancher/k3s:v1.31.5-k3s1"
@@ -62,7 +62,7 @@ def _control_plane(programs: Path, folder: Path) -> Iterator[Path]:
         file = Path(up.stdout.strip().splitlines()[-1])
         play = [sys.executable, str(programs / "fake-kubelet.py"), "--kubeconfig", str(file)]
         with (folder / "fake-kubelet.log").open("wb") as log:
-            kubelet = subprocess.Popen(play, stdout=log, stderr=log, start_new_session=True)
+            kubelet = start_group(play, stdout=log, stderr=log)
         try:
             yield file
         finally:

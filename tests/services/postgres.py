@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.services.providing import docker_answers, end_group, free_port, missing
+from tests.services.providing import docker_answers, end_group, free_port, missing, start_group
 
 HOW_TO_GET_IT = "apt install postgresql (without starting it), or set LANDO_TEST_POSTGRES_URL"
 IMAGE = "postgres:16"
@@ -105,13 +105,12 @@ class LocalPostgres:
         options = [part for key, value in settings.items() for part in ("-c", f"{key}={value}")]
         log = self._folder / "server.log"
         with log.open("ab") as output:
-            self._process = subprocess.Popen(
+            self._process = start_group(
                 [*self._prefix, self._programs / "postgres", "-D", self._folder / "data", *options],
                 env=self._environment,
                 cwd=self._folder,
                 stdout=output,
                 stderr=output,
-                start_new_session=True,
             )
         _wait(self.url(), self._process, log)
 

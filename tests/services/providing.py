@@ -8,9 +8,12 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import time
-from collections.abc import Callable
-from typing import NoReturn
+from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, NoReturn
 
 import pytest
 
@@ -23,20 +26,30 @@ def missing(service: str, how_to_get_it: str) -> NoReturn:
     pytest.skip(f"{service} is not to be had: {how_to_get_it}")
 
 
+WORKERS = 16
+"""Of pytest, at most, among which the ports are divided."""
+_given: set[int] = set()
+
+
 def free_port() -> int:
     """A TCP port of the loopback address that nobody uses now.
 
     From below the range that the kernel gives to outgoing connections (32768 and up), so that none of those takes
-    it while a service that is to listen there is still starting.
+    it while a service that is to listen there is still starting; and of those, from the part that belongs to this
+    worker of pytest, so that two workers never find the same one.
     """
-    for port in random.sample(range(20_000, 32_000), 100):
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    for port in random.sample(range(20_000 + worker % WORKERS, 32_000, WORKERS), 100):
+        if port in _given:
+            continue
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # ports of ended connections will do
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:
                 continue
-            return port
+        _given.add(port)
+        return port
     pytest.fail("no TCP port is free on 127.0.0.1")
 
 
@@ -57,6 +70,47 @@ def docker_answers() -> bool:
         return subprocess.run(["docker", "version"], capture_output=True, timeout=10, check=False).returncode == 0
     except subprocess.TimeoutExpired:
         return False
+
+
+LAST_RITES = """
+import os, signal, sys, time
+def born(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rpartition(")")[2].split()[19]
+    except OSError:
+        return None
+leaders = {pid: born(pid) for pid in map(int, sys.stdin)}
+def end(number):
+    left = [pid for pid, when in leaders.items() if when is not None and born(pid) == when]
+    for pid in left:
+        os.killpg(pid, number)
+    return left
+until = time.monotonic() + 10
+left = end(signal.SIGTERM)
+while left and time.monotonic() < until:
+    time.sleep(0.1)
+    left = end(0)
+end(signal.SIGKILL)
+"""
+"""Reads process ids until its input ends, then ends those groups whose leader still lives."""
+
+
+@cache
+def _survivor() -> int:
+    """The pipe to a process that ends what this one leaves behind; pytest may kill its workers before they do."""
+    read, write = os.pipe()
+    command = [sys.executable, "-I", "-S", "-c", LAST_RITES]
+    os.posix_spawn(command[0], command, os.environ, file_actions=[(os.POSIX_SPAWN_DUP2, read, 0)], setsid=True)
+    os.close(read)
+    return write
+
+
+def start_group(command: Sequence[str | Path], **how: Any) -> subprocess.Popen[Any]:
+    """Start a process as the leader of a group of its own that does not outlive this process; ``how`` is Popen's."""
+    process = subprocess.Popen(command, start_new_session=True, **how)
+    os.write(_survivor(), f"{process.pid}\n".encode())
+    return process
 
 
 def end_group(

@@ -19,7 +19,7 @@ import pika
 import pika.exceptions
 import pytest
 from tests.services import certificates
-from tests.services.providing import docker_answers, end_group, free_port, missing
+from tests.services.providing import docker_answers, end_group, free_port, missing, start_group
 
 HOW_TO_GET_IT = "apt install rabbitmq-server (without starting it), or set LANDO_TEST_AMQP_URL"
 IMAGE = "rabbitmq:3.13"
@@ -60,14 +60,13 @@ class LocalServer:
         """Start it and wait until it takes logins."""
         if self._epmd is None:
             # A name server of our own; otherwise Erlang starts one for all, which stays behind.
-            self._epmd = subprocess.Popen(["epmd"], env=self._environment, start_new_session=True)
+            self._epmd = start_group(["epmd"], env=self._environment)
         with (self._folder / "server.log").open("ab") as log:
-            self._process = subprocess.Popen(
+            self._process = start_group(
                 [self._sbin / "rabbitmq-server"],
                 env=self._environment,
                 stdout=log,
                 stderr=log,
-                start_new_session=True,
             )
         wait_for_login(self.url(), self._process, self._folder / "server.log")
 

@@ -22,7 +22,7 @@ from urllib.parse import unquote, urlsplit
 
 import requests
 import yaml
-from tests.services.providing import end_group, free_port
+from tests.services.providing import end_group, free_port, start_group
 
 USER = "ada"
 START_TIMEOUT_S = 60.0
@@ -231,12 +231,11 @@ class Stack:
         environment: Mapping[str, str] | None = None,
     ) -> subprocess.Popen[bytes]:
         with (self.folder / f"{name}.log").open("ab") as log:
-            process = subprocess.Popen(
+            process = start_group(
                 command,
                 env={**self._environment, **(environment or {})},
                 stdout=stdout or log,
                 stderr=log,
-                start_new_session=True,
                 cwd=self.folder,
             )
         self._processes[name] = process

@@ -12,6 +12,7 @@ from lando import queues
 from lando.config import WorkQueueSettings
 from lando.errors import Unavailable
 from lando.k8s import dispatch
+from lando.k8s import patrol as patrol_module
 from lando.k8s.lando import LandoDaemon
 from lando.k8s.metrics import BOTH, LANDO, QUEUE_MESSAGES
 from lando.k8s.patrol import Patrol, queue_check
@@ -70,6 +71,20 @@ def test_a_daemon_at_work_is_alive_and_ready_and_serves_its_metrics(world: Any, 
     assert ask("/healthz") == OK
     assert "lando_active 1.0" in ask("/metrics")[1]
     assert ask("/")[0] == 404
+
+
+def test_a_peer_that_was_away_at_the_start_is_soon_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patrol_module, "AGAIN_S", 0.001)
+    answers = iter([Unavailable("broker", "refused"), Unavailable("broker", "refused"), None])
+
+    def check() -> None:
+        if error := next(answers):
+            raise error
+
+    patrol = Patrol({"broker": check}, every_s=3600)
+    patrol.start()
+    wait_until(lambda: patrol.waits_for() is None, what="the third answer")
+    patrol.stop()
 
 
 def test_consuming_that_ended_is_red(world: Any, asks: Asks) -> None:
