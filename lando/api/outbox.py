@@ -29,6 +29,7 @@ from lando.api.models import Job, JobSettings, LandoConnection, PendingCommand, 
 from lando.config import WorkQueueSettings
 from lando.errors import ConfigError, LandoError
 from lando.messages import Command, Message, codec
+from lando.pulse import Pulse
 from lando.queues import Publisher
 
 logger = logging.getLogger(__name__)
@@ -100,7 +101,7 @@ class Outbox:
         self._wanted = threading.Event()
         self._stopping = False
         self._thread: threading.Thread | None = None
-        self._turned_at = time.monotonic()
+        self._pulse = Pulse("The outbox", STUCK_S)
         self.published = 0
         self.failures = 0
 
@@ -149,23 +150,23 @@ class Outbox:
         """Publish everything that is due; how many commands the broker has confirmed."""
         confirmed = 0
         while batch := self._claim():  # ends: what failed is due later
-            self._turned_at = time.monotonic()
+            self._pulse.beat()
             confirmed += self._publish(batch)
         return confirmed
 
     def wrong(self) -> str | None:
-        """What a restart may mend, in a sentence: the thread ended or hangs; None while it works, or before it does."""
+        """What a restart may mend, in a sentence: a thread ended or hangs; None while all work, or before they do."""
         thread = self._thread
         if thread is None or self._stopping:
             return None
         if not thread.is_alive():
             return "The outbox's thread has ended: no command is published."
-        silent_s = time.monotonic() - self._turned_at
-        return f"The outbox has been at one round for {silent_s:.0f} s." if silent_s > STUCK_S else None
+        told = (publisher.wrong() for _, publisher in list(self._open.values()))
+        return self._pulse.wrong() or next(filter(None, told), None)
 
     def _run(self) -> None:
         while True:
-            self._turned_at = time.monotonic()
+            self._pulse.beat()
             self._wanted.clear()
             is_last = self._stopping  # read before looking: what was committed before the stop is still seen
             try:

@@ -33,6 +33,7 @@ from lando.k8s.perform import Halted, Peers, StillThere
 from lando.messages import Message, codec
 from lando.plans import Planner
 from lando.plans.cwl import CwlPlanner
+from lando.pulse import Pulse
 from lando.queues import DELAYS_S, Consumer, Delivery, Publisher
 from lando.sources import Source
 from lando.sources.bespin import BespinSource
@@ -44,6 +45,7 @@ STOP_S = 15.0  # for work in hand at the end; the process has 28 s
 STOP_QUEUE_S = 5.0  # and then for what was settled to reach the broker
 LOOK_AGAIN_S = 5.0  # for a look of our own that could not be done
 RESYNC_REST = 10.0  # times that a resync took until the next one: a slow list is not to be asked for all the time
+RESYNC_STUCK_S = 3600.0  # a resync that takes longer hangs: all runs of a slow API take minutes
 STANDBY_CHECK_S = 0.2  # how often the resync asks whether this process is the active one
 SUSPECT_AFTER = 3  # times that one run alone meets an unavailable peer, until that counts as its own failure
 SUSPECTS_KEPT = 1000
@@ -98,6 +100,7 @@ class LandoDaemon:
             look_later=self._dispatcher.look,
         )
         self._outage = Outage(pause=consumer.pause, resume=consumer.resume, probe=self.probe, stop=self._stopping)
+        self._resync_pulse = Pulse("The resync", RESYNC_STUCK_S)
         self._suspects: dict[int, int] = {}
         self._failure: BaseException | None = None
         self._threads: tuple[threading.Thread, ...] = ()
@@ -146,7 +149,10 @@ class LandoDaemon:
         if self._stopping.is_set():
             return None
         ended = next((thread.name for thread in self._threads if not thread.is_alive()), None)
-        return f"The thread {ended} has ended." if ended else self._dispatcher.wrong()
+        if ended is not None:
+            return f"The thread {ended} has ended."
+        queue = self._consumer.wrong() or self._publisher.wrong()
+        return queue or self._dispatcher.wrong() or self._outage.wrong() or self._resync_pulse.wrong()
 
     def waits_for(self) -> str | None:
         """Which other system keeps this process from handling messages, in a sentence; None while none does."""
@@ -264,6 +270,7 @@ class LandoDaemon:
             wait_s = STANDBY_CHECK_S
             if self._consumer.active and not self._outage.is_on:
                 began = time.monotonic()
+                self._resync_pulse.beat()
                 try:
                     unknown = self._look_at_what_is_wrong(unknown)
                     took_s = time.monotonic() - began
@@ -273,6 +280,7 @@ class LandoDaemon:
                 except Exception as error:
                     log.exception("The resync failed: %s", words(error))
                     wait_s = LOOK_AGAIN_S
+            self._resync_pulse.rest()
             self._stopping.wait(wait_s)
 
     def _look_at_what_is_wrong(self, told: frozenset[int]) -> frozenset[int]:

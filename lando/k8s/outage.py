@@ -8,7 +8,9 @@ import threading
 from collections.abc import Callable
 
 from lando.errors import LandoError, Unavailable
+from lando.k8s.health import STUCK_S
 from lando.k8s.metrics import PAUSED
+from lando.pulse import Pulse
 
 FIRST_S = 1.0
 LONGEST_S = 30.0
@@ -35,6 +37,7 @@ class Outage:
         self._stop = stop
         self._first_s = first_s
         self._lock = threading.Lock()
+        self._pulse = Pulse("Who asks whether the others are back", STUCK_S)
         self.reason: str | None = None
         """What is waited for, from the first report until the probe succeeded."""
 
@@ -42,6 +45,10 @@ class Outage:
     def is_on(self) -> bool:
         """True from the first report until the probe succeeded."""
         return self.reason is not None
+
+    def wrong(self) -> str | None:
+        """What a restart may mend, in a sentence: nobody asks any more whether the peer is back; else None."""
+        return self._pulse.wrong()
 
     def report(self, error: Unavailable) -> None:
         """Somebody met ``error``: pause, unless that was done."""
@@ -51,12 +58,13 @@ class Outage:
             self.reason = str(error)
             PAUSED.set(1)
             self._pause()  # with the lock, so that the end of an earlier outage can't come in between
+            self._pulse.beat()  # also for a thread that never starts
         log.warning("Paused: %s", error)
         threading.Thread(target=self._wait, args=(error,), name="outage", daemon=True).start()
 
     def _wait(self, error: Exception) -> None:
         delay_s = self._first_s
-        while not self._stop.wait(_pause_s(delay_s, error)):
+        while not self._stopped_within(_pause_s(delay_s, error)):
             try:
                 self._probe()
             except LandoError as failure:
@@ -70,11 +78,18 @@ class Outage:
             self.reason = str(error)
             delay_s = min(delay_s * 2, LONGEST_S)
         with self._lock:
+            self._pulse.rest()
             self.reason = None
             PAUSED.set(0)
             if not self._stop.is_set():
                 log.warning("Going on")
                 self._resume()
+
+    def _stopped_within(self, seconds: float) -> bool:
+        self._pulse.rest()
+        is_stopped = self._stop.wait(seconds)
+        self._pulse.beat()
+        return is_stopped
 
 
 def _pause_s(delay_s: float, error: Exception) -> float:

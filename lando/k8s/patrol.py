@@ -8,7 +8,9 @@ import threading
 from collections.abc import Callable, Mapping
 
 from lando.errors import LandoError, Unavailable
+from lando.k8s.health import STUCK_S
 from lando.k8s.metrics import QUEUE_MESSAGES
+from lando.pulse import Pulse
 from lando.queues import Publisher
 
 EVERY_S = 30.0
@@ -28,6 +30,7 @@ class Patrol:
         self._checks = checks
         self._every_s = every_s
         self._stop = threading.Event()
+        self._pulse = Pulse("Who asks after other systems", STUCK_S)
         self._thread = threading.Thread(target=self._run, name="patrol", daemon=True)
         self._trouble: dict[str, str] = dict.fromkeys(checks, "has not been asked yet")
 
@@ -41,7 +44,9 @@ class Patrol:
 
     def wrong(self) -> str | None:
         """As of :class:`~lando.k8s.health.Part`."""
-        return None if self._thread.is_alive() or self._stop.is_set() else "Nobody asks after other systems any more."
+        if self._stop.is_set():
+            return None
+        return self._pulse.wrong() if self._thread.is_alive() else "Nobody asks after other systems any more."
 
     def waits_for(self) -> str | None:
         """As of :class:`~lando.k8s.health.Part`."""
@@ -55,9 +60,11 @@ class Patrol:
         again_s = AGAIN_S
         while not self._stop.is_set():
             for peer, check in self._checks.items():
+                self._pulse.beat()
                 self._make(peer, check)
             pause_s = min(again_s, self._every_s) if self._trouble else self._every_s
             again_s = again_s * 2 if self._trouble else AGAIN_S
+            self._pulse.rest()
             self._stop.wait(pause_s * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
 
     def _make(self, peer: str, check: Callable[[], None]) -> None:

@@ -144,7 +144,7 @@ class Watcher:
             if reflector.age_s() > limit_s:
                 why = reflector.last_error or "no error, just silence"
                 return f"{reflector.kind}s: not heard of for {reflector.age_s():.0f} s ({why})"
-        return None
+        return self._publisher.wrong()
 
     def waits_for(self) -> str | None:
         """Why the view of the cluster can't be trusted now, or nothing be told, in a sentence; None while all works."""

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from lando.config import WorkQueueSettings
     from lando.queues.dead import DeadLetters
 
+STUCK_S = 300.0
+"""No round of a thread that consumes or publishes takes as long: connecting, declaring and sending have time-outs of
+seconds, and so have the waits between tries."""
 DELAYS_S = (5, 30, 300)
 """The ladder: how long a message that failed for the n-th time waits, in seconds; after the last it is dead."""
 
@@ -71,6 +74,13 @@ class Consumer(Protocol):
         """
         ...
 
+    def wrong(self) -> str | None:
+        """What a restart of the process may mend, in a sentence: a thread of its that ended or hangs; None while none.
+
+        A broker that is away, a pause and a wait for another process are no reason.
+        """
+        ...
+
     def run(self, on_delivery: Callable[[Delivery], None], stop: threading.Event) -> None:
         """Hand deliveries to ``on_delivery`` (which must not block) until ``stop``; reconnects by itself.
 
@@ -95,6 +105,10 @@ class Publisher(Protocol):
     @property
     def blocked(self) -> str | None:
         """That the broker blocks publishing, since when and why, in a sentence; None while it does not."""
+        ...
+
+    def wrong(self) -> str | None:
+        """What a restart of the process may mend, in a sentence: its thread ended or hangs; None while it does not."""
         ...
 
     def publish(

@@ -19,7 +19,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lando.errors import Unavailable
-from lando.queues import DELAYS_S, Delivery, ladder
+from lando.pulse import Pulse
+from lando.queues import DELAYS_S, STUCK_S, Delivery, ladder
 from lando.queues.dead import DeadLetter, Fate, letter
 
 MAX_MESSAGES = 100_000
@@ -222,6 +223,7 @@ class MemoryConsumer:
         self._queue = queue
         self._prefetch = prefetch
         self._paused = False
+        self._pulse = Pulse(f"The thread that consumes from {queue}", STUCK_S)
 
     @property
     def active(self) -> bool:
@@ -237,12 +239,17 @@ class MemoryConsumer:
     def waits_for(self) -> str | None:
         return None if self.active else f"Another consumer is active on {self._queue}."
 
+    def wrong(self) -> str | None:
+        return self._pulse.wrong()
+
     def run(self, on_delivery: Callable[[Delivery], None], stop: threading.Event) -> None:
         try:
             while not stop.is_set():
+                self._pulse.beat()
                 if (delivery := self._next(stop)) is not None:
                     on_delivery(delivery)
         finally:
+            self._pulse.rest()
             self._leave()
 
     def pause(self) -> None:
@@ -289,6 +296,9 @@ class MemoryPublisher:
 
     @property
     def blocked(self) -> str | None:
+        return None
+
+    def wrong(self) -> str | None:
         return None
 
     def publish(

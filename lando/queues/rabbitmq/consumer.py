@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 
 from lando.config import WorkQueueSettings
 from lando.errors import Unavailable
-from lando.queues import DELAYS_S, Delivery
+from lando.pulse import Pulse
+from lando.queues import DELAYS_S, STUCK_S, Delivery
 from lando.queues.rabbitmq.link import backoff_s, connect
 from lando.queues.rabbitmq.parameters import Brokers
 from lando.queues.rabbitmq.publisher import RabbitPublisher
@@ -42,6 +43,7 @@ class RabbitConsumer:
         self._delays_s = tuple(delays_s)
         self._standby_s = standby_s
         self._paused = threading.Event()
+        self._pulse = Pulse(f"The thread that consumes from {settings.listen_queue}", STUCK_S)
         self._session: Session | None = None
         self._publisher: RabbitPublisher | None = None
         """Moves messages up the ladder and aside."""
@@ -65,12 +67,16 @@ class RabbitConsumer:
             return session.waits_for or (self._publisher.blocked if self._publisher else None)
         return self._trouble or "The broker has not answered yet."
 
+    def wrong(self) -> str | None:
+        return self._pulse.wrong() or (self._publisher.wrong() if self._publisher else None)
+
     def run(self, on_delivery: Callable[[Delivery], None], stop: threading.Event) -> None:
         publisher = self._publisher = RabbitPublisher(self._settings)
         failures = 0
         try:
             while not stop.is_set():
                 began = time.monotonic()
+                self._pulse.beat()
                 try:
                     self._hold_session(publisher, on_delivery, stop)
                 except Unavailable as error:
@@ -82,6 +88,7 @@ class RabbitConsumer:
                     stop.wait(pause_s)
         finally:
             publisher.close()
+            self._pulse.rest()
 
     def pause(self) -> None:
         self._paused.set()
@@ -96,7 +103,9 @@ class RabbitConsumer:
     ) -> None:
         queue = self._settings.listen_queue
         link = connect(self._brokers.now(), f"consumer of {queue}")
-        session = Session(link, publisher, queue=queue, prefetch=self._prefetch, delays_s=self._delays_s)
+        session = Session(
+            link, publisher, queue=queue, prefetch=self._prefetch, delays_s=self._delays_s, beat=self._pulse.beat
+        )
         self._session = session
         try:
             if session.wait_for_lease(stop, self._standby_s):

@@ -19,7 +19,8 @@ from pika.adapters.blocking_connection import BlockingChannel
 
 from lando.config import WorkQueueSettings
 from lando.errors import Unavailable
-from lando.queues import DELAYS_S, ladder
+from lando.pulse import Pulse
+from lando.queues import DELAYS_S, STUCK_S, ladder
 from lando.queues.rabbitmq.blockage import Blockage
 from lando.queues.rabbitmq.link import LASTING, Link, backoff_s, connect
 from lando.queues.rabbitmq.parameters import Brokers
@@ -75,7 +76,9 @@ class RabbitPublisher:
         self._notices: deque[bytes] = deque()
         self._inquiry: Inquiry | None = None
         self._thread: threading.Thread | None = None
+        self._pulse = Pulse("The thread that publishes", STUCK_S)
         self._closing = False
+        self._has_failed = False
         self._link: Link | None = None
         """Changed by the thread alone, with the lock held."""
         self._commands: BlockingChannel | None = None
@@ -86,6 +89,9 @@ class RabbitPublisher:
     @property
     def blocked(self) -> str | None:
         return self._blockage.told
+
+    def wrong(self) -> str | None:
+        return "The thread that publishes has ended." if self._has_failed else self._pulse.wrong()
 
     def publish(
         self, queue: str, body: bytes, *, content_type: str | None = None, message_id: str | None = None
@@ -155,12 +161,15 @@ class RabbitPublisher:
                 else:
                     self._notify(work)
         finally:  # whatever happens, nobody waits for a thread that has ended
+            self._has_failed = not self._closing
+            self._pulse.rest()
             self._drop()
             self._give_up()
 
     def _next(self) -> Outgoing | Inquiry | bytes | None:
         """The next thing to do, messages before all else; None when all is sent and the publisher is closed."""
         while True:
+            self._pulse.beat()
             with self._changed:
                 if self._pending:
                     return self._pending.popleft()
@@ -173,6 +182,7 @@ class RabbitPublisher:
                     return None
                 idle = self._link
                 if idle is None:
+                    self._pulse.rest()
                     self._changed.wait()
                     continue
             try:
@@ -191,6 +201,7 @@ class RabbitPublisher:
                     self._pause(backoff_s(attempt), outgoing.deadline)
                 if time.monotonic() > outgoing.deadline or (attempt and self._closing):
                     break
+                self._pulse.beat()
                 try:
                     self._publish_once(outgoing)
                 except Unavailable as failure:

@@ -36,13 +36,22 @@ class Session:
     """What :class:`RabbitConsumer` has between connecting and losing the connection."""
 
     def __init__(
-        self, link: Link, publisher: RabbitPublisher, *, queue: str, prefetch: int, delays_s: Sequence[float]
+        self,
+        link: Link,
+        publisher: RabbitPublisher,
+        *,
+        queue: str,
+        prefetch: int,
+        delays_s: Sequence[float],
+        beat: Callable[[], None],
     ) -> None:
+        """``beat`` is called at every turn."""
         self.queue = queue
         self.delays_s = delays_s
         self.publisher = publisher
         self._link = link
         self._prefetch = prefetch
+        self._beat = beat
         self._channel: BlockingChannel | None = None
         self._consumer_tag: str | None = None
         self.has_served = False
@@ -85,6 +94,7 @@ class Session:
                 self.is_standby = True
             again_at = time.monotonic() + standby_s
             while not stop.is_set() and (left := again_at - time.monotonic()) > 0:
+                self._beat()
                 self._link.serve(min(left, STOP_CHECK_S))
         return False
 
@@ -185,6 +195,7 @@ class Session:
                 self._consumer_tag = channel.basic_consume(self.queue, on_message)
 
     def _turn(self, channel: BlockingChannel) -> None:
+        self._beat()
         self._link.serve(STOP_CHECK_S)
         self._hear()
         if self._ended is not None or not channel.is_open:

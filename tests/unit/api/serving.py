@@ -45,6 +45,10 @@ class FakeBroker:
     properties: list[tuple[str, str | None, str | None]] = field(default_factory=list)
     away: bool = False
     blocked: str | None = None
+    trouble: str | None = None
+
+    def wrong(self) -> str | None:
+        return self.trouble
 
     def __call__(self, connection: Connection) -> FakeBroker:
         return self

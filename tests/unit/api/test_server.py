@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import requests
-from lando.api import outbox as outbox_module
 from lando.api import setup
 from lando.api.database import HEAD
 from lando.api.server import Server
@@ -151,8 +150,14 @@ def test_an_outbox_that_ended_or_hangs_is_red(api: Api, monkeypatch: pytest.Monk
     outbox = api.site.outbox
     outbox.start()
     assert api.client.get("/healthz").json() == {"status": "ok"}
-    monkeypatch.setattr(outbox_module, "STUCK_S", -1.0)
-    assert "at one round for" in api.client.get("/healthz").json()["wrong"]
+    monkeypatch.setattr(outbox._pulse, "limit_s", -1.0)
+    assert "The outbox hangs" in api.client.get("/healthz").json()["wrong"]
+    monkeypatch.undo()
+    api.post(f"/api/v2/jobs/{api.new_job()}/start/")
+    outbox.drain()
+    api.broker.trouble = "The thread that publishes has ended."
+    assert api.client.get("/healthz").json() == {"status": "broken", "wrong": api.broker.trouble}
+    api.broker.trouble = None
     thread, outbox._thread = outbox._thread, threading.Thread()
     for path in ("/healthz", "/readyz"):
         answer = api.client.get(path)

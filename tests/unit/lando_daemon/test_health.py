@@ -10,13 +10,16 @@ from typing import Any
 import pytest
 from lando import queues
 from lando.config import WorkQueueSettings
-from lando.errors import Unavailable
+from lando.errors import MessageError, Unavailable
 from lando.k8s import dispatch
 from lando.k8s import patrol as patrol_module
+from lando.k8s.health import STUCK_S
 from lando.k8s.lando import LandoDaemon
 from lando.k8s.metrics import BOTH, LANDO, QUEUE_MESSAGES
+from lando.k8s.outage import Outage
 from lando.k8s.patrol import Patrol, queue_check
-from lando.messages import Command
+from lando.messages import Command, codec
+from lando.pulse import Pulse
 from lando.queues.memory import MemoryBroker, MemoryPublisher
 from tests.services.health import Asks
 from tests.services.providing import free_port, wait_until
@@ -96,6 +99,7 @@ def test_consuming_that_ended_is_red(world: Any, asks: Asks) -> None:
 
         def pause(self) -> None: ...
         def resume(self) -> None: ...
+        def wrong(self) -> None: ...
 
     world.start()
     daemon = daemon_on(world, Broken())
@@ -104,6 +108,84 @@ def test_consuming_that_ended_is_red(world: Any, asks: Asks) -> None:
         wait_until(lambda: daemon.wrong() is not None, what="the red light")
         for path in ("/healthz", "/readyz"):
             assert ask(path) == (503, "Consuming ended: an internal error (RuntimeError)")
+
+
+def test_a_consuming_thread_that_hangs_is_red_and_one_that_pauses_is_not(
+    world: Any, asks: Asks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    hangs, go_on = threading.Event(), threading.Event()
+
+    def hang(_body: bytes) -> Any:
+        hangs.set()
+        go_on.wait(10)
+        raise MessageError("nothing that could be read")
+
+    monkeypatch.setattr(codec, "decode", hang)
+    world.start()
+    consumer = world.daemon._consumer
+    consumer._pulse = Pulse("The thread that consumes from lando", queues.STUCK_S, clock=lambda: now)
+    ask = asks(world.daemon)
+    consumer.pause()
+    for _ in range(3):
+        now += queues.STUCK_S + 1
+        wait_until(lambda: ask("/healthz") == OK, what="another round of the loop that is paused")
+    consumer.resume()
+    world.broker.publisher().publish("lando", b"{}")
+    assert hangs.wait(10)
+    now += queues.STUCK_S + 1
+    told = "The thread that consumes from lando hangs: it has not come round for 301 s."
+    assert ask("/healthz") == ask("/readyz") == (503, told)
+    go_on.set()
+    wait_until(lambda: ask("/healthz") == OK, what="the end of it")
+
+
+def test_a_resync_that_hangs_is_red(world: Any, asks: Asks) -> None:
+    asked, go_on = threading.Event(), threading.Event()
+
+    def hang(*_: Any) -> None:
+        asked.set()
+        go_on.wait(10)
+
+    world.admin.before = hang
+    world.start()
+    ask = asks(world.daemon)
+    assert asked.wait(10)
+    world.daemon._resync_pulse.limit_s = -1.0
+    assert ask("/healthz")[1].startswith("The resync hangs: ")
+    go_on.set()
+    wait_until(lambda: ask("/healthz") == OK, what="the end of it")
+
+
+def test_a_probe_that_hangs_is_red_and_one_that_waits_is_not() -> None:
+    now = 1000.0
+    asked, go_on, resumed = threading.Event(), threading.Event(), threading.Event()
+
+    def probe() -> None:
+        nonlocal now
+        if not asked.is_set():
+            now += 0.9 * STUCK_S  # a slow one
+            asked.set()
+            raise Unavailable("cluster", "connection refused", retry_after_s=0.01)
+        go_on.wait(10)
+
+    outage = Outage(pause=lambda: None, resume=resumed.set, probe=probe, stop=threading.Event(), first_s=0.001)
+    outage._pulse = Pulse("Who asks whether the others are back", STUCK_S, clock=lambda: now)
+    outage.report(Unavailable("cluster", "connection refused"))
+    assert asked.wait(10)
+    assert outage.wrong() is None
+
+    def is_red() -> bool:
+        nonlocal now
+        now += STUCK_S + 1  # while it waits for its next try, nothing is expected of it
+        return outage.wrong() is not None
+
+    wait_until(is_red, what="the red light")
+    assert (outage.wrong() or "").startswith("Who asks whether the others are back hangs: ")
+    go_on.set()
+    assert resumed.wait(10)
+    now += STUCK_S + 1
+    assert outage.wrong() is None
 
 
 def test_a_resync_that_ended_is_red(world: Any, asks: Asks, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,6 +301,9 @@ def test_a_patrol_that_has_not_asked_yet_is_not_ready_and_one_that_ended_is_red(
     patrol.start()
     assert asked.wait(10)
     assert ask("/readyz") == (503, "broker: has not been asked yet")
+    patrol._pulse.limit_s = -1.0
+    assert ask("/healthz")[1].startswith("Who asks after other systems hangs: ")
+    patrol._pulse.limit_s = STUCK_S
     answer.set()
     wait_until(lambda: ask("/readyz") == OK, what="the answer")
     patrol.stop()

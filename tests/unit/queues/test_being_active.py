@@ -39,6 +39,10 @@ class Broker:
         self.seen: list[bool] = []
         """Whether the session was active before each turn."""
         self.session: Session | None = None
+        self.beats = 0
+
+    def beat(self) -> None:
+        self.beats += 1
 
     def channel(self) -> Channel:
         return Channel()
@@ -46,6 +50,7 @@ class Broker:
     def serve(self, _seconds: float) -> None:
         assert self.session is not None
         self.seen.append(self.session.active)
+        assert self.beats == len(self.seen), "one beat before each turn"
         lasted_s, received = next(self.turns)
         self.now += lasted_s
         self.bytes_received += received
@@ -66,7 +71,9 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Broker:
     made = Broker()
     monkeypatch.setattr(module, "_now", lambda: made.now)
     link = cast("Link", made)
-    made.session = Session(link, cast("RabbitPublisher", None), queue="lando", prefetch=1, delays_s=(1,))
+    made.session = Session(
+        link, cast("RabbitPublisher", None), queue="lando", prefetch=1, delays_s=(1,), beat=made.beat
+    )
     assert made.session.wait_for_lease(threading.Event(), 1.0)
     assert made.session.active
     return made

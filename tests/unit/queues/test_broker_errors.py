@@ -172,6 +172,7 @@ def test_nobody_waits_for_a_publisher_whose_thread_failed(monkeypatch: pytest.Mo
     assert isinstance(publisher.publish("q", b"").exception(10), Unavailable)
     assert failed.wait(10)
     assert isinstance(publisher.publish("q", b"").exception(10), Unavailable)
+    assert publisher.wrong() == "The thread that publishes has ended."
 
 
 def test_a_canceled_message_is_not_sent(monkeypatch: pytest.MonkeyPatch) -> None:

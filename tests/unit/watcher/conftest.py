@@ -54,6 +54,7 @@ class StubPublisher:
     """Confirms at once, or fails as told."""
 
     blocked: str | None = None
+    trouble: str | None = None
 
     def __init__(self) -> None:
         self.published: list[tuple[str, bytes, str | None, str | None]] = []
@@ -69,6 +70,9 @@ class StubPublisher:
             self.published.append((queue, body, content_type, message_id))
             future.set_result(None)
         return future
+
+    def wrong(self) -> str | None:
+        return self.trouble
 
     def notify(self, body: bytes) -> None: ...
     def close(self, timeout_s: float = 5.0) -> None: ...

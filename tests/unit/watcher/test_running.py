@@ -124,6 +124,9 @@ def test_a_thread_of_the_watcher_that_ended_or_hangs_is_red(
     assert ask("/healthz")[1].startswith("A worker has been at one Job for ")
     go_on.set()
     wait_until(lambda: ask("/healthz") == (200, "ok"))
+    scene.publisher.trouble = "The thread that publishes has ended."
+    assert ask("/healthz") == (503, scene.publisher.trouble)
+    scene.publisher.trouble = None
     scene.watcher._reflectors[0].stop()
     wait_until(lambda: ask("/healthz") == (503, "The thread 'watch Job bespin-job=true' has ended."))
     stop.set()
