@@ -31,6 +31,7 @@ CONDITION_RECHECK_S = 30.0  # while a sentence is shown: it is to be taken back 
 CONDITIONS_REMEMBERED = 10_000  # sentences last shown, so that none is sent twice; the oldest go first
 
 _STARTED = (RunState.STARTING, RunState.RUNNING, RunState.RESTARTING)
+_COMMANDS = (Command.START, Command.RESTART, Command.CANCEL)
 _INDIFFERENT = (RunState.NEW, RunState.AUTHORIZED, RunState.STARTING, RunState.RESTARTING, RunState.CANCELING)
 """States in which only a command counts."""
 _KEPT = (RunState.FINISHED, RunState.ERROR)
@@ -76,6 +77,8 @@ class Engine:
         for tries_left in reversed(range(CHANGED_TRIES)):
             run = self._peers.source.get(run_id)
             intent = intent_of(message, run) if message is not None else run.intent
+            if message is not None and message.command in _COMMANDS and intent is Intent.NONE:
+                log.info("Run %d is %s: the %s is history", run.id, run.state.value, message.command.value)
             if intent is Intent.NONE and (run.state in _INDIFFERENT or self._is_settled_failure(run, message)):
                 log.info("Run %d is %s: nothing to do", run.id, run.state.value)
                 return

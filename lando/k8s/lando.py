@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -183,7 +184,7 @@ class LandoDaemon:
             MESSAGES.labels(message.command.value, "dead").inc()
             delivery.dead(f"Runs of kind {message.kind!r} can't be run by this lando.")
             return
-        self._dispatcher.submit(message, delivery)
+        self._dispatcher.submit(replace(message, was_tried=delivery.was_tried), delivery)
 
     def _handle(self, run_id: int, works: Sequence[Work]) -> None:
         for position, work in enumerate(works):

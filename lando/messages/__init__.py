@@ -70,5 +70,7 @@ class Message:
     """Only with ``STEP_CHANGED``."""
     ended_before: datetime | None = None
     """Only with ``PRUNE``: a run that changed later is left alone."""
+    was_tried: bool = False
+    """Not on the wire: it failed before, so that the run may have gone on since it was sent."""
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     sent: datetime = field(default_factory=lambda: datetime.now(UTC))

@@ -36,6 +36,11 @@ class Delivery(Protocol):
         """How often this message has been through the delay ladder."""
         ...
 
+    @property
+    def was_tried(self) -> bool:
+        """Whether it failed before: it comes from the ladder, or an operator took it back from the dead letters."""
+        ...
+
     def ack(self) -> None:
         """Its effects are durable: forget the message."""
         ...

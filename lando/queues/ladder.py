@@ -64,6 +64,11 @@ def failures(headers: Mapping[str, Any] | None) -> int:
     return count if isinstance(count, int) and not isinstance(count, bool) and count > 0 else 0
 
 
+def was_tried(headers: Mapping[str, Any] | None) -> bool:
+    """Whether the message with these headers failed before, if only before an operator had it tried again."""
+    return failures(headers) > 0 or bool(history(headers))
+
+
 def after_failure(queue: str, headers: Mapping[str, Any] | None, reason: str, delays_s: Sequence[float]) -> Rung:
     """The next rung for a message of ``queue`` with these headers: the next delay, after the last ``.dead``."""
     count = failures(headers)

@@ -199,6 +199,10 @@ class MemoryDelivery:
     def failures(self) -> int:
         return ladder.failures(self._message.headers)
 
+    @property
+    def was_tried(self) -> bool:
+        return ladder.was_tried(self._message.headers)
+
     def ack(self) -> None:
         self._broker.settle(self._queue, self._tag)
 

@@ -181,6 +181,10 @@ class CountedDelivery:
     def failures(self) -> int:
         return self._delivery.failures
 
+    @property
+    def was_tried(self) -> bool:
+        return self._delivery.was_tried
+
     def _settle(self, how: str, do: Callable[[], None]) -> None:
         if not self._calls.dead:
             what = f"{how} {_said(self.body)}"

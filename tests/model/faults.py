@@ -226,6 +226,10 @@ class GatedDelivery:
     def failures(self) -> int:
         return self._delivery.failures
 
+    @property
+    def was_tried(self) -> bool:
+        return self._delivery.was_tried
+
     def ack(self) -> None:
         self._settle(self._delivery.ack)
 

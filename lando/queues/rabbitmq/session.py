@@ -241,6 +241,10 @@ class RabbitDelivery:
     def failures(self) -> int:
         return ladder.failures(self._properties.headers)
 
+    @property
+    def was_tried(self) -> bool:
+        return ladder.was_tried(self._properties.headers)
+
     def ack(self) -> None:
         if self._session.begin_settling(self._tag):
             self._session.settle(self._tag, requeue=False)

@@ -271,12 +271,29 @@ def test_debug_commands_are_never_more_than_a_look(make: Any, state: RunState) -
 
 
 def test_a_command_of_an_earlier_generation_is_history(make: Any) -> None:
-    from dataclasses import replace
-
     run = replace(make.run("E", "R"), generation=3)
     old = Message(command=Command.RESTART, run_id=42, generation=2)
     assert intent_of(old, run) is Intent.NONE
     assert intent_of(replace(old, generation=3), run) is Intent.RESTART
+
+
+@pytest.mark.parametrize(
+    ("command", "intent", "wanted"),
+    [
+        (Command.CANCEL, Intent.CANCEL, "cC"),
+        (Command.RESTART, Intent.RESTART, "r"),
+        (Command.START, Intent.START, "SA"),
+    ],
+)
+@pytest.mark.parametrize("state", STATES)
+def test_a_command_of_unknown_age_that_was_tried_before_acts_only_where_the_run_still_waits_for_it(
+    make: Any, command: Command, intent: Intent, wanted: str, state: str
+) -> None:
+    run = make.run(state, "")
+    again = Message(command=command, run_id=42, was_tried=True)
+    assert intent_of(again, run) is (intent if state in wanted else Intent.NONE)
+    known = Message(command=command, run_id=42, was_tried=True, generation=3)
+    assert intent_of(known, replace(run, generation=3)) is intent_of(replace(known, was_tried=False), run)
 
 
 def test_letters_and_steps_are_projections_of_each_other() -> None:

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 from lando.errors import Conflict, QuotaExceeded, Unavailable
-from lando.messages import Command, Condition
+from lando.messages import Command, Condition, Message, codec
+from lando.queues import ladder
 
 STEPS = {"S": "stage_data", "R": "run_workflow", "o": "organize_output", "O": "save_output"}
 JOBS = {
@@ -121,6 +122,32 @@ def test_a_canceled_run_restarted_by_a_direct_message_starts_from_the_beginning(
     world.settle()
     world.run_to_the_end()
     world.reach("F/")
+
+
+@pytest.mark.parametrize(
+    "headers", [{ladder.FAILURES: 1}, ladder.again({ladder.LAST_REASON: "no"})], ids=["the ladder", "the dead letters"]
+)
+def test_a_cancel_that_comes_late_from_elsewhere_leaves_the_restarted_run_alone(
+    world: Any, headers: dict[str, Any]
+) -> None:
+    """A legacy cancel, which does not say of which life of the run it is."""
+    cancel = codec.encode(Message(command=Command.CANCEL, run_id=42), "pickle")
+    world.start()
+    go_to(world, "R")
+    world.broker.publish("lando", cancel, content_type=None, message_id=None, headers=headers)
+    world.settle()
+    assert world.at == "R/R"
+    assert world.cluster.has_job(JOBS["R"], attempt=1)
+    world.job["state"] = "c"  # the API says that it is wanted
+    world.broker.publish("lando", cancel, content_type=None, message_id=None, headers=headers)
+    world.reach("C/")
+
+
+def test_a_cancel_that_somebody_publishes_directly_counts_though_the_api_does_not_know(world: Any) -> None:
+    world.start()
+    go_to(world, "R")
+    world.broker.publisher().publish("lando", codec.encode(Message(command=Command.CANCEL, run_id=42), "pickle"))
+    world.reach("C/")
 
 
 def test_a_restart_waits_for_the_pods_of_the_former_attempt(world: Any, waiting: Callable[..., Any]) -> None:
