@@ -31,7 +31,7 @@ format: $(VENV)/.installed-dev  ## mend format and what the linter can mend
 bench: $(VENV)/.installed-dev  ## hand-off times, throughput, API calls and memory, as ratios of one run
 	$(BIN)/python -m bench $(BENCH_ARGS)
 
-crash-points: $(VENV)/.installed-dev  ## break every call of every daemon in turn, and count them
+crash-points: $(VENV)/.installed-dev  ## break every call of daemons and API server in turn, and count them
 	$(BIN)/python -m pytest tests/crash_points -q -n auto $(PYTEST_ARGS)
 
 model: $(VENV)/.installed-dev  ## EXAMPLES random histories of commands, events and faults; SEED=… repeats a search

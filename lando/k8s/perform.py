@@ -226,9 +226,9 @@ class Performer:
             self._history.removed(step, observed, job)
 
     def _tell_history(self) -> None:
-        """Tell what has been noted of attempts; the source keeps what it can't tell now."""
-        if attempts := self._history.take():
-            harmless(self.run.id, "attempt", lambda: self._peers.source.tell_attempts(self.run, attempts))
+        """Tell what has been noted of attempts, and what the source has kept because it could not be told before."""
+        attempts = self._history.take()
+        harmless(self.run.id, "attempt", lambda: self._peers.source.tell_attempts(self.run, attempts))
 
     # -- the record -------------------------------------------------------------------------------------------
 

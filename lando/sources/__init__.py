@@ -49,8 +49,8 @@ class Source(Protocol):
         ...
 
     def tell_attempts(self, run: Run, attempts: Sequence[Attempt]) -> None:
-        """Keep the history of the run's attempts; telling one again adds nothing. Does nothing where the API has no
-        place for it."""
+        """Keep the history of the run's attempts; telling one again adds nothing. With none, tell what could not be
+        told before. Does nothing where the API has no place for it."""
         ...
 
     def warn(self, run: Run, step: str, warnings: Sequence[str]) -> None:

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lando.api import outbox
 from lando.k8s import lando as lando_daemon
 from lando.k8s import watcher
 from lando.k8s.outage import Outage
 from tests.crash_points.calls import Killed
 from tests.crash_points.exploring import Exploration
 from tests.crash_points.scenarios import Scenario
-from tests.crash_points.world import Api
 
 Explore = Callable[..., Exploration]
 
@@ -31,6 +31,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(watcher, "RETRY_S", (0.003, 0.01))
     monkeypatch.setattr(watcher, "WAIT_INTERVAL_S", 0.0)
     monkeypatch.setattr(Outage.__init__, "__kwdefaults__", {**Outage.__init__.__kwdefaults__, "first_s": 0.003})
+    monkeypatch.setattr(outbox, "LEASE_S", 0.001)
+    monkeypatch.setattr(outbox, "FIRST_PAUSE_S", 0.003)
     report = threading.excepthook
     monkeypatch.setattr(threading, "excepthook", lambda args: None if args.exc_type is Killed else report(args))
     logging.disable(logging.CRITICAL)
@@ -44,13 +46,15 @@ def explore() -> Iterator[Explore]:
     known: dict[str, Exploration] = {}
     folders = []
 
-    def recorded(scenario: Scenario, exploring: Callable[..., Exploration] = Exploration, **how: Any) -> Exploration:
+    def recorded(scenario: Scenario, exploring: type[Exploration] = Exploration, **how: Any) -> Exploration:
         key = f"{scenario.name} {how}"
         if key not in known:
             shared = Path("/dev/shm")
             folder = Path(tempfile.mkdtemp(prefix="lando-", dir=shared if shared.is_dir() else None))
             folders.append(folder)
-            exploration = exploring(scenario, Api(folder, record_step=scenario.record_step), folder, **how)
+            exploration = exploring(
+                scenario, exploring.make_api(folder, record_step=scenario.record_step), folder, **how
+            )
             known[key] = exploration
             exploration.record()
         return known[key]

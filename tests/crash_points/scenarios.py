@@ -114,6 +114,13 @@ DISTURBED = (
     Scenario("the leftovers of a deleted run", (start(), STAGED, FAILED, Stage("delete", _delete, "D/R"))),
 )
 
+SERVED = (
+    Scenario("the start of a run", (start(), STAGED), tested=2),
+    Scenario("the end of a run", UNDISTURBED[0].stages),
+    *(each for each in DISTURBED if "restart of a failed" not in each.name),
+)
+"""Those in which the API server has different things to do."""
+
 EVICTED = ends("run_workflow", "R/R", exit_code=137, pod_reason="Evicted")
 GONE = Stage("the Job vanishes", lambda world: world.vanish("run_workflow"), "R/R")
 WATCHED = (

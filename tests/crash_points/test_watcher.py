@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from lando.k8s.diagnosis import judging
 from tests.crash_points.calls import Fault
-from tests.crash_points.exploring import Exploration
 from tests.crash_points.scenarios import WATCHED, WATCHED_IN_LEGACY_FORM, Scenario
+from tests.crash_points.trying import Explore, Property, stages, try_all
 from tests.crash_points.watching import WatcherExploration
 
-Explore = Callable[..., Exploration]
-WAYS: list[tuple[str, tuple[Scenario, ...], dict[str, Any]]] = [
-    ("json", WATCHED, {"form": "json"}),
-    ("pickle", WATCHED_IN_LEGACY_FORM, {"form": "pickle"}),
-    ("json, pods seen late", WATCHED[1:2], {"form": "json", "sees_pods": False}),
-]
+JSON, PICKLE, LATE = {"form": "json"}, {"form": "pickle"}, {"form": "json", "sees_pods": False}
 STAGES = [
-    pytest.param(scenario, number, how, id=f"{scenario.name}, {stage.name}, {way}")
-    for way, scenarios, how in WAYS
-    for scenario in scenarios
-    for number, stage in list(enumerate(scenario.stages))[-scenario.tested :]
+    *stages(WATCHED, JSON, way="json"),
+    *stages(WATCHED_IN_LEGACY_FORM, PICKLE, way="pickle"),
+    *stages(WATCHED[1:2], LATE, way="json, pods seen late"),
 ]
 
 
@@ -37,20 +30,10 @@ def waits_are_told_at_once(scenario: Scenario, monkeypatch: pytest.MonkeyPatch) 
 @pytest.mark.parametrize("fault", list(Fault), ids=lambda fault: fault.value)
 @pytest.mark.parametrize(("scenario", "number", "how"), STAGES)
 def test_every_outcome_is_told_whatever_goes_wrong_at_any_call(
-    explore: Explore,
-    record_property: Callable[[str, object], None],
-    scenario: Scenario,
-    number: int,
-    how: dict[str, Any],
-    fault: Fault,
+    explore: Explore, record_property: Property, scenario: Scenario, number: int, how: dict[str, Any], fault: Fault
 ) -> None:
     exploration = explore(scenario, WatcherExploration, **how)
-    recorded = exploration.recorded[number]
-    points = [point for point in exploration.points(recorded) if point.fault is fault]
-    for point in points:
-        assert exploration.violations(recorded, point) == []
-    record_property("scenario", f"watcher: {scenario.name} ({how['form']})")
-    record_property("points", len(points))
+    try_all(exploration, number, fault, record_property, f"watcher: {scenario.name} ({how['form']})")
 
 
 @pytest.mark.parametrize(("scenario", "number", "how"), STAGES)

@@ -66,7 +66,7 @@ class Api:
             port=0,
         )
         self._file = folder / "lando.db"
-        self.server = Server(settings, publishers=_Publishers(lambda: self.broker))
+        self.server = self._serve(settings)
         with self.server.site.database.write() as session:
             site = setup.ensure_embedded_site(session, username="ada", key=self.server.site.key)
             if record_step:
@@ -86,15 +86,34 @@ class Api:
         self._session.headers["Authorization"] = f"Token {site.user_token}"
         self.job = self._new_job()
 
+    def _serve(self, settings: Settings) -> Server:
+        return Server(settings, publishers=_Publishers(lambda: self.broker))
+
     def close(self) -> None:
         self._session.close()
         self.server.stop()
 
+    # -- the lives of its server: here only one, that nothing ends -------------------------------------------------
+
+    is_up = True
+
+    def begin(self, calls: Calls | None = None) -> None:
+        """Begin a life of the server whose calls are counted."""
+
+    def revive(self) -> None:
+        """Start the server anew when it was killed, as its supervisor would."""
+
+    def end(self) -> None:
+        """End the server's life; no more effects."""
+
     def user(self, method: str, path: str, body: Any = None) -> Any:
         """A request of the job's owner."""
-        answer = self._session.request(method, f"{self.server.url}{path}", json=body, timeout=30)
+        answer = self._request(method, path, body)
         assert answer.ok, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json() if answer.content else None
+
+    def _request(self, method: str, path: str, body: Any) -> requests.Response:
+        return self._session.request(method, f"{self.server.url}{path}", json=body, timeout=30)
 
     def act(self, action: str) -> None:
         """The owner starts, cancels or restarts the job."""
@@ -230,6 +249,7 @@ class World:
     def close(self) -> None:
         if self.daemon:
             self.daemon.end()
+        self.api.end()
         self.cluster.close()
 
     def keep(self, path: Path) -> Kept:
@@ -298,18 +318,20 @@ class World:
     def settle(self) -> None:
         """Wait until nobody has anything to do; a killed daemon is started anew, as its supervisor would."""
         assert self.daemon is not None
-        end = time.monotonic() + LIMIT_S
+        end, pause_s = time.monotonic() + LIMIT_S, 0.001
         while not self._is_quiet():
             self._supervise()
             if time.monotonic() > end:
                 raise AssertionError(f"no rest within {LIMIT_S:.0f} s: {self.daemon.trouble()}; {self.view()}")
-            time.sleep(0.001)
+            time.sleep(pause_s)
+            pause_s = min(pause_s * 1.1, 0.01)
 
     def _supervise(self) -> None:
         assert self.daemon is not None
         if self.daemon.calls.dead:
             self.daemon.end()
             self.start()
+        self.api.revive()
 
     def pass_time(self) -> None:
         """What was to be looked at later is looked at now."""
@@ -325,7 +347,7 @@ class World:
 
     def _is_quiet(self) -> bool:
         assert self.daemon is not None
-        if self.daemon.calls.dead:
+        if self.daemon.calls.dead or not self.api.is_up:
             return False
         with self.broker.changed:
             queue = self.broker.queue(QUEUE)
@@ -456,6 +478,9 @@ class _Rest(threading.Event):
         self.between_resyncs = False
 
     def wait(self, timeout: float | None = None) -> bool:
-        if threading.current_thread().name == "resync":
+        thread = threading.current_thread().name
+        if thread == "resync":
             self.between_resyncs = timeout is not None and timeout > 10
+        if thread == "outage" and timeout is not None:
+            timeout = min(timeout, 0.01)  # whatever the peer asked for
         return super().wait(timeout)

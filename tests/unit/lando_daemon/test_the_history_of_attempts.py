@@ -61,7 +61,18 @@ def test_the_end_of_a_step_and_the_beginning_of_the_next_are_told_at_once(world:
     world.complete("S", "stage_data")
     world.reach("R/R")
     world.settle()
-    assert calls == [["stage_data"], ["run_workflow", "stage_data"]]
+    assert [steps for steps in calls if steps] == [["stage_data"], ["run_workflow", "stage_data"]]
+
+
+def test_a_look_that_has_nothing_to_tell_lets_the_source_tell_what_it_owes(world: Any, told: Told) -> None:
+    world.send(Command.START)
+    world.reach("R/S")
+    world.settle()
+    calls: list[list[Any]] = []
+    world.source.tell_attempts = lambda run, attempts: calls.append(attempts)
+    world.step_changed("stage_data", Condition.WAITING)
+    world.settle()
+    assert calls == [[]]
 
 
 def test_a_lost_attempt_is_told_with_its_cause_before_the_next_one_begins(
