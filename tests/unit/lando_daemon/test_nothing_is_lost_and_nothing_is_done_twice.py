@@ -259,13 +259,12 @@ def test_an_outage_costs_no_attempt_and_the_daemon_goes_on_by_itself(world: Any)
 
 
 def test_a_run_that_alone_can_not_be_handled_ends_in_error_and_its_message_with_the_dead(world: Any) -> None:
-    world.start()
-
     def before(verb: str, kind: str, name: str) -> None:
         if (verb, kind) == ("create", "PersistentVolumeClaim"):
             raise RuntimeError("a bug")
 
     world.cluster.before = before
+    world.start()
     world.send(Command.START)
     world.reach("E/V")
     world.settle()
@@ -309,13 +308,12 @@ def test_a_run_changed_by_somebody_else_meanwhile_is_looked_at_again(world: Any)
 
 
 def test_a_quota_is_waited_for_and_is_a_failure_after_patience(world: Any) -> None:
-    world.start(patience_s=0)
-
     def before(verb: str, kind: str, name: str) -> None:
         if (verb, kind) == ("create", "Job"):
             raise QuotaExceeded("cluster", "exceeded quota: pods", status=403)
 
     world.cluster.before = before
+    world.start(patience_s=0)
     world.send(Command.START)
     world.settle()
     world.step_changed("stage_data", Condition.WAITING)
@@ -329,8 +327,8 @@ def test_a_command_begins_the_patience_with_a_quota_anew(world: Any) -> None:
         if (verb, kind) == ("create", "Job"):
             raise QuotaExceeded("cluster", "exceeded quota: pods", status=403)
 
-    world.start(patience_s=0)
     world.cluster.before = before
+    world.start(patience_s=0)
     world.send(Command.START)
     world.settle()
     world.step_changed("stage_data", Condition.WAITING)
@@ -354,8 +352,8 @@ def test_a_quota_wait_is_over_though_its_job_was_not_noted_before_a_crash(world:
             world.cluster.before = lambda *call: None
             raise Unavailable("cluster", "the connection was reset")
 
-    world.start()
     world.cluster.before = full
+    world.start()
     world.send(Command.START)
     world.settle()
     assert "quota-since" in world.cluster.get("ConfigMap", "lando-run-42")["data"]
