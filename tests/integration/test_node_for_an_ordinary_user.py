@@ -24,7 +24,7 @@ TESTS = (
 @pytest.mark.parametrize("tests", TESTS)
 def test_the_nodes_tests_pass_for_an_ordinary_user(tests: str) -> None:
     with folder_of_ordinary_user("of a user") as home:
-        command = [sys.executable, "-m", "pytest", f"tests/unit/local/node/{tests}", "-q", "-p", "no:cacheprovider"]
+        command = [sys.executable, "-m", "pytest", f"tests/integration/node/{tests}", "-q", "-p", "no:cacheprovider"]
         done = subprocess.run(
             as_ordinary_user([*command, f"--basetemp={home / 'tests'}"]),
             env={**os.environ, "HOME": str(home), "PYTHONDONTWRITEBYTECODE": "1"},

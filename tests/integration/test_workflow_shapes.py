@@ -15,7 +15,7 @@ from lando.steps.output_object import output_files
 from lando.steps.program import run_program
 from lando.steps.run_workflow import USAGE, parse, run_workflow
 from lando.steps.runner_log import TOOLS_LOG_LIMIT
-from tests.unit.steps.surroundings import Termination
+from tests.services.step_surroundings import Termination
 
 
 class Runner:

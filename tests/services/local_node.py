@@ -14,7 +14,7 @@ from lando.local.node.sandbox import SandboxMode
 from lando.local.store.objects import ObjectStore
 
 Manifest = dict[str, Any]
-PATIENCE_S = 20.0
+PATIENCE_S = 60.0
 
 
 class Cluster:

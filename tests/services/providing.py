@@ -53,7 +53,7 @@ def free_port() -> int:
     pytest.fail("no TCP port is free on 127.0.0.1")
 
 
-def wait_until(condition: Callable[[], bool], timeout_s: float = 10.0, *, what: str = "the condition") -> None:
+def wait_until(condition: Callable[[], bool], timeout_s: float = 30.0, *, what: str = "the condition") -> None:
     """Return as soon as ``condition`` holds; fail the test when it does not within ``timeout_s``."""
     until = time.monotonic() + timeout_s
     while not condition():

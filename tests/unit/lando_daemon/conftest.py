@@ -36,7 +36,7 @@ STEPS = {
 }
 
 
-def wait_for(condition: Callable[[], Any], what: str = "the condition", timeout_s: float = 10.0) -> Any:
+def wait_for(condition: Callable[[], Any], what: str = "the condition", timeout_s: float = 30.0) -> Any:
     """The first true value of ``condition``."""
     end = time.monotonic() + timeout_s
     while time.monotonic() < end:

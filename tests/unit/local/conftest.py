@@ -1,13 +1,11 @@
-"""A store of its own for each test, and a node where one is needed."""
+"""A store of its own for each test."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from lando.local.store.objects import ObjectStore
-from tests.services.local_node import Cluster
 
 
 @pytest.fixture
@@ -17,11 +15,3 @@ def store() -> Iterator[ObjectStore]:
     store.create("namespaces", "", {"metadata": {"name": "ns"}})
     yield store
     store.close()
-
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    """A node that substitutes mount paths: works everywhere."""
-    running = Cluster(tmp_path).start()
-    yield running
-    running.stop()

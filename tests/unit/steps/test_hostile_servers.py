@@ -13,7 +13,7 @@ import pytest
 from lando.errors import StepError
 from lando.runs import Category
 from lando.steps.http_download import ATTEMPTS, Downloader, Limits, Progress
-from tests.unit.steps.surroundings import Answer, Web
+from tests.services.step_surroundings import Answer, Web
 
 BODY = bytes(range(256)) * 64
 HEAD = b"HTTP/1.1 200 OK\r\n"

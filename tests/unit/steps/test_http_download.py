@@ -11,7 +11,7 @@ from lando.errors import StepError
 from lando.runs import Category
 from lando.steps import addresses
 from lando.steps.http_download import ATTEMPTS, Downloader, Limits, Progress
-from tests.unit.steps.surroundings import Answer, Web
+from tests.services.step_surroundings import Answer, Web
 
 BODY = bytes(range(256)) * 64
 

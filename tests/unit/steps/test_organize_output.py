@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from lando.steps.organize_output import USAGE, _work
 from lando.steps.program import run_program
-from tests.unit.steps.surroundings import Termination
+from tests.services.step_surroundings import Termination
 
 
 class Volumes:

@@ -26,7 +26,7 @@ from lando.steps.program import (
     run_program,
 )
 from tests.services.providing import wait_until
-from tests.unit.steps.surroundings import Termination
+from tests.services.step_surroundings import Termination
 
 
 @pytest.fixture(autouse=True)

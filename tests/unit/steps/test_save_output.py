@@ -16,7 +16,7 @@ from lando.steps.program import run_program
 from lando.steps.save_output import USAGE, _work
 from lando.stores import transfer
 from lando.stores.files import FileStore
-from tests.unit.steps.surroundings import Termination
+from tests.services.step_surroundings import Termination
 
 
 class Volumes:

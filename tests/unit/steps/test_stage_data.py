@@ -14,7 +14,7 @@ import fsspec
 import pytest
 from lando.steps.program import run_program
 from lando.steps.stage_data import USAGE, _work
-from tests.unit.steps.surroundings import Answer, Termination, Web
+from tests.services.step_surroundings import Answer, Termination, Web
 
 
 class Volume:

@@ -15,6 +15,14 @@ from tests.services.providing import missing
 
 
 @pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    """A node that substitutes mount paths: works everywhere."""
+    running = Cluster(tmp_path).start()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
 def bubblewrap() -> None:
     """Skips where bubblewrap does not work."""
     try:

@@ -32,7 +32,7 @@ def test_after_a_crash_nothing_runs_twice(tmp_path: Path, sandbox: str, request:
     """Given a node that is killed with a pod at work, its next life ends the pod's processes and fails the pod."""
     if sandbox == "bwrap":
         request.getfixturevalue("bubblewrap")
-    root = Path(__file__).parents[4]
+    root = Path(__file__).parents[3]
     life = subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(LIFE), str(tmp_path), sandbox],
         stdout=subprocess.PIPE,

@@ -10,7 +10,7 @@ import pytest
 from lando.local.controllers.scheduler import NodeCapacity
 from lando.local.node.process_table import all_processes, marked
 from lando.local.rules.status import ApiError
-from tests.services.local_node import Cluster, Manifest, conditions, phase, state, waiting_for
+from tests.services.local_node import PATIENCE_S, Cluster, Manifest, conditions, phase, state, waiting_for
 from tests.services.providing import wait_until
 
 
@@ -239,9 +239,7 @@ def test_the_folder_of_a_deleted_pod_goes(cluster: Cluster) -> None:
     folder = cluster.home / "pods" / uid
     assert folder.is_dir()
     cluster.store.delete("pods", "default", "brief")
-    cluster.pod("after")
-    cluster.ended("after")
-    assert not folder.exists()
+    wait_until(lambda: not folder.exists(), PATIENCE_S, what="the end of its folder")
 
 
 def test_a_log_is_followed_until_the_container_ends(cluster: Cluster) -> None:

@@ -20,7 +20,7 @@ from lando.steps.cwl_log import CwlLog
 from lando.steps.engines import Engine
 from lando.steps.program import UsageError, run_program
 from lando.steps.run_workflow import USAGE, cause_of_failure, parse, run_workflow
-from tests.unit.steps.surroundings import Termination
+from tests.services.step_surroundings import Termination
 
 FLAGS = ("--max-ram", "1Gi", "--max-cores", "2")
 

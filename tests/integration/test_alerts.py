@@ -11,7 +11,7 @@ import yaml
 from lando.api.metrics_page import chapters
 from tests.services.promtool import promtool
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 RULES = ROOT / "docs" / "alerts.yaml"
 ALERTS = [rule for group in yaml.safe_load(RULES.read_text(encoding="utf-8"))["groups"] for rule in group["rules"]]
 PAGE = "https://github.com/lando/lando/blob/main/docs/operations.md#"

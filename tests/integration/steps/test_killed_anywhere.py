@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tests.unit.steps.killing import Killer
+from tests.integration.steps.killing import Killer
 
 LONG = "0123456789" * 2000
 """More than the interpreter keeps back before it writes."""

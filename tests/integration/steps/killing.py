@@ -1,6 +1,6 @@
 """Kills a step's program at any of its calls that can change a file, as the kernel does: nothing of it runs any more.
 
-``python -m tests.unit.steps.killing`` reads one request as JSON a line and answers each with a line. It has no
+``python -m tests.integration.steps.killing`` reads one request as JSON a line and answers each with a line. It has no
 threads and forks one child for each, so that a death costs milliseconds. :class:`Killer` is the other end.
 """
 
@@ -93,7 +93,7 @@ class Killer:
     def __init__(self, log: Path) -> None:
         with log.open("w") as file:
             self._server = subprocess.Popen(
-                [sys.executable, "-m", "tests.unit.steps.killing"],
+                [sys.executable, "-m", "tests.integration.steps.killing"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=file,

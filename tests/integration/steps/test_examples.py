@@ -14,7 +14,7 @@ import pytest
 from lando import cwl
 from lando.steps.program import run_program
 from lando.steps.run_workflow import USAGE, parse, run_workflow
-from tests.unit.steps.surroundings import Termination
+from tests.services.step_surroundings import Termination
 
 EXAMPLES = Path(__file__).parents[3] / "examples"
 SCRIPTS = EXAMPLES / "fastq-qc/scripts"
