@@ -8,6 +8,7 @@ import logging
 import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Protocol, Self
 from urllib.parse import quote, urlencode
 
@@ -19,6 +20,7 @@ from lando.config import ClusterSettings
 from lando.config.secrets import Credential
 from lando.errors import ConfigError, Expired, Unavailable
 from lando.k8s import cluster_errors
+from lando.k8s.cluster_clock import ClusterClock
 from lando.k8s.cluster_streams import Events, Lines, TextLines
 
 Manifest = dict[str, Any]
@@ -144,12 +146,17 @@ class KubernetesCluster:
         self._configuration = _configuration(settings)
         self._token = Credential(settings.token) if settings.token is not None else None
         self._on_call = on_call or (lambda verb, kind: None)
+        self._clock = ClusterClock()
         self._client = kubernetes.client.ApiClient(self._configuration)
         self._pool: urllib3.PoolManager = self._client.rest_client.pool_manager
 
     @property
     def namespace(self) -> str:
         return self._namespace
+
+    def now(self) -> datetime:
+        """The cluster's own time, as far as it has answered yet; else this machine's."""
+        return self._clock.now()
 
     def close(self) -> None:
         """Drop the session's idle connections."""
@@ -319,6 +326,7 @@ class KubernetesCluster:
             if body is not None:
                 headers["Content-Type"] = content_type
             response = self._send_signed(method, url, headers, body, read_timeout_s)
+            self._clock.heard(response.headers.get("Date"))
             if 200 <= response.status < 300:
                 return response
             answer = _whole(response)

@@ -57,7 +57,7 @@ log = logging.getLogger(__name__)
 class LandoDaemon:
     """One lando on given connections, which stay its caller's to close.
 
-    ``clock`` gives aware UTC times; ``planners`` the kinds of runs it can do (cwl when not given).
+    ``clock`` gives the cluster's time, aware and UTC; ``planners`` the kinds of runs it can do (cwl when not given).
     """
 
     def __init__(
@@ -328,7 +328,13 @@ def _run(path: str, stop: threading.Event) -> int:
         consumer = queues.consumer(config.work_queue, prefetch=PREFETCH_PER_WORKER * config.workers)
         publisher = queues.publisher(config.work_queue)
         daemon = LandoDaemon(
-            config, cluster=cluster, source=source, consumer=consumer, publisher=publisher, archive=archive
+            config,
+            cluster=cluster,
+            source=source,
+            consumer=consumer,
+            publisher=publisher,
+            archive=archive,
+            clock=cluster.now,
         )
         broker = queue_check(publisher, config.work_queue.listen_queue)
         patrol = Patrol({"API or cluster": daemon.probe, "broker": broker})

@@ -168,7 +168,7 @@ def connected(config: Config) -> Iterator[Upkeep]:
         publisher = queues.publisher(config.work_queue)
         parts.callback(publisher.close)
         archive = Archive(config.archive.url) if config.archive.url else None
-        yield Upkeep(config, cluster=cluster, source=source, publisher=publisher, archive=archive)
+        yield Upkeep(config, cluster=cluster, source=source, publisher=publisher, archive=archive, clock=cluster.now)
 
 
 def _removal(one: Prunable) -> Message:

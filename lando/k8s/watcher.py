@@ -391,7 +391,7 @@ def _run(path: str, stop: threading.Event) -> int:
     except ConfigError as error:
         print(error, file=sys.stderr)  # noqa: T201
         return 2
-    watcher = Watcher(config, cluster=cluster, publisher=publisher)
+    watcher = Watcher(config, cluster=cluster, publisher=publisher, clock=cluster.now)
     patrol = Patrol({"broker": queue_check(publisher, config.work_queue.listen_queue)})
     with contextlib.ExitStack() as cleanup:
         cleanup.callback(cluster.close)

@@ -37,6 +37,8 @@ class JobFacts:
     errors: Sequence[tuple[str, str, str]] = ()
     """Category, step letter and text of each."""
     attempts: Mapping[str, int] = field(default_factory=dict)
+    lost: Sequence[str] = ()
+    """Of each attempt that failed: when it ended, its step and number, and the cause, as the daemon told them."""
 
 
 @dataclass
@@ -76,7 +78,8 @@ def _violations(facts: Facts) -> Iterator[str]:
             *_history(job),
             *_attempts(job, facts.journal.of_job(plan.job), _of_job(facts.disturbances, plan.job)),
         ):
-            yield f"job {plan.job} ({plan.fate.value}): {breach}"
+            told = "".join(f"\n    lost: {one}" for one in job.lost)
+            yield f"job {plan.job} ({plan.fate.value}): {breach}{told}"
     for kind, name, job_id in facts.objects:
         state = facts.jobs[job_id].state if job_id in facts.jobs else "unknown"
         if state != "E":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections import defaultdict
 from collections.abc import Sequence
 
 import pika
@@ -28,7 +29,10 @@ def gather(site: Site, plans: Sequence[Plan]) -> Facts:
     facts.objects = _objects(site)
     with site.open_database() as database, database.read() as session:
         wanted = (selectinload(m.Job.activities), selectinload(m.Job.errors))
-        facts.jobs = {job.id: _job(job) for job in session.scalars(select(m.Job).options(*wanted))}
+        lost: dict[int, list[str]] = defaultdict(list)
+        for row in session.scalars(select(m.StepAttempt).where(m.StepAttempt.state == "Failed")):
+            lost[row.job_id].append(f"{row.ended}, {row.step} {row.attempt}: {row.sentence}")
+        facts.jobs = {job.id: _job(job, lost[job.id]) for job in session.scalars(select(m.Job).options(*wanted))}
         facts.commands_left = session.scalar(select(func.count()).select_from(m.PendingCommand)) or 0
     with contextlib.closing(pika.BlockingConnection(pika.URLParameters(site.broker.url()))) as connection:
         facts.messages_left = {queue: _count(connection, queue) for queue in (QUEUE, *DELAYS)}
@@ -36,13 +40,14 @@ def gather(site: Site, plans: Sequence[Plan]) -> Facts:
     return facts
 
 
-def _job(job: m.Job) -> JobFacts:
+def _job(job: m.Job, lost: Sequence[str]) -> JobFacts:
     return JobFacts(
         state=job.state,
         step=job.step,
         history=[Change(row.state, row.step, row.created.timestamp()) for row in job.activities],
         errors=[(row.category or "", row.job_step, row.content) for row in job.errors],
         attempts=dict(job.attempts),
+        lost=lost,
     )
 
 

@@ -72,7 +72,7 @@ class Server:
                 )
                 answer = outer.answers.pop(0) if len(outer.answers) > 1 else outer.answers[0]
                 data = answer.raw if answer.raw is not None else json.dumps(answer.document).encode()
-                self.send_response(answer.status)
+                self.send_response_only(answer.status)
                 for key, value in answer.headers.items():
                     self.send_header(key, value)
                 if answer.more is None:
