@@ -143,6 +143,8 @@ class Engine:
 
     def _act(self, run: Run, intent: Intent, message: Message | None, reading: Reading) -> None:
         planner, plan, observation = self._observe(run, intent, message, reading)
+        if _lacks_a_job(run, observation.observed):
+            planner, plan, observation = self._make_sure(run, intent, message, observation.observed.record)
         actions = decide(plan, run, observation.observed, intent)
         if not all(isinstance(action, Nothing) for action in actions):
             TRANSITIONS.inc()
@@ -161,6 +163,20 @@ class Engine:
             self._look_later(run.id, max(delay_s, 0.0) + RECHECK_SLACK_S)
         elif performer.condition is not None and performer.run.state is RunState.RUNNING:
             self._look_later(run.id, CONDITION_RECHECK_S)
+
+    def _make_sure(
+        self, run: Run, intent: Intent, message: Message | None, known: RunRecord | None
+    ) -> tuple[Planner, Plan, Observation]:
+        """The same observation once more, where a Job that is on record was not seen.
+
+        What is read side by side is no proof that it is gone: while another lando ends its last work on the run, lists
+        may be older than the record, and the run older than both. It is gone when neither the record nor the run has
+        changed before and after a list without it. Raises Conflict where one has.
+        """
+        found = self._observe(run, intent, message, self._read(run.id, run.kind))
+        if read_record(self._peers.cluster, run_record_ref(run.id)) != known or self._peers.source.get(run.id) != run:
+            raise Conflict("source", f"run {run.id} was changed by somebody else while it was looked at")
+        return found
 
     def _fail(self, performer: Performer, step: str | None, cause: Cause) -> None:
         run = performer.run
@@ -211,6 +227,16 @@ class Engine:
                 self._conditions[run_id] = condition
                 if len(self._conditions) > CONDITIONS_REMEMBERED:
                     self._conditions.popitem(last=False)
+
+
+def _lacks_a_job(run: Run, observed: Observed) -> bool:
+    """Whether a step at work has a Job by its record, and no such Job is seen."""
+    recorded = observed.record.steps if observed.record else {}
+    seen = {job.uid for job in observed.jobs.values()}
+    return any(
+        step.uid is not None and step.uid not in seen and run.steps.get(name) is StepState.RUNNING
+        for name, step in recorded.items()
+    )
 
 
 def _step_at_work(run: Run) -> str | None:

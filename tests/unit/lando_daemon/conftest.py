@@ -479,8 +479,9 @@ class World:
         self.send(Command.STEP_CHANGED, evidence=Evidence(step=step, condition=condition, **fields))
 
     def settle(self) -> None:
-        """Wait until the queue is empty and everything in it was settled."""
-        wait_for(lambda: self.broker.depth("lando") == 0, "an empty queue")
+        """Wait until the queue is empty, everything in it was settled, and no worker is at a look of the resync."""
+        workers = self.daemon._dispatcher
+        wait_for(lambda: self.broker.depth("lando") == 0 and not workers.longest_s(), "an empty queue and idle workers")
 
     @property
     def job(self) -> dict[str, Any]:

@@ -466,3 +466,53 @@ def test_a_stopped_daemon_hands_back_what_it_has_not_begun(world: Any) -> None:
     world.stop()
     world.send(Command.CANCEL)
     assert world.broker.depth("lando") == 1
+
+
+def test_lists_older_than_the_record_are_no_proof_that_a_job_is_gone(world: Any) -> None:
+    """While another lando ends its last work: it makes the Job and records it between our two reads."""
+    world.start()
+    world.send(Command.START)
+    world.reach("R/S")
+    world.settle()
+    job = ("Job", JOBS["S"])
+    unseen: list[Any] = []
+
+    def see_late(verb: str, kind: str, _: str) -> None:
+        if (verb, kind) == ("list", "Job"):
+            if unseen:
+                world.cluster.objects.setdefault(job, unseen[0])
+            else:
+                unseen.append(world.cluster.objects.pop(job))
+
+    world.cluster.before = see_late
+    world.step_changed("stage_data", Condition.WAITING)
+    world.settle()
+    assert unseen == [world.cluster.objects[job]]
+    assert not [call for call in world.cluster.calls if call[:2] == ("delete", "Job")]
+    world.run_to_the_end()
+    world.reach("F/")
+
+
+def test_a_run_that_went_on_meanwhile_has_lost_no_job(world: Any) -> None:
+    """While another lando ends its last work: it writes the next step and removes the Job of the former one."""
+    world.start()
+    world.send(Command.START)
+    world.reach("R/S")
+    world.settle()
+    reads = 0
+
+    def go_on(method: str, path: str) -> None:
+        nonlocal reads
+        reads += method == "GET" and path.endswith("/42/")
+        if reads == 2:
+            world.admin.jobs[42]["step"] = "R"
+
+    world.cluster.objects.pop(("Job", JOBS["S"]))
+    world.admin.before = go_on
+    world.step_changed("stage_data", Condition.GONE)
+    world.reach("R/R")
+    world.settle()
+    assert [call for call in world.cluster.calls if call[:2] == ("create", "Job")] == [
+        ("create", "Job", JOBS["S"]),
+        ("create", "Job", JOBS["R"]),
+    ]

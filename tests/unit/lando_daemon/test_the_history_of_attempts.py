@@ -36,8 +36,11 @@ class Told:
 
 @pytest.fixture
 def told(world: Any) -> Told:
+    world.job["state"] = "A"  # so that the daemon's own look at its start does not begin the run before we listen
     world.start()
-    return Told(world)
+    listening = Told(world)
+    world.job["state"] = "S"
+    return listening
 
 
 def test_each_step_of_a_run_is_told_with_its_job_from_beginning_to_end(world: Any, told: Told) -> None:
