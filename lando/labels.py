@@ -23,6 +23,9 @@ ATTEMPT = "lando.attempt"
 REPORTED = "lando.reported"
 """An annotation of the watcher on a Job: the outcomes it has told, where the receiver must hear each only once."""
 
+CONTROLLER_UID = ("batch.kubernetes.io/controller-uid", "controller-uid")
+"""Labels of the Job controller on its pods, since Kubernetes 1.27 and before: the UID of their Job."""
+
 BESPIN_SELECTOR = f"{BESPIN_JOB}=true"
 RUNS_SELECTOR = RUN_ID
 

@@ -236,6 +236,8 @@ class _Transition:
         self.steps = dict(run.steps)
         self.written = dict(run.steps)
         self.live = set(observed.objects)
+        self.orphans = frozenset(ref for ref in observed.objects if ref.kind == "Pod")
+        """Pods that nobody else will remove."""
         self.first: list[Action] = []
         self.last: list[Action] = []
         """Effects nobody waits for; after the writes and the new objects, before the deletions."""
@@ -293,7 +295,8 @@ class _Transition:
             )
             return
         if job is not None and not job.deleting:
-            self.first += [Delete(refs=(step.job,)), AwaitGone(refs=(step.job,))]
+            self.first.append(Delete(refs=(step.job,)))
+            self._await_gone(step.job)
         self._create(step, record)
 
     def _judge_job(self, step: PlannedStep, job: ObservedJob, record: StepRecord | None) -> None:
@@ -338,6 +341,11 @@ class _Transition:
             self.last.append(SetCondition(step=step.name, cause=None))
         self.notes.append(f"step {step.name} is at work")
 
+    def _await_gone(self, *refs: ObjectRef) -> None:
+        """Go on when ``refs`` are gone, and with Jobs their pods, of which orphans would stay."""
+        self.first += [*_delete(self.orphans), AwaitGone(refs=refs)]
+        self.orphans = frozenset()
+
     def _is_for_nothing(self, step: PlannedStep, job: ObservedJob) -> bool:
         """Whether the step's report of where the output is went with its pod, and no other step can make one."""
         if step.name not in self.plan.output_from or job.ids or not job.unheard or self.plan.output_known:
@@ -368,7 +376,7 @@ class _Transition:
         self.first.append(RecordAttempts(steps={step.name: following}))
         if step.job in self.live:
             self.first.append(Delete(refs=(step.job,)))
-        self.first.append(AwaitGone(refs=(step.job,)))
+        self._await_gone(step.job)
         if self._create(step, following):
             self.last.append(SetCondition(step=step.name, cause=told))
 
@@ -396,7 +404,7 @@ class _Transition:
 
         False, and a failure noted, when it can't be started.
         """
-        problem = self.plan.problem or step.problem
+        problem = self.plan.problem or self._problem(step)
         missing = [ref.name for ref in step.reads if ref not in self.live]
         if problem is None and missing:
             problem = Cause(
@@ -410,7 +418,7 @@ class _Transition:
         refs = (*((step.job,) if step.job else ()), *step.own, *step.makes)
         dying = tuple(ref for ref in refs if ref in self.observed.dying)
         if dying:
-            self.first.append(AwaitGone(refs=dying))
+            self._await_gone(*dying)
         self._ensure_record()
         noted = record or StepRecord(attempt=1)
         self.first.append(
@@ -419,6 +427,18 @@ class _Transition:
         self.live |= set(refs)
         self.notes.append(f"step {step.name} starts")
         return True
+
+    def _problem(self, step: PlannedStep) -> Cause | None:
+        """Why the step can't be run; if the report that would have spared it went with its Job, then that."""
+        by = self.records.get(step.spared_by) if step.spared_by else None
+        if step.problem and by and by.uid and step.spared_by not in self.observed.jobs:
+            return Cause(
+                category=Category.INFRASTRUCTURE,
+                sentence=f"Step {step.spared_by} ended well, but its Job was deleted before Lando could read where the "
+                "output is.",
+                advice="Restart the run to do the step again.",
+            )
+        return step.problem
 
     def _fail(self) -> list[Action]:
         name, cause = next(iter(self.failures.items()))
@@ -454,9 +474,9 @@ class _Transition:
         return {}
 
     def _tidy(self) -> list[Action]:
-        """Remove what complete steps left, and volumes that no step needs any more."""
+        """Remove what complete steps left, volumes that no step needs any more, and orphaned pods."""
         done = [step for step in self.plan.steps if self.steps[step.name] is StepState.COMPLETE]
         needed = {ref for step in self.plan.steps if step not in done for ref in step.uses}
         refs = {ref for step in done for ref in (*((step.job,) if step.job else ()), *step.own)}
         refs |= {ref for step in done for ref in step.uses if ref not in needed}
-        return _delete(self.observed.objects & refs)
+        return _delete(self.observed.objects & refs | self.orphans)

@@ -143,7 +143,8 @@ class Observed:
     jobs: Mapping[str, ObservedJob] = field(default_factory=dict)
     """By step."""
     objects: frozenset[ObjectRef] = frozenset()
-    """Everything with the run's labels that is not being deleted: Jobs, ConfigMaps, volumes; not the record."""
+    """Everything with the run's labels that is not being deleted: Jobs, ConfigMaps, volumes, and those pods whose Job
+    was deleted without them; not the record."""
     dying: frozenset[ObjectRef] = frozenset()
     """The same for what is being deleted, and live pods of Jobs that are no more."""
     condition: str | None = None

@@ -154,7 +154,7 @@ def _judged(run: RunSummary, holding: Holding, now: datetime, retention: Retenti
 
 
 def _stalls(run: RunSummary, holding: Holding) -> Iterator[_Verdict]:
-    """Why a running run does not get on, the first reason first; then what its complete steps left."""
+    """Why a running run does not get on, the first reason first; then what nobody needs any more."""
     running = [name for name, state in run.steps.items() if state is StepState.RUNNING]
     if not running:
         yield (
@@ -171,6 +171,8 @@ def _stalls(run: RunSummary, holding: Holding) -> Iterator[_Verdict]:
     if left:
         steps = ", ".join(sorted({holding.steps[ref] for ref in left}))
         yield Trouble.LEFTOVER, f"Objects of its complete steps are left: {steps}.", _REMOVE
+    if orphans := ", ".join(sorted(ref.name for ref in holding.objects if ref.kind == "Pod")):
+        yield Trouble.LEFTOVER, f"Pods are left whose Job somebody deleted without them: {orphans}.", _REMOVE
 
 
 def _stall(step: str, holding: Holding) -> tuple[str, str] | None:

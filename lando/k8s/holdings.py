@@ -13,10 +13,12 @@ from lando.errors import InputError
 from lando.k8s import record
 from lando.k8s.cluster import Cluster, Manifest
 from lando.k8s.diagnosis.facts import mapping, name, true_condition, uid
+from lando.k8s.observe import is_orphan
 from lando.units import mebibytes
 
-KINDS = ("Job", "ConfigMap", "PersistentVolumeClaim")
-"""What a run consists of, in the order in which it may be deleted; and its record."""
+KINDS = ("Job", "Pod", "ConfigMap", "PersistentVolumeClaim")
+"""What a run consists of, in the order in which it may be deleted; and its record. Of pods only orphans count: a Job's
+pods go with it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,16 +48,21 @@ class Holding:
     def in_words(self) -> str:
         """What is there and stays, e.g. ``1 Job, 2 volumes, the run record``; empty for nothing."""
         counts = Counter(ref.kind for ref in self.objects)
-        words = {"Job": "Job", "ConfigMap": "ConfigMap", "PersistentVolumeClaim": "volume"}
+        words = {"Job": "Job", "Pod": "orphaned pod", "ConfigMap": "ConfigMap", "PersistentVolumeClaim": "volume"}
         parts = [f"{counts[kind]} {words[kind]}{'s' if counts[kind] > 1 else ''}" for kind in KINDS if counts[kind]]
         return ", ".join(parts + (["the run record"] if self.record else []))
 
 
 def holdings(cluster: Cluster) -> dict[int, Holding]:
-    """By the run's id; four lists, each page by page."""
+    """By the run's id; five lists, each page by page."""
     found: dict[int, Holding] = {}
+    job_uids: set[str] = set()
     for kind in KINDS:
         for item in cluster.list(kind, labels.BESPIN_SELECTOR):
+            if kind == "Job":
+                job_uids.add(uid(item))
+            if kind == "Pod" and not is_orphan(item, job_uids):
+                continue
             if (run_id := _run_id(item, labels.BESPIN_JOB_ID)) is not None:
                 _add(found.setdefault(run_id, Holding()), kind, item)
     for item in cluster.list("ConfigMap", labels.RUN_RECORD):

@@ -93,7 +93,9 @@ def observe(
     for kind in ("Job", "ConfigMap", "PersistentVolumeClaim"):
         for item in items[kind]:
             (dying if _is_deleting(item) else live).add(ObjectRef(kind, name(item)))
-    dying |= _outlived(plan, items["Pod"], {uid(job) for job in items["Job"]})
+    job_uids = {uid(job) for job in items["Job"]}
+    dying |= _outlived(plan, items["Pod"], job_uids)
+    live |= {ObjectRef("Pod", name(pod)) for pod in items["Pod"] if is_orphan(pod, job_uids)}
     jobs: dict[str, ObservedJob] = {}
     times: dict[str, StepTimes] = {}
     seen: dict[str, Mapping[str, Any]] = {}
@@ -142,11 +144,22 @@ def _is_deleting(item: Manifest) -> bool:
 
 
 def owning_job(pod: Manifest) -> str:
-    """UID of the Job that controls ``pod``; empty when none does."""
-    for reference in objects(mapping(pod.get("metadata")).get("ownerReferences")):
+    """UID of the Job that made ``pod``, also of one that was deleted with its pods orphaned; empty when none did."""
+    metadata = mapping(pod.get("metadata"))
+    for reference in objects(metadata.get("ownerReferences")):
         if reference.get("kind") == "Job":
             return str(reference.get("uid", ""))
-    return ""
+    made_by = mapping(metadata.get("labels"))
+    return str(next((made_by[label] for label in labels.CONTROLLER_UID if label in made_by), ""))
+
+
+def is_orphan(pod: Manifest, job_uids: set[str]) -> bool:
+    """Whether ``pod`` is a step's whose Job was deleted without it: no garbage collection ever takes it away."""
+    metadata = mapping(pod.get("metadata"))
+    has_owner = any(one.get("kind") == "Job" for one in objects(metadata.get("ownerReferences")))
+    if has_owner or metadata.get("deletionTimestamp") or labels.step_key(mapping(metadata.get("labels"))) is None:
+        return False
+    return owning_job(pod) not in job_uids | {""}
 
 
 def _by_owner(pods: Sequence[Manifest]) -> dict[str, list[Manifest]]:

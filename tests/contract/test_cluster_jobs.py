@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from lando.k8s.observe import owning_job
 from tests.contract.known_differences import since
 from tests.services.kubernetes_api import KubernetesApi
 from tests.services.providing import wait_until
@@ -219,7 +220,7 @@ def test_a_container_that_restarts_too_often_fails_the_job(api: KubernetesApi) -
 
 @pytest.mark.parametrize("policy", ["Background", "Foreground", "Orphan"])
 def test_deleting_a_job_does_with_its_pods_as_asked(api: KubernetesApi, policy: str) -> None:
-    api.create("jobs", job("work", *ENDLESS, pod={"terminationGracePeriodSeconds": 0}))
+    made = api.create("jobs", job("work", *ENDLESS, pod={"terminationGracePeriodSeconds": 0})).body
     at_work(api, 1)
     api.delete("jobs", "work", propagationPolicy=policy)
     wait_until(lambda: api.get("jobs", "work").code == 404, PATIENCE_S, what="the Job's removal")
@@ -227,5 +228,6 @@ def test_deleting_a_job_does_with_its_pods_as_asked(api: KubernetesApi, policy: 
         (left,) = pods(api)
         assert "ownerReferences" not in left["metadata"]
         assert "deletionTimestamp" not in left["metadata"]
+        assert owning_job(left) == made["metadata"]["uid"]
     else:
         wait_until(lambda: not pods(api), PATIENCE_S, what="the pods' removal")

@@ -16,10 +16,11 @@ from lando import labels
 from lando.errors import NotFound
 from lando.k8s import cluster_errors
 from lando.k8s.cluster import Manifest, Page
+from lando.k8s.observe import owning_job
 from lando.local.controllers import garbage_collector
 from lando.local.controllers.caretakers import ClaimProtection
 from lando.local.controllers.garbage_collector import GarbageCollector
-from lando.local.controllers.job_controller import JobController, controlling_job
+from lando.local.controllers.job_controller import JobController
 from lando.local.node import pod_status
 from lando.local.rules.lifecycle import timestamp
 from lando.local.rules.status import ApiError
@@ -235,9 +236,8 @@ class ModelCluster:
         state = {"running": {"startedAt": self._stamp()}}
         self._write_status(pod, "Running", state)
         key = labels.step_key(metadata["labels"])
-        owner = controlling_job(pod)
-        if key is not None and owner is not None:
-            started = Started(run_id=key.run_id, step=key.step, pod=metadata["uid"], job=owner["uid"])
+        if key is not None and (job := owning_job(pod)):
+            started = Started(run_id=key.run_id, step=key.step, pod=metadata["uid"], job=job)
             self.node.at_work[started.pod] = started
             self.started.append(started)
 
@@ -310,8 +310,13 @@ class ModelCluster:
         self.node.at_work.pop(started.pod, None)
 
     def is_doomed(self, started: Started) -> bool:
-        """Whether the pod is being deleted: its Job counts it as failed, however its program ends."""
-        return "deletionTimestamp" in self._pod(started)["metadata"]
+        """Whether no Job counts the pod's success: it is being deleted, or its Job was deleted without it."""
+        metadata = self._pod(started)["metadata"]
+        return "deletionTimestamp" in metadata or not metadata.get("ownerReferences")
+
+    def orphan(self, job: str) -> None:
+        """Somebody deletes the Job and leaves its pods."""
+        self.store.delete("jobs", NAMESPACE, job, propagation="Orphan")
 
     def delete_pod(self, started: Started) -> None:
         """Somebody deletes the pod."""

@@ -229,15 +229,16 @@ class Machine(RuleBasedStateMachine):
             self.watcher_tells(data)
             self.lando_handles(data)
 
-    @rule(index=st.integers(0, 20))
-    def somebody_deletes(self, index: int) -> None:
+    @rule(index=st.integers(0, 20), orphans=st.booleans())
+    def somebody_deletes(self, index: int, orphans: bool = False) -> None:
         items = self.world.cluster.objects("Job", "ConfigMap", "PersistentVolumeClaim")
         items = [item for item in items if "bespin-job-id" in item["metadata"].get("labels", {})]
         if not items:
             return
         item = items[index % len(items)]
-        self.note(f"deleted by hand: {item['kind']}")
-        self.world.delete_by_hand(item)
+        orphans = orphans and item["kind"] == "Job"
+        self.note(f"deleted by hand: {item['kind']}{' without its pods' if orphans else ''}")
+        self.world.delete_by_hand(item, orphans=orphans)
 
     @rule(what=st.sampled_from(["free", "unschedulable", "image", "stubborn", "prompt", "no Jobs", "one Job", "room"]))
     def the_cluster_is(self, what: str) -> None:

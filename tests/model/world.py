@@ -223,8 +223,8 @@ class World:
         how(self.cluster, pod)
         self.settle()
 
-    def delete_by_hand(self, item: Manifest) -> None:
-        """Somebody deletes an object of a run."""
+    def delete_by_hand(self, item: Manifest, *, orphans: bool = False) -> None:
+        """Somebody deletes an object of a run; of a Job perhaps not the pods."""
         metadata = item["metadata"]
         key = labels.step_key(metadata.get("labels") or {})
         run_id = int((metadata.get("labels") or {}).get(labels.BESPIN_JOB_ID, "0"))
@@ -234,7 +234,10 @@ class World:
         self.needs_resync = True
         if key is not None:
             life.done -= {key.step} - self.complete_steps(self.api.jobs[run_id])
-        self.cluster.delete(item["kind"], metadata["name"])
+        if orphans:
+            self.cluster.orphan(metadata["name"])
+        else:
+            self.cluster.delete(item["kind"], metadata["name"])
         self.settle()
 
     def pass_time(self, seconds: float) -> None:

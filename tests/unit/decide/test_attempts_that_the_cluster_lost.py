@@ -103,6 +103,33 @@ def test_a_vanished_job_is_ended_in_the_history_by_what_the_record_knows(make: A
     assert "gone" in ended.cause.sentence
 
 
+def test_an_orphaned_pod_is_removed_before_its_step_is_made_again(make: Any) -> None:
+    orphan = ObjectRef("Pod", "run-workflow-x7k2p")
+    record = StepRecord(attempt=1, uid="uid-gone")
+    observed = make.observed(recorded={STEP: record}, dying=frozenset({JOB}))
+    observed = replace(observed, objects=observed.objects | {orphan})
+    actions = decide(make.plan(), make.run("R", "R"), observed, Intent.NONE)
+    assert [action for action in actions if isinstance(action, EndAttempt | Delete | AwaitGone | Create)] == [
+        only(actions, EndAttempt),
+        Delete(refs=(orphan,)),
+        AwaitGone(refs=(JOB,)),
+        AwaitGone(refs=(JOB,)),
+        Create(step=STEP, attempt=2, retries=1),
+    ]
+
+
+@pytest.mark.parametrize(("state", "letter"), [("R", "R"), ("C", ""), ("c", "")])
+def test_an_orphaned_pod_is_swept_while_another_is_at_work_and_when_the_run_has_ended(
+    make: Any, state: str, letter: str
+) -> None:
+    orphan = ObjectRef("Pod", "stage-data-x7k2p")
+    observed = make.observed({STEP: make.job(STEP)})
+    observed = replace(observed, objects=observed.objects | {orphan})
+    run = make.run(state, letter)
+    actions = decide(make.plan(), run, observed, run.intent)
+    assert any(orphan in action.refs for action in actions if isinstance(action, Delete))
+
+
 @pytest.mark.parametrize("retries", [0, 2])
 def test_a_report_that_went_with_its_pod_is_had_by_doing_the_step_again(make: Any, retries: int) -> None:
     first = StepRecord(attempt=1, uid="uid-1", retries=retries)
@@ -114,6 +141,18 @@ def test_a_report_that_went_with_its_pod_is_had_by_doing_the_step_again(make: An
     else:
         assert "its pod went before" in only(actions, ReportError).failure.cause.sentence
         assert only(actions, ReportError).failure.cause.category is Category.INFRASTRUCTURE
+
+
+@pytest.mark.parametrize(
+    ("jobs", "category"),
+    [((), Category.INFRASTRUCTURE), (("save_output",), Category.USER)],
+    ids=["its Job is gone", "it reported nothing"],
+)
+def test_why_nobody_knows_where_the_output_is(make: Any, jobs: tuple[str, ...], category: Category) -> None:
+    there = {step: make.job(step, JobPhase.COMPLETE) for step in jobs}
+    observed = make.observed(there, recorded={"save_output": StepRecord(attempt=1, uid="uid-save_output")})
+    actions = decide(make.plan(record_step=False), make.run("R", "P"), observed, Intent.NONE)
+    assert only(actions, ReportError).failure.cause.category is category
 
 
 def test_a_step_whose_report_another_one_can_make_is_not_done_again(make: Any) -> None:

@@ -19,6 +19,7 @@ from lando.errors import Conflict, NotFound, PeerError, Rejected, Unavailable
 from lando.k8s import lando as lando_daemon
 from lando.k8s.cluster import Manifest, Page
 from lando.k8s.lando import LandoDaemon
+from lando.k8s.observe import owning_job
 from lando.k8s.outage import Outage
 from lando.messages import Command, Condition, Evidence, Message, codec
 from lando.queues import memory
@@ -185,6 +186,16 @@ class MemoryCluster:
             if kind == "Job" and not self.pods_linger:
                 self.end_pods(item["metadata"]["uid"])
 
+    def orphan(self, job: str) -> str:
+        """Somebody deletes the Job and leaves its pod, whose name is returned."""
+        with self.changed:
+            pod = self.pod(job)
+            item = self.objects.pop(("Job", job))
+            pod["metadata"]["labels"]["controller-uid"] = item["metadata"]["uid"]
+            del pod["metadata"]["ownerReferences"]
+            self._tell("DELETED", item)
+            return str(pod["metadata"]["name"])
+
     def end_pods(self, job_uid: str | None = None) -> None:
         """Remove the pods of a Job, or of every Job that is no more."""
         with self.changed:
@@ -192,7 +203,7 @@ class MemoryCluster:
             for key, item in list(self.objects.items()):
                 if key[0] != "Pod":
                     continue
-                owner = item["metadata"]["ownerReferences"][0]["uid"]
+                owner = owning_job(item)
                 if owner == job_uid or (job_uid is None and owner not in jobs):
                     del self.objects[key]
                     self._tell("DELETED", item)
@@ -232,11 +243,7 @@ class MemoryCluster:
 
     def pod(self, job: str) -> Manifest:
         uid = self.objects["Job", job]["metadata"]["uid"]
-        return next(
-            item
-            for (kind, _), item in self.objects.items()
-            if kind == "Pod" and item["metadata"]["ownerReferences"][0]["uid"] == uid
-        )
+        return next(item for (kind, _), item in self.objects.items() if kind == "Pod" and owning_job(item) == uid)
 
     def names(self, *kinds: str) -> Sequence[str]:
         """Names of all objects of these kinds."""

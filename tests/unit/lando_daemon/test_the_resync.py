@@ -60,6 +60,45 @@ def test_a_job_that_somebody_deleted_is_made_again(world: Any, waiting: Callable
     waiting(lambda: world.cluster.has_job(STAGE_JOB, attempt=2), "the second")
 
 
+def test_a_pod_whose_job_was_deleted_without_it_goes_before_its_step_is_done_again(
+    world: Any, waiting: Callable[..., Any]
+) -> None:
+    world.start(resync_s=1)
+    world.send(Command.START)
+    world.reach("R/S")
+    waiting(lambda: world.cluster.has_job(STAGE_JOB), "the first Job")
+    world.settle()
+    at_work: list[list[str]] = []
+    world.cluster.before = lambda verb, kind, name: (
+        at_work.append(world.cluster.names("Pod")) if (verb, kind) == ("create", "Job") else None
+    )
+    orphan = world.cluster.orphan(STAGE_JOB)
+    waiting(lambda: world.cluster.has_job(STAGE_JOB, attempt=2), "the second")
+    assert at_work == [[]]
+    assert (42, "stage_data", 1, f"log of {orphan}\n", None) in world.archive.stored
+
+
+def test_a_pod_whose_job_was_deleted_without_it_does_not_outlive_its_run(
+    world: Any, waiting: Callable[..., Any]
+) -> None:
+    world.start()
+    world.send(Command.START)
+    world.reach("R/S")
+    waiting(lambda: world.cluster.has_job(STAGE_JOB), "the Job")
+    world.settle()
+    world.stop()
+    orphan = world.cluster.orphan(STAGE_JOB)
+    for kind, name in list(world.cluster.objects):
+        if kind != "Pod":
+            del world.cluster.objects[kind, name]
+    world.job.update(state="F", step="")
+    (finding,) = look_for_it(world)
+    assert finding.wrong == "It is Finished and left 1 orphaned pod."
+    assert world.cluster.names("Pod") == [orphan]
+    world.start()
+    waiting(lambda: not world.cluster.names("Pod"), "the pod's end")
+
+
 def test_objects_of_a_run_that_the_api_does_not_know_stay(
     world: Any, waiting: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -105,6 +144,7 @@ def test_runs_at_work_and_kept_runs_cost_no_request_of_their_own(world: Any, wai
     assert asked == ["GET jobs/"]
     assert world.cluster.calls == [
         ("list", "Job", ""),
+        ("list", "Pod", ""),
         ("list", "ConfigMap", ""),
         ("list", "PersistentVolumeClaim", ""),
         ("list", "ConfigMap", ""),

@@ -31,6 +31,7 @@ NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
 RETENTION = RetentionSettings()
 LONG_AGO = NOW - timedelta(days=8)
 JOB = ObjectRef("Job", "run-workflow-1-ada")
+ORPHAN = ObjectRef("Pod", "run-workflow-1-ada-x7k2p")
 VOLUME = ObjectRef("PersistentVolumeClaim", "job-data-1-ada")
 FAILURE = Failure(step="run_workflow", cause=Cause(category=Category.USER, sentence="It exited with 3."))
 
@@ -158,6 +159,18 @@ def test_the_rest_of_a_complete_step_is_found_while_the_next_is_at_work() -> Non
     )
 
 
+def test_a_pod_without_its_job_is_found_while_another_is_at_work() -> None:
+    held = holding(job=AT_WORK, noted="u")
+    held.objects[ORPHAN] = "p"
+    held.steps[ORPHAN] = "run_workflow"
+    finding = found(held, summary("RR"))
+    assert finding is not None
+    assert (finding.trouble, finding.wrong) == (
+        Trouble.LEFTOVER,
+        "Pods are left whose Job somebody deleted without them: run-workflow-1-ada-x7k2p.",
+    )
+
+
 @pytest.mark.parametrize(
     ("connection", "held", "others", "found"),
     [
@@ -231,6 +244,8 @@ def worlds(draw: st.DrawFn) -> tuple[RunSummary, Holding, Observed]:
             live.add(step.own[0])
     if draw(st.booleans()):
         live.add(VOLUME)
+    if draw(st.sampled_from((False, False, True))):
+        live.add(ORPHAN)
     owners = {ref: step.name for step in WITH_JOBS for ref in (step.job, *step.own) if ref is not None}
     held.objects = dict.fromkeys(live, "u")
     held.steps = {ref: owners[ref] for ref in live if ref in owners}
