@@ -84,6 +84,11 @@ BROKER_BLOCKS = PROCESS.gauge(
     "Connections on which the broker takes no messages, being short of memory or disk; 0 while it takes them.",
 )
 
+DEAD_REFUSED = PROCESS.counter(
+    "lando_dead_letters_refused_total",
+    "Messages that the dead-letter queue did not take, as when it is full; each comes back after the longest delay.",
+)
+
 _BUILD.labels(_version(), platform.python_version()).set(1)
 
 

@@ -86,6 +86,11 @@ def after_failure(queue: str, headers: Mapping[str, Any] | None, reason: str, de
     )
 
 
+def not_taken(queue: str, headers: Mapping[str, Any] | None, reason: str, delays_s: Sequence[float]) -> Rung:
+    """The longest delay, for a message that ``<queue>.dead`` does not take; its next failure makes it dead again."""
+    return after_failure(queue, {**(headers or {}), FAILURES: len(delays_s) - 1}, reason, delays_s)
+
+
 def dead(queue: str, headers: Mapping[str, Any] | None, reason: str) -> Rung:
     """``<queue>.dead`` for a message of ``queue`` with these headers."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

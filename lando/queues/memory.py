@@ -173,6 +173,10 @@ class MemoryBroker:
                 heapq.heappush(held.ready, message)
             elif rung is not None and rung.queue == ladder.dead_queue(name):
                 log.warning("A message of %s was put aside: %s", name, rung.headers[ladder.LAST_REASON])
+                if len(held.dead) == MAX_DEAD:
+                    log.error(
+                        "The oldest dead letter of %s goes, as %d lie there: %s", name, MAX_DEAD, held.dead[0].reason
+                    )
                 held.dead.append(
                     letter(message.body, rung.headers, content_type=message.content_type, message_id=message.message_id)
                 )

@@ -18,11 +18,12 @@ import pytest
 from lando.config import TlsSettings, WorkQueueSettings
 from lando.config.secrets import FileSecret
 from lando.errors import Unavailable
+from lando.metrics import PROCESS
 from lando.queues import consumer as make_consumer
 from lando.queues import dead_letters, ladder
 from lando.queues import publisher as make_publisher
 from lando.queues.dead import DeadLetter, Fate
-from lando.queues.rabbitmq import link, parameters
+from lando.queues.rabbitmq import link, parameters, session
 from lando.queues.rabbitmq import publisher as publishing
 from lando.queues.rabbitmq.consumer import RabbitConsumer
 from lando.queues.rabbitmq.publisher import RabbitPublisher
@@ -397,8 +398,9 @@ def test_a_broker_that_blocks_publishers_is_told_of_until_it_takes_messages_agai
 
 
 def test_a_message_that_can_not_climb_the_ladder_goes_back(
-    settings: WorkQueueSettings, publisher: RabbitPublisher, channel: BlockingChannel
+    settings: WorkQueueSettings, publisher: RabbitPublisher, channel: BlockingChannel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(session, "RETURN_S", 0.05)
     channel.queue_declare(ladder.delay_queue(settings.listen_queue, 0.05), durable=True)  # without our arguments
     publisher.publish(settings.listen_queue, b"1").result(TIMEOUT_S)
     with at_work(settings) as work:
@@ -406,6 +408,57 @@ def test_a_message_that_can_not_climb_the_ladder_goes_back(
         again = work.wait_for(2)[1]
         assert (again.body, again.failures) == (b"1", 0)
         work.consumer.pause()
+
+
+def test_what_the_full_dead_letters_do_not_take_comes_again_and_keeps_nobody_from_work(
+    rabbitmq_server: LocalServer,
+    settings: WorkQueueSettings,
+    publisher: RabbitPublisher,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    queue = settings.listen_queue
+    definition = '{"max-length": 1, "overflow": "reject-publish"}'
+    rabbitmq_server.control("set_policy", "full", f"^{queue}[.]dead$", definition)
+    bad = [b"bad %d" % number for number in range(3)]
+    for body in bad:
+        publisher.publish(queue, body).result(TIMEOUT_S)
+    refused = _refused()
+    try:
+        with at_work(settings, prefetch=2) as work:  # fewer than bad ones: they must not fill all the places
+            handled = 0
+
+            def good_one_came() -> bool:
+                nonlocal handled
+                for delivery in work.deliveries[handled:]:
+                    handled += 1
+                    delivery.ack() if delivery.body == b"good" else delivery.dead("can't be read")
+                return b"good" in work.bodies and _refused() >= refused + 2
+
+            publisher.publish(queue, b"good").result(TIMEOUT_S)
+            wait_until(good_one_came, TIMEOUT_S, what="the good message, and two refusals")
+            assert "could not be put aside and will come again: can't be read" in caplog.text
+            rabbitmq_server.control("clear_policy", "full")
+            found: list[DeadLetter] = []
+
+            def keep(one: DeadLetter) -> Fate:
+                found.append(one)
+                return Fate.KEEP
+
+            def all_lie_there() -> bool:
+                good_one_came()
+                found.clear()
+                return dead_letters(settings).visit(keep, limit=100) == 3
+
+            wait_until(all_lie_there, TIMEOUT_S, what="all of them among the dead letters")
+        assert sorted(one.body for one in found) == bad
+        assert {one.reason for one in found} == {"can't be read"}
+    finally:
+        if rabbitmq_server.control("list_policies", "-q", "--no-table-headers").strip():
+            rabbitmq_server.control("clear_policy", "full")
+
+
+def _refused() -> float:
+    return PROCESS.registry.get_sample_value("lando_dead_letters_refused_total") or 0.0
 
 
 # -- refusals -------------------------------------------------------------------------------------------------

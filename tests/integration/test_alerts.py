@@ -24,6 +24,7 @@ WELL = {
     f"lando_oldest_work_seconds{{{LANDO}}}": "0x5 3 2 0x240",
     f'lando_queue_messages{{{LANDO},queue="lando",state="ready"}}': "0 400x5 0x240",
     f'lando_queue_messages{{{LANDO},queue="lando",state="dead"}}': "0x240",
+    f"lando_dead_letters_refused_total{{{LANDO}}}": "0x240",
     f'lando_messages_total{{{LANDO},command="start",outcome="retried"}}': "0+1x240",
     f'lando_handoff_seconds_bucket{{{LANDO},le="1.0"}}': "0+10x240",
     f'lando_handoff_seconds_bucket{{{LANDO},le="+Inf"}}': "0+10x240",
@@ -51,6 +52,7 @@ FAULTS: dict[str, dict[str, str | None]] = {
     "LandoQueueGrowing": {f'lando_queue_messages{{{LANDO},queue="lando",state="ready"}}': "0+10x240"},
     "LandoBrokerBlocks": {'lando_broker_blocks_publishing{instance="watcher-1"}': "0x200 1x40"},
     "LandoDeadLetters": {f'lando_queue_messages{{{LANDO},queue="lando",state="dead"}}': "0x200 1x40"},
+    "LandoDeadLettersFull": {f"lando_dead_letters_refused_total{{{LANDO}}}": "0x200 1+1x40"},
     "LandoMessagesFail": {f'lando_messages_total{{{LANDO},command="start",outcome="retried"}}': "0+4x240"},
     "LandoHandoffSlow": {
         f'lando_handoff_seconds_bucket{{{LANDO},le="1.0"}}': "0+5x240",

@@ -33,7 +33,9 @@ DECLARED_DIFFERENTLY = "DeclaredDifferently"
 """``reason`` of an error: a queue or exchange of that name has other properties."""
 TLS_FAILED = "TLSFailed"
 """``reason`` of an error: the two sides could not agree on TLS."""
-LASTING = frozenset({ACCESS_REFUSED, DECLARED_DIFFERENTLY, TLS_FAILED})
+QUEUE_FULL = "QueueFull"
+"""``reason`` of an error: the broker did not take the message, as for a queue over its limit."""
+LASTING = frozenset({ACCESS_REFUSED, DECLARED_DIFFERENTLY, TLS_FAILED, QUEUE_FULL})
 """Reasons that waiting alone does not remove."""
 
 _TLS_ERRORS = frozenset({ssl.SSLError.__name__, ssl.SSLCertVerificationError.__name__})

@@ -22,7 +22,7 @@ from lando.errors import Unavailable
 from lando.pulse import Pulse
 from lando.queues import DELAYS_S, STUCK_S, ladder
 from lando.queues.rabbitmq.blockage import Blockage
-from lando.queues.rabbitmq.link import LASTING, Link, backoff_s, connect
+from lando.queues.rabbitmq.link import LASTING, QUEUE_FULL, Link, backoff_s, connect
 from lando.queues.rabbitmq.parameters import Brokers
 
 TRIES = 6
@@ -232,7 +232,8 @@ class RabbitPublisher:
                 self._declared.discard(queue)
                 raise Unavailable("broker", f"the queue {queue} was gone") from None
             except pika.exceptions.NackError:
-                raise Unavailable("broker", f"the queue {queue} did not take the message; it may be full") from None
+                told = f"the queue {queue} did not take the message; it may be full"
+                raise Unavailable("broker", told, reason=QUEUE_FULL) from None
         self._blockage.ends()
 
     def _notify(self, body: bytes) -> None:

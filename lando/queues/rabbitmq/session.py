@@ -16,12 +16,15 @@ import pika.spec
 from pika.adapters.blocking_connection import BlockingChannel
 
 from lando.errors import Unavailable
+from lando.metrics import DEAD_REFUSED
 from lando.queues import Delivery, ladder
 from lando.queues.rabbitmq.link import Link
 from lando.queues.rabbitmq.publisher import Outgoing, RabbitPublisher
 
 STOP_CHECK_S = 0.2
 """How often a waiting consumer looks at its stop event, in seconds; all else wakes it at once."""
+RETURN_S = 5.0
+"""How long a message is held that neither a delay nor the dead letters take, before it goes back, in seconds."""
 DRAIN_S = 10.0
 """How long an ending session waits for what was settled before, in seconds."""
 SILENT_HEARTBEATS = 1.25
@@ -145,12 +148,21 @@ class Session:
             self._settling += 1
             return True
 
-    def settle(self, tag: int, *, requeue: bool) -> None:
-        """Write the settlement in the connection's own thread; in vain when the connection is lost."""
+    def settle(self, tag: int, *, requeue: bool, delay_s: float = 0.0) -> None:
+        """Write the settlement in the connection's own thread; in vain when the connection is lost.
 
-        def write() -> None:
+        Nobody waits for one that is delayed: a delivery that is unsettled at the end goes back by itself.
+        """
+
+        def begin() -> None:
             with self._lock:
                 self._settling -= 1
+            if delay_s:
+                self._link.connection.call_later(delay_s, write)
+            else:
+                write()
+
+        def write() -> None:
             channel = self._channel
             if channel is None or not channel.is_open:
                 return
@@ -159,7 +171,7 @@ class Session:
             else:
                 channel.basic_ack(tag)
 
-        self._link.call(write)
+        self._link.call(begin)
 
     # -- the connection's thread ------------------------------------------------------------------------------
 
@@ -256,14 +268,33 @@ class RabbitDelivery:
     def retry(self, reason: str) -> None:
         if self._session.begin_settling(self._tag):
             session = self._session
-            self._move(ladder.after_failure(session.queue, self._properties.headers, reason, session.delays_s))
+            rung = ladder.after_failure(session.queue, self._properties.headers, reason, session.delays_s)
+            if rung.queue == ladder.dead_queue(session.queue):
+                self._put_aside(reason)
+            else:
+                self._move(rung, self._return)
 
     def dead(self, reason: str) -> None:
         if self._session.begin_settling(self._tag):
-            self._move(ladder.dead(self._session.queue, self._properties.headers, reason))
+            self._put_aside(reason)
 
-    def _move(self, rung: ladder.Rung) -> None:
-        """Publish to ``rung``, and only then acknowledge; where that fails, the message goes back instead."""
+    def _put_aside(self, reason: str) -> None:
+        """To the dead letters; where they do not take it, it comes back after the longest delay, out of others' way."""
+        session, headers = self._session, self._properties.headers
+
+        def delay() -> None:
+            DEAD_REFUSED.inc()
+            log.error("A message of %s could not be put aside and will come again: %s", session.queue, reason)
+            self._move(ladder.not_taken(session.queue, headers, reason, session.delays_s), self._return)
+
+        self._move(ladder.dead(session.queue, headers, reason), delay)
+
+    def _return(self) -> None:
+        """Back to its place, after a while: what keeps it from going elsewhere may last."""
+        self._session.settle(self._tag, requeue=True, delay_s=RETURN_S)
+
+    def _move(self, rung: ladder.Rung, otherwise: Callable[[], None]) -> None:
+        """Publish to ``rung``, and only then acknowledge; do what is to be done ``otherwise`` where that fails."""
         moved = self._session.publisher.send(
             Outgoing(
                 queue=rung.queue,
@@ -277,7 +308,10 @@ class RabbitDelivery:
         log.warning("A message of %s goes to %s: %s", self._session.queue, rung.queue, rung.headers[ladder.LAST_REASON])
 
         def settle(done: Future[None]) -> None:
-            self._session.settle(self._tag, requeue=done.exception() is not None)
+            if done.exception() is None:
+                self._session.settle(self._tag, requeue=False)
+            else:
+                otherwise()
 
         moved.add_done_callback(settle)
 
