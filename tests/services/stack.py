@@ -117,12 +117,18 @@ class Stack:
 
     def kill(self, name: str, how: signal.Signals = signal.SIGKILL) -> int:
         """End one process as a crash does (or otherwise as told), wait until it is gone; its exit status."""
-        process = self._processes.pop(name)
-        process.send_signal(how)
-        status = process.wait(60)
-        if process.stdout:
-            process.stdout.close()
-        return status
+        return self.end([name], how)[name]
+
+    def end(self, names: Sequence[str], how: signal.Signals = signal.SIGTERM) -> dict[str, int]:
+        """Tell all of these to end at the same moment, wait until they are gone; their exit statuses."""
+        processes = {name: self._processes.pop(name) for name in names}
+        for process in processes.values():
+            process.send_signal(how)
+        statuses = {name: process.wait(60) for name, process in processes.items()}
+        for process in processes.values():
+            if process.stdout:
+                process.stdout.close()
+        return statuses
 
     def is_running(self, name: str) -> bool:
         return name in self._processes and self._processes[name].poll() is None

@@ -12,7 +12,7 @@ from lando.local.http.log_source import LogSource
 from lando.local.http.options import LogOptions, Query
 from lando.local.rules import status
 from lando.local.rules.pod_spec import containers_of
-from lando.local.rules.status import Manifest
+from lando.local.rules.status import ApiError, Manifest
 from lando.local.store.objects import ObjectStore
 
 MAX_READERS = 64
@@ -36,7 +36,7 @@ class PodLogs:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def answer(self, namespace: str, name: str, query: Query) -> Answer | Streaming:
-        """The log of one container of the pod. Raises ApiError 400, 404, 422 and 429."""
+        """The log of one container of the pod. Raises ApiError 400, 404, 422, 429 and 503."""
         pod = self._store.get("pods", namespace, name)
         options = LogOptions.read(query, name)
         container = _container(pod, options.container)
@@ -72,17 +72,28 @@ class PodLogs:
             while piece is not None and not self._closing.is_set():
                 if piece:
                     yield piece
-                piece = await self._next(pieces)
+                try:
+                    piece = await self._next(pieces)
+                except ApiError:
+                    if not self._closing.is_set():
+                        raise
+                    return
         finally:
             self._readers -= 1
 
     async def _next(self, pieces: Iterator[bytes]) -> bytes | None:
         """The next piece, None at the end; when the request is given up meanwhile, the iterator is closed after it."""
-        future = self._threads.submit(next, pieces, None)
+        try:
+            future = self._threads.submit(next, pieces, None)
+        except RuntimeError:  # closed meanwhile
+            raise status.stopping() from None
         try:
             return await asyncio.wrap_future(future)
         except asyncio.CancelledError:
             future.add_done_callback(lambda _: _close(pieces))
+            task = asyncio.current_task()
+            if self._closing.is_set() and task is not None and not task.cancelling():
+                raise status.stopping() from None  # it was not the request that was given up
             raise
 
 

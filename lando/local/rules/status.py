@@ -252,6 +252,11 @@ def too_many_requests(message: str) -> ApiError:
     return ApiError(429, "TooManyRequests", message, {"retryAfterSeconds": 1})
 
 
+def stopping() -> ApiError:
+    """503: the server ends; the client tries again, and meets the next one."""
+    return ApiError(503, "ServiceUnavailable", "apiserver is shutting down", {"retryAfterSeconds": 1})
+
+
 def internal(message: str) -> ApiError:
     """500: the server's own fault."""
     return ApiError(500, "InternalError", f"Internal error occurred: {message}")

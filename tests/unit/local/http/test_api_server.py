@@ -105,6 +105,15 @@ def test_a_log_that_can_not_be_had_says_why(
     assert (refused.code, refused.body["message"]) == (400, message)
 
 
+def test_a_log_that_is_asked_for_while_the_server_ends_is_refused_for_now(
+    api: KubernetesApi, logs: Logs, server: ApiServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.end_streams()
+    refused = api.get("pods", "p", "log", container="main")
+    assert (refused.code, refused.body["reason"]) == (503, "ServiceUnavailable")
+    assert "Traceback" not in caplog.text
+
+
 def test_the_log_of_a_container_that_waits_says_so(api: KubernetesApi, logs: Logs, store: ObjectStore) -> None:
     waiting = {"name": "main", "state": {"waiting": {"reason": "ContainerCreating"}}}
     store.modify("pods", "ns", "p", lambda pod: pod["status"].update(containerStatuses=[waiting]), subresource="status")
