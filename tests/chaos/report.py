@@ -36,6 +36,8 @@ class Report:
     recovery_median_s: float | None
     """From the end of a fault to the next change of any job."""
     recovery_longest_s: float | None
+    recovery_longest_after: str
+    """Which fault that was; others may have gone on meanwhile."""
     wall_s: float
     violations: Sequence[str] = field(default_factory=list)
 
@@ -43,14 +45,14 @@ class Report:
         return asdict(self)
 
 
-def recoveries(struck: Sequence[Struck], facts: Facts) -> list[float]:
-    """For each fault that jobs were at work after: how long until the next of them got on."""
+def recoveries(struck: Sequence[Struck], facts: Facts) -> list[tuple[float, str]]:
+    """For each fault that jobs were at work after: how long until the next of them got on, and the fault's name."""
     changes = sorted(change.at for job in facts.jobs.values() for change in job.history if change.state in "RFEC")
     found = []
     for one in struck:
         at = bisect.bisect_left(changes, one.ended)
         if at < len(changes):
-            found.append(changes[at] - one.ended)
+            found.append((changes[at] - one.ended, one.name))
     return found
 
 
@@ -71,8 +73,9 @@ def report(
         repeated=sum(max(job.attempts.values(), default=1) > 1 for job in facts.jobs.values()),
         put_aside=len(set(facts.dead)),
         requests_repeated=repeated,
-        recovery_median_s=median(took) if took else None,
-        recovery_longest_s=max(took, default=None),
+        recovery_median_s=median(seconds for seconds, _ in took) if took else None,
+        recovery_longest_s=max(took)[0] if took else None,
+        recovery_longest_after=max(took)[1] if took else "",
         wall_s=wall_s,
         violations=list(found),
     )
@@ -95,7 +98,8 @@ def table(one: Report) -> str:
     ]
     if one.recovery_median_s is not None and one.recovery_longest_s is not None:
         lines.append(
-            f"recovery after a fault   {one.recovery_median_s:.1f} s median, {one.recovery_longest_s:.1f} s at most"
+            f"recovery after a fault   {one.recovery_median_s:.1f} s median, "
+            f"{one.recovery_longest_s:.1f} s at most ({one.recovery_longest_after})"
         )
     lines.append(f"wall time                {one.wall_s:.0f} s")
     lines.append(f"breaches of the promise  {len(one.violations)}")
