@@ -65,28 +65,31 @@ _ACTS_IN: Mapping[Command, tuple[Intent, frozenset[RunState]]] = {
         ),
     ),
 }
-_ACTS_AGAIN_IN: Mapping[Command, frozenset[RunState]] = {
+_WAITED_FOR_IN: Mapping[Command, frozenset[RunState]] = {
     Command.RESTART: frozenset({RunState.RESTARTING}),
     Command.CANCEL: frozenset({RunState.CANCELING, RunState.CANCELED}),
 }
-"""Narrower, for a command without a generation that was tried before: meanwhile another message or the resync may have
-carried it out, and the run's owner gone on from there. The API's own state says whether it is still wanted."""
+"""Narrower, for a command of the run's present generation, which an API of ours gave together with the state, and for
+one that was tried before: meanwhile it may have been carried out, by a repetition or by the resync, and the run or its
+owner gone on from there. The API's own state says whether it is still wanted."""
 
 
 def intent_of(message: Message, run: Run) -> Intent:
     """What ``message`` makes of the run: its command where the run's state allows it, else just a look.
 
-    A command may outrank the recorded state, because the original's peers also publish directly (a restart of a
-    canceled run, a start of an authorized one). One that was given before the run's present generation is history, and
-    so is one of unknown age that was tried before unless the run still waits for it.
+    A command without a generation may outrank the recorded state, because the original's peers also publish directly
+    (a restart of a canceled run, a start of an authorized one). One that was given before the run's present generation
+    is history, and so is any other that the run no longer waits for.
     """
     if message.command not in _ACTS_IN:
         return Intent.NONE
-    if message.generation is not None and run.generation is not None and message.generation < run.generation:
-        return Intent.NONE
     intent, states = _ACTS_IN[message.command]
-    if message.was_tried and (message.generation is None or run.generation is None):
-        states = _ACTS_AGAIN_IN.get(message.command, states)
+    if message.generation is not None and run.generation is not None:
+        if message.generation < run.generation:
+            return Intent.NONE
+        states = _WAITED_FOR_IN.get(message.command, states)
+    elif message.was_tried:
+        states = _WAITED_FOR_IN.get(message.command, states)
     return intent if run.state in states else Intent.NONE
 
 

@@ -95,7 +95,7 @@ MUTATIONS = (
     Mutation(
         name="a retry does not wait for the old pods",
         file=CORE,
-        right="        self.first.append(AwaitGone(refs=(step.job,)))\n        if self._create",
+        right="        self._await_gone(step.job)\n        if self._create",
         wrong="        if self._create",
     ),
     Mutation(

@@ -274,7 +274,15 @@ def test_a_command_of_an_earlier_generation_is_history(make: Any) -> None:
     run = replace(make.run("E", "R"), generation=3)
     old = Message(command=Command.RESTART, run_id=42, generation=2)
     assert intent_of(old, run) is Intent.NONE
-    assert intent_of(replace(old, generation=3), run) is Intent.RESTART
+    assert intent_of(replace(old, generation=3), replace(run, state=RunState.RESTARTING)) is Intent.RESTART
+
+
+def test_a_restart_that_comes_twice_does_not_restart_the_run_that_failed_again_since(make: Any) -> None:
+    run = replace(make.run("r", "R"), generation=3)
+    restart = Message(command=Command.RESTART, run_id=42, generation=3)
+    assert intent_of(restart, run) is Intent.RESTART
+    for state in ("R", "E", "C"):
+        assert intent_of(restart, replace(make.run(state, "R"), generation=3)) is Intent.NONE
 
 
 @pytest.mark.parametrize(
@@ -286,14 +294,15 @@ def test_a_command_of_an_earlier_generation_is_history(make: Any) -> None:
     ],
 )
 @pytest.mark.parametrize("state", STATES)
-def test_a_command_of_unknown_age_that_was_tried_before_acts_only_where_the_run_still_waits_for_it(
+def test_a_command_that_may_have_been_carried_out_acts_only_where_the_run_still_waits_for_it(
     make: Any, command: Command, intent: Intent, wanted: str, state: str
 ) -> None:
     run = make.run(state, "")
     again = Message(command=command, run_id=42, was_tried=True)
     assert intent_of(again, run) is (intent if state in wanted else Intent.NONE)
-    known = Message(command=command, run_id=42, was_tried=True, generation=3)
-    assert intent_of(known, replace(run, generation=3)) is intent_of(replace(known, was_tried=False), run)
+    for was_tried in (False, True):
+        known = Message(command=command, run_id=42, was_tried=was_tried, generation=3)
+        assert intent_of(known, replace(run, generation=3)) is intent_of(again, run)
 
 
 def test_letters_and_steps_are_projections_of_each_other() -> None:
