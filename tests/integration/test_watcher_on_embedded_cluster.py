@@ -255,7 +255,8 @@ def _running_pod(cluster: KubernetesCluster, run: int) -> str:
     for pod in page.items:
         if pod["status"].get("phase") == "Running":
             return str(pod["metadata"]["name"])
-    for event in cluster.watch("Pod", selector, page.resource_version, timeout_s=int(TIMEOUT_S)):
-        if event["type"] != "BOOKMARK" and event["object"]["status"].get("phase") == "Running":
-            return str(event["object"]["metadata"]["name"])
+    with contextlib.closing(cluster.watch("Pod", selector, page.resource_version, timeout_s=int(TIMEOUT_S))) as watch:
+        for event in watch:
+            if event["type"] != "BOOKMARK" and event["object"]["status"].get("phase") == "Running":
+                return str(event["object"]["metadata"]["name"])
     raise AssertionError("the pod never ran")
