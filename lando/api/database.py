@@ -46,6 +46,10 @@ class Database:
         self._readers = sessionmaker(self._engine, expire_on_commit=False)
         self._writers = sessionmaker(self._engine.execution_options(**{_WRITES: True}), expire_on_commit=False)
         self._turn = threading.Lock() if self.is_sqlite else None
+        self._silence: str | None = None
+        """What was said when the database last did not answer at all; None since it did."""
+        self._asking = threading.RLock()
+        """Held by the one who asks a silent database whether it is back."""
 
     @property
     def is_sqlite(self) -> bool:
@@ -55,7 +59,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A session that changes nothing; raises Unavailable when the database is away."""
-        with _outages(), self._readers() as session:
+        with self._outages(), self._readers() as session:
             yield session
 
     @contextmanager
@@ -64,7 +68,7 @@ class Database:
         if self._turn is not None and not self._turn.acquire(timeout=BUSY_S):
             raise Unavailable("database", "other writers take too long; try again")
         try:
-            with _outages(), self._writers.begin() as session:
+            with self._outages(), self._writers.begin() as session:
                 yield session
         finally:
             if self._turn is not None:
@@ -79,13 +83,17 @@ class Database:
 
         config = Config()
         config.set_main_option("script_location", str(MIGRATIONS))
-        with _outages(), self._engine.execution_options(**{_WRITES: True}).begin() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+        engine = _engine(self._url, is_limited=False)  # a migration may take its time
+        try:
+            with _told(), engine.execution_options(**{_WRITES: True}).begin() as connection:
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+        finally:
+            engine.dispose()
 
     def version(self) -> str | None:
         """The schema's version, None for an empty database."""
-        with _outages(), self._engine.connect() as connection:
+        with self._outages(), self._engine.connect() as connection:
             if not inspect(connection).has_table("alembic_version"):
                 return None
             return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
@@ -100,6 +108,31 @@ class Database:
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
+
+    @contextmanager
+    def _outages(self) -> Iterator[None]:
+        """Raises what keeps the database from answering as Unavailable.
+
+        While it is silent only one thread at a time waits to see whether it is back; all others are refused at once,
+        so that they do not fill the server.
+        """
+        known = self._silence
+        if known is not None and not self._asking.acquire(blocking=False):
+            raise Unavailable("database", known)
+        is_back = True
+        try:
+            with _told():
+                yield
+        except Unavailable as error:
+            is_back = False
+            if isinstance(error.__cause__, DBAPIError) and isinstance(error.__cause__.orig, TimeoutError):
+                self._silence = _sentence(error.__cause__)
+            raise
+        finally:
+            if is_back:
+                self._silence = None
+            if known is not None:
+                self._asking.release()
 
 
 def _parsed(url: str) -> URL:
@@ -116,13 +149,18 @@ def _parsed(url: str) -> URL:
     return parsed
 
 
-def _engine(url: URL) -> Engine:
+def _engine(url: URL, *, is_limited: bool = True) -> Engine:
     try:
         if url.get_backend_name() != "sqlite":
             given = {key: value for key, value in _NETWORK_LIMITS.items() if key not in url.query}
-            return create_engine(
+            server = create_engine(
                 url, pool_size=10, max_overflow=40, pool_timeout=BUSY_S, pool_pre_ping=True, connect_args=given
             )
+            if is_limited:
+                from lando.api.postgres import limit_silence
+
+                limit_silence(server)
+            return server
         Path(str(url.database)).parent.mkdir(parents=True, exist_ok=True)
         engine = create_engine(
             url,
@@ -152,7 +190,7 @@ def _begin_sqlite(connection: Connection) -> None:
 
 
 @contextmanager
-def _outages() -> Iterator[None]:
+def _told() -> Iterator[None]:
     try:
         yield
     except PoolTimeout as error:

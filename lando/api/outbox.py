@@ -139,12 +139,15 @@ class Outbox:
             ).one()
         return count, (now() - oldest).total_seconds() if oldest else 0.0
 
-    def blocked(self) -> str | None:
-        """Which queue's broker blocks publishing, since when and why, in a sentence; None while none does."""
+    def held_up_by(self) -> str | None:
+        """Why commands wait, in a sentence: which queue's broker blocks publishing, or what the oldest one met; None
+        where none does, and none has failed."""
         for connection, publisher in list(self._open.values()):
             if told := publisher.blocked:
                 return f"{connection.queue}: {told}"
-        return None
+        with self._database.read() as session:
+            oldest = select(PendingCommand.last_error).where(PendingCommand.attempts > 0).order_by(PendingCommand.id)
+            return session.scalars(oldest.limit(1)).first()
 
     def drain(self) -> int:
         """Publish everything that is due; how many commands the broker has confirmed."""

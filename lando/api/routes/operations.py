@@ -30,23 +30,23 @@ async def alive(site: TheSite) -> JSONResponse:
 def ready(site: TheSite) -> JSONResponse:
     """503 with why requests can't be served now. A broker that is away only delays commands, which is said."""
     waits_for = _wrong(site) or site.opening.waits_for or health.waits_for(site.parts)
-    waiting, oldest_s = 0, 0.0
+    waiting, oldest_s, held_up_by = 0, 0.0, None
     if waits_for is None:
         try:
             site.database.require_current(or_newer=True)
             waiting, oldest_s = site.outbox.waiting()
+            held_up_by = site.outbox.held_up_by()
         except (Unavailable, ConfigError) as error:
             waits_for = str(error)
     if waits_for is not None:
         return JSONResponse({"status": "unavailable", "waits_for": waits_for}, 503)
-    blocked = site.outbox.blocked()
-    is_late = oldest_s >= LATE_S or blocked is not None
+    is_late = oldest_s >= LATE_S or held_up_by is not None
     answer = {
         "status": "commands wait for the broker" if is_late else "ok",
         "commands_waiting": waiting,
         "oldest_command_s": round(oldest_s, 1),
     }
-    return JSONResponse(answer | ({"broker": blocked} if blocked else {}))
+    return JSONResponse(answer | ({"broker": held_up_by} if held_up_by else {}))
 
 
 def _wrong(site: Site) -> str | None:

@@ -40,6 +40,39 @@ def test_a_repeated_start_leaves_one_set_of_objects(world: Any) -> None:
     ]
 
 
+def test_an_api_that_takes_its_time_makes_nothing_be_done_twice(world: Any, waiting: Callable[..., Any]) -> None:
+    """While a change is on its way, and while its answer is, everything is said again and looked at again."""
+
+    def done() -> tuple[list[Any], list[Any]]:
+        world.start()
+        world.send(Command.START)
+        world.run_to_the_end()
+        world.reach("F/")
+        world.settle()
+        world.stop()
+        return world.admin.writes, [call for call in world.cluster.calls if call[0] in ("create", "delete")]
+
+    undisturbed = done()
+    world.__init__()
+    repeated = 0
+
+    def meanwhile(*_: Any) -> None:
+        nonlocal repeated
+        for step in STEPS.values():
+            world.step_changed(step)
+        world.send(Command.START)
+        world.daemon._dispatcher.look(42)
+        waiting(lambda: len(world.daemon._dispatcher) > 0, "something that waits for this request")
+        repeated += 1
+
+    world.admin.before = lambda method, path: meanwhile() if method == "PUT" else None
+    world.admin.after_put = meanwhile
+    slow = done()
+    assert repeated > len(undisturbed[0])
+    assert slow[0] == undisturbed[0]
+    assert sorted(slow[1]) == sorted(undisturbed[1])
+
+
 def test_a_late_error_report_changes_nothing(world: Any) -> None:
     world.start()
     go_to(world, "R")
