@@ -31,8 +31,8 @@ format: $(VENV)/.installed-dev  ## mend format and what the linter can mend
 bench: $(VENV)/.installed-dev  ## hand-off times, throughput, API calls and memory, as ratios of one run
 	$(BIN)/python -m bench $(BENCH_ARGS)
 
-crash-points: $(VENV)/.installed-dev  ## break every call of daemons and API server in turn, and count them
-	$(BIN)/python -m pytest tests/crash_points -q -n auto $(PYTEST_ARGS)
+crash-points: $(VENV)/.installed-dev  ## break every call of daemons and API server in turn; PAIRS crashes two by two, SEED=… others
+	PAIRS=$(PAIRS) SEED=$(SEED) $(BIN)/python -m pytest tests/crash_points -q -n auto $(PYTEST_ARGS)
 
 model: $(VENV)/.installed-dev  ## EXAMPLES random histories of commands, events and faults; SEED=… repeats a search
 	$(BIN)/python -m tests.model --examples $(or $(EXAMPLES),2000) $(if $(SEED),--seed $(SEED)) $(MODEL_ARGS)

@@ -27,7 +27,7 @@ from lando.runs import Category, Cause, Intent, Run, RunState, StepState
 CHANGED_TRIES = 5  # how often a run that somebody else changes meanwhile is looked at again at once
 QUOTA_RECHECK_S = (10.0, 20.0)  # when a quota is tried again: between these, at random
 RECHECK_SLACK_S = 0.5
-CONDITION_RECHECK_S = 30.0  # while a sentence is shown: it is to be taken back soon after it is no longer true
+CONDITION_RECHECK_S = 30.0  # while a sentence is shown that may soon not be true, or something could not be told
 CONDITIONS_REMEMBERED = 10_000  # sentences last shown, so that none is sent twice; the oldest go first
 
 _STARTED = (RunState.STARTING, RunState.RUNNING, RunState.RESTARTING)
@@ -161,7 +161,7 @@ class Engine:
         if observation.recheck_at is not None:
             delay_s = (observation.recheck_at - self._clock()).total_seconds()
             self._look_later(run.id, max(delay_s, 0.0) + RECHECK_SLACK_S)
-        elif performer.condition is not None and performer.run.state is RunState.RUNNING:
+        elif performer.owes_history or (performer.condition is not None and performer.run.state is RunState.RUNNING):
             self._look_later(run.id, CONDITION_RECHECK_S)
 
     def _make_sure(

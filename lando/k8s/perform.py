@@ -94,6 +94,8 @@ class Performer:
         """The run as last answered by its source."""
         self.condition: str | None = observation.observed.condition
         """The sentence that is shown to the owner now."""
+        self.owes_history = False
+        """Whether something of the attempts could not be told."""
         self._peers = peers
         self._planner = planner
         self._plan = plan
@@ -228,7 +230,8 @@ class Performer:
     def _tell_history(self) -> None:
         """Tell what has been noted of attempts, and what the source has kept because it could not be told before."""
         attempts = self._history.take()
-        harmless(self.run.id, "attempt", lambda: self._peers.source.tell_attempts(self.run, attempts))
+        told = harmless(self.run.id, "attempt", lambda: self._peers.source.tell_attempts(self.run, attempts))
+        self.owes_history = not told
 
     # -- the record -------------------------------------------------------------------------------------------
 

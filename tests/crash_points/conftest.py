@@ -18,6 +18,7 @@ from lando.k8s import watcher
 from lando.k8s.outage import Outage
 from tests.crash_points.calls import Killed
 from tests.crash_points.exploring import Exploration
+from tests.crash_points.pairing import SEED
 from tests.crash_points.scenarios import Scenario
 
 Explore = Callable[..., Exploration]
@@ -67,14 +68,20 @@ def explore() -> Iterator[Explore]:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """How many points of each scenario were tried."""
+    """How many points of each scenario were tried, and how many pairs."""
     points: Counter[str] = Counter()
+    pairs: Counter[str] = Counter()
     for report in terminalreporter.stats.get("passed", []):
         found = dict(report.user_properties)
         if report.when == "call" and "points" in found:
             points[found["scenario"]] += int(found["points"])
-    if points:
+        if report.when == "call" and "pairs" in found:
+            pairs.update({each: int(found[each]) for each in ("pairs", "met")})
+    if points or pairs:
         terminalreporter.section("crash points")
-        for scenario, count in points.items():
+        for scenario, count in sorted(points.items()):
             terminalreporter.line(f"{count:6}  {scenario}")
         terminalreporter.line(f"{points.total():6}  in all, each with the same end as without a fault")
+        terminalreporter.line(
+            f"{pairs['pairs']:6}  pairs of crashes (seed {SEED}), likewise; in {pairs['met']} of them both came about"
+        )

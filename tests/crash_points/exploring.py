@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.crash_points.calls import Call, Calls, Fault, Point, points
+from tests.crash_points.calls import REFUSALS, RETRY_AFTER_S, Call, Calls, Fault, Point, busy_points, points
 from tests.crash_points.scenarios import Scenario, Stage
 from tests.crash_points.world import Api, Kept, World
 
@@ -27,7 +27,7 @@ class Recorded:
 
     @property
     def points(self) -> list[Point]:
-        return points(self.calls)
+        return points(self.calls) + busy_points(self.calls)
 
 
 class Exploration:
@@ -45,7 +45,7 @@ class Exploration:
         """Play the whole scenario, each stage by a daemon of its own."""
         kept = self._first()
         for number, stage in enumerate(self.scenario.stages):
-            calls = Calls()
+            calls = self._calls()
             world = self._world(kept)
             try:
                 self._play(world, stage, calls)
@@ -73,10 +73,14 @@ class Exploration:
         finally:
             world.close()
 
+    def _calls(self) -> Any:
+        """What records the calls of the part under test."""
+        return Calls()
+
     def _world(self, kept: Kept | None = None) -> World:
         return World(self.api, self._folder, kept, **self.scenario.config)
 
-    def _play(self, world: World, stage: Stage, calls: Calls) -> None:
+    def _play(self, world: World, stage: Stage, calls: Any) -> None:
         world.start(calls, resyncs=False)
         stage.do(world)
         world.settle()
@@ -89,32 +93,37 @@ class Exploration:
     def violations(self, recorded: Recorded, point: Point) -> list[str]:
         """What is otherwise than without the fault, a sentence each."""
         calls = Calls(point)
+        wrong = self._wrong(recorded, calls, [point])
+        if not calls.came_true:
+            wrong.append("the call was not made this time")
+        return [f"{recorded.stage.name}: {point}: {what}" for what in wrong]
+
+    def _wrong(self, recorded: Recorded, calls: Any, points: Sequence[Point]) -> list[str]:
         world = self._world(recorded.before)
         try:
             self._play(world, recorded.stage, calls)
             wrong = list(world.journal.wrong)
-            if not calls.came_true:
-                wrong.append("the call was not made this time")
             found = world.view()
-            wrong += _differences(self._expected(recorded, found, point), found)
+            wrong += _differences(self._expected(recorded, found, points), found)
             if list(recorded.made) != world.journal.made:
                 wrong.append(f"Jobs made: {world.journal.made}, not {list(recorded.made)}")
-            wrong += _gaps(recorded.notices, world.heard(), point.fault)
-            wrong += self._mistold(recorded, world, point)
+            wrong += _impatience(world, points)
+            wrong += _gaps(recorded.notices, world.heard(), points)
+            wrong += self._mistold(recorded, world, points)
         except AssertionError as error:
             wrong = [str(error)]
         finally:
             world.close()
-        return [f"{recorded.stage.name}: {point}: {what}" for what in wrong]
+        return wrong
 
-    def _expected(self, recorded: Recorded, found: dict[str, Any], point: Point) -> dict[str, Any]:
+    def _expected(self, recorded: Recorded, found: dict[str, Any], points: Sequence[Point]) -> dict[str, Any]:
         """How the world is to be; what may be otherwise is as it was ``found``."""
-        if point.fault is Fault.REFUSED and point.call.what.startswith(("log of ", "archive: ")):
+        if any(at.fault in REFUSALS and at.call.what.startswith(("log of ", "archive: ")) for at in points):
             # A log that can't be kept is no reason to stop.
             return {**recorded.after, "archived": found["archived"]}
         return recorded.after
 
-    def _mistold(self, recorded: Recorded, world: World, point: Point) -> list[str]:
+    def _mistold(self, recorded: Recorded, world: World, points: Sequence[Point]) -> list[str]:
         """What the part under test said that it should not have said, or the other way round."""
         return []
 
@@ -132,12 +141,21 @@ def _differences(expected: Any, found: Any, path: str = "") -> list[str]:
     return [] if expected == found else [f"{path.strip()}: {found!r}, not {expected!r}"]
 
 
-def _gaps(expected: Sequence[str], heard: Sequence[str], fault: Fault) -> list[str]:
+def _impatience(world: World, points: Sequence[Point]) -> list[str]:
+    """A peer that says when to come again is left alone until then."""
+    paused_s = world.daemon.paused_s if world.daemon else None
+    was_asked = any(at.fault is Fault.THROTTLED for at in points)
+    if not was_asked or paused_s is None or paused_s >= RETRY_AFTER_S:
+        return []
+    return [f"asked again after {paused_s:.1f} s, not {RETRY_AFTER_S:.0f} s"]
+
+
+def _gaps(expected: Sequence[str], heard: Sequence[str], points: Sequence[Point]) -> list[str]:
     """Notices come in order; a killed process may owe the one it was about to send."""
     rest = iter(expected)
     in_order = all(any(notice == each for each in rest) for notice in heard)
     missing = len(expected) - len(heard)
-    allowed = 1 if fault in (Fault.KILLED_BEFORE, Fault.KILLED_AFTER, Fault.ANSWER_LOST) else 0
+    allowed = sum(at.fault in (Fault.KILLED_BEFORE, Fault.KILLED_AFTER, Fault.ANSWER_LOST) for at in points)
     if in_order and 0 <= missing <= allowed:
         return []
     return [f"notices: {list(heard)}, not {list(expected)}"]

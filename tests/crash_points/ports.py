@@ -93,7 +93,7 @@ class CountedApi:
     ) -> Answer:
         kind = Kind.READ if method == "GET" else Kind.GUARDED if if_match is not None else Kind.WRITE
         return self._calls.make(
-            "Bespin API",
+            "API",
             f"{method} {path}{_asked(query)}{written(body)}",
             kind,
             lambda: self._api.request(method, path, body, query=query, if_match=if_match),
@@ -101,7 +101,7 @@ class CountedApi:
 
     def items(self, path: str, *, query: list[tuple[str, str]] | None = None) -> Iterator[Any]:
         what = f"GET {path}{_asked(query)} one by one"
-        yield from self._calls.make("Bespin API", what, Kind.READ, lambda: list(self._api.items(path, query=query)))
+        yield from self._calls.make("API", what, Kind.READ, lambda: list(self._api.items(path, query=query)))
 
     def close(self) -> None:
         self._api.close()

@@ -135,3 +135,11 @@ WATCHED_IN_LEGACY_FORM = (
     Scenario("a plain run", (start(), STAGED, RAN)),
     Scenario("a failing step", (start(), STAGED, FAILED, user("restart", "R/R")), tested=2, starts_too=True),
 )
+
+PAIRED = (
+    UNDISTURBED[0],
+    Scenario("a restart of a failed run", (start(), STAGED, FAILED, user("restart", "R/R")), tested=2),
+    Scenario("a restart of a canceled run", DISTURBED[3].stages, tested=2),
+    Scenario("an evicted pod", (start(), STAGED, EVICTED)),
+    Scenario("a Job that vanished", (start(), STAGED, GONE)),
+)

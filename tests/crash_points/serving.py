@@ -7,15 +7,16 @@ database, has begun.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import replace
+from functools import cache
 from typing import Any
 from unittest import mock
 
 import requests
-from lando.api import app, server
+from lando.api import app, database, server
 from lando.api.database import Database
 from lando.api.server import Server
 from lando.api.settings import Settings
@@ -33,6 +34,9 @@ TRIES = 9
 """How often a user sends what gets no answer."""
 _doing: ContextVar[str] = ContextVar("doing", default="the outbox")
 """On whose behalf a thread of the server works."""
+
+_engine = cache(database._engine)
+"""One for all lives: it would compile each statement anew in each of them."""
 
 
 class CountedDatabase(Database):
@@ -61,7 +65,10 @@ class ServerLife:
 
     def __init__(self, settings: Settings, broker: MemoryBroker, calls: Calls) -> None:
         self.calls = calls
-        with mock.patch.object(app, "Database", lambda url: CountedDatabase(url, calls)):
+        with (
+            mock.patch.object(app, "Database", lambda url: CountedDatabase(url, calls)),
+            mock.patch.object(database, "_engine", _engine),
+        ):
             self.app = app.create_app(settings, publishers=lambda connection: CountedPublisher(broker, calls))
         self._lifespan = self.app.router.lifespan_context(self.app)
 
@@ -124,7 +131,7 @@ class Front:
 class KillableApi(Api):
     """Our API with a server that can be killed and begins anew; its users repeat what got no answer."""
 
-    asked_again = False
+    _asked_again = False
     """Whether a user's command was accepted after one that was not answered."""
 
     def _serve(self, settings: Settings) -> Server:
@@ -142,7 +149,7 @@ class KillableApi(Api):
 
     def begin(self, calls: Calls | None = None) -> None:
         """Begin a life of the server."""
-        life = ServerLife(self._front.settings, self.broker, calls or Calls())
+        life = ServerLife(self._front.settings, self.broker, calls or self.next_life())
         self._front.run(life.begin())
         self._front.life = life
 
@@ -170,9 +177,20 @@ class KillableApi(Api):
                 continue
             if answer.status_code < 500:
                 assert answer.ok or repeated, f"{method} {path}: {answer.status_code} {answer.text}"
-                self.asked_again |= answer.ok and repeated > 0
+                self._asked_again |= answer.ok and repeated > 0
                 return answer.json() if answer.content else None
         raise AssertionError(f"{method} {path}: no answer in {TRIES} tries")
+
+    def forget(self) -> None:
+        """Nothing was asked and answered until now."""
+        self._front.written.clear()
+        self._asked_again = False
+
+    def with_what_was_asked(self, expected: dict[str, Any], found: dict[str, Any]) -> dict[str, Any]:
+        """``expected``, but with as many commands as there were if one was accepted after one without an answer."""
+        if not self._asked_again:
+            return expected
+        return {**expected, "job": {**expected["job"], "generation": found["job"]["generation"]}}
 
     def close(self) -> None:
         self.end()
@@ -185,15 +203,11 @@ class ServerExploration(Exploration):
     api: KillableApi
     make_api = KillableApi
 
-    def _play(self, world: World, stage: Stage, calls: Calls) -> None:
-        self.api.written.clear()
-        self.api.asked_again = False
+    def _play(self, world: World, stage: Stage, calls: Any) -> None:
+        self.api.forget()
         self.api.begin(calls)
         super()._play(world, stage, Calls())
         world.told += self.api.written
 
-    def _expected(self, recorded: Recorded, found: dict[str, Any], point: Point) -> dict[str, Any]:
-        if self.api.asked_again:
-            job = {**recorded.after["job"], "generation": found["job"]["generation"]}
-            return {**recorded.after, "job": job}
-        return recorded.after
+    def _expected(self, recorded: Recorded, found: dict[str, Any], points: Sequence[Point]) -> dict[str, Any]:
+        return self.api.with_what_was_asked(recorded.after, found)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -54,7 +55,7 @@ class WatchedWorld(World):
 
     def watch(self, calls: Calls | None = None) -> None:
         """Start a watcher."""
-        self.watcher = WatcherLife(self, calls or Calls(), sees_pods=self._sees_pods)
+        self.watcher = WatcherLife(self, calls or self.next_life("watcher"), sees_pods=self._sees_pods)
 
     def tell(self, step: str, condition: Condition) -> None:
         """Nothing: the watcher sees it."""
@@ -183,17 +184,21 @@ class WatcherExploration(Exploration):
             self.api, self._folder, kept, form=self.form, sees_pods=self._sees_pods, **self.scenario.config
         )
 
-    def _play(self, world: World, stage: Stage, calls: Calls) -> None:
-        assert isinstance(world, WatchedWorld)
+    def _begin(self, world: WatchedWorld, calls: Any) -> None:
         world.start(resyncs=False)
         world.watch(calls)
+
+    def _play(self, world: World, stage: Stage, calls: Any) -> None:
+        assert isinstance(world, WatchedWorld)
+        self._begin(world, calls)
+        first = world.watcher
         world.settle()
         world.is_changing = True
         stage.do(world)
         world.is_changing = False
         world.settle()
         world.pass_time()
-        if world.watcher is not None and world.watcher.calls is not calls:
+        if world.watcher is not first:
             # A Job that went while nobody watched is found by lando's own resync.
             world.resync()
 
@@ -202,7 +207,8 @@ class WatcherExploration(Exploration):
             return recorded.points
         return [point for point in recorded.points if not _is_of_the_start(point.call)]
 
-    def _mistold(self, recorded: Recorded, world: World, point: Point) -> list[str]:
+    def _mistold(self, recorded: Recorded, world: World, points: Sequence[Point]) -> list[str]:
+        (point,) = points
         expected, told = Counter(recorded.told), Counter(world.told)
         was_killed = point.fault in KILLS
         wrong = [

@@ -96,6 +96,8 @@ class Api:
     # -- the lives of its server: here only one, that nothing ends -------------------------------------------------
 
     is_up = True
+    next_life: Callable[[], Calls] = Calls
+    """The calls of the server when it is started anew."""
 
     def begin(self, calls: Calls | None = None) -> None:
         """Begin a life of the server whose calls are counted."""
@@ -243,6 +245,8 @@ class World:
             **config,
         )
         self.daemon: Daemon | None = None
+        self.next_life: Callable[[str], Calls] = lambda part: Calls()
+        """The calls of a daemon when it is started anew."""
         self.told: list[str] = []
         """What the broker got from the part under test, in a few words each."""
 
@@ -313,7 +317,7 @@ class World:
     # -- the daemon ------------------------------------------------------------------------------------------------
 
     def start(self, calls: Calls | None = None, *, resyncs: bool = True) -> None:
-        self.daemon = Daemon(self, calls or Calls(), resyncs=resyncs)
+        self.daemon = Daemon(self, calls or self.next_life("lando"), resyncs=resyncs)
 
     def settle(self) -> None:
         """Wait until nobody has anything to do; a killed daemon is started anew, as its supervisor would."""
@@ -459,6 +463,11 @@ class Daemon:
         for key in keys:
             agenda.add(key)
 
+    @property
+    def paused_s(self) -> float | None:
+        """How long it left a peer alone that was away; None if it was not."""
+        return self._rest.paused_s
+
     def let_resync(self) -> None:
         self._resyncs = self._consumer.resyncs = True
 
@@ -476,11 +485,14 @@ class _Rest(threading.Event):
     def __init__(self) -> None:
         super().__init__()
         self.between_resyncs = False
+        self.paused_s: float | None = None
+        """How long a peer that was away was left alone at last."""
 
     def wait(self, timeout: float | None = None) -> bool:
         thread = threading.current_thread().name
         if thread == "resync":
             self.between_resyncs = timeout is not None and timeout > 10
         if thread == "outage" and timeout is not None:
+            self.paused_s = timeout
             timeout = min(timeout, 0.01)  # whatever the peer asked for
         return super().wait(timeout)

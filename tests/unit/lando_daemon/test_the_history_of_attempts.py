@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from lando.errors import Unavailable
+from lando.k8s import engine
 from lando.messages import Command, Condition
 from lando.runs import Attempt, Run
 
@@ -67,15 +68,25 @@ def test_the_end_of_a_step_and_the_beginning_of_the_next_are_told_at_once(world:
     assert [steps for steps in calls if steps] == [["stage_data"], ["run_workflow", "stage_data"]]
 
 
-def test_a_look_that_has_nothing_to_tell_lets_the_source_tell_what_it_owes(world: Any, told: Told) -> None:
+def test_what_the_source_could_not_tell_is_told_by_a_later_look_that_nobody_asks_for(
+    world: Any, waiting: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "CONDITION_RECHECK_S", 0.01)
+    owed: list[str] = []
+    told: list[str] = []
+
+    def tell(run: Run, attempts: Sequence[Attempt]) -> None:
+        owed.extend(one.step for one in attempts)
+        if attempts:
+            raise Unavailable("Lando API", "away")
+        told.extend(owed)
+        owed.clear()
+
+    world.start()
+    world.source.tell_attempts = tell
     world.send(Command.START)
     world.reach("R/S")
-    world.settle()
-    calls: list[list[Any]] = []
-    world.source.tell_attempts = lambda run, attempts: calls.append(attempts)
-    world.step_changed("stage_data", Condition.WAITING)
-    world.settle()
-    assert calls == [[]]
+    waiting(lambda: told == ["stage_data"], "the telling")
 
 
 def test_a_lost_attempt_is_told_with_its_cause_before_the_next_one_begins(
