@@ -36,6 +36,12 @@ class Opening:
         self._thread.start()
         self._looked.wait(FIRST_LOOK_S)
 
+    def wrong(self) -> str | None:
+        """What a restart may mend, in a sentence: it failed to open, and tries no more; None while it does, or has."""
+        if self._thread.ident is None or self._thread.is_alive() or self.waits_for is None or self._stop.is_set():
+            return None
+        return "The server failed to open; its log says why."
+
     def stop(self) -> None:
         """Ask no more."""
         self._stop.set()

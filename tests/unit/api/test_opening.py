@@ -40,9 +40,25 @@ def test_a_server_opens_once_its_database_is_there_and_says_meanwhile_what_it_wa
     assert started.wait(10)
     opening._thread.join(10)
     assert opening.waits_for is None
+    assert opening.wrong() is None
     told = [record.getMessage() for record in caplog.records]
     assert "Not open yet: database: connection refused" in told
     assert any("lando admin migrate" in line for line in told)
+
+
+def test_a_server_whose_opening_failed_is_to_be_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(threading, "excepthook", lambda _: None)
+    opening = Opening(Database(f"sqlite:///{tmp_path}/lando.db"), starting=(fail,))
+    monkeypatch.setattr(opening._database, "version", lambda: HEAD)
+    assert opening.wrong() is None, "nobody has started it"
+    opening.start()
+    opening._thread.join(10)
+    assert opening.wrong() == "The server failed to open; its log says why."
+    opening.stop()
+    assert opening.wrong() is None
 
 
 def test_a_server_may_be_stopped_while_it_waits(tmp_path: Path) -> None:
