@@ -129,6 +129,8 @@ class RunRecord:
     """The run record: tells "never made" from "vanished", and counts the attempts."""
 
     uid: str
+    version: str = ""
+    """As which it was read: whoever changes it changes that very version."""
     steps: Mapping[str, StepRecord] = field(default_factory=dict)
     failure: Failure | None = None
     quota_since: datetime | None = None

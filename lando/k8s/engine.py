@@ -145,6 +145,9 @@ class Engine:
         planner, plan, observation = self._observe(run, intent, message, reading)
         if _lacks_a_job(run, observation.observed):
             planner, plan, observation = self._make_sure(run, intent, message, observation.observed.record)
+        elif run.state is not RunState.RUNNING and _has_something(observation.observed):
+            # What is there may be of a life that began since the run was read.
+            self._check_unchanged(run)
         actions = decide(plan, run, observation.observed, intent)
         if not all(isinstance(action, Nothing) for action in actions):
             TRANSITIONS.inc()
@@ -174,9 +177,15 @@ class Engine:
         changed before and after a list without it. Raises Conflict where one has.
         """
         found = self._observe(run, intent, message, self._read(run.id, run.kind))
-        if read_record(self._peers.cluster, run_record_ref(run.id)) != known or self._peers.source.get(run.id) != run:
-            raise Conflict("source", f"run {run.id} was changed by somebody else while it was looked at")
+        if read_record(self._peers.cluster, run_record_ref(run.id)) != known:
+            raise Conflict("cluster", f"the record of run {run.id} was changed by somebody else while it was looked at")
+        self._check_unchanged(run)
         return found
+
+    def _check_unchanged(self, run: Run) -> None:
+        """Raises Conflict if the run is no longer as it was before its objects were read."""
+        if self._peers.source.get(run.id) != run:
+            raise Conflict("source", f"run {run.id} was changed by somebody else while it was looked at")
 
     def _fail(self, performer: Performer, step: str | None, cause: Cause) -> None:
         run = performer.run
@@ -230,13 +239,18 @@ class Engine:
 
 
 def _lacks_a_job(run: Run, observed: Observed) -> bool:
-    """Whether a step at work has a Job by its record, and no such Job is seen."""
+    """Whether a step is at work, and no Job of it is seen: that of its record, if it names one."""
     recorded = observed.record.steps if observed.record else {}
-    seen = {job.uid for job in observed.jobs.values()}
-    return any(
-        step.uid is not None and step.uid not in seen and run.steps.get(name) is StepState.RUNNING
-        for name, step in recorded.items()
-    )
+    for name, state in run.steps.items():
+        if state is StepState.RUNNING:
+            noted, job = recorded.get(name), observed.jobs.get(name)
+            if job is None or (noted is not None and noted.uid not in (None, job.uid)):
+                return True
+    return False
+
+
+def _has_something(observed: Observed) -> bool:
+    return bool(observed.record or observed.objects or observed.dying)
 
 
 def _step_at_work(run: Run) -> str | None:

@@ -48,6 +48,8 @@ class Observation:
 
     observed: Observed
     jobs: Mapping[ObjectRef, Manifest] = field(default_factory=dict)
+    uids: Mapping[ObjectRef, str] = field(default_factory=dict)
+    """Of everything that was seen: what is deleted is that very object."""
     pods: Mapping[str, Sequence[Manifest]] = field(default_factory=dict)
     """By the UID of their Job."""
     times: Mapping[str, StepTimes] = field(default_factory=dict)
@@ -123,6 +125,7 @@ def observe(
     return Observation(
         observed=Observed(record=run_record, jobs=jobs, objects=frozenset(live), dying=frozenset(dying)),
         jobs={ObjectRef("Job", name(job)): job for job in items["Job"]},
+        uids={ObjectRef(kind, name(item)): uid(item) for kind, seen_items in items.items() for item in seen_items},
         pods=pods_by_job,
         times=times,
         evidence=seen,

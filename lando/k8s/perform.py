@@ -100,7 +100,10 @@ class Performer:
         self._planner = planner
         self._plan = plan
         self._observation = observation
-        self._record_uid = observation.observed.record.uid if observation.observed.record else None
+        known = observation.observed.record
+        self._record_uid = known.uid if known else None
+        self._record_version = known.version if known else ""
+        self._uids = dict(observation.uids)
         self._had_quota_wait = bool(observation.observed.record and observation.observed.record.quota_since)
         self._present = set(observation.observed.objects)
         self._inputs: dict[str, Future[Any]] = {}
@@ -151,7 +154,7 @@ class Performer:
                 with contextlib.suppress(StillThere):
                     self._await_gone(refs, COURTESY_WAIT_S)
             case DeleteRecord():
-                self._delete_one(self._plan.record)
+                self._delete_one(self._plan.record, self._record_uid)
                 self._record_uid = None
             case StoreOutput(ids=ids):
                 self._peers.source.store_output(self.run, ids)
@@ -241,23 +244,41 @@ class Performer:
             try:
                 made = self._peers.cluster.create(manifest)
             except Conflict:
-                made = self._peers.cluster.get(self._plan.record.kind, self._plan.record.name)
-                if mapping(made["metadata"].get("labels")).get(labels.RUN_RECORD) != str(self.run.id):
-                    raise _refused(f"The name {self._plan.record.name} is taken by a foreign ConfigMap.") from None
+                made = self._unseen_record()
             except Rejected as error:
                 raise _refused(f"The cluster refused the run record {self._plan.record.name}: {error}") from error
             self._record_uid = uid(made)
+            self._record_version = made["metadata"]["resourceVersion"]
         return self._record_uid
 
-    def _patch_record(self, patch: Manifest) -> None:
-        self._ensure_record()
+    def _unseen_record(self) -> Manifest:
+        """The record that is there though none was seen, if it says nothing yet that this decision did not know."""
+        ref = self._plan.record
         try:
-            self._peers.cluster.patch(self._plan.record.kind, self._plan.record.name, patch)
+            there = self._peers.cluster.get(ref.kind, ref.name)
         except NotFound:
-            # Somebody removed it since it was observed; its children may be going with it, which the next look sees.
-            self._record_uid = None
-            self._ensure_record()
-            self._peers.cluster.patch(self._plan.record.kind, self._plan.record.name, patch)
+            raise StillThere(f"ConfigMap {ref.name} went while it was to be adopted") from None
+        if mapping(there["metadata"].get("labels")).get(labels.RUN_RECORD) != str(self.run.id):
+            raise _refused(f"The name {ref.name} is taken by a foreign ConfigMap.")
+        if there["metadata"].get("deletionTimestamp"):
+            raise StillThere(f"ConfigMap {ref.name} is still being deleted")
+        if there.get("data"):
+            raise Conflict("cluster", f"the run record {ref.name} was made by somebody else meanwhile")
+        return there
+
+    def _patch_record(self, patch: Manifest) -> None:
+        """Change the record as it was read: Conflict where somebody else has changed or removed it since.
+
+        So a request that was long on its way, of a lando that is no longer the active one, takes nothing back.
+        """
+        self._ensure_record()
+        ref = self._plan.record
+        guarded = {"metadata": {"resourceVersion": self._record_version}, **patch}
+        try:
+            changed = self._peers.cluster.patch(ref.kind, ref.name, guarded)
+        except NotFound as error:
+            raise Conflict("cluster", f"the run record {ref.name} was removed by somebody else meanwhile") from error
+        self._record_version = changed["metadata"]["resourceVersion"]
 
     def _note_failure(self, failure: Failure | None) -> None:
         if failure is None and self._record_uid is None:
@@ -355,12 +376,14 @@ class Performer:
 
     def _make(self, manifest: Manifest) -> Manifest:
         try:
-            return self._peers.cluster.create(manifest)
+            made = self._peers.cluster.create(manifest)
         except Conflict:
-            return self._adopt(manifest)
+            made = self._adopt(manifest)
         except Rejected as error:
             kind, name_ = manifest["kind"], manifest["metadata"]["name"]
             raise _refused(f"The cluster refused the {kind} {name_}: {error}") from error
+        self._uids[_ref(manifest)] = uid(made)
+        return made
 
     def _adopt(self, manifest: Manifest) -> Manifest:
         """The object that has the name already, if it is this run's; a ConfigMap is brought up to date."""
@@ -396,16 +419,16 @@ class Performer:
         if refs and not self._peers.may_act():
             raise Halted
         for group in (jobs, [ref for ref in refs if ref.kind != "Job"]):
+            uids = [self._uids.get(ref) for ref in group]
             if len(group) == 1:
-                self._delete_one(group[0])
+                self._delete_one(group[0], uids[0])
             else:
-                list(self._peers.pool.map(self._delete_one, group))
+                list(self._peers.pool.map(self._delete_one, group, uids))
 
-    def _delete_one(self, ref: ObjectRef) -> None:
-        job = self._observation.jobs.get(ref)
+    def _delete_one(self, ref: ObjectRef, object_uid: str | None) -> None:
         # A conflict means another object of that name, which nobody has judged yet: the next look does.
         with contextlib.suppress(NotFound, Conflict):
-            self._peers.cluster.delete(ref.kind, ref.name, uid=uid(job) if job else None)
+            self._peers.cluster.delete(ref.kind, ref.name, uid=object_uid)
         self._present.discard(ref)
 
     # -- waiting ----------------------------------------------------------------------------------------------

@@ -39,7 +39,8 @@ def read(config_map: Mapping[str, Any]) -> RunRecord:
     steps: dict[str, StepRecord] = {}
     failure: Failure | None = None
     quota_since: datetime | None = None
-    name = config_map["metadata"]["name"]
+    metadata = config_map["metadata"]
+    name = metadata["name"]
     for key, text in (config_map.get("data") or {}).items():
         try:
             if key.startswith(_STEP_PREFIX):
@@ -50,7 +51,13 @@ def read(config_map: Mapping[str, Any]) -> RunRecord:
                 quota_since = datetime.fromisoformat(text)
         except (ValueError, KeyError, TypeError) as error:
             log.warning("The run record %s has a key %s that can't be read: %r", name, key, error)
-    return RunRecord(uid=config_map["metadata"]["uid"], steps=steps, failure=failure, quota_since=quota_since)
+    return RunRecord(
+        uid=metadata["uid"],
+        version=metadata.get("resourceVersion", ""),
+        steps=steps,
+        failure=failure,
+        quota_since=quota_since,
+    )
 
 
 def steps_patch(steps: Mapping[str, StepRecord], *, quota_ended: bool = False) -> Manifest:

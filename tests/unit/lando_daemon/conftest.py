@@ -104,7 +104,8 @@ class MemoryCluster:
             if (kind, name) in self.objects:
                 raise Conflict("cluster", f"{kind} {name} exists", status=409)
             item = copy.deepcopy(manifest)
-            item["metadata"] |= {"uid": f"uid-{next(self._numbers)}", "creationTimestamp": STAMP}
+            number = str(next(self._numbers))
+            item["metadata"] |= {"uid": f"uid-{number}", "resourceVersion": number, "creationTimestamp": STAMP}
             self.objects[kind, name] = item
             self._tell("ADDED", item)
             if kind == "Job":
@@ -170,7 +171,11 @@ class MemoryCluster:
         with self.changed:
             if (kind, name) not in self.objects:
                 raise NotFound("cluster", f"{kind} {name} is not there", status=404)
+            metadata = self.objects[kind, name]["metadata"]
+            if patch.get("metadata", {}).get("resourceVersion") not in (None, metadata["resourceVersion"]):
+                raise Conflict("cluster", f"{kind} {name} has been modified", status=409)
             _merge(self.objects[kind, name], patch)
+            metadata["resourceVersion"] = str(next(self._numbers))
             return copy.deepcopy(self.objects[kind, name])
 
     def delete(self, kind: str, name: str, *, uid: str | None = None) -> None:
