@@ -14,6 +14,7 @@ import typer
 from lando import config as daemons
 from lando import queues
 from lando.api import dead_letters
+from lando.cli import FAILED
 from lando.cli.options import connect
 from lando.cli.rendering import plain, table
 from lando.client import LandoClient
@@ -109,6 +110,18 @@ def settle(desk: Desk, what: What, identities: Sequence[str], *, as_json: bool) 
         typer.echo(f"{counted(len(done))} {_DONE[what]}.")
     if missing:
         raise _nobody(missing)
+
+
+def confirm_drop(number: int) -> None:
+    """Ask; a no ends the command with status 1. Raises :class:`InputError` when nobody is there to answer."""
+    try:
+        agreed = typer.confirm(f"Remove {counted(number)} for good?", err=True)
+    except typer.Abort as error:  # the end of the input
+        typer.echo(err=True)
+        raise InputError("Nobody answered, and nothing was removed; --yes does not ask.") from error
+    if not agreed:
+        typer.echo("Nothing was removed.", err=True)
+        raise typer.Exit(FAILED)
 
 
 def counted(number: int) -> str:

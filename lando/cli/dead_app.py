@@ -113,5 +113,5 @@ def drop(
     with dead.desk(config, url, token) as desk:
         chosen = dead.choose(desk, ids or [], everything=everything, run=run, reason=reason)
         if chosen and not yes:
-            typer.confirm(f"Remove {dead.counted(len(chosen))} for good?", abort=True, err=True)
+            dead.confirm_drop(len(chosen))
         dead.settle(desk, "drop", chosen, as_json=as_json)

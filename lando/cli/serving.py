@@ -23,8 +23,12 @@ def server_with(settings: Settings) -> Iterator[Server]:
     Raises:
         ConfigError: the daemons' file can't be used, or the port is taken.
     """
-    daemons = config.load(settings.daemons_config) if settings.daemons_config else None
-    logs.configure(level=settings.log_level, log_format=settings.log_format, secrets=_secrets(settings, daemons))
+
+    def set_up_logging(daemons: Config | None) -> None:
+        logs.configure(level=settings.log_level, log_format=settings.log_format, secrets=_secrets(settings, daemons))
+
+    set_up_logging(None)
+    daemons = config.load(settings.daemons_config, set_up=set_up_logging) if settings.daemons_config else None
     with ExitStack() as parts:
         read = None
         if daemons is not None:

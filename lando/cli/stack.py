@@ -74,7 +74,7 @@ def serve(config: Path | None, host: str | None, port: int | None, daemons: Path
     options = {"host": host, "port": port, "daemons_config": str(daemons) if daemons else None}
     settings = api_settings.load(config, options=options)
     with told_to_stop() as stop, server_with(settings) as server:
-        typer.echo(f"The API server is up at {server.url}.")
+        typer.echo(f"The API server is up at {server.url}.", err=settings.log_format == "json")
         while not (stop.is_set() or server.wait(0.5)):
             pass
         ended = not stop.is_set()

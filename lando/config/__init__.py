@@ -5,7 +5,7 @@ What may stand in it: :mod:`lando.config.settings`. How it is read and judged: :
 
 from __future__ import annotations
 
-from lando.config.reading import Finding, Reading, load, read
+from lando.config.reading import Finding, Reading, load, log_as_told, read
 from lando.config.settings import (
     STEP_TYPES,
     ArchiveSettings,
@@ -46,6 +46,7 @@ __all__ = [
     "TlsSettings",
     "WorkQueueSettings",
     "load",
+    "log_as_told",
     "read",
     "secret_values",
 ]

@@ -12,16 +12,17 @@ import logging
 import os
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from lando import logs
 from lando.config import rules
 from lando.config.secrets import FileSecret
-from lando.config.settings import Config
+from lando.config.settings import Config, secret_values
 from lando.errors import ConfigError
 
 logger = logging.getLogger("lando.config")
@@ -67,19 +68,32 @@ class Reading:
     unknown_keys: tuple[Finding, ...] = ()
 
 
-def load(path: str | Path, *, strict: bool = False, environ: Mapping[str, str] | None = None) -> Config:
-    """The configuration in ``path``; its warnings are logged.
+def load(
+    path: str | Path,
+    *,
+    strict: bool = False,
+    environ: Mapping[str, str] | None = None,
+    set_up: Callable[[Config], None] | None = None,
+) -> Config:
+    """The configuration in ``path``; its warnings are logged, after ``set_up`` has made logging what the file says.
 
     Raises:
         ConfigError: naming every mistake by file, line and key; with ``strict`` an unknown key is one.
     """
     reading = read(path, environ=environ)
     errors = reading.errors + (reading.unknown_keys if strict else ())
+    if set_up is not None and reading.config is not None:
+        set_up(reading.config)
     for warning in reading.warnings if strict else reading.unknown_keys + reading.warnings:
         logger.warning("%s", warning)
     if errors or reading.config is None:
         raise ConfigError("\n".join(str(error) for error in errors))
     return reading.config
+
+
+def log_as_told(config: Config) -> None:
+    """Log at the level and in the form that ``config`` names, with its secrets masked."""
+    logs.configure(level=config.log_level, log_format=config.log_format, secrets=secret_values(config))
 
 
 def read(path: str | Path, *, environ: Mapping[str, str] | None = None) -> Reading:

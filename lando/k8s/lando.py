@@ -19,7 +19,7 @@ from typing import Any
 
 from lando import labels, logs, queues
 from lando.archive import Archive
-from lando.config import Config, load, secret_values
+from lando.config import Config, load, log_as_told
 from lando.errors import ConfigError, LandoError, MessageError, Unavailable
 from lando.k8s import resync
 from lando.k8s.archiving import LogArchive
@@ -320,8 +320,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(path: str, stop: threading.Event) -> int:
     try:
-        config = load(path)
-        logs.configure(level=config.log_level, log_format=config.log_format, secrets=secret_values(config))
+        config = load(path, set_up=log_as_told)
         cluster = KubernetesCluster(config.cluster_api_settings, on_call=count_calls("cluster"))
         source = BespinSource(config.bespin_api, config.lando_api, on_call=count_calls("api"))
         archive = _archive(config)

@@ -22,7 +22,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from lando import labels, logs, queues
-from lando.config import STEP_TYPES, Config, load, secret_values
+from lando.config import STEP_TYPES, Config, load, log_as_told
 from lando.errors import ConfigError, Conflict, LandoError, NotFound, PeerError, Rejected, Unavailable
 from lando.k8s.agenda import Agenda
 from lando.k8s.cluster import Cluster, KubernetesCluster, Manifest
@@ -384,8 +384,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(path: str, stop: threading.Event) -> int:
     try:
-        config = load(path)
-        logs.configure(level=config.log_level, log_format=config.log_format, secrets=secret_values(config))
+        config = load(path, set_up=log_as_told)
         cluster = KubernetesCluster(config.cluster_api_settings, on_call=count_calls("cluster"))
         publisher = queues.publisher(config.work_queue)
     except ConfigError as error:

@@ -174,6 +174,10 @@ class BespinSource:
 
     def set_condition(self, run: Run, step: str, sentence: str | None) -> None:
         """What the run waits for, told to our own API; only logged without one."""
+        if sentence is None:
+            log.info("Run %d: step %s waits no longer", run.id, step)
+        else:
+            log.info("Run %d: step %s waits: %s", run.id, step, sentence)
         self._condition(run, {"step": step, "sentence": sentence})
 
     def tell_attempts(self, run: Run, attempts: Sequence[Attempt]) -> None:
@@ -185,10 +189,11 @@ class BespinSource:
 
     def warn(self, run: Run, step: str, warnings: Sequence[str]) -> None:
         """What a successful step had to say, told to our own API; only logged without one."""
+        for one in warnings:
+            log.info("Run %d: step %s warns: %s", run.id, step, one)
         self._condition(run, {"step": step, "sentence": None, "warnings": list(warnings)})
 
     def _condition(self, run: Run, body: Mapping[str, Any]) -> None:
-        log.info("Run %d: %s", run.id, body)
         if self._lando is not None:
             self._lando.request("PUT", f"runs/{run.id}/condition", body)
 

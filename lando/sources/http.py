@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -42,6 +43,7 @@ class JsonApi:
     def __init__(self, peer: str, url: str, token: str, *, on_call: OnCall | None = None) -> None:
         self._peer = peer
         self._url = url.rstrip("/")
+        self._place = urlsplit(url).netloc.rpartition("@")[2]
         self._on_call = on_call
         self._token = Credential(token)
         self._session = requests.Session()
@@ -71,7 +73,7 @@ class JsonApi:
         try:
             response = self._send(method, path, body, query, headers)
         except requests.RequestException as error:
-            raise Unavailable(self._peer, f"no answer to {method} {path} ({type(error).__name__})") from error
+            raise Unavailable(self._peer, f"no answer to {method} {path}{self._why(error)}") from error
         if not response.ok:
             raise self._error(response, method, path)
         try:
@@ -95,7 +97,7 @@ class JsonApi:
                     raise self._error(response, "GET", path)
                 yield from json_array.elements(response.iter_content(64 * 1024))
         except requests.RequestException as error:
-            raise Unavailable(self._peer, f"no whole answer to {what} ({type(error).__name__})") from error
+            raise Unavailable(self._peer, f"no whole answer to {what}{self._why(error)}") from error
         except json_array.NoArray as error:
             raise Unavailable(self._peer, f"answered {what} with something that is no JSON array: {error}") from error
 
@@ -127,6 +129,14 @@ class JsonApi:
             )
             if response.status_code != 401 or not self._token.renewed(token):
                 return response
+
+    def _why(self, error: BaseException) -> str:
+        """Whom we asked, and what the system said of it, e.g. `` from lando.example.org: Connection refused``."""
+        cause: BaseException | None = error
+        while cause is not None and (isinstance(cause, requests.RequestException) or not isinstance(cause, OSError)):
+            cause = cause.__cause__ or cause.__context__
+        said = (isinstance(cause, OSError) and cause.strerror) or str(cause or "") or type(error).__name__
+        return f" from {self._place}: {said}"
 
     def _error(self, response: requests.Response, method: str, path: str) -> PeerError:
         status = response.status_code

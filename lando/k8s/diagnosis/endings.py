@@ -102,7 +102,7 @@ _PODS = (
         "node-shutdown",
         Place.POD,
         ("Terminated", "NodeShutdown", "Shutdown"),
-        "was ended because its node is shutting down",
+        "was ended because its node went down",
     ),
     _of_node(
         "node-full",

@@ -110,8 +110,10 @@ def test_named_letters_are_tried_again(api: Any, lando: Any) -> None:
 def test_letters_are_dropped_only_when_that_is_confirmed(api: Any, lando: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     api.on(LIST, {"queues": [queue(brief(), brief(SECOND))]})
     api.on("POST /api/lando/v1/dead-letters/drop", {"done": [FIRST, SECOND], "missing": []})
-    monkeypatch.setattr("sys.stdin", io.StringIO("n\n"))
-    assert lando("dead", "drop", "--all").code == 1
+    for answer, code, said in (("n\n", 1, "Nothing was removed."), ("", 2, "Nobody answered")):
+        monkeypatch.setattr("sys.stdin", io.StringIO(answer))
+        shown = lando("dead", "drop", "--all")
+        assert (shown.code, said in shown.err) == (code, True)
     assert api.bodies("POST /api/lando/v1/dead-letters/drop") == []
     shown = lando("dead", "drop", "--all", "--yes", "--json")
     assert json.loads(shown.out) == {"done": [FIRST, SECOND], "missing": []}

@@ -6,12 +6,13 @@ import io
 import json
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote
 
 import pytest
 from lando import logs
+from lando.config import load, log_as_told
 from lando.masking import Masker
 
 
@@ -112,6 +113,13 @@ def test_lines_below_the_level_are_left_out() -> None:
     logger.warning("loud")
     assert "quiet" not in stream.getvalue()
     assert "loud" in stream.getvalue()
+
+
+def test_warnings_about_the_daemons_file_have_the_form_that_it_asks_for(
+    write: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    load(write(add="patience: 5\nlog_format: json\n"), environ={}, set_up=log_as_told)
+    assert "did you mean patience_s?" in json.loads(capsys.readouterr().out)["message"]
 
 
 def test_a_file_of_logs_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -332,7 +332,7 @@ CASES: Mapping[str, Case] = {
         shown=(by_node("Terminated", "Pod was terminated in response to imminent node shutdown."),),
     ),
     "node-shutdown": Case(
-        says="its node is shutting down",
+        says="was ended because its node went down: ",
         shown=(
             by_node("Terminated", "Pod was terminated because its node stopped without warning."),
             by_node("NodeShutdown", "Pod was rejected as the node is shutting down."),
