@@ -79,9 +79,12 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
             pairs.update({each: int(found[each]) for each in ("pairs", "met")})
     if points or pairs:
         terminalreporter.section("crash points")
+    if points:
         for scenario, count in sorted(points.items()):
             terminalreporter.line(f"{count:6}  {scenario}")
         terminalreporter.line(f"{points.total():6}  in all, each with the same end as without a fault")
-        terminalreporter.line(
+    if pairs:
+        told = (
             f"{pairs['pairs']:6}  pairs of crashes (seed {SEED}), likewise; in {pairs['met']} of them both came about"
         )
+        terminalreporter.line(told)

@@ -27,6 +27,7 @@ class CountedCluster:
         self._cluster = cluster
         self._calls = calls
         self._watches: list[Watch] = []
+        self._watched: set[tuple[str, str]] = set()
         calls.at_death(lambda: [watch.close() for watch in self._watches])
 
     @property
@@ -55,9 +56,14 @@ class CountedCluster:
         def watch() -> Watch:
             opened = self._cluster.watch(kind, label_selector, resource_version, **options)
             self._watches.append(opened)
+            self._watched.add((kind, label_selector))
             return opened
 
         return self._make(f"watch {kind} {label_selector}", Kind.READ, watch)
+
+    def is_watched(self, kind: str, label_selector: str) -> bool:
+        """Whether a watch of these has ever begun."""
+        return (kind, label_selector) in self._watched
 
     def patch(self, kind: str, name: str, patch: Manifest) -> Manifest:
         keys = ",".join(sorted(patch.get("data") or patch))

@@ -9,12 +9,14 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
+from unittest import mock
 
+from lando.k8s import watcher
 from lando.k8s.agenda import Agenda
 from lando.k8s.reflector import Change, ChangeType, Handler, Reflector
-from lando.k8s.watcher import Watcher
 from lando.messages import Condition
 from tests.crash_points.calls import Call, Calls, Fault, Point
 from tests.crash_points.exploring import Exploration, Recorded
@@ -86,19 +88,24 @@ class WatcherLife:
         self._world = world
         self._store = world.cluster.store
         self._namespace = world.cluster.namespace
-        self.watcher = Watcher(
-            world.config,
-            cluster=CountedCluster(world.cluster, calls),
-            publisher=CountedPublisher(world.broker, calls, world.told.append),
-        )
-        self._agenda = self.watcher._agenda = _Patient(self)
-        self._streams = [
-            _Stream(reflector, ignored=reflector.kind == "Pod" and not sees_pods)
-            for reflector in (*self.watcher._reflectors, self.watcher._events)
-        ]
+        self._agenda = _Patient(self)
+        self._streams: list[_Stream] = []
+        with (
+            mock.patch.object(watcher, "Agenda", return_value=self._agenda),
+            mock.patch.object(watcher, "Reflector", partial(self._stream, sees_pods)),
+        ):
+            self._watcher = watcher.Watcher(
+                world.config,
+                cluster=CountedCluster(world.cluster, calls),
+                publisher=CountedPublisher(world.broker, calls, world.told.append),
+            )
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self.watcher.run, args=(self._stop,), daemon=True)
+        self._thread = threading.Thread(target=self._watcher.run, args=(self._stop,), daemon=True)
         self._thread.start()
+
+    def _stream(self, sees_pods: bool, cluster: CountedCluster, kind: str, handler: Handler, **how: Any) -> _Stream:
+        self._streams.append(_Stream(cluster, kind, handler, ignored=kind == "Pod" and not sees_pods, **how))
+        return self._streams[-1]
 
     def end(self) -> None:
         """No more effects; waits until every thread that could have one is gone."""
@@ -115,43 +122,40 @@ class WatcherLife:
 
     def is_resting(self) -> bool:
         """Whether it has nothing more to say of what is in the cluster."""
-        if self.calls.dead or not self.has_seen_all():
-            return False
-        with self._agenda._changed:
-            due = min(self._agenda._due.values(), default=float("inf"))
-            return not self._agenda._busy and due > time.monotonic() + SOON_S
+        return not self.calls.dead and self.has_seen_all() and self._agenda.is_resting()
 
 
-class _Stream:
-    """One reflector, and what its handler has been told."""
+class _Stream(Reflector):
+    """Knows what its handler has been told."""
 
-    def __init__(self, reflector: Reflector, *, ignored: bool) -> None:
+    def __init__(
+        self,
+        cluster: CountedCluster,
+        kind: str,
+        handler: Handler,
+        *,
+        ignored: bool,
+        label_selector: str = "",
+        field_selector: str = "",
+    ) -> None:
         """What is ``ignored`` never reaches the watcher, as if that stream were far behind the others."""
-        self._reflector = reflector
+        self._selectors = {"label_selector": label_selector, "field_selector": field_selector}
+        self._counted = cluster
+        self._handle: Handler = (lambda change: None) if ignored else handler
         self._seen: dict[str, str] = {}
-        reflector._backoff_s = (0.002, 0.01)
-        reflector._handler = self._noting((lambda change: None) if ignored else reflector._handler)
+        super().__init__(cluster, kind, self._note, backoff_s=(0.002, 0.01), **self._selectors)
 
-    def _noting(self, handle: Handler) -> Handler:
-        def note(change: Change) -> None:
-            handle(change)
-            if change.type is ChangeType.DELETED:
-                self._seen.pop(change.uid, None)
-            else:
-                self._seen[change.uid] = change.object["metadata"]["resourceVersion"]
-
-        return note
+    def _note(self, change: Change) -> None:
+        self._handle(change)
+        if change.type is ChangeType.DELETED:
+            self._seen.pop(change.uid, None)
+        else:
+            self._seen[change.uid] = change.object["metadata"]["resourceVersion"]
 
     def has_seen_all(self, store: Any, namespace: str) -> bool:
-        reflector = self._reflector
-        if reflector._watch is None:
+        if not self._counted.is_watched(self.kind, self.label_selector):
             return False
-        items = store.list(
-            RESOURCES[reflector.kind],
-            namespace,
-            label_selector=reflector.label_selector,
-            field_selector=reflector._field_selector,
-        ).items
+        items = store.list(RESOURCES[self.kind], namespace, **self._selectors).items
         return self._seen == {item["metadata"]["uid"]: item["metadata"]["resourceVersion"] for item in items}
 
 
@@ -167,6 +171,12 @@ class _Patient(Agenda):
         while key is not None and not (self._closed or self._life.calls.dead or self._life.has_seen_all()):
             time.sleep(0.001)
         return key
+
+    def is_resting(self) -> bool:
+        """Whether nothing is looked at, now or soon."""
+        with self._changed:
+            due = min(self._due.values(), default=float("inf"))
+            return not self._busy and due > time.monotonic() + SOON_S
 
 
 class WatcherExploration(Exploration):
