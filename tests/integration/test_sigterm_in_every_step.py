@@ -22,7 +22,7 @@ from tests.services.user import User
 
 pytestmark = [pytest.mark.service("rabbitmq"), pytest.mark.timeout(300)]
 
-PARTS = ("lando", "watcher", "server", "cluster")
+PARTS = ("server", "watcher", "lando", "cluster")  # the first takes longest to come up
 LIMIT_S = 60.0
 STEP = """\
 # usage: step.sh FOLDER STEP ANNOTATE-SCRIPT; notes its begin and its end, which comes once FOLDER/STEP is there
@@ -82,7 +82,7 @@ def test_every_process_is_told_to_end_in_every_step_and_no_step_is_done_twice(
             stack.wait_for(f"{stack.url_of(name)}/healthz")  # which is to say that the new process has come up
         assert stack.end(PARTS) == dict.fromkeys(PARTS, 0)
         assert noted(step, "stopped") == 1, "the node's orderly end"
-        for name in reversed(PARTS):
+        for name in PARTS:
             start(stack, name)
         wait_until(lambda step=step: noted(step, "begun") == 2, LIMIT_S, what=f"{step} once more")  # type: ignore[misc]
         (tmp_path / step).touch()  # and while that ends:
