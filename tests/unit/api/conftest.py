@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from anyio.from_thread import BlockingPortal, start_blocking_portal
 from fastapi.testclient import TestClient
 from lando.api import setup
 from lando.api.app import create_app
 from lando.api.database import Database
 from lando.api.keys import load_or_create
 from lando.api.settings import Settings
-from lando.api.site import LiveLogs, Site
+from lando.api.site import LiveLogs
 from tests.unit.api.serving import Api, FakeBroker, Serve
 
 
@@ -30,21 +31,22 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def site_folder(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> Path:
-    """Database and key of a site that is set up, to copy likewise."""
+def site_to_copy(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> tuple[Path, dict[str, str]]:
+    """Database and key of a site that is set up, to copy likewise, and the tokens of its users."""
     folder = tmp_path_factory.mktemp("site")
     shutil.copy(migrated, folder / "lando.db")
     database = Database(f"sqlite:///{folder / 'lando.db'}")
     with database.write() as session:
-        setup.ensure_embedded_site(session, username="operator", key=load_or_create(folder / "server.key"))
+        embedded = setup.ensure_embedded_site(session, username="operator", key=load_or_create(folder / "server.key"))
     database.close()
-    return folder
+    return folder, {"operator": embedded.user_token, "lando": embedded.daemon_token}
 
 
 @pytest.fixture
-def settings(tmp_path: Path, site_folder: Path) -> Settings:
+def settings(tmp_path: Path, site_to_copy: tuple[Path, dict[str, str]]) -> Settings:
+    folder, _ = site_to_copy
     for name in ("lando.db", "server.key"):
-        shutil.copy(site_folder / name, tmp_path / name)
+        shutil.copy(folder / name, tmp_path / name)
     return Settings(
         database_url=f"sqlite:///{tmp_path}/lando.db",
         key_file=str(tmp_path / "server.key"),
@@ -55,20 +57,26 @@ def settings(tmp_path: Path, site_folder: Path) -> Settings:
     )
 
 
+@pytest.fixture(scope="session")
+def portal() -> Iterator[BlockingPortal]:
+    """One event loop for all servers: to make one for each request takes longer than most requests."""
+    with start_blocking_portal() as portal:
+        yield portal
+
+
 @pytest.fixture
-def serve(settings: Settings) -> Iterator[Serve]:
+def serve(settings: Settings, site_to_copy: tuple[Path, dict[str, str]], portal: BlockingPortal) -> Iterator[Serve]:
     """Starts a server whose outbox publishes only when a test drains it."""
     clients: list[TestClient] = []
+    _, tokens = site_to_copy
 
     def start(*, live_logs: LiveLogs | None = None, **changes: Any) -> Api:
         broker = FakeBroker()
         app = create_app(replace(settings, **changes), publishers=broker, live_logs=live_logs)
-        site: Site = app.state.site
-        with site.database.write() as session:
-            embedded = setup.ensure_embedded_site(session, username="operator", key=site.key)
         client = TestClient(app)
+        client.portal = portal
         clients.append(client)
-        return Api(app, client, broker, {"operator": embedded.user_token, "lando": embedded.daemon_token})
+        return Api(app, client, broker, dict(tokens))
 
     yield start
     for client in clients:
