@@ -2,7 +2,8 @@
 
 A command is published at least once: its row goes only after the broker has confirmed it. A broker that is away
 delays commands, it never fails a request; each row is tried again with growing, jittered pauses. Several servers may
-share a database: whoever publishes a row first sets its ``due`` into the future, so that the others leave it alone.
+share a database: whoever publishes a row first sets its ``due`` into the future, so that the others leave it alone;
+the time is the database's, because the servers' clocks may differ.
 The commands of one job go out in the order in which they were given: a row waits until the one before it has gone.
 """
 
@@ -20,7 +21,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import ColumnElement, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from lando import logs
@@ -137,7 +138,7 @@ class Outbox:
             count, oldest = session.execute(
                 select(func.count(PendingCommand.id), func.min(PendingCommand.created))
             ).one()
-        return count, (now() - oldest).total_seconds() if oldest else 0.0
+        return count, max((now() - oldest).total_seconds(), 0.0) if oldest else 0.0
 
     def held_up_by(self) -> str | None:
         """Why commands wait, in a sentence: which queue's broker blocks publishing, or what the oldest one met; None
@@ -187,22 +188,23 @@ class Outbox:
 
     def _until_due(self) -> float:
         with self._database.read() as session:
+            moment = _time(session)
             due = session.execute(select(func.min(PendingCommand.due)).where(_is_next())).scalar()
         if due is None:
             return self._sweep_s
-        return min(max((due - now()).total_seconds(), 0.05), self._sweep_s)
+        return min(max((due - moment).total_seconds(), 0.05), self._sweep_s)
 
     def _claim(self) -> list[tuple[PendingCommand, Connection]]:
-        moment = now()
         with self._database.read() as session:
-            due = select(PendingCommand.id).where(PendingCommand.due <= moment, _is_next())
+            due = select(PendingCommand.id).where(_is_due(_time(session)), _is_next())
             if not session.execute(due.limit(1)).first():
                 return []
         with self._database.write() as session:
+            moment = _time(session)
             rows = session.execute(
                 select(PendingCommand, LandoConnection)
                 .join(LandoConnection, LandoConnection.id == PendingCommand.lando_connection_id)
-                .where(PendingCommand.due <= moment, _is_next())
+                .where(_is_due(moment), _is_next())
                 .order_by(PendingCommand.id)
                 .limit(BATCH)
                 .with_for_update(skip_locked=True, of=PendingCommand)
@@ -279,12 +281,17 @@ class Outbox:
         with self._database.write() as session:
             if confirmed:
                 session.execute(delete(PendingCommand).where(PendingCommand.id.in_(confirmed)))
+            moment = _time(session)
             for row, reason in failed:
                 attempts = row.attempts + 1
                 session.execute(
                     update(PendingCommand)
                     .where(PendingCommand.id == row.id)
-                    .values(attempts=attempts, due=_later(pause_s(attempts)), last_error=reason[:1000])
+                    .values(
+                        attempts=attempts,
+                        due=moment + timedelta(seconds=pause_s(attempts)),
+                        last_error=reason[:1000],
+                    )
                 )
         self.published += len(confirmed)
         self.failures += len(failed)
@@ -339,5 +346,14 @@ def _is_next() -> ColumnElement[bool]:
     return ~exists().where(earlier.job_id == PendingCommand.job_id, earlier.id < PendingCommand.id)
 
 
-def _later(seconds: float) -> datetime:
-    return now() + timedelta(seconds=seconds)
+def _is_due(moment: datetime) -> ColumnElement[bool]:
+    """Whether a row may be published. What is due later than any pause lasts was put off by a clock that was wrong."""
+    longest = timedelta(seconds=max(LEASE_S, LONGEST_PAUSE_S))
+    return or_(PendingCommand.due <= moment, PendingCommand.due > moment + longest)
+
+
+def _time(session: Session) -> datetime:
+    """The database's own time, the same for all servers; with SQLite, whose file is on this machine, this machine's."""
+    if session.get_bind().dialect.name == "sqlite":
+        return now()
+    return session.execute(select(func.now())).scalar_one()

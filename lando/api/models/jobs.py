@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import ForeignKey, String, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -152,6 +152,7 @@ class PendingCommand(Base):
     message_id: Mapped[str] = mapped_column(String(36))
     created: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
     attempts: Mapped[int] = mapped_column(default=0)
-    due: Mapped[datetime] = mapped_column(UtcDateTime, default=now, index=True)
-    """Not tried before this; a server that is publishing it sets it into the future."""
+    due: Mapped[datetime] = mapped_column(UtcDateTime, default=datetime(2000, 1, 1, tzinfo=UTC), index=True)
+    """Not tried before this, by the database's clock; at once to begin with, whatever the clock of whoever writes the
+    row. A server that is publishing it sets it into the future."""
     last_error: Mapped[str] = mapped_column(Text, default="")

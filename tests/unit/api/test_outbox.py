@@ -7,6 +7,7 @@ import threading
 from concurrent.futures import Future
 from datetime import timedelta
 
+import pytest
 from lando.api import outbox, setup
 from lando.api.models import LandoConnection, PendingCommand, now
 from lando.api.outbox import Outbox, pause_s
@@ -58,6 +59,23 @@ def test_a_command_that_another_server_is_publishing_is_left_alone(api: Api) -> 
     with api.site.database.write() as session:
         session.execute(update(PendingCommand).values(due=now() + timedelta(seconds=30)))
     assert api.published() == []
+
+
+def test_a_command_waits_for_no_clock_that_was_put_back(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    ahead = timedelta(hours=3)
+    monkeypatch.setattr(outbox, "now", lambda: now() + ahead)
+    api.broker.away = True
+    add_command(api)
+    assert api.published() == []
+    monkeypatch.undo()
+    api.broker.away = False
+    assert api.published() == [("start", 42)]
+
+
+def test_a_command_is_due_at_once_by_whichever_clock_it_was_written(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_command(api)
+    monkeypatch.setattr(outbox, "now", lambda: now() - timedelta(seconds=30))
+    assert api.published() == [("start", 42)]
 
 
 def test_a_running_outbox_publishes_as_soon_as_it_is_woken(api: Api) -> None:
