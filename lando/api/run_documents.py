@@ -14,6 +14,10 @@ ENDED = "FECD"
 """States in which nothing happens until somebody asks for it."""
 ASKED = "Sr"
 """States that a user's start and restart lead to."""
+COMMANDS = {"S": "start", "r": "restart", "c": "cancel"}
+"""By the state in which a run waits for it: what it was asked for."""
+UNHEEDED_S = 30.0
+"""How long a command may be on its way, in seconds, before the run is said to wait for that."""
 
 
 def brief(job: m.Job) -> Json:
@@ -88,10 +92,26 @@ def cause(job: m.Job) -> Json | None:
 
 
 def condition(job: m.Job) -> Json | None:
-    """What a running run waits for; one that has ended waits for nothing, whatever came late."""
-    if job.condition is None or job.state in ENDED:
+    """What a run waits for: what the daemon said, or that it has not heard of the command yet; one that has ended waits
+    for nothing, whatever came late.
+    """
+    if job.state in ENDED:
         return None
-    return {"step": job.condition_step, "sentence": job.condition, "since": timestamp(job.condition_since)}
+    if job.condition is not None:
+        return {"step": job.condition_step, "sentence": job.condition, "since": timestamp(job.condition_since)}
+    if job.state not in COMMANDS:
+        return None
+    asked = next((row.created for row in reversed(job.activities) if row.state == job.state), job.last_updated)
+    met = next((row.last_error for row in job.pending if row.attempts), None)
+    if met is None and (m.now() - asked).total_seconds() < UNHEEDED_S:
+        return None
+    command = COMMANDS[job.state]
+    if job.pending:
+        why = f" ({met})" if met else ""
+        sentence = f"The broker has not got the command to {command} yet{why}; it is sent until it is there."
+    else:
+        sentence = f"No lando daemon has taken up the command to {command} yet: it is down, paused or busy."
+    return {"step": None, "sentence": sentence, "since": timestamp(asked)}
 
 
 def _ended(job: m.Job) -> datetime | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,8 +13,8 @@ import typer
 from lando import config as daemons
 from lando import queues
 from lando.api import dead_letters
-from lando.cli import FAILED
-from lando.cli.options import connect
+from lando.cli import FAILED, UNREACHABLE
+from lando.cli.options import asked_by, connect
 from lando.cli.rendering import plain, table
 from lando.client import LandoClient
 from lando.errors import ConfigError, InputError, NotFound
@@ -52,25 +51,27 @@ def desk(config: Path | None, url: str | None, token: str | None) -> Iterator[De
         with connect(url, token) as client:
             yield _Server(client)
         return
-    logging.getLogger("pika").setLevel(logging.CRITICAL)  # what it has to say comes as an error of ours
     settings = daemons.load(config).work_queue
     if (settings.url or "").startswith("memory:"):
         raise ConfigError(f"{config} names a queue inside another process; ask its server, without --config.")
-    yield _Broker(queues.dead_letters(settings), settings.listen_queue)
+    with asked_by(config):
+        yield _Broker(queues.dead_letters(settings), settings.listen_queue)
 
 
 def list_letters(desk: Desk, *, limit: int, run: int | None, reason: str | None, as_json: bool) -> None:
-    """Print what lies there."""
+    """Print what lies there; a queue that can't be asked ends the command with status 3 after the others are told."""
     found = desk.survey(limit=limit, run=run, reason=reason)
     if as_json:
         _print_json(found)
-        return
-    for one in found:
-        if one.get("trouble"):
-            typer.echo(f"{one['queue']}: {plain(one['trouble'])}", err=True)
-            continue
-        for line in _listed(one):
-            typer.echo(line)
+    else:
+        for one in found:
+            if not one.get("trouble"):
+                typer.echo("\n".join(_listed(one)))
+    troubles = _troubles(found)
+    for trouble in () if as_json else troubles:
+        typer.echo(trouble, err=True)
+    if troubles:
+        raise typer.Exit(UNREACHABLE)
 
 
 def show(desk: Desk, identity: str, *, as_json: bool) -> None:
@@ -93,7 +94,7 @@ def choose(desk: Desk, ids: Sequence[str], *, everything: bool, run: int | None,
     if ids:
         return list(dict.fromkeys(ids))
     found = desk.survey(limit=dead_letters.MOST, run=run, reason=reason)
-    if troubles := [f"{one['queue']}: {plain(one['trouble'])}" for one in found if one.get("trouble")]:
+    if troubles := _troubles(found):
         raise InputError(f"Not every queue can be asked; name letters by their ids. {' '.join(troubles)}")
     return list(dict.fromkeys(letter["id"] for one in found for letter in one["letters"]))
 
@@ -159,6 +160,11 @@ class _Broker:
 
     def settle(self, what: What, identities: Sequence[str]) -> set[str]:
         return dead_letters.settle(self._letters, frozenset(identities), _FATES[what])
+
+
+def _troubles(found: Sequence[Document]) -> list[str]:
+    """Which queues can't be asked, and why."""
+    return [f"The queue {one['queue']} can't be asked: {plain(one['trouble'])}" for one in found if one.get("trouble")]
 
 
 def _listed(queue: Document) -> Iterator[str]:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import urlsplit
@@ -52,6 +55,19 @@ def connect(url: str | None, token: str | None) -> LandoClient:
     if not token.isprintable() or " " in token:
         raise ConfigError("The token holds blanks or line ends; give it as it was printed.")
     return LandoClient(url, token)
+
+
+@contextmanager
+def asked_by(file: Path) -> Iterator[None]:
+    """Around calls of what the daemons' ``file`` names: which of them is away is told by its name."""
+    from lando.errors import Unavailable
+
+    logging.getLogger("pika").setLevel(logging.CRITICAL)  # what it has to say comes as an error of ours
+    try:
+        yield
+    except Unavailable as error:
+        said = str(error).removeprefix(f"{error.peer}: ")
+        raise Unavailable(error.peer, f"The {error.peer} of {file} can't be asked: {said}") from error
 
 
 def _is_url(text: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,9 +11,9 @@ from typing import Any
 import typer
 
 from lando import config as daemons
-from lando.cli.options import connect
+from lando.cli.options import asked_by, connect
 from lando.cli.rendering import plain, table
-from lando.errors import InputError, Unavailable
+from lando.errors import InputError
 from lando.k8s import upkeep
 from lando.units import decimal_size, span
 
@@ -37,13 +36,8 @@ def resync(file: Path | None, url: str | None, token: str | None, *, dry_run: bo
 @contextmanager
 def _named_in(file: Path) -> Iterator[upkeep.Upkeep]:
     """Cluster, API, broker and archive of the daemons' file; which of them is away is told by its name."""
-    logging.getLogger("pika").setLevel(logging.CRITICAL)  # what it has to say comes as an error of ours
-    with upkeep.connected(daemons.load(file)) as here:
-        try:
-            yield here
-        except Unavailable as error:
-            said = str(error).removeprefix(f"{error.peer}: ")
-            raise Unavailable(error.peer, f"The {error.peer} of {file} can't be asked: {said}") from error
+    with upkeep.connected(daemons.load(file)) as here, asked_by(file):
+        yield here
 
 
 def prune(

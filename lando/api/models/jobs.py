@@ -79,6 +79,10 @@ class Job(Base):
     errors: Mapped[list[JobError]] = relationship(order_by="JobError.id", passive_deletes="all")
     activities: Mapped[list[JobActivity]] = relationship(order_by="JobActivity.id", passive_deletes="all")
     step_attempts: Mapped[list[StepAttempt]] = relationship(order_by="StepAttempt.id", passive_deletes="all")
+    pending: Mapped[list[PendingCommand]] = relationship(
+        order_by="PendingCommand.id", primaryjoin="Job.id == foreign(PendingCommand.job_id)", viewonly=True
+    )
+    """Commands that the broker has not confirmed yet."""
 
 
 class OutputProject(Base):

@@ -34,6 +34,7 @@ _EVERYTHING = (
     selectinload(m.Job.job_settings, m.JobSettings.runtime, m.JobRuntime.steps),
     selectinload(m.Job.errors),
     selectinload(m.Job.activities),
+    selectinload(m.Job.pending),
 )
 _HISTORY = (*_EVERYTHING, selectinload(m.Job.step_attempts))
 

@@ -5,16 +5,19 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import pytest
+from lando.api import models as m
 from lando.api import results
 from lando.api.settings import Settings
 from lando.api.site import MAX_PATIENT
 from lando.archive import Archive
 from lando.errors import NotFound, Rejected, Unavailable
+from sqlalchemy import update
 from tests.unit.api.serving import Api, Serve
 
 RUNS = "/api/lando/v1/runs"
@@ -353,6 +356,39 @@ def test_a_condition_that_comes_after_the_end_is_not_shown(api: Api) -> None:
     api.write(job, "R/S", "F/")
     api.put(f"{RUNS}/{job}/condition", {"step": "stage_data", "sentence": "Waits for quota."})
     assert api.get(f"{RUNS}/{job}").json()["condition"] is None
+
+
+def waits_for(api: Api, job: int, asked_s: float = 0.0) -> str | None:
+    """What the run is said to wait for, ``asked_s`` after the last thing that happened to it."""
+    with api.site.database.write() as session:
+        created = m.now() - timedelta(seconds=asked_s)
+        session.execute(update(m.JobActivity).filter_by(job_id=job).values(created=created))
+    condition = api.get(f"{RUNS}/{job}").json()["condition"]
+    return str(condition["sentence"]) if condition else None
+
+
+def test_a_run_whose_command_nobody_has_taken_up_says_for_whom_it_waits(api: Api) -> None:
+    job = api.new_job()
+    api.post(f"/api/v2/jobs/{job}/start/")
+    assert waits_for(api, job) is None
+    assert waits_for(api, job, 60) == "The broker has not got the command to start yet; it is sent until it is there."
+    api.broker.away = True
+    api.published()
+    assert waits_for(api, job) == (
+        "The broker has not got the command to start yet (broker: connection refused); it is sent until it is there."
+    )
+    api.broker.away = False
+    with api.site.database.write() as session:
+        session.execute(update(m.PendingCommand).values(due=m.now()))
+    assert api.published() == [("start", job)]
+    assert waits_for(api, job) is None
+    assert waits_for(api, job, 60) == (
+        "No lando daemon has taken up the command to start yet: it is down, paused or busy."
+    )
+    api.write(job, "R/S")
+    assert waits_for(api, job, 60) is None
+    api.post(f"/api/v2/jobs/{job}/cancel/")
+    assert "the command to cancel" in (waits_for(api, job, 60) or "")
 
 
 def test_a_condition_of_no_step_is_refused(api: Api) -> None:

@@ -45,7 +45,7 @@ def test_dead_letters_are_listed_by_queue(api: Any, lando: Any) -> None:
     unreadable = brief(SECOND, run=None, command=None, reason="x" * 500 + "\x1b[2J", tried_again=0)
     api.on(LIST, {"queues": [queue(brief(), unreadable, count=7), queue(trouble="broker: gone", count=None)]})
     shown = lando("dead", "list", "--run", 3, "--reason", "n")
-    assert shown.code == 0
+    assert shown.code == 3
     lines = shown.out.splitlines()
     assert lines[0] == "lando: 7 dead letters"
     assert lines[2].split() == [
@@ -60,7 +60,7 @@ def test_dead_letters_are_listed_by_queue(api: Any, lando: Any) -> None:
     assert lines[3].endswith("…")
     assert "\x1b" not in shown.out
     assert "Only the 2 oldest were looked at" in lines[4]
-    assert shown.err == "lando: broker: gone\n"
+    assert shown.err == "The queue lando can't be asked: broker: gone\n"
     assert "run=3" in api.asked[0][1]
 
 
@@ -189,7 +189,7 @@ def test_the_broker_of_a_daemons_file_is_asked_without_any_server(
 def test_a_broker_that_is_away_is_one_sentence(lando: Any, config: Config) -> None:
     shown = lando("dead", "list", "--config", config())
     assert shown.code == 3
-    assert shown.err == "lando: 127.0.0.1:1: Connection refused\n"
+    assert shown.err == f"lando: The broker of {config()} can't be asked: 127.0.0.1:1: Connection refused\n"
 
 
 def test_a_broker_that_is_away_meanwhile_is_told_as_well(
@@ -200,7 +200,8 @@ def test_a_broker_that_is_away_meanwhile_is_told_as_well(
 
     monkeypatch.setattr("lando.queues.memory.MemoryDeadLetters.visit", away)
     shown = lando("dead", "show", FIRST, "--config", config())
-    assert (shown.code, shown.err) == (3, "lando: 127.0.0.1:1 closed the connection: shutdown\n")
+    assert (shown.code, "The broker of " in shown.err) == (3, True)
+    assert shown.err.endswith("can't be asked: 127.0.0.1:1 closed the connection: shutdown\n")
 
 
 def test_a_queue_inside_another_process_is_asked_through_its_server(lando: Any, config: Config) -> None:
