@@ -1,4 +1,7 @@
-"""Fixtures for every test: the services that tests may ask for; and which files are begun first."""
+"""For every test: the services that it may ask for, logging as it was before it; and which files are begun first."""
+
+import logging
+from collections.abc import Iterator
 
 import pytest
 from tests.services.control_plane import kubeconfig
@@ -46,6 +49,16 @@ LONG = (
     "integration/test_node_for_an_ordinary_user.py",
 )
 """Files that take longest, so that no worker is left alone with one of them at the end."""
+
+
+@pytest.fixture(autouse=True)
+def logging_as_before() -> Iterator[None]:
+    """What a test changes of the process's logging ends with it: its standard output is closed by then."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.hookimpl(trylast=True)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,11 +15,7 @@ LogLines = Callable[[], list[dict[str, Any]]]
 
 
 @pytest.fixture
-def log_lines() -> Iterator[LogLines]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+def log_lines(logging_as_before: None) -> LogLines:
     stream = io.StringIO()
     logs.configure(level="DEBUG", log_format="json", stream=stream)
-    yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
-    root.handlers[:] = handlers
-    root.setLevel(level)
+    return lambda: [json.loads(line) for line in stream.getvalue().splitlines()]

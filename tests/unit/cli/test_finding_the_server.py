@@ -6,7 +6,6 @@ import socket
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -93,15 +92,9 @@ def test_a_home_is_for_one_process_at_a_time(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match=rf"Another Lando \(process {holder.pid}\) uses .*home; stop it"):
             find(tmp_path / "home").locked().__enter__()
         holder.stdin.close()
-        holder.wait(10)
+        holder.wait(60)
     with find(tmp_path / "home").locked():
         pass
-
-
-def test_help_is_there_at_once() -> None:
-    started = time.monotonic()
-    subprocess.run([sys.executable, "-m", "lando", "--help"], check=True, capture_output=True)
-    assert time.monotonic() - started < 2.0  # 0.1 s on an idle machine
 
 
 def test_help_imports_nothing_heavy() -> None:

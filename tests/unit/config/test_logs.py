@@ -6,7 +6,7 @@ import io
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
 
@@ -14,15 +14,6 @@ import pytest
 from lando import logs
 from lando.config import load, log_as_told
 from lando.masking import Masker
-
-
-@pytest.fixture(autouse=True)
-def restored_root_logger() -> Iterator[None]:
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
 
 
 def logged(log_format: str, *secrets: str, level: str | int = "INFO") -> tuple[logging.Logger, io.StringIO]:

@@ -55,8 +55,8 @@ def test_a_step_fails_with_its_cause_though_its_log_can_not_be_read(world: Any, 
     ],
 )
 def test_a_run_whose_record_can_not_be_made_ends_with_the_reason(world: Any, refusal: Exception) -> None:
-    world.start()
     refuse(world, "create", "ConfigMap", refusal)
+    world.start()
     world.send(Command.START)
     world.reach("E/")
     world.settle()
