@@ -78,6 +78,9 @@ class Cause:
     interrupted: bool = False
     """Of infrastructure: it was stopped in good order, so that doing it again does not count as a retry."""
 
+    lasting: bool = False
+    """Of infrastructure: it was waited for until patience ended, and a new attempt would only wait as long again."""
+
     def text(self) -> str:
         """The text of a job error: sentence, advice, then the log's tail; never empty, free of NULs, bounded."""
         head = " ".join(part for part in (self.sentence.strip(), self.advice.strip()) if part) or "No cause is known."

@@ -29,6 +29,7 @@ from lando.decide.model import (
     PlannedStep,
     RecordAttempts,
     ReportError,
+    Restore,
     RunRecord,
     SetCondition,
     StepRecord,
@@ -338,6 +339,8 @@ class _Transition:
             adopted = replace(record or StepRecord(attempt=1), attempt=job.attempt, uid=job.uid)
             self._ensure_record()
             self.last.append(RecordAttempts(steps={step.name: adopted}))
+        if job.phase is JobPhase.WAITING:
+            self._restore(step, job)
         if job.phase is JobPhase.WAITING and job.cause and job.cause.sentence != self.observed.condition:
             self.last.append(SetCondition(step=step.name, cause=job.cause))
         elif job.phase is JobPhase.RUNNING and self.observed.condition is not None:
@@ -348,6 +351,14 @@ class _Transition:
         """Go on when ``refs`` are gone, and with Jobs their pods, of which orphans would stay."""
         self.first += [*_delete(self.orphans), AwaitGone(refs=refs)]
         self.orphans = frozenset()
+
+    def _restore(self, step: PlannedStep, job: ObservedJob) -> None:
+        """Make what the pod may be waiting for in vain; volumes that hold what was done before can't be had again."""
+        there = self.live | self.observed.dying
+        missing = tuple(ref for ref in (*step.own, *step.makes) if ref not in there)
+        if missing and not (self.plan.problem or step.problem):
+            self._ensure_record()
+            self.first.append(Restore(step=step.name, attempt=job.attempt, refs=missing))
 
     def _is_for_nothing(self, step: PlannedStep, job: ObservedJob) -> bool:
         """Whether the step's report of where the output is went with its pod, and no other step can make one."""
@@ -385,7 +396,7 @@ class _Transition:
 
     def _following(self, cause: Cause, record: StepRecord) -> StepRecord | None:
         """The attempt that Lando makes by itself after one that the cluster lost; None if it makes no more."""
-        if cause.category is not Category.INFRASTRUCTURE:
+        if cause.category is not Category.INFRASTRUCTURE or cause.lasting:
             return None
         following = replace(record, attempt=record.attempt + 1, uid=None)
         if cause.interrupted and record.interruptions < INTERRUPTIONS:
@@ -397,7 +408,7 @@ class _Transition:
     def _given_up(self, cause: Cause, record: StepRecord) -> Cause:
         """The cause of the last attempt, and how many there were."""
         tries = record.retries + record.interruptions + 1
-        if cause.category is not Category.INFRASTRUCTURE or tries == 1:
+        if cause.category is not Category.INFRASTRUCTURE or cause.lasting or tries == 1:
             return cause
         advice = f"The cluster has lost the step {tries} times; Lando tries no more by itself. Restart the run once"
         return replace(cause, advice=f"{advice} the cluster is well again.")

@@ -188,6 +188,15 @@ class Create:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Restore:
+    """Make again what somebody deleted of what a Job needs that waits; never the Job itself."""
+
+    step: str
+    attempt: int
+    refs: tuple[ObjectRef, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class EndAttempt:
     """Keep in the run's history why an attempt ended that is about to be made again."""
 
@@ -267,6 +276,7 @@ Action = (
     | Write
     | RecordAttempts
     | Create
+    | Restore
     | EndAttempt
     | Delete
     | AwaitGone

@@ -47,7 +47,6 @@ STOP_QUEUE_S = 5.0  # and then for what was settled to reach the broker
 LOOK_AGAIN_S = 5.0  # for a look of our own that could not be done
 RESYNC_REST = 10.0  # times that a resync took until the next one: a slow list is not to be asked for all the time
 RESYNC_STUCK_S = 3600.0  # a resync that takes longer hangs: all runs of a slow API take minutes
-STANDBY_CHECK_S = 0.2  # how often the resync asks whether this process is the active one
 SUSPECT_AFTER = 3  # times that one run alone meets an unavailable peer, until that counts as its own failure
 SUSPECTS_KEPT = 1000
 
@@ -100,7 +99,8 @@ class LandoDaemon:
             clock=clock,
             look_later=self._dispatcher.look,
         )
-        self._outage = Outage(pause=consumer.pause, resume=consumer.resume, probe=self.probe, stop=self._stopping)
+        self._outage = Outage(pause=consumer.pause, resume=self._resume, probe=self.probe, stop=self._stopping)
+        self._resync_due = threading.Event()
         self._resync_pulse = Pulse("The resync", RESYNC_STUCK_S)
         self._suspects: dict[int, int] = {}
         self._failure: BaseException | None = None
@@ -113,7 +113,7 @@ class LandoDaemon:
 
         def consume() -> None:
             try:
-                self._consumer.run(self._on_delivery, end_consuming)
+                self._consumer.run(self._on_delivery, end_consuming, self._resync_due.set)
             except BaseException as error:  # noqa: BLE001 - handed to the caller of run
                 self._failure = error
             finally:
@@ -131,6 +131,7 @@ class LandoDaemon:
         self._threads = (consuming, resyncing)
         stop.wait()
         self._stopping.set()
+        self._resync_due.set()
         if not consuming_ended.is_set():
             self._consumer.pause()
         self._dispatcher.close(self._stop_s)
@@ -265,24 +266,35 @@ class LandoDaemon:
             self._suspects.pop(next(iter(self._suspects)), None)
         return times > SUSPECT_AFTER
 
+    def _resume(self) -> None:
+        """What happened during an outage may have passed unheard: go on, and look at once."""
+        self._consumer.resume()
+        self._resync_due.set()
+
     def _resync(self) -> None:
+        """Resync when this process has become the active one or an outage is over, and every ``resync_s``."""
         unknown: frozenset[int] = frozenset()
-        while not self._stopping.is_set():
-            wait_s = STANDBY_CHECK_S
+        while True:
+            self._resync_due.clear()  # before all that is asked here: what comes meanwhile counts
+            if self._stopping.is_set():
+                return
+            rest_s, wait_s = 0.0, self._config.resync_s * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
             if self._consumer.active and not self._outage.is_on:
                 began = time.monotonic()
                 self._resync_pulse.beat()
                 try:
                     unknown = self._look_at_what_is_wrong(unknown)
-                    took_s = time.monotonic() - began
-                    wait_s = max(self._config.resync_s, took_s * RESYNC_REST) * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
+                    rest_s = (time.monotonic() - began) * RESYNC_REST
+                    wait_s = max(wait_s, rest_s)
                 except Unavailable as error:
                     self._outage.report(error)
                 except Exception as error:
                     log.exception("The resync failed: %s", words(error))
                     wait_s = LOOK_AGAIN_S
             self._resync_pulse.rest()
-            self._stopping.wait(wait_s)
+            ended = time.monotonic()
+            if self._resync_due.wait(wait_s):
+                self._stopping.wait(ended + rest_s - time.monotonic())
 
     def _look_at_what_is_wrong(self, told: frozenset[int]) -> frozenset[int]:
         """One resync; the runs that the API does not know, of which those in ``told`` are no news."""

@@ -30,6 +30,7 @@ from lando.decide import (
     Plan,
     RecordAttempts,
     ReportError,
+    Restore,
     SetCondition,
     StepRecord,
     StoreOutput,
@@ -117,7 +118,7 @@ class Performer:
         Unavailable; whatever is raised, the rest is found again by the next decision.
         """
         for action in actions:
-            if isinstance(action, Create):
+            if isinstance(action, Create | Restore):
                 self._ask_ahead(action.step)
         for action in actions:
             if not self._peers.may_act():
@@ -143,6 +144,8 @@ class Performer:
                 self._record_attempts(steps)
             case Create():
                 self._create(action)
+            case Restore():
+                self._restore(action)
             case EndAttempt(step=step, ended=ended, cause=cause):
                 self._note_failed(step, ended, cause)
                 self._tell_history()
@@ -292,7 +295,7 @@ class Performer:
     # -- objects ----------------------------------------------------------------------------------------------
 
     def _create(self, action: Create) -> None:
-        manifests = self._manifests(action)
+        manifests = self._manifests(action.step, action.attempt)
         others = [
             manifest
             for manifest in manifests
@@ -323,6 +326,16 @@ class Performer:
             raise QuotaWait(action.step, error) from error
         self._present |= {_ref(manifest) for manifest in manifests}
 
+    def _restore(self, action: Restore) -> None:
+        log.warning("Run %d: somebody deleted %s", self.run.id, ", ".join(ref.name for ref in action.refs))
+        try:
+            for manifest in self._manifests(action.step, action.attempt):
+                if _ref(manifest) in action.refs:
+                    self._make(manifest)
+        except QuotaExceeded as error:
+            raise QuotaWait(action.step, error) from error
+        self._present.update(action.refs)
+
     def _record_attempts(self, steps: Mapping[str, StepRecord]) -> None:
         adopted = [step for step, noted in steps.items() if noted.uid is not None]
         for step in adopted:
@@ -350,14 +363,14 @@ class Performer:
         if created is not None and (ended := max((end for end in ends if end is not None), default=None)) is not None:
             HANDOFF.observe(max((created - ended).total_seconds(), 0.0))
 
-    def _manifests(self, action: Create) -> list[Manifest]:
+    def _manifests(self, step: str, attempt: int) -> list[Manifest]:
         making = Making(
-            attempt=action.attempt,
+            attempt=attempt,
             record_uid=self._ensure_record(),
-            inputs=self._source_inputs(action.step),
+            inputs=self._source_inputs(step),
             times=self._observation.times,
         )
-        return self._planner.objects(self.run, action.step, making)
+        return self._planner.objects(self.run, step, making)
 
     def _ask_ahead(self, step: str) -> None:
         """Begin to ask the source for what the step needs, while the writes before it are made."""
@@ -480,7 +493,7 @@ class Performer:
 def _subject(action: Action) -> dict[str, Any]:
     """The step that ``action`` is about, and its attempt, for what is logged meanwhile."""
     match action:
-        case Create(step=step, attempt=attempt):
+        case Create(step=step, attempt=attempt) | Restore(step=step, attempt=attempt):
             return {"step": step, "attempt": attempt}
         case SetCondition(step=step) | Warn(step=step):
             return {"step": step}

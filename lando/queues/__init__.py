@@ -86,8 +86,15 @@ class Consumer(Protocol):
         """
         ...
 
-    def run(self, on_delivery: Callable[[Delivery], None], stop: threading.Event) -> None:
+    def run(
+        self,
+        on_delivery: Callable[[Delivery], None],
+        stop: threading.Event,
+        on_active: Callable[[], None] = lambda: None,
+    ) -> None:
         """Hand deliveries to ``on_delivery`` (which must not block) until ``stop``; reconnects by itself.
+
+        ``on_active`` (which must not block either) is called each time it becomes the active one.
 
         Waits as a standby while another process is active, and for a broker that is away or refuses: whoever sets up
         its virtual host, login or queue may do so later. Returns once ``stop`` is set and what was settled before is

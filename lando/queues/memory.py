@@ -250,10 +250,20 @@ class MemoryConsumer:
     def wrong(self) -> str | None:
         return self._pulse.wrong()
 
-    def run(self, on_delivery: Callable[[Delivery], None], stop: threading.Event) -> None:
+    def run(
+        self,
+        on_delivery: Callable[[Delivery], None],
+        stop: threading.Event,
+        on_active: Callable[[], None] = lambda: None,
+    ) -> None:
+        was_active = False
         try:
             while not stop.is_set():
                 self._pulse.beat()
+                is_active = self._take_lease()
+                if is_active and not was_active:
+                    on_active()
+                was_active = is_active
                 if (delivery := self._next(stop)) is not None:
                     on_delivery(delivery)
         finally:
@@ -269,12 +279,18 @@ class MemoryConsumer:
             self._paused = False
             self._broker.changed.notify_all()
 
-    def _next(self, stop: threading.Event) -> Delivery | None:
-        """The next delivery, or None when there was none for a while."""
+    def _take_lease(self) -> bool:
+        """Whether this is the active one, which it becomes where there is none."""
         with self._broker.changed:
             held = self._broker.queue(self._queue)
             if held.active is None:
                 held.active = self
+            return held.active is self
+
+    def _next(self, stop: threading.Event) -> Delivery | None:
+        """The next delivery, or None when there was none for a while."""
+        with self._broker.changed:
+            held = self._broker.queue(self._queue)
             if held.active is self and not self._paused and len(held.unsettled) < self._prefetch:
                 taken = self._broker.take(self._queue)
                 if taken is not None:

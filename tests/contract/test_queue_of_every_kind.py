@@ -279,10 +279,12 @@ def test_one_consumer_is_active_and_another_takes_over(broker: Broker) -> None:
             standby_after.wait_for(2)
             assert (standby_after.consumer.active, standby.consumer.active) == (True, False)
             assert standby.bodies == []
+            assert (standby_after.times_active, standby.times_active) == (1, 0)
             standby_after.end()
             assert not standby_after.consumer.active
             assert [delivery.body for delivery in standby.wait_for(2)] == [b"1", b"2"]
             assert standby.consumer.active
+            assert standby.times_active == 1
 
 
 def test_what_a_lost_consumer_held_is_delivered_again_and_its_late_settlement_ignored(broker: Broker) -> None:

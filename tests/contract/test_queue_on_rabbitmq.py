@@ -227,6 +227,7 @@ def test_a_cut_connection_is_made_again_and_what_was_held_comes_again(
         new.requeue()
         work.wait_for(3)[2].ack()
         work.wait_until_active()
+        assert work.times_active == 2
 
 
 def test_nobody_acts_after_the_broker_fell_silent(

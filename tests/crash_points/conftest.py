@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 from lando.api import outbox
-from lando.k8s import lando as lando_daemon
 from lando.k8s import watcher
 from lando.k8s.outage import Outage
 from tests.crash_points.calls import Killed
@@ -27,7 +26,6 @@ Explore = Callable[..., Exploration]
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """How long a daemon rests between two looks does not matter here; threads of killed ones die quietly."""
-    monkeypatch.setattr(lando_daemon, "STANDBY_CHECK_S", 0.003)
     monkeypatch.setattr(watcher, "WORKERS", 1)
     monkeypatch.setattr(watcher, "RETRY_S", (0.003, 0.01))
     monkeypatch.setattr(watcher, "WAIT_INTERVAL_S", 0.0)

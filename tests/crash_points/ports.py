@@ -157,13 +157,15 @@ class CountedConsumer:
         held = not self.resyncs and threading.current_thread().name == "resync"
         return not held and not self._calls.dead and self._consumer.active
 
-    def run(self, on_delivery: Callable[[Delivery], None], stop: threading.Event) -> None:
+    def run(
+        self, on_delivery: Callable[[Delivery], None], stop: threading.Event, on_active: Callable[[], None]
+    ) -> None:
         def disconnect() -> None:
             stop.set()
             self._broker.wake()
 
         self._calls.at_death(disconnect)
-        self._consumer.run(lambda delivery: on_delivery(CountedDelivery(delivery, self._calls)), stop)
+        self._consumer.run(lambda delivery: on_delivery(CountedDelivery(delivery, self._calls)), stop, on_active)
 
     def pause(self) -> None:
         self._consumer.pause()

@@ -436,6 +436,8 @@ class Daemon:
         )
         self._rest = _Rest()
         self.daemon._stopping, self.daemon._outage._stop = self._rest, self._rest
+        self._due = self.daemon._resync_due = _Due()
+        self.daemon._look_at_what_is_wrong = self._due.after(self.daemon._look_at_what_is_wrong)  # type: ignore[method-assign]
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self.daemon.run, args=(self._stop,), daemon=True)
         self._thread.start()
@@ -454,7 +456,7 @@ class Daemon:
         with agenda._changed:
             due = min(agenda._due.values(), default=float("inf"))
             busy = agenda._busy or due < time.monotonic() + 1.0
-        return not busy and not self.daemon._outage.is_on and (not self._resyncs or self._rest.between_resyncs)
+        return not busy and not self.daemon._outage.is_on and (not self._resyncs or self._due.resynced)
 
     def hurry(self) -> None:
         agenda = self.daemon._dispatcher._agenda
@@ -470,6 +472,7 @@ class Daemon:
 
     def let_resync(self) -> None:
         self._resyncs = self._consumer.resyncs = True
+        self._due.set()
 
     def trouble(self) -> str:
         agenda = self.daemon._dispatcher._agenda
@@ -480,19 +483,35 @@ class Daemon:
 
 
 class _Rest(threading.Event):
-    """The daemon's stop event, which also knows whether the resync waits for its next time."""
+    """The daemon's stop event, which knows how long an outage was to be waited for, and waits for less."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.between_resyncs = False
         self.paused_s: float | None = None
         """How long a peer that was away was left alone at last."""
 
     def wait(self, timeout: float | None = None) -> bool:
-        thread = threading.current_thread().name
-        if thread == "resync":
-            self.between_resyncs = timeout is not None and timeout > 10
-        if thread == "outage" and timeout is not None:
+        if threading.current_thread().name == "outage" and timeout is not None:
             self.paused_s = timeout
             timeout = min(timeout, 0.01)  # whatever the peer asked for
         return super().wait(timeout)
+
+
+class _Due(threading.Event):
+    """The daemon's event for a resync, which also knows whether one has passed since it was set."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.resynced = False
+
+    def set(self) -> None:
+        self.resynced = False
+        super().set()
+
+    def after(self, compare: Callable[[frozenset[int]], frozenset[int]]) -> Callable[[frozenset[int]], frozenset[int]]:
+        def compared(told: frozenset[int]) -> frozenset[int]:
+            unknown = compare(told)
+            self.resynced = not self.is_set()
+            return unknown
+
+        return compared

@@ -96,6 +96,20 @@ class ModelEvent:
         return self.is_set()
 
 
+class NextTurn:
+    """The daemon's event for a resync: the next one is the model's to begin, and ends with one turn."""
+
+    def __init__(self, stopping: ModelEvent) -> None:
+        self._stopping = stopping
+
+    def set(self) -> None: ...
+    def clear(self) -> None: ...
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self._stopping.wait(timeout)
+        return False
+
+
 class InlinePool:
     """Does what is submitted at once."""
 
@@ -205,6 +219,7 @@ class Lando:
         """One turn of the resync, as after a start."""
         stopping: Any = self.daemon._stopping
         stopping.turns = 1
+        self.daemon._resync_due = NextTurn(stopping)  # type: ignore[assignment]
         try:
             self.daemon._resync()
         finally:

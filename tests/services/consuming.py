@@ -16,6 +16,8 @@ class Consuming:
     def __init__(self, consumer: Consumer) -> None:
         self.consumer = consumer
         self.deliveries: list[Delivery] = []
+        self.times_active = 0
+        """How often it has become the active one."""
         self.stop = threading.Event()
         self.error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="consumer under test", daemon=True)
@@ -40,9 +42,13 @@ class Consuming:
         self._thread.join(30)
         assert not self._thread.is_alive(), "the consumer did not stop"
 
+    def _count(self) -> None:
+        assert self.consumer.active
+        self.times_active += 1
+
     def _run(self) -> None:
         try:
-            self.consumer.run(self.deliveries.append, self.stop)
+            self.consumer.run(self.deliveries.append, self.stop, self._count)
         except BaseException as error:  # noqa: BLE001  (judged by the test)
             self.error = error
 

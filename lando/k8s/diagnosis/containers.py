@@ -130,7 +130,7 @@ def _missing(name: str, says: str, what: str) -> Rule:
         category=Category.INFRASTRUCTURE,
         sentence=f"Pod {{pod}} needs {what}{{because}}.",
         advice=_MISSING,
-        wait=Wait.PATIENCE,
+        wait=Wait.LASTING,
     )
 
 
@@ -162,7 +162,7 @@ _CONFIGURATIONS = (
         category=Category.INFRASTRUCTURE,
         sentence="{Container} lacks something it refers to{because}.",
         advice=_MISSING,
-        wait=Wait.PATIENCE,
+        wait=Wait.LASTING,
     ),
     Rule(
         name="container-creation",

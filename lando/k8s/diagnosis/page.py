@@ -32,6 +32,7 @@ which rule spoke, and the conditions, container states, events and log lines it 
 
 Of the rules that look at the same thing, the first that fits speaks. ‹Words in such marks› are filled in. A wait is
 shown as the run's condition while it lasts; *after patience* (`patience_s`) it is a failure with the same sentence.
+What a new pod would only wait for as long again is a failure *for good*: Lando itself does not run the step again.
 What passes by itself within ten seconds is not told at all.
 """
 

@@ -27,7 +27,7 @@ def _scheduler(
         category=category,
         sentence=f"{sentence}{{because}}.",
         advice=advice,
-        wait=Wait.PATIENCE,
+        wait=Wait.LASTING if category is Category.INFRASTRUCTURE else Wait.PATIENCE,
     )
 
 
@@ -172,6 +172,7 @@ _VOLUMES = (
         "The storage class {class} of volume {claim} does not exist",
         "Set storage_class_name to one that the cluster has.",
         says=r'storageclass\S* "(?P<class>[^"]+)" not found',
+        wait=Wait.LASTING,
     ),
     _event(
         "claim-not-provisioned",
@@ -285,7 +286,7 @@ _REFUSALS = (
         "The cluster can't ask one of its admission webhooks about the step's pod",
         "Ask the operators to look at the webhook.",
         category=Category.INFRASTRUCTURE,
-        wait=Wait.PATIENCE,
+        wait=Wait.LASTING,
     ),
     _refusal(
         "service-account-missing",
@@ -293,7 +294,7 @@ _REFUSALS = (
         "The service account of the step's pod does not exist",
         _MISSING,
         category=Category.INFRASTRUCTURE,
-        wait=Wait.PATIENCE,
+        wait=Wait.LASTING,
     ),
     _refusal(
         "class-missing",
@@ -301,7 +302,7 @@ _REFUSALS = (
         "A class that the step's pod names does not exist",
         "Check the pod template of the configuration against the cluster's PriorityClasses and RuntimeClasses.",
         category=Category.INFRASTRUCTURE,
-        wait=Wait.PATIENCE,
+        wait=Wait.LASTING,
     ),
     _refusal(
         "namespace-going",
@@ -309,7 +310,7 @@ _REFUSALS = (
         "The namespace is being deleted",
         "Ask the operators; nothing can run here any more.",
         category=Category.INFRASTRUCTURE,
-        wait=Wait.PATIENCE,
+        wait=Wait.LASTING,
     ),
     _refusal(
         "pod-refused",
@@ -317,7 +318,7 @@ _REFUSALS = (
         "The cluster can't create the step's pod",
         "Ask the operators what the message means.",
         category=Category.INFRASTRUCTURE,
-        wait=Wait.PATIENCE,
+        wait=Wait.LASTING,
     ),
 )
 

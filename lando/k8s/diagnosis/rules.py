@@ -24,6 +24,8 @@ class Wait(Enum):
     """It can't pass by itself, or it is an end."""
     PATIENCE = "after patience"
     """It may pass; a failure after the configured patience."""
+    LASTING = "after patience, for good"
+    """As before; but a new pod would only wait as long again, so that Lando does not make one by itself."""
     ENDLESS = "never"
     """Somebody holds it on purpose, or the Job itself counts its tries."""
 
@@ -133,6 +135,7 @@ class Rule:
             advice=advice,
             exit_code=sign.exit_code,
             interrupted=self.interrupts,
+            lasting=self.wait is Wait.LASTING or (self.category is None and told is not None and told.lasting),
         )
         return Finding(cause=cause, wait=self.wait, since=sign.since, rule=self.name, sign=sign.words())
 

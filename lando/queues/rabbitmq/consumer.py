@@ -70,7 +70,12 @@ class RabbitConsumer:
     def wrong(self) -> str | None:
         return self._pulse.wrong() or (self._publisher.wrong() if self._publisher else None)
 
-    def run(self, on_delivery: Callable[[Delivery], None], stop: threading.Event) -> None:
+    def run(
+        self,
+        on_delivery: Callable[[Delivery], None],
+        stop: threading.Event,
+        on_active: Callable[[], None] = lambda: None,
+    ) -> None:
         publisher = self._publisher = RabbitPublisher(self._settings)
         failures = 0
         try:
@@ -78,7 +83,7 @@ class RabbitConsumer:
                 began = time.monotonic()
                 self._pulse.beat()
                 try:
-                    self._hold_session(publisher, on_delivery, stop)
+                    self._hold_session(publisher, on_delivery, stop, on_active)
                 except Unavailable as error:
                     self._trouble = str(error)
                     failures = 1 if time.monotonic() - began > STABLE_S else failures + 1
@@ -99,7 +104,11 @@ class RabbitConsumer:
         self._wake()
 
     def _hold_session(
-        self, publisher: RabbitPublisher, on_delivery: Callable[[Delivery], None], stop: threading.Event
+        self,
+        publisher: RabbitPublisher,
+        on_delivery: Callable[[Delivery], None],
+        stop: threading.Event,
+        on_active: Callable[[], None],
     ) -> None:
         queue = self._settings.listen_queue
         link = connect(self._brokers.now(), f"consumer of {queue}")
@@ -109,6 +118,7 @@ class RabbitConsumer:
         self._session = session
         try:
             if session.wait_for_lease(stop, self._standby_s):
+                on_active()
                 session.serve(on_delivery, stop, self._paused)
         finally:
             self._session = None

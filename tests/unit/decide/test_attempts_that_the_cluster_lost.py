@@ -15,6 +15,7 @@ from lando.decide import (
     ObjectRef,
     RecordAttempts,
     ReportError,
+    Restore,
     SetCondition,
     StepRecord,
     decide,
@@ -61,6 +62,13 @@ def test_what_the_cluster_did_not_lose_is_never_done_again(make: Any, category: 
     assert not any(isinstance(action, Create) for action in actions)
 
 
+def test_what_a_new_attempt_would_only_wait_for_again_is_not_done_again(make: Any) -> None:
+    cause = Cause(category=Category.INFRASTRUCTURE, sentence="The Secret is missing.", advice="Make it.", lasting=True)
+    actions = decided(make, cause, StepRecord(attempt=2, uid="uid-2", retries=1))
+    assert only(actions, ReportError).failure.cause == cause
+    assert not any(isinstance(action, Create) for action in actions)
+
+
 @pytest.mark.parametrize("allowed", [0, 1, 2, 5])
 def test_after_the_limit_the_last_cause_is_told_with_the_number_of_tries(make: Any, allowed: int) -> None:
     record = StepRecord(attempt=1, uid="uid")
@@ -101,6 +109,20 @@ def test_a_vanished_job_is_ended_in_the_history_by_what_the_record_knows(make: A
     ended = only(actions, EndAttempt)
     assert (ended.ended, ended.cause.category) == (record, Category.INFRASTRUCTURE)
     assert "gone" in ended.cause.sentence
+
+
+def test_what_a_waiting_job_needs_is_made_again(make: Any) -> None:
+    job = make.job("stage_data", JobPhase.WAITING, cause=EVICTED, attempt=2)
+    observed = make.observed({"stage_data": job})
+    lost = replace(observed, objects=frozenset({make.job_ref("stage_data")}))
+    actions = decide(make.plan(), make.run("R", "S"), lost, Intent.NONE)
+    volume = ObjectRef("PersistentVolumeClaim", "job-data")
+    assert only(actions, Restore) == Restore(step="stage_data", attempt=2, refs=(make.map_ref("stage_data"), volume))
+
+    going = replace(lost, dying=frozenset({volume, make.map_ref("stage_data")}))
+    for nothing_to_make in (observed, going):
+        actions = decide(make.plan(), make.run("R", "S"), nothing_to_make, Intent.NONE)
+        assert not any(isinstance(action, Restore) for action in actions)
 
 
 def test_an_orphaned_pod_is_removed_before_its_step_is_made_again(make: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -18,6 +19,7 @@ from tests.unit.diagnose.recorded import (
     container_waits,
     ended,
     event,
+    failed,
     job,
     of_end,
     of_pod,
@@ -71,6 +73,18 @@ def test_a_rule_has_patience_or_none(rule: Rule) -> None:
             continue  # the Job itself has ended
         early = judged(shown, after=60.5)
         assert early.verdict is (Verdict.FAILED if rule.wait is Wait.NONE else Verdict.WAITING)
+
+
+def test_what_is_missing_is_a_failure_for_good_also_when_the_deadline_ends_the_wait() -> None:
+    shown = CASES["secret-missing"].shown[0]
+    late = judged(shown, after=900).cause
+    assert late is not None
+    assert late.lasting
+    over = replace(shown, job=failed("DeadlineExceeded", deadline=60))
+    ended = judged(over, after=60).cause
+    assert ended is not None
+    assert "deadline of 60 s passed before it could start" in ended.sentence
+    assert (ended.category, ended.lasting) == (Category.INFRASTRUCTURE, True)
 
 
 def test_every_rule_has_exactly_one_case_and_every_name_is_its_own() -> None:

@@ -16,7 +16,6 @@ import pytest
 from lando.archive import Entry
 from lando.config import BespinApiSettings, ClusterSettings, Config, WorkQueueSettings
 from lando.errors import Conflict, NotFound, PeerError, Rejected, Unavailable
-from lando.k8s import lando as lando_daemon
 from lando.k8s.cluster import Manifest, Page
 from lando.k8s.lando import LandoDaemon
 from lando.k8s.observe import owning_job
@@ -522,7 +521,6 @@ class World:
 @pytest.fixture
 def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     # How long the daemon rests between two looks is not what these tests are about.
-    monkeypatch.setattr(lando_daemon, "STANDBY_CHECK_S", 0.005)
     monkeypatch.setattr(memory, "STOP_CHECK_S", 0.005)
     monkeypatch.setattr(Outage.__init__, "__kwdefaults__", {**Outage.__init__.__kwdefaults__, "first_s": 0.01})
     world = World()

@@ -94,7 +94,7 @@ def test_consuming_that_ended_is_red(world: Any, asks: Asks) -> None:
     class Broken:
         active, is_standby, waits_for = False, False, None
 
-        def run(self, on_delivery: Any, stop: threading.Event) -> None:
+        def run(self, on_delivery: Any, stop: threading.Event, on_active: Any) -> None:
             raise RuntimeError("a bug")
 
         def pause(self) -> None: ...

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from lando.errors import Unavailable
 from lando.k8s import resync
-from lando.messages import Command
+from lando.messages import Command, Condition
 
 STAGE_JOB = "stage-data-42-ada"
 RUNS = 200
@@ -48,6 +49,69 @@ def test_a_message_that_was_lost_while_the_daemon_was_at_work_is_made_good(
     world.settle()
     world.cluster.finish(STAGE_JOB)  # and nobody told
     world.reach("R/R")
+
+
+def test_what_passed_unheard_during_an_outage_is_made_good_right_after_it(
+    world: Any, waiting: Callable[..., Any]
+) -> None:
+    start_and_resync(world, waiting)  # the next one is due in minutes
+    world.admin.before = lambda method, path: None
+    world.job["state"] = "S"
+    world.send(Command.START)
+    waiting(lambda: world.cluster.has_job(STAGE_JOB), "the first Job")
+    world.settle()
+    away = [True]
+
+    def refuse(verb: str, kind: str, name: str) -> None:
+        if away:
+            raise Unavailable("cluster", "away", status=503)
+
+    world.cluster.before = refuse
+    world.step_changed("stage_data", Condition.WAITING)
+    waiting(lambda: world.daemon.waits_for() is not None, "the pause")
+    with world.cluster.changed:
+        world.cluster.finish(STAGE_JOB)  # and nobody told
+        away.clear()
+    world.reach("R/R")
+
+
+def test_a_lando_that_becomes_the_active_one_looks_at_once(world: Any, waiting: Callable[..., Any]) -> None:
+    former = world.broker.consumer("lando", prefetch=1)
+    assert former._take_lease()
+    world.start()
+    waiting(lambda: world.daemon.note() is not None, "standing by")
+    assert not world.cluster.has_job(STAGE_JOB)  # whose message never came
+    former._leave()
+    world.reach("R/S")
+
+
+def test_a_config_map_that_somebody_deleted_before_its_pod_had_it_is_made_again(
+    world: Any, waiting: Callable[..., Any]
+) -> None:
+    world.start()
+    world.send(Command.START)
+    world.reach("R/S")
+    waiting(lambda: world.cluster.has_job(STAGE_JOB), "the Job")
+    world.settle()
+    with world.cluster.changed:
+        made = world.cluster.objects.pop(("ConfigMap", STAGE_JOB))
+        pod = world.cluster.pod(STAGE_JOB)
+        pod["status"] = {"phase": "Pending", "startTime": "2026-03-04T15:06:00Z"}
+        said = f'MountVolume.SetUp failed for volume "c": configmap "{STAGE_JOB}" not found'
+        world.cluster.objects["Event", "e"] = {
+            "kind": "Event",
+            "metadata": {"name": "e", "creationTimestamp": "2026-03-04T15:06:01Z"},
+            "involvedObject": {"kind": "Pod", "uid": pod["metadata"]["uid"]},
+            "reason": "FailedMount",
+            "message": said,
+        }
+    world.config = replace(world.config, patience_s=10**9)
+    world.stop()
+    world.start()
+    world.step_changed("stage_data", Condition.WAITING)
+    waiting(lambda: STAGE_JOB in world.cluster.names("ConfigMap"), "the ConfigMap")
+    assert world.cluster.objects["ConfigMap", STAGE_JOB]["data"] == made["data"]
+    assert world.cluster.has_job(STAGE_JOB, attempt=1)
 
 
 def test_a_job_that_somebody_deleted_is_made_again(world: Any, waiting: Callable[..., Any]) -> None:
