@@ -366,14 +366,17 @@ class _Transition:
             return False
         return all(other.problem is not None for other in self.plan.steps if other.spared_by == step.name)
 
-    @staticmethod
-    def _is_current(job: ObservedJob, record: StepRecord | None) -> bool:
-        """Whether ``job`` is the attempt that the record means; one nobody recorded yet is adopted by its number."""
-        if record is None:
-            return True
-        if record.uid is None:
-            return job.attempt >= record.attempt and not job.deleting
-        return job.uid == record.uid
+    def _is_current(self, job: ObservedJob, record: StepRecord | None) -> bool:
+        """Whether ``job`` is the attempt that the record means; one nobody recorded yet is adopted by its number.
+
+        What was made under another run record is of a former life of the run, however late it came to be.
+        """
+        if record is not None and record.uid is not None:
+            return job.uid == record.uid
+        life = self.observed.record.uid if self.observed.record else ""
+        if life and job.record_uid not in (None, life):
+            return False
+        return record is None or (job.attempt >= record.attempt and not job.deleting)
 
     def _retry_or_fail(self, step: PlannedStep, cause: Cause, record: StepRecord) -> None:
         following = self._following(cause, record) if step.job is not None else None

@@ -91,6 +91,8 @@ class ObservedJob:
     uid: str
     attempt: int = 1
     """By its annotation; 1 for Jobs of the original, which have none."""
+    record_uid: str | None = None
+    """UID of the run record that it was made under; None for Jobs of the original, which has none."""
     deleting: bool = False
     phase: JobPhase = JobPhase.RUNNING
     cause: Cause | None = None

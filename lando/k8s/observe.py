@@ -244,11 +244,13 @@ def _observed_job(
     if told is None and evidence is not None and evidence.uid == uid(job):
         told = evidence.termination_message
     message = mapping(told)
+    owners = objects(mapping(job.get("metadata")).get("ownerReferences"))
     cause: Cause | None = diagnosis.cause
     warnings = message.get("warnings")
     return ObservedJob(
         uid=uid(job),
         attempt=int(attempt) if attempt.isascii() and attempt.isdigit() else 1,
+        record_uid=next((str(one.get("uid")) for one in owners if one.get("kind") == "ConfigMap"), None),
         deleting=_is_deleting(job),
         phase=JobPhase[diagnosis.verdict.name],
         cause=cause,

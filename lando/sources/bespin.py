@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -26,6 +26,7 @@ from lando.sources.http import Answer, JsonApi, OnCall
 _UNFINISHED = (RunState.STARTING, RunState.RUNNING, RunState.RESTARTING, RunState.CANCELING)
 _PEER = "Bespin API"
 IDS_PER_LIST = 100  # asked for at a time, so that the URL stays short
+JOBS_PER_PAGE = 500
 NO_LIST_S = 3600.0  # before a list that was too much is asked for again
 
 log = logging.getLogger(__name__)
@@ -77,7 +78,7 @@ class BespinSource:
         states = [letters.STATES[state] for state in _UNFINISHED]
         found: dict[int, RunSummary] = {}
         is_filtered = True
-        for document in self._api.items("jobs/", query=[("state", letter) for letter in states]):
+        for document in self._pages([("state", letter) for letter in states]):
             is_wanted = isinstance(document, Mapping) and document.get("state") in states
             is_filtered = is_filtered and is_wanted
             _note(found, document, is_wanted, asked)
@@ -87,6 +88,23 @@ class BespinSource:
             for document in self._api.items("jobs/", query=query):
                 _note(found, document, False, asked)
         return found
+
+    def _pages(self, query: Sequence[tuple[str, str]]) -> Iterator[Any]:
+        """The jobs of a list, page by page of an API of ours; the original gives all at once, whatever is asked."""
+        after, is_full = 0, True
+        while is_full:
+            number, last = 0, after
+            page = [*query, ("after", str(after)), ("limit", str(JOBS_PER_PAGE))]
+            for document in self._api.items("jobs/", query=page):
+                job_id = document.get("id") if isinstance(document, Mapping) else None
+                if isinstance(job_id, int):
+                    if 0 < job_id <= after:
+                        return  # the same list once more
+                    last = max(last, job_id)
+                number += 1
+                yield document
+            is_full = number == JOBS_PER_PAGE and last > after
+            after = last
 
     def _one_by_one(self, asked: frozenset[int]) -> dict[int, RunSummary]:
         found: dict[int, RunSummary] = {}

@@ -193,9 +193,7 @@ def test_a_pod_that_was_deleted_for_good_is_made_again(site: Site) -> None:
     ],
     ids=["by somebody", "by the node controller"],
 )
-def test_a_pod_whose_deletion_no_node_confirms_is_made_again_in_the_end(
-    site: Site, said: Manifest, words: str
-) -> None:
+def test_a_pod_whose_deletion_no_node_confirms_is_made_again_in_the_end(site: Site, said: Manifest, words: str) -> None:
     since(site.api, "pods that are deleted count as failed")
     site.delete_pod(at_once=False)
     site.say("Running", {"running": {"startedAt": now()}}, **said)

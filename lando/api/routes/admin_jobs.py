@@ -12,7 +12,19 @@ from lando.api import documents, jobs
 from lando.api import models as m
 from lando.api.answers import Json, invalid, not_found
 from lando.api.auth import Staff
-from lando.api.bodies import AnyText, Body, Name, Number, Reference, ShortText, StateLetter, StepLetter, id_of, ids_of
+from lando.api.bodies import (
+    MAX_ID,
+    AnyText,
+    Body,
+    Name,
+    Number,
+    Reference,
+    ShortText,
+    StateLetter,
+    StepLetter,
+    id_of,
+    ids_of,
+)
 from lando.api.files import FileUrls
 from lando.api.site import Site, TheSite
 
@@ -53,9 +65,12 @@ def list_jobs(
     state: Annotated[list[str], Query()] = [],  # noqa: B006 - FastAPI copies it
     id: Annotated[list[str], Query()] = [],  # noqa: B006
     vm_instance_name: str | None = None,
+    after: Annotated[int, Query(ge=0, le=MAX_ID)] = 0,
+    limit: Annotated[int | None, Query(ge=1, le=MAX_ID)] = None,
 ) -> list[Json]:
-    """All jobs, or those in one of the states ``?state=R&state=S``, or those of the ids ``?id=1&id=2``."""
-    query = select(m.Job).order_by(m.Job.id)
+    """All jobs, or those in one of the states ``?state=R&state=S``, or those of the ids ``?id=1&id=2``; by their ids,
+    a page of at most ``limit`` with larger ids than ``after``."""
+    query = select(m.Job).order_by(m.Job.id).where(m.Job.id > after).limit(limit)
     if id:
         query = query.where(m.Job.id.in_(ids_of(id)))
     if state:

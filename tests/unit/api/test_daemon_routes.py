@@ -97,6 +97,8 @@ def test_lists_are_filtered_by_several_states(api: Api) -> None:
 
     assert listed("") == jobs
     assert listed("?state=R&state=F") == jobs[:2]
+    assert listed("?limit=2") == jobs[:2]
+    assert listed(f"?state=R&state=F&after={jobs[0]}&limit=2") == jobs[1:2]
     assert listed("?state=E") == []
 
 

@@ -103,6 +103,22 @@ def test_an_attempt_made_but_not_noted_keeps_its_counts(make: Any, phase: JobPha
     assert only(actions, RecordAttempts).steps == {STEP: replace(noted, uid="uid-3")}
 
 
+@pytest.mark.parametrize("noted", [{}, {STEP: StepRecord(attempt=1)}], ids=["not noted", "to be made"])
+@pytest.mark.parametrize("phase", [JobPhase.RUNNING, JobPhase.COMPLETE])
+def test_a_job_of_a_former_life_that_comes_late_is_not_adopted(make: Any, noted: Any, phase: JobPhase) -> None:
+    """Made by a lando that was no longer the active one, after the run was canceled and restarted."""
+    job = make.job(STEP, phase, record_uid="uid-former-record")
+    actions = decide(make.plan(), make.run("R", "R"), make.observed({STEP: job}, recorded=noted), Intent.NONE)
+    assert [action for action in actions if isinstance(action, Delete | AwaitGone | Create)] == [
+        Delete(refs=(JOB,)),
+        AwaitGone(refs=(JOB,)),
+        Create(step=STEP),
+    ]
+    ours = make.job(STEP, phase, record_uid="uid-record")
+    actions = decide(make.plan(), make.run("R", "R"), make.observed({STEP: ours}, recorded=noted), Intent.NONE)
+    assert not any(isinstance(action, Create) and action.step == STEP for action in actions)
+
+
 def test_a_vanished_job_is_ended_in_the_history_by_what_the_record_knows(make: Any) -> None:
     record = StepRecord(attempt=2, uid="uid-gone", retries=1)
     actions = decide(make.plan(), make.run("R", "R"), make.observed(recorded={STEP: record}), Intent.NONE)

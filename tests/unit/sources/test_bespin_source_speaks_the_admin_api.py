@@ -17,6 +17,7 @@ from lando.config import BespinApiSettings, LandoApiSettings
 from lando.config.secrets import FileSecret
 from lando.errors import Conflict, NotFound, Rejected, Unavailable, UnknownRun
 from lando.runs import Attempt, AttemptState, Category, Cause, RunState, StepState
+from lando.sources import bespin
 from lando.sources.bespin import BespinSource
 
 TOKEN = "0123456789abcdef0123456789abcdef01234567"
@@ -273,7 +274,7 @@ def test_output_ids_are_written_once(api: Api, source: BespinSource) -> None:
 
 
 LIST = "GET /api/v2/admin/jobs/"
-UNFINISHED = f"{LIST}?state=S&state=R&state=r&state=c"
+UNFINISHED = f"{LIST}?state=S&state=R&state=r&state=c&after=0&limit=500"
 
 
 def test_the_original_is_asked_for_its_whole_list_once_because_it_has_no_filters(
@@ -308,6 +309,30 @@ def test_an_api_with_filters_is_asked_for_the_rest_by_their_ids_a_hundred_at_a_t
     assert runs[2].steps["run_workflow"] is StepState.FAILED
     assert runs[2].changed is not None
     assert len(api.asked) == 3
+
+
+@pytest.mark.parametrize("pages", [True, False], ids=["an API of ours", "the original"])
+def test_a_long_list_is_read_page_by_page_where_there_are_pages(
+    api: Api, source: BespinSource, monkeypatch: pytest.MonkeyPatch, pages: bool
+) -> None:
+    monkeypatch.setattr(bespin, "JOBS_PER_PAGE", 2)
+    jobs = [job(id=number) for number in (3, 8, 9, 12)]
+    for after in (0, 8, 12):
+        first = [one for one in jobs if one["id"] > after][:2]
+        api.answer(UNFINISHED.replace("after=0&limit=500", f"after={after}&limit=2"), first if pages else jobs)
+    assert source.survey([]).keys() == {3, 8, 9, 12}
+    assert len(api.asked) == (3 if pages else 1)
+
+
+def test_the_original_with_as_many_jobs_as_a_page_has_is_not_asked_for_ever(
+    api: Api, source: BespinSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bespin, "JOBS_PER_PAGE", 2)
+    for after in (0, 8):
+        path = UNFINISHED.replace("after=0&limit=500", f"after={after}&limit=2")
+        api.answer(path, [job(id=8), job(id=3)])
+    assert source.survey([]).keys() == {3, 8}
+    assert len(api.asked) == 2
 
 
 def test_an_api_that_can_not_list_its_jobs_is_asked_for_those_with_objects(api: Api, source: BespinSource) -> None:
