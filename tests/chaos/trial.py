@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 12
 """Jobs that are started before the first fault, at most; the others follow as faults pass, so that each meets some."""
-SETTLE_S = 300.0
-"""For the last jobs to end once the faults are over, in seconds."""
+SETTLE_S = 900.0
+"""For the last jobs to end once the faults are over, in seconds: they are many, and the machine may have other work."""
 BOOKS_S = 60.0
 """For what follows the last end: deletions, messages under way."""
 
