@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.crash_points.api import Api
 from tests.crash_points.calls import REFUSALS, RETRY_AFTER_S, Call, Calls, Fault, Point, busy_points, points
 from tests.crash_points.scenarios import Scenario, Stage
-from tests.crash_points.world import Api, Kept, World
+from tests.crash_points.world import Kept, World
 
 
 @dataclass(frozen=True, kw_only=True)

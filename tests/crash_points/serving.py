@@ -23,11 +23,12 @@ from lando.api.settings import Settings
 from lando.queues.memory import MemoryBroker
 from sqlalchemy.orm import Session
 from starlette.types import Message, Receive, Scope, Send
+from tests.crash_points.api import Api
 from tests.crash_points.calls import Calls, Killed, Kind, Point
 from tests.crash_points.exploring import Exploration, Recorded
 from tests.crash_points.ports import CountedPublisher
 from tests.crash_points.scenarios import Stage
-from tests.crash_points.world import LIMIT_S, Api, World
+from tests.crash_points.world import LIMIT_S, World
 
 SWEEP_S = 0.1
 TRIES = 9

@@ -18,11 +18,12 @@ from lando.k8s import watcher
 from lando.k8s.agenda import Agenda
 from lando.k8s.reflector import Change, ChangeType, Handler, Reflector
 from lando.messages import Condition
+from tests.crash_points.api import Api
 from tests.crash_points.calls import Call, Calls, Fault, Point
 from tests.crash_points.exploring import Exploration, Recorded
 from tests.crash_points.ports import CountedCluster, CountedPublisher
 from tests.crash_points.scenarios import Scenario, Stage
-from tests.crash_points.world import LIMIT_S, Api, Kept, World
+from tests.crash_points.world import LIMIT_S, Kept, World
 from tests.services.store_cluster import RESOURCES
 
 SOON_S = 1.0
