@@ -68,16 +68,17 @@ def up(home: Path | None, port: int | None, sandbox: SandboxMode, *, verbose: bo
 
 def serve(config: Path | None, host: str | None, port: int | None, daemons: Path | None) -> None:
     """Run the API server alone until a signal."""
-    from lando.api import settings as api_settings
-    from lando.cli.serving import server_with
+    with told_to_stop() as stop:  # before what takes a while, so that one that is still coming up ends in order, too
+        from lando.api import settings as api_settings
+        from lando.cli.serving import server_with
 
-    options = {"host": host, "port": port, "daemons_config": str(daemons) if daemons else None}
-    settings = api_settings.load(config, options=options)
-    with told_to_stop() as stop, server_with(settings) as server:
-        typer.echo(f"The API server is up at {server.url}.", err=settings.log_format == "json")
-        while not (stop.is_set() or server.wait(0.5)):
-            pass
-        ended = not stop.is_set()
+        options = {"host": host, "port": port, "daemons_config": str(daemons) if daemons else None}
+        settings = api_settings.load(config, options=options)
+        with server_with(settings) as server:
+            typer.echo(f"The API server is up at {server.url}.", err=settings.log_format == "json")
+            while not (stop.is_set() or server.wait(0.5)):
+                pass
+            ended = not stop.is_set()
     if ended:
         raise typer.Exit(FAILED)
 

@@ -36,7 +36,7 @@ TLS_FAILED = "TLSFailed"
 QUEUE_FULL = "QueueFull"
 """``reason`` of an error: the broker did not take the message, as for a queue over its limit."""
 LASTING = frozenset({ACCESS_REFUSED, DECLARED_DIFFERENTLY, TLS_FAILED, QUEUE_FULL})
-"""Reasons that waiting alone does not remove."""
+"""Reasons that hold for longer than a publisher tries."""
 
 _TLS_ERRORS = frozenset({ssl.SSLError.__name__, ssl.SSLCertVerificationError.__name__})
 """Errors of TLS itself; its other classes tell of a connection that was lost."""
@@ -104,7 +104,8 @@ class Link:
 
     @contextlib.contextmanager
     def limit(self, seconds: float | None = None) -> Iterator[None]:
-        """Ends the connection when the calls inside wait longer than :data:`CALL_TIMEOUT_S`; then they raise.
+        """Ends the connection when the calls inside wait longer than ``seconds``; then they raise. By default
+        :data:`CALL_TIMEOUT_S`.
 
         A blocking call of pika waits for ever as long as heartbeats come, e.g. for the confirm of a queue that
         has no majority. Its public timers are only served between calls, hence the one of the loop below them.

@@ -73,7 +73,20 @@ def test_a_full_queue_takes_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [type(future.exception()) for future in futures] == [type(None), type(None), Unavailable]
 
 
-def test_the_dead_and_unread_notices_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dead_letter_that_makes_room_for_a_newer_one_is_logged(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(memory, "MAX_DEAD", 2)
+    memory_broker = MemoryBroker()
+    with consuming(lambda: memory_broker.consumer("work", prefetch=5)) as work:
+        for number in range(3):
+            memory_broker.publisher().publish("work", b"x")
+            work.wait_for(number + 1)[number].dead(f"reason {number}")
+    assert [one.reason for one in memory_broker.dead("work")] == ["reason 1", "reason 2"]
+    assert "The oldest dead letter of work goes, as 2 lie there: reason 0" in caplog.text
+
+
+def test_unread_notices_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(memory, "MAX_NOTICES", 3)
     memory_broker = MemoryBroker()
     notices = memory_broker.listen()
