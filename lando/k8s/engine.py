@@ -13,12 +13,12 @@ from datetime import datetime, timedelta
 from lando import labels
 from lando.config import Config
 from lando.decide import Failure, Nothing, Observed, Plan, RunRecord, decide, fail, intent_of
-from lando.errors import Conflict, LandoError, PeerError, StepError
+from lando.errors import Conflict, LandoError, PeerError, StepError, Unavailable
 from lando.k8s import record
 from lando.k8s.findings import is_expired
 from lando.k8s.metrics import TRANSITIONS, UNTOLD
 from lando.k8s.observe import Observation, Reading, observe, read, read_record
-from lando.k8s.perform import Peers, Performer, QuotaWait
+from lando.k8s.perform import Peers, Performer, QuotaWait, StillThere
 from lando.messages import Command, Condition, Message
 from lando.plans import Planner
 from lando.plans.manifests import run_record_ref
@@ -102,7 +102,15 @@ class Engine:
             sentence=f"Lando could not go on with this run: {reason}",
             advice="Restart the run; if that fails too, tell the administrator.",
         )
-        planner, plan, observation = self._observe(run, Intent.NONE, None, self._read(run.id, run.kind))
+        try:
+            planner, plan, observation = self._observe(run, Intent.NONE, None, self._read(run.id, run.kind))
+        except Unavailable:
+            raise
+        except Exception:
+            # What keeps the run from going on keeps it from being observed, too: it has to end without.
+            log.exception("Run %d can't be observed", run.id)
+            planner, plan = self._planners[run.kind], Plan(steps=(), record=run_record_ref(run.id))
+            observation = Observation(observed=Observed(record=read_record(self._peers.cluster, plan.record)))
         self._fail(Performer(self._peers, planner, run, plan, observation), _step_at_work(run), cause)
 
     def _read(self, run_id: int, kind: str) -> Reading:
@@ -156,6 +164,9 @@ class Engine:
             performer.perform(actions)
         except StepError as error:
             self._fail(performer, _step_at_work(performer.run), error.cause)
+        except StillThere as error:
+            self._say_what_goes(performer, error)
+            raise
         except QuotaWait as wait:
             was_commanded = intent in (Intent.START, Intent.RESTART)  # patience begins anew with a command
             self._wait_for_quota(performer, None if was_commanded else observation.observed.record, wait)
@@ -191,6 +202,16 @@ class Engine:
         run = performer.run
         steps = {name: StepState.FAILED if state is StepState.RUNNING else state for name, state in run.steps.items()}
         performer.perform(fail(Failure(step=step, cause=cause), steps))
+
+    def _say_what_goes(self, performer: Performer, what: StillThere) -> None:
+        step = _step_at_work(performer.run) or next(iter(performer.run.steps), None)
+        cause = Cause(
+            category=Category.INFRASTRUCTURE,
+            sentence=f"{what}; the run goes on when it is gone.",
+            advice="If it does not go, its node may be lost: ask the administrator.",
+        )
+        if step is not None and performer.condition != cause.sentence:
+            performer.tell_condition(step, cause)
 
     def _wait_for_quota(self, performer: Performer, noted: RunRecord | None, wait: QuotaWait) -> None:
         now = self._clock()

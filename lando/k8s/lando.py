@@ -48,7 +48,7 @@ LOOK_AGAIN_S = 5.0  # for a look of our own that could not be done
 RESYNC_REST = 10.0  # times that a resync took until the next one: a slow list is not to be asked for all the time
 RESYNC_STUCK_S = 3600.0  # a resync that takes longer hangs: all runs of a slow API take minutes
 SUSPECT_AFTER = 3  # times that one run alone meets an unavailable peer, until that counts as its own failure
-SUSPECTS_KEPT = 1000
+COUNTS_KEPT = 1000
 
 log = logging.getLogger(__name__)
 
@@ -103,6 +103,7 @@ class LandoDaemon:
         self._resync_due = threading.Event()
         self._resync_pulse = Pulse("The resync", RESYNC_STUCK_S)
         self._suspects: dict[int, int] = {}
+        self._failed_looks: dict[int, int] = {}
         self._failure: BaseException | None = None
         self._threads: tuple[threading.Thread, ...] = ()
 
@@ -226,6 +227,7 @@ class LandoDaemon:
             self._retry(run_id, work, error)
         else:
             self._suspects.pop(run_id, None)
+            self._failed_looks.pop(run_id, None)
             self._settle(work, "done", lambda delivery: delivery.ack())
         HANDLING.observe(time.monotonic() - began)
         return True
@@ -242,11 +244,21 @@ class LandoDaemon:
             self._dispatcher.look(run_id, LOOK_AGAIN_S)
 
     def _retry(self, run_id: int, work: Work, error: Exception) -> None:
-        """Down the ladder; before its end the run's owner is told, so that no run hangs."""
+        """Down the ladder; before its end the run's owner is told, so that no run hangs.
+
+        A look of our own has no ladder: it is made again, and the owner told after as many failures.
+        """
         reason = words(error)
-        if work.message is None:
-            self._dispatcher.look(run_id, LOOK_AGAIN_S if isinstance(error, StillThere) else self._config.resync_s)
-        if any(delivery.failures >= len(DELAYS_S) for delivery in work.deliveries):
+        if work.message is not None:
+            self._failed_looks.pop(run_id, None)  # it is the message's failures that count
+            is_hopeless = any(delivery.failures >= len(DELAYS_S) for delivery in work.deliveries)
+        elif isinstance(error, StillThere):
+            self._dispatcher.look(run_id, LOOK_AGAIN_S)
+            is_hopeless = False
+        else:
+            self._dispatcher.look(run_id, self._config.resync_s)
+            is_hopeless = _count(self._failed_looks, run_id) > len(DELAYS_S)
+        if is_hopeless:
             self._give_up(run_id, reason)
         self._settle(work, "retried", lambda delivery: delivery.retry(reason))
 
@@ -260,11 +272,7 @@ class LandoDaemon:
 
     def _is_suspect(self, run_id: int) -> bool:
         """Whether this run meets unavailable peers again and again though they answer to others."""
-        times = self._suspects.pop(run_id, 0) + 1
-        self._suspects[run_id] = times
-        while len(self._suspects) > SUSPECTS_KEPT:
-            self._suspects.pop(next(iter(self._suspects)), None)
-        return times > SUSPECT_AFTER
+        return _count(self._suspects, run_id) > SUSPECT_AFTER
 
     def _resume(self) -> None:
         """What happened during an outage may have passed unheard: go on, and look at once."""
@@ -308,6 +316,14 @@ class LandoDaemon:
                 elif finding.run_id not in told:
                     log.warning("Run %d: %s %s", finding.run_id, finding.wrong, finding.remedy)
         return frozenset(finding.run_id for finding in found if not finding.needs_a_look)
+
+
+def _count(times: dict[int, int], run_id: int) -> int:
+    """How often that has been with this run, now included; the runs with whom it was longest ago are forgotten."""
+    times[run_id] = times.pop(run_id, 0) + 1
+    while len(times) > COUNTS_KEPT:
+        times.pop(next(iter(times)), None)
+    return times[run_id]
 
 
 def _subject(message: Message | None) -> dict[str, Any]:

@@ -197,6 +197,27 @@ def test_a_restart_waits_for_the_pods_of_the_former_attempt(world: Any, waiting:
     waiting(lambda: world.cluster.has_job(JOBS["R"], attempt=2), "the second attempt")
 
 
+def test_a_run_that_waits_for_the_pods_of_a_former_attempt_says_so(
+    world: Any, waiting: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lando.k8s.perform.GONE_WAIT_S", 0.01)
+    monkeypatch.setattr("lando.k8s.lando.LOOK_AGAIN_S", 0.01)
+    world.start()
+    go_to(world, "R")
+    told: list[str | None] = []
+    world.source.set_condition = lambda run, step, sentence: told.append(sentence)
+    world.cluster.pods_linger = True
+    pod = world.cluster.pod(JOBS["R"])["metadata"]["name"]
+    world.cluster.delete("Job", JOBS["R"])
+    world.daemon._dispatcher.look(42)
+    waiting(lambda: told, "a sentence")
+    assert told[0] is not None
+    assert told[0].startswith(f"Pod {pod} of a former attempt is still going; ")
+    world.cluster.end_pods()
+    waiting(lambda: world.cluster.has_job(JOBS["R"], attempt=2), "the second attempt")
+    assert len([one for one in told if one == told[0]]) == 1
+
+
 def test_what_the_cluster_lost_is_done_again_up_to_the_limit(world: Any, waiting: Callable[..., Any]) -> None:
     world.start(infrastructure_retries=2)
     go_to(world, "R")
@@ -303,6 +324,32 @@ def test_a_run_that_alone_can_not_be_handled_ends_in_error_and_its_message_with_
     world.settle()
     assert "internal error" in world.admin.errors[0]["content"]
     assert len(world.broker.dead("lando")) == 1
+
+
+def test_a_run_that_can_not_even_be_observed_ends_in_error(world: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    def diagnose(*_: Any, **__: Any) -> None:
+        raise RuntimeError("a bug")
+
+    world.start()
+    go_to(world, "S")
+    monkeypatch.setattr("lando.k8s.observe.diagnose", diagnose)
+    world.step_changed("stage_data", Condition.WAITING)
+    world.reach("E/S")
+    world.settle()
+    assert "internal error" in world.admin.errors[0]["content"]
+    assert len(world.broker.dead("lando")) == 1
+
+
+def test_a_run_without_messages_whose_looks_fail_ends_in_error(world: Any) -> None:
+    def before(verb: str, kind: str, name: str) -> None:
+        if (verb, kind) == ("create", "PersistentVolumeClaim"):
+            raise RuntimeError("a bug")
+
+    world.cluster.before = before
+    world.start(resync_s=0.01)
+    world.reach("E/V")
+    world.settle()
+    assert [error["content"].count("internal error") for error in world.admin.errors] == [1]
 
 
 def test_an_unknown_run_is_put_aside_and_nothing_is_deleted(world: Any) -> None:
