@@ -157,7 +157,7 @@ class Performer:
                 with contextlib.suppress(StillThere):
                     self._await_gone(refs, COURTESY_WAIT_S)
             case DeleteRecord():
-                self._delete_one(self._plan.record, self._record_uid)
+                self._delete_one(self._plan.record)
                 self._record_uid = None
             case StoreOutput(ids=ids):
                 self._peers.source.store_output(self.run, ids)
@@ -432,13 +432,13 @@ class Performer:
         if refs and not self._peers.may_act():
             raise Halted
         for group in (jobs, [ref for ref in refs if ref.kind != "Job"]):
-            uids = [self._uids.get(ref) for ref in group]
             if len(group) == 1:
-                self._delete_one(group[0], uids[0])
+                self._delete_one(group[0])
             else:
-                list(self._peers.pool.map(self._delete_one, group, uids))
+                list(self._peers.pool.map(self._delete_one, group))
 
-    def _delete_one(self, ref: ObjectRef, object_uid: str | None) -> None:
+    def _delete_one(self, ref: ObjectRef) -> None:
+        object_uid = self._record_uid if ref == self._plan.record else self._uids.get(ref)
         # A conflict means another object of that name, which nobody has judged yet: the next look does.
         with contextlib.suppress(NotFound, Conflict):
             self._peers.cluster.delete(ref.kind, ref.name, uid=object_uid)
