@@ -73,6 +73,21 @@ def test_a_step_that_says_itself_why_it_failed(api: KubernetesApi) -> None:
     assert cause.sentence == "No such sample."
 
 
+def test_memory_that_ran_out_and_how_much_was_told_ahead(api: KubernetesApi) -> None:
+    """The message is there before the kill, as a step's program leaves it."""
+    message = '{"memory": {"peak": 60817408, "largest": "sh", "largest_bytes": 58720256}}'
+    script = (
+        f"echo '{message}' > ${{LANDO_TERMINATION_LOG:-/dev/termination-log}}; "
+        'x=0123456789; while [ ${#x} -lt 150000000 ]; do x="$x$x"; done; sleep 300'
+    )
+    limited = container(script, resources={"limits": {"memory": "64Mi"}})
+    make(api, script, notes("OOMKilled", message=message), pod={"containers": [limited]})
+
+    cause = spoke(api, "out-of-memory", late=False).cause
+    assert cause is not None
+    assert "its limit of 64Mi; the most that was measured before is 58Mi, of which sh held 56Mi." in cause.sentence
+
+
 def test_a_deadline(api: KubernetesApi) -> None:
     make(api, "sleep 300", notes("Running"), activeDeadlineSeconds=1)
 
