@@ -15,6 +15,7 @@ from urllib.parse import quote, urlencode
 import kubernetes.client
 import kubernetes.config
 import urllib3
+import yaml
 
 from lando.config import ClusterSettings
 from lando.config.secrets import Credential
@@ -404,9 +405,7 @@ def _configuration(settings: ClusterSettings) -> Any:
     configuration = kubernetes.client.Configuration()
     try:
         if settings.kubeconfig is not None:
-            kubernetes.config.load_kube_config(  # type: ignore[no-untyped-call]
-                settings.kubeconfig, client_configuration=configuration, persist_config=False
-            )
+            _read_kubeconfig(settings.kubeconfig, configuration)
         elif settings.in_cluster:
             kubernetes.config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         elif settings.host is not None:
@@ -427,6 +426,20 @@ def _configuration(settings: ClusterSettings) -> Any:
     configuration.connection_pool_maxsize = CONNECTIONS
     configuration.socket_options = _keep_alive()
     return configuration
+
+
+def _read_kubeconfig(path: str, configuration: Any) -> None:
+    place = f"cluster_api_settings.kubeconfig: {path}"
+    try:
+        kubernetes.config.load_kube_config(  # type: ignore[no-untyped-call]
+            path, client_configuration=configuration, persist_config=False
+        )
+    except kubernetes.config.ConfigException as error:
+        raise ConfigError(f"{place}: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"{place}: {error.strerror or error}.") from error
+    except (yaml.YAMLError, TypeError, ValueError, AttributeError, LookupError) as error:  # the library checks no types
+        raise ConfigError(f"{place}: is no kubeconfig.") from error
 
 
 def _keep_alive() -> list[tuple[int, int, int]]:

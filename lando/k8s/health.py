@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Protocol
 
+from lando.errors import ConfigError
 from lando.metrics import CONTENT_TYPE, Figures, text
 
 REQUEST_TIMEOUT_S = 10.0  # a client that sends nothing is let go after this
@@ -37,10 +38,16 @@ class HealthServer:
 
     ``/healthz``: 503 with what is wrong, else 200. ``/readyz``: 503 also with what is waited for. A 200 says what is
     waited for or worth a word, else ``ok``. ``/metrics``: Prometheus' text form of ``figures``.
+
+    Raises:
+        ConfigError: the port can't be listened on.
     """
 
     def __init__(self, port: int, parts: Sequence[Part], *, host: str, figures: Sequence[Figures]) -> None:
-        self._server = ThreadingHTTPServer((host, port), _handler(parts, figures))
+        try:
+            self._server = ThreadingHTTPServer((host, port), _handler(parts, figures))
+        except OSError as error:
+            raise ConfigError(f"metrics_port: {host}:{port} can't be listened on: {error.strerror}") from error
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
 

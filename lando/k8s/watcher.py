@@ -399,8 +399,8 @@ def _run(path: str, stop: threading.Event) -> int:
             try:
                 parts = (watcher, patrol)
                 health = HealthServer(config.metrics_port, parts, host=config.metrics_host, figures=(WATCHER, BOTH))
-            except OSError as error:
-                print(f"metrics_port {config.metrics_port} can't be used: {error.strerror}", file=sys.stderr)  # noqa: T201
+            except ConfigError as error:
+                print(error, file=sys.stderr)  # noqa: T201
                 return 2
             cleanup.callback(health.close)
             health.start()

@@ -52,7 +52,7 @@ def test_a_run_that_waits_says_for_what_and_how_that_is_known(stack: Any, tmp_pa
     assert created.code == 201, created.body
     try:
         run_id = stack.submit(FAILING / "workflow.cwl", FAILING / "job-order.yaml")
-        waiting = stack.until(run_id, lambda run: run["condition"])
+        waiting = stack.until(run_id, lambda run: run["state"] == "Running" and run["condition"])
         assert "A quota of the namespace leaves no room" in waiting["condition"]["sentence"]
         [kept] = stack.json("explain", run_id)["evidence"]
     finally:

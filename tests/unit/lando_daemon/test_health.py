@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,10 +11,10 @@ from typing import Any
 import pytest
 from lando import queues
 from lando.config import WorkQueueSettings
-from lando.errors import MessageError, Unavailable
+from lando.errors import ConfigError, MessageError, Unavailable
 from lando.k8s import dispatch
 from lando.k8s import patrol as patrol_module
-from lando.k8s.health import STUCK_S
+from lando.k8s.health import STUCK_S, HealthServer
 from lando.k8s.lando import LandoDaemon
 from lando.k8s.metrics import BOTH, LANDO, QUEUE_MESSAGES
 from lando.k8s.outage import Outage
@@ -88,6 +89,13 @@ def test_a_peer_that_was_away_at_the_start_is_soon_asked_again(monkeypatch: pyte
     patrol.start()
     wait_until(lambda: patrol.waits_for() is None, what="the third answer")
     patrol.stop()
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(ConfigError, match=rf"metrics_port: 127\.0\.0\.1:{port} can't be listened on: Address"):
+            HealthServer(port, (), host="127.0.0.1", figures=())
 
 
 def test_consuming_that_ended_is_red(world: Any, asks: Asks) -> None:
