@@ -183,6 +183,8 @@ def _listed(queue: Document) -> Iterator[str]:
             for one in letters
         ]
         yield from table(("ID", "PUT ASIDE", "RUN", "COMMAND", "RETRIED", "REASON"), rows)
+    elif queue["looked_at"]:
+        yield "None of them fits what was asked for."
     if queue["count"] > queue["looked_at"]:
         yield f"Only the {queue['looked_at']} oldest were looked at; --limit says how many."
 

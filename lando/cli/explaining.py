@@ -39,7 +39,9 @@ def explain(url: str | None, token: str | None, run_id: int, *, step: str | None
     for document in shown:
         console.print(tree(document))
     if not shown and (run.cause or run.condition):
-        typer.echo("No evidence of that is kept: there was no Job to look at, or archive.url is not set.")
+        typer.echo(
+            "No evidence of that is kept: there was no Job to look at, archive.url is not set, or it was pruned."
+        )
     for document in [one for one in documents if one not in shown]:
         said = plain(_part(document, "cause").get("sentence"))
         typer.echo(f"earlier: {_heading(document)}: {said} (lando explain {run_id} --step {plain(document['step'])})")

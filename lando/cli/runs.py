@@ -82,9 +82,11 @@ def logs(
             sys.stdout.write(piece)
             sys.stdout.flush()
             is_empty = is_empty and not piece
+        is_over = is_empty and client.run(run_id).over
     if is_empty:
         which = (f" of {step}" if step else "") + (f", attempt {attempt}" if attempt else "")
-        typer.echo(f"run {run_id} has no log{which} yet", err=True)
+        when = ": none was written or kept, or it was pruned" if is_over else " yet"
+        typer.echo(f"run {run_id} has no log{which}{when}", err=True)
 
 
 def cancel(url: str | None, token: str | None, run_id: int) -> None:

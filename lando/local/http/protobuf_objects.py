@@ -126,5 +126,6 @@ def _text(value: bytes | int) -> str:
 
 
 def _json_only(name: str, what: str) -> ApiError:
-    words = f"the embedded cluster reads {name or 'this'} ({what}) as JSON only: send application/json"
-    return ApiError(415, "UnsupportedMediaType", words, {})
+    words = f"the embedded cluster reads {name or 'this'} ({what}) as JSON only"
+    way = "with kubectl: kubectl create … --dry-run=client -o json | kubectl create -f -"
+    return ApiError(415, "UnsupportedMediaType", f"{words}; {way}", {})

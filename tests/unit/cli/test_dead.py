@@ -64,6 +64,11 @@ def test_dead_letters_are_listed_by_queue(api: Any, lando: Any) -> None:
     assert "run=3" in api.asked[0][1]
 
 
+def test_a_list_in_which_no_letter_fits_says_so(api: Any, lando: Any) -> None:
+    api.on(LIST, {"queues": [queue(count=2, looked_at=2)]})
+    assert lando("dead", "list", "--run", 5).out.splitlines()[1:] == ["None of them fits what was asked for."]
+
+
 def test_a_dead_letter_is_shown_with_what_it_went_through(api: Any, lando: Any) -> None:
     whole = {
         **brief(),

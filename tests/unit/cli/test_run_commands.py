@@ -146,10 +146,12 @@ def test_logs_are_copied_as_they_are(api: Any, lando: Any) -> None:
     assert api.asked[0][1] == "step=run_workflow"
 
 
-def test_an_empty_log_is_said_beside_the_output(api: Any, lando: Any) -> None:
+def test_an_empty_log_is_said_beside_the_output(api: Any, lando: Any, document: Callable[..., dict[str, Any]]) -> None:
     api.on("GET /api/lando/v1/runs/3/logs", "")
+    api.on("GET /api/lando/v1/runs/3", document(), document(state="Finished"))
     outcome = lando("logs", 3, "--step", "save_output")
     assert (outcome.code, outcome.out, outcome.err) == (0, "", "run 3 has no log of save_output yet\n")
+    assert lando("logs", 3).err == "run 3 has no log: none was written or kept, or it was pruned\n"
 
 
 def test_cancel_and_restart_ask_for_it(api: Any, lando: Any) -> None:
