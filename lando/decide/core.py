@@ -149,8 +149,8 @@ def _begin(plan: Plan, run: Run, observed: Observed, steps: dict[str, StepState]
         actions += _report_again(observed.record.failure)
     if plan.problem:
         return actions + fail(Failure(step=None, cause=plan.problem))
-    bumped = _next_attempts(plan, steps, observed)
     is_whole = all(state is StepState.PENDING for state in steps.values())
+    bumped = _next_attempts(plan, steps, observed, is_whole=is_whole)
     if is_whole:
         if leftovers := _refs(observed):
             actions += [*_delete(observed.objects), AwaitGone(refs=leftovers)]
@@ -213,14 +213,21 @@ def _is_spared(step: PlannedStep, observed: Observed) -> bool:
     return by is not None and by.phase is JobPhase.COMPLETE and bool(by.ids)
 
 
-def _next_attempts(plan: Plan, steps: Mapping[str, StepState], observed: Observed) -> dict[str, StepRecord]:
-    """The attempts that a restart makes; one that was noted but not made yet keeps its number."""
+def _next_attempts(
+    plan: Plan, steps: Mapping[str, StepState], observed: Observed, *, is_whole: bool
+) -> dict[str, StepRecord]:
+    """The attempts that a restart makes; one that was noted but not made yet keeps its number.
+
+    An attempt that is still at work, or has succeeded, goes on: it was not the step that failed.
+    """
     attempts = {}
     for step in plan.steps:
         if steps[step.name] is StepState.COMPLETE:
             continue
         record = observed.record.steps.get(step.name) if observed.record else None
         job = observed.jobs.get(step.name)
+        if not is_whole and job and record and record.uid == job.uid and _has_not_failed(plan, step, job):
+            continue
         made = max(job.attempt if job else 0, observed.archived.get(step.name, 0))
         highest = max(record.attempt if record else 0, made)
         if made == highest > 0 or (record is not None and record.uid is not None):
@@ -228,6 +235,13 @@ def _next_attempts(plan: Plan, steps: Mapping[str, StepState], observed: Observe
         elif record is not None and record.retries:
             attempts[step.name] = StepRecord(attempt=record.attempt)
     return attempts
+
+
+def _has_not_failed(plan: Plan, step: PlannedStep, job: ObservedJob) -> bool:
+    """Whether the step's Job may still bring the run on; not one that succeeded without the report it was made for."""
+    if job.phase is JobPhase.COMPLETE:
+        return step.name not in plan.output_from or bool(job.ids)
+    return job.phase is not JobPhase.FAILED and not job.deleting
 
 
 class _Transition:

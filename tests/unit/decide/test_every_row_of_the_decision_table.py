@@ -14,6 +14,7 @@ from lando.decide import (
     JobPhase,
     NoteFailure,
     Nothing,
+    RecordAttempts,
     ReportError,
     SetCondition,
     StepRecord,
@@ -230,6 +231,25 @@ def test_restart_begins_again_at_the_step_where_the_run_stopped(make: Any, state
     assert created(actions) == [step]
     assert [action.attempt for action in actions if isinstance(action, Create)] == [2]
     assert deleted(actions) == {f"Job {step}"}
+
+
+@pytest.mark.parametrize("phase", [JobPhase.RUNNING, JobPhase.WAITING, JobPhase.COMPLETE])
+def test_restart_of_a_run_that_lando_gave_up_goes_on_with_a_step_that_has_not_failed(
+    make: Any, phase: JobPhase
+) -> None:
+    observed = make.observed({"run_workflow": make.job("run_workflow", phase)})
+    actions = act(make, Command.RESTART, "r", "R", observed)
+    assert written(actions)[0] == "R/R"
+    assert created(actions) == (["organize_output"] if phase is JobPhase.COMPLETE else [])
+    assert "Job run_workflow" not in (set() if phase is JobPhase.COMPLETE else deleted(actions))
+    assert not [action for action in actions if isinstance(action, RecordAttempts) and "run_workflow" in action.steps]
+
+
+def test_restart_does_a_step_again_that_succeeded_without_the_report_it_was_made_for(make: Any) -> None:
+    observed = make.observed({"save_output": make.job("save_output", JobPhase.COMPLETE)})
+    actions = act(make, Command.RESTART, "r", "O", observed)
+    assert created(actions) == ["save_output"]
+    assert [action.attempt for action in actions if isinstance(action, Create)] == [2]
 
 
 @pytest.mark.parametrize(("state", "letter"), [*itertools.product("rE", ["", "V"]), ("C", "")])
