@@ -13,7 +13,8 @@ demo: $(VENV)/.installed  ## set up, start everything in one process, run a real
 	$(BIN)/lando demo
 
 test: $(VENV)/.installed-dev  ## every test that this machine can run
-	$(BIN)/python -m pytest tests/unit tests/crash_points -n auto --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest tests/unit -n auto --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest tests/crash_points -n auto $(PYTEST_ARGS)
 	$(BIN)/python -m pytest tests/model -n auto $(PYTEST_ARGS)
 	$(BIN)/python -m pytest tests/contract tests/integration tests/e2e -n 4 --dist loadfile --no-loadscope-reorder \
 	  $(PYTEST_ARGS)
