@@ -38,7 +38,7 @@ def explain(url: str | None, token: str | None, run_id: int, *, step: str | None
     console = Console(highlight=False, width=None if sys.stdout.isatty() else _ENDLESS_WIDTH)
     for document in shown:
         console.print(tree(document))
-    if not shown and (run.cause or run.condition):
+    if not shown and _step_of_concern(run):
         typer.echo(
             "No evidence of that is kept: there was no Job to look at, archive.url is not set, or it was pruned."
         )
@@ -49,8 +49,14 @@ def explain(url: str | None, token: str | None, run_id: int, *, step: str | None
 
 def of_concern(run: RunView, documents: Sequence[Document]) -> list[Document]:
     """The newest document about the step that failed or waits now; none of a run that does neither."""
-    step = (run.document.get("cause") or run.document.get("condition") or {}).get("step")
+    step = _step_of_concern(run)
     return [document for document in documents if document.get("step") == step][-1:]
+
+
+def _step_of_concern(run: RunView) -> str | None:
+    """Which step failed or waits now; None also where that is about no step."""
+    step: str | None = (run.document.get("cause") or run.document.get("condition") or {}).get("step")
+    return step
 
 
 def tree(document: Document) -> Tree:

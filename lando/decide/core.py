@@ -438,9 +438,15 @@ class _Transition:
         problem = self.plan.problem or self._problem(step)
         missing = [ref.name for ref in step.reads if ref not in self.live]
         if problem is None and missing:
+            gone = f"The volume {' and '.join(missing)} that step {step.name} reads is gone"
+            if self.observed.record is None:
+                record_ref = self.plan.record
+                gone += (
+                    f", and there is no {record_ref.kind} {record_ref.name}, whose deletion takes all of a run with it"
+                )
             problem = Cause(
                 category=Category.INFRASTRUCTURE,
-                sentence=f"The volume {' and '.join(missing)} that step {step.name} reads is gone.",
+                sentence=f"{gone}.",
                 advice="Restart the run: it begins again with its first step.",
             )
         if problem is not None:

@@ -132,6 +132,13 @@ def test_a_run_that_is_well_says_so(api: Any, lando: Any, document: Make) -> Non
     assert lando("explain", 3).out.splitlines()[1:] == ["It has not failed, and nothing keeps it waiting."]
 
 
+def test_a_wait_of_no_step_has_no_evidence_to_miss(api: Any, lando: Any, document: Make) -> None:
+    api.on(RUN, document(state="Starting", condition={"step": None, "sentence": "It waits for the broker."}))
+    api.on(EVIDENCE, {"kept": True, "evidence": []})
+
+    assert lando("explain", 3).out.splitlines()[1:] == ["waits for: It waits for the broker."]
+
+
 def test_a_cause_without_evidence_is_told_as_such(api: Any, lando: Any, failed: dict[str, Any]) -> None:
     api.on(RUN, failed)
     api.on(EVIDENCE, {"kept": False, "evidence": []})

@@ -201,6 +201,12 @@ def test_a_step_that_can_t_be_done_again_ends_the_run_without_a_promise_to_do_it
     assert not [action for action in actions if isinstance(action, SetCondition)]
 
 
+def test_a_run_whose_record_was_deleted_with_all_that_it_had_is_told_so(make: Any) -> None:
+    actions = act(make, Command.STEP_CHANGED, "R", "R", make.observed(volumes=(), record=False), "run_workflow")
+    assert written(actions) == ["E/R"]
+    assert "there is no ConfigMap lando-run-42, whose deletion takes all of a run with it." in repr(actions)
+
+
 @pytest.mark.parametrize(("state", "letter"), [*itertools.product("SRrEANc", LETTERS)])
 def test_cancel_acts_in_every_state_that_has_not_ended(make: Any, state: str, letter: str) -> None:
     step = BY_LETTER.get(letter)
