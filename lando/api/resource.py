@@ -41,6 +41,8 @@ class Resource(Generic[Row]):
     """None: the rows can only be read."""
     fill: Callable[[Site, Session, Caller, Row, Json], None] | None = None
     """Checks the changes that a body names and assigns them; raises refusals."""
+    known: Callable[[Site, Session, Json], Row | None] | None = None
+    """The row that the same request has made before, if it came twice: it is the answer then, and no other is made."""
     remove: Callable[[Session, Row], None] | None = None
     """What deleting takes; None deletes the row."""
     filters: Mapping[str, InstrumentedAttribute[Any]] = field(default_factory=dict)
@@ -73,11 +75,13 @@ def add_routes(router: APIRouter, resource: Resource[Any]) -> None:
 def _add_writes(router: APIRouter, resource: Resource[Any], body: type[Body], who: Any, name: str) -> None:
     def create(payload: body, site: TheSite, caller: who) -> Json:  # type: ignore[valid-type]
         with site.database.write() as session:
-            row = resource.model()
-            _fill(resource, site, session, caller, row, payload)
-            session.add(row)
-            session.flush()
-            session.refresh(row)
+            row = _known(resource, site, session, payload)
+            if row is None:
+                row = resource.model()
+                _fill(resource, site, session, caller, row, payload)
+                session.add(row)
+                session.flush()
+                session.refresh(row)
             shown = resource.show(site, row)
         site.changes.announce()
         return shown
@@ -124,6 +128,10 @@ def _change(resource: Resource[Row], site: Site, session: Session, caller: Calle
     session.flush()
     session.refresh(row)
     return resource.show(site, row)
+
+
+def _known(resource: Resource[Row], site: Site, session: Session, payload: Body) -> Row | None:
+    return resource.known(site, session, payload.changes()) if resource.known is not None else None
 
 
 def _fill(resource: Resource[Row], site: Site, session: Session, caller: Caller, row: Row, payload: Body) -> None:

@@ -74,11 +74,12 @@ def steps(job: m.Job) -> list[Json]:
 
 def cause(job: m.Job) -> Json | None:
     """Why a failed run failed: its newest job error since somebody last asked for it to run."""
-    if job.state != "E" or not job.errors:
+    told = [error for error in job.errors if error.generation in (None, job.generation)]
+    if job.state != "E" or not told:
         return None
-    newest = job.errors[-1]
+    newest = told[-1]
     asked = next((row.created for row in reversed(job.activities) if row.state in ASKED), None)
-    if asked is not None and newest.created < asked:
+    if newest.generation is None and asked is not None and newest.created < asked:
         return None  # the daemon has written the state and is about to say why
     sentence, _, rest = newest.content.partition("\n")
     step = next((name for name, letter in usage.STEP_LETTERS.items() if letter == newest.job_step), None)

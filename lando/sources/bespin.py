@@ -157,14 +157,15 @@ class BespinSource:
     def report_error(self, run: Run, step: str | None, cause: Cause, *, again: bool = False) -> None:
         """A6. Neither text nor step is ever empty, as the original's API refuses such records and the cause is lost.
 
-        The cause's category goes to our own API only, told by its generations: the original has no place for it.
+        The cause's category goes to our own API only, told by its generations: the original has no place for it. Ours
+        keeps what comes twice once.
         """
         letter, content = letters.error_letter(step), cause.text()
-        if again and self._is_told(run, letter, content):
-            return
-        body = {"job": str(run.id), "job_step": letter, "content": content}
+        body: dict[str, Any] = {"job": str(run.id), "job_step": letter, "content": content}
         if run.generation is not None:
-            body["category"] = cause.category.value
+            body |= {"category": cause.category.value, "generation": run.generation}
+        elif again and self._is_told(run, letter, content):
+            return
         self._api.request("POST", "job-errors/", body)
 
     def _is_told(self, run: Run, letter: str, content: str) -> bool:

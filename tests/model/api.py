@@ -194,6 +194,9 @@ class ModelApi:
         if not str(body.get("content", "")).strip() or not body.get("job_step"):
             raise Rejected("Bespin API", "an error without content or step", status=400)
         job = self._job(str(body["job"]))
+        for known in job.errors:
+            if all(known[key] == body.get(key) for key in ("generation", "job_step", "content")):
+                return Answer(document=dict(known))
         error = {
             "id": sum(len(other.errors) for other in self.jobs.values()) + 1,
             "job": job.id,
@@ -201,7 +204,7 @@ class ModelApi:
             "job_step": body["job_step"],
             "created": _stamp(self._clock.now()),
             "category": body.get("category"),
-            "generation": job.generation,
+            "generation": body.get("generation", job.generation),
             "state": job.state,
         }
         job.errors.append(error)

@@ -106,6 +106,8 @@ class JobError(Base):
     job_step: Mapped[str] = mapped_column(String(1))
     category: Mapped[str | None] = mapped_column(String(32))
     """``user``, ``resources``, ``image`` or ``infrastructure``, where the daemon said so."""
+    generation: Mapped[int | None]
+    """Of the job when it failed so; None for what was recorded before this was."""
     created: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
 

@@ -13,7 +13,7 @@ from lando.api import documents, jobs
 from lando.api import models as m
 from lando.api.answers import Json, invalid
 from lando.api.auth import Caller
-from lando.api.bodies import AnyText, Body, LogText, Name, Reference, ShortText, StepLetter
+from lando.api.bodies import AnyText, Body, LogText, Name, Number, Reference, ShortText, StepLetter
 from lando.api.files import FileUrls
 from lando.api.resource import Query, Resource, add_routes
 from lando.api.site import Site
@@ -36,12 +36,13 @@ class ShareGroupBody(Body):
 
 
 class JobErrorBody(Body):
-    """Why a job failed; ``category`` is ours, the original ignores it."""
+    """Why a job failed; ``category`` and ``generation`` are ours, the original ignores them."""
 
     job: Reference
     job_step: StepLetter
     content: LogText = Field(default="")
     category: ShortText | None = None
+    generation: Number | None = None
 
 
 class OutputProjectBody(Body):
@@ -63,6 +64,25 @@ def _groups_of_job(query: Query, _caller: Caller) -> Query:
     return query.outerjoin(m.Job, m.Job.stage_group_id == m.StageGroup.id)
 
 
+def _known_error(site: Site, session: Session, changes: Json) -> m.JobError | None:
+    """A daemon tells again what it can't know to have been told; its first telling may even come later."""
+    if changes.get("generation") is None:
+        return None
+    session.execute(select(m.Job.id).where(m.Job.id == changes["job"]).with_for_update())  # one after the other
+    same = select(m.JobError).where(
+        m.JobError.job_id == changes["job"],
+        m.JobError.generation == changes["generation"],
+        m.JobError.job_step == changes["job_step"],
+        m.JobError.content == _error_text(site, changes),
+    )
+    return session.scalars(same.order_by(m.JobError.id)).first()
+
+
+def _error_text(site: Site, changes: Json) -> str:
+    text = changes.get("content", "").strip()
+    return cut_middle(text, site.settings.job_error_bytes) if text else NO_TEXT
+
+
 def _fill_error(site: Site, session: Session, _caller: Caller, row: m.JobError, changes: Json) -> None:
     if "job" in changes:
         row.job_id = _existing_job(session, changes["job"])
@@ -70,8 +90,11 @@ def _fill_error(site: Site, session: Session, _caller: Caller, row: m.JobError, 
     if "job_step" in changes:
         row.job_step = changes["job_step"]
     if "content" in changes or row.content is None:
-        text = changes.get("content", "").strip()
-        row.content = cut_middle(text, site.settings.job_error_bytes) if text else NO_TEXT
+        row.content = _error_text(site, changes)
+    if row not in session:
+        given = changes.get("generation")
+        own = select(m.Job.generation).where(m.Job.id == row.job_id)
+        row.generation = session.scalars(own).one() if given is None else given
     if changes.get("category") in {category.value for category in Category}:
         row.category = changes["category"]
 
@@ -146,6 +169,7 @@ add_routes(
         staff_only=True,
         body=JobErrorBody,
         fill=_fill_error,
+        known=_known_error,
         filters={"job": m.JobError.job_id},
     ),
 )

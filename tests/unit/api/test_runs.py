@@ -42,6 +42,30 @@ def test_a_run_says_how_each_step_went(api: Api) -> None:
     assert run["activities"][-1]["step"] == "Running Workflow"
 
 
+def test_an_error_that_is_told_twice_is_kept_once_in_each_life_of_the_run(api: Api) -> None:
+    job = api.new_job()
+    api.write(job, "E/R")
+    body = {"job": str(job), "job_step": "R", "content": " It exited with 3. ", "category": "user"}
+    for generation in (1, 1, 2, 1):
+        told = api.post("/api/v2/admin/job-errors/", {**body, "generation": generation}, "lando")
+        assert told.status_code == 201
+    errors = api.get(f"/api/v2/admin/job-errors/?job={job}", "lando").json()
+    assert [error["content"] for error in errors] == ["It exited with 3."] * 2
+
+
+def test_a_cause_is_shown_whatever_the_clocks_of_the_servers_say(api: Api) -> None:
+    """And one of a former life, even if it comes late, is not taken for the present one's."""
+    job = api.new_job()
+    api.post(f"/api/v2/jobs/{job}/start/")
+    api.write(job, "R/S", "E/S")
+    body = {"job": str(job), "job_step": "S", "category": "user"}
+    for generation, content in ((1, "Now."), (0, "Before.")):
+        api.post("/api/v2/admin/job-errors/", {**body, "content": content, "generation": generation}, "lando")
+    with api.site.database.write() as session:
+        session.execute(update(m.JobError).values(created=m.now() - timedelta(hours=3)))
+    assert api.get(f"{RUNS}/{job}").json()["cause"]["sentence"] == "Now."
+
+
 def test_a_failed_run_says_why(api: Api) -> None:
     job = api.new_job()
     api.write(job, "R/S", "R/R")

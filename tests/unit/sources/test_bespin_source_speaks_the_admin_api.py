@@ -219,8 +219,10 @@ def cause(sentence: str) -> Cause:
 def test_the_category_of_an_error_goes_to_the_api_that_counts_generations(api: Api, source: BespinSource) -> None:
     api.answer(f"GET {JOB}", job(generation=3))
     api.answer("POST /api/v2/admin/job-errors/", {"id": 3}, 201)
-    source.report_error(source.get(42), "run_workflow", cause("It exited with 3."))
-    assert api.asked[-1][1] == {"job": "42", "job_step": "R", "content": "It exited with 3.", "category": "user"}
+    said = {"job": "42", "job_step": "R", "content": "It exited with 3.", "category": "user", "generation": 3}
+    for again in (False, True):  # which it keeps once
+        source.report_error(source.get(42), "run_workflow", cause("It exited with 3."), again=again)
+        assert api.asked[-1][:2] == ("POST /api/v2/admin/job-errors/", said)
 
 
 def test_an_error_is_recorded_with_a_step_and_a_text_even_if_there_is_none(api: Api, source: BespinSource) -> None:
