@@ -41,7 +41,7 @@ def test_a_port_in_use_is_one_sentence(lando: Any) -> None:
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
 def test_an_unfinished_run_goes_on_at_the_next_start(lando: Any, tmp_path: Path, number: signal.Signals) -> None:
     order = tmp_path / "order.yaml"
-    order.write_text("seconds: 3\n")
+    order.write_text("seconds: 8\n")  # more than the commands take until the end, also on a busy machine
     process = lando.up()
     run_id = lando.submit(SLEEP / "workflow.cwl", order)
     lando.until(run_id, lambda run: any(s["name"] == "run_workflow" and s["state"] == "Running" for s in run["steps"]))
