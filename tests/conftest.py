@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 from tests.services.control_plane import kubeconfig
 from tests.services.health import asks
 from tests.services.log_lines import log_lines
@@ -22,6 +23,9 @@ __all__ = [
     "rabbitmq",
     "rabbitmq_server",
 ]
+
+settings.register_profile("lando", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("lando")  # no test times the clock, so neither does hypothesis
 
 LONG = (
     "integration/test_chaos.py",
