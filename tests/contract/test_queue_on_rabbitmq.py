@@ -376,7 +376,7 @@ def test_acknowledgements_get_through_to_a_broker_that_blocks_publishers(
 def test_a_broker_that_blocks_publishers_is_told_of_until_it_takes_messages_again(
     rabbitmq_server: LocalServer, settings: WorkQueueSettings, publisher: RabbitPublisher, quick: None
 ) -> None:
-    """Also over the end of a connection on which a message waited in vain, and without anything more to be sent."""
+    """Also over the end of a connection on which a message waited in vain, and by who has nothing to send."""
     queue = settings.listen_queue
     publisher.publish(queue, b"1").result(TIMEOUT_S)
     with at_work(settings) as work:
@@ -387,13 +387,13 @@ def test_a_broker_that_blocks_publishers_is_told_of_until_it_takes_messages_agai
             wait_until(lambda: work.consumer.waits_for is not None, TIMEOUT_S, what="the ladder's blockage")
             assert "low on memory" in (work.consumer.waits_for or "")
             assert work.consumer.active
-            publisher.notify(b"{}")
-            wait_until(lambda: publisher.blocked is not None, TIMEOUT_S, what="the notice's blockage")
+            assert publisher.depths(queue).result(TIMEOUT_S)["ready"] == 0  # who sends nothing learns of it by the way
+            wait_until(lambda: publisher.blocked is not None, TIMEOUT_S, what="the blockage of the idle one")
             with pytest.raises(Unavailable, match=r"it blocks publishing \(low on memory\)"):
                 publisher.depths(queue).result(TIMEOUT_S)
         finally:
             rabbitmq_server.control("set_vm_memory_high_watermark", "0.4")
-        wait_until(lambda: publisher.blocked is None, TIMEOUT_S, what="the end of the notice's blockage")
+        wait_until(lambda: publisher.blocked is None, TIMEOUT_S, what="the end of the idle one's blockage")
         assert work.wait_for(2, TIMEOUT_S)[1].body == b"1"
         wait_until(lambda: work.consumer.waits_for is None, TIMEOUT_S, what="the end of the ladder's blockage")
 

@@ -62,6 +62,8 @@ class Inquiry:
     """Which queues to count, by what they are counted as."""
 
     queues: Mapping[str, Sequence[str]]
+    knock_at: str
+    """The queue of :meth:`RabbitPublisher._knock`."""
     counted: Future[Mapping[str, int]] = field(default_factory=Future)
 
 
@@ -85,6 +87,7 @@ class RabbitPublisher:
         self._declared: set[str] = set()
         """Queues declared on the channel ``_commands``."""
         self._notifying: BlockingChannel | None = None
+        self._knocking: BlockingChannel | None = None
 
     @property
     def blocked(self) -> str | None:
@@ -111,7 +114,10 @@ class RabbitPublisher:
 
     def depths(self, queue: str, delays_s: Sequence[float] = DELAYS_S) -> Future[Mapping[str, int]]:
         delayed = [ladder.delay_queue(queue, delay_s) for delay_s in delays_s]
-        inquiry = Inquiry(queues={"ready": [queue], "delayed": delayed, "dead": [ladder.dead_queue(queue)]})
+        inquiry = Inquiry(
+            queues={"ready": [queue], "delayed": delayed, "dead": [ladder.dead_queue(queue)]},
+            knock_at=ladder.active_queue(queue),
+        )
         with self._changed:
             if self._closing:
                 inquiry.counted.set_exception(Unavailable("broker", "the publisher is closed"))
@@ -258,6 +264,20 @@ class RabbitPublisher:
             inquiry.counted.set_exception(error)
         else:
             inquiry.counted.set_result(found)
+            self._knock(inquiry.knock_at)
+
+    def _knock(self, queue: str) -> None:
+        """Have the broker say whether it blocks publishing: it tells nobody but who publishes.
+
+        What is published is empty and nobody waits for it: the holder of ``<queue>.active`` throws it away.
+        """
+        try:
+            with self._connected() as link, link.limit():
+                if self._knocking is None or self._knocking.is_closed:
+                    self._knocking = link.connection.channel()
+                self._knocking.basic_publish("", queue, b"")
+        except Unavailable as error:
+            log.info("Whether the broker takes messages is not known: %s", error)
 
     def _ready_in(self, queue: str) -> int:
         with self._connected() as link, link.limit():
@@ -294,7 +314,7 @@ class RabbitPublisher:
     def _drop(self) -> None:
         with self._changed:
             link, self._link = self._link, None
-        self._commands = self._notifying = None
+        self._commands = self._notifying = self._knocking = None
         if link is not None:
             link.close()
         self._blockage.is_out_of_sight()

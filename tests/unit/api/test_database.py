@@ -28,6 +28,31 @@ def test_the_newest_migration_is_the_one_the_program_needs() -> None:
     assert ScriptDirectory.from_config(config).get_current_head() == database.HEAD
 
 
+def test_of_those_who_ask_a_silent_database_one_waits_and_the_others_are_refused_at_once(empty: Database) -> None:
+    empty._silence = "no answer within 15 s"
+    refusals: list[str] = []
+
+    def ask() -> None:
+        try:
+            with empty.read():
+                pass
+        except Unavailable as error:
+            refusals.append(str(error))
+
+    def ask_beside() -> None:
+        beside = threading.Thread(target=ask)
+        beside.start()
+        beside.join(10)
+
+    with empty.read():
+        ask_beside()
+        ask()  # who asks already may ask more
+        assert empty._silence is None, "it has answered"
+        ask_beside()
+    assert refusals == ["database: no answer within 15 s"]
+    empty.close()
+
+
 def test_a_failed_transaction_leaves_nothing(empty: Database) -> None:
     with pytest.raises(RuntimeError), empty.write() as session:  # noqa: PT012 - the failure comes after a change
         session.add(User(username="ada"))
