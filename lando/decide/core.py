@@ -116,7 +116,7 @@ def _look(plan: Plan, run: Run, observed: Observed) -> list[Action]:
         return _remove_all(observed) or [Nothing(reason=f"the run has ended ({run.state.value}) and left nothing")]
     if run.state is RunState.ERROR:
         if observed.record and observed.record.failure:
-            return _report_again(observed.record.failure)
+            return _delete(_futile(plan, observed)) + _report_again(observed.record.failure)
         if observed.expired:
             return _remove_all(observed) or [Nothing(reason="the run failed long ago and left nothing")]
         return [Nothing(reason="the run failed; what it left is kept for a restart")]
@@ -177,6 +177,12 @@ def _cancel(run: Run, observed: Observed) -> list[Action]:
         gone: list[Action] = [AwaitGone(refs=leftovers, required=False)] if leftovers else []
         return [*_delete(observed.objects), *gone, *_delete_record(observed), canceled]
     return [canceled, *_remove_all(observed)]
+
+
+def _futile(plan: Plan, observed: Observed) -> frozenset[ObjectRef]:
+    """Jobs that failed after patience: what they waited for may come, and their pods begin for nothing."""
+    failed = {name for name, job in observed.jobs.items() if job.phase is JobPhase.FAILED and not job.ended}
+    return observed.objects & {step.job for step in plan.steps if step.job and step.name in failed}
 
 
 def _report_again(failure: Failure) -> list[Action]:
@@ -482,7 +488,8 @@ class _Transition:
         steps = failed_steps(self.steps, tuple(self.failures))
         # A failed run waits for nothing.
         last = [action for action in self.last if not isinstance(action, SetCondition)]
-        return self.first + fail(Failure(step=name, cause=cause), steps) + last
+        futile = sorted(_futile(self.plan, self.observed))
+        return self.first + fail(Failure(step=name, cause=cause), steps, futile=futile) + last
 
     def _finish(self) -> list[Action]:
         ids = self._reported_ids()

@@ -94,6 +94,8 @@ class ObservedJob:
     record_uid: str | None = None
     """UID of the run record that it was made under; None for Jobs of the original, which has none."""
     deleting: bool = False
+    ended: bool = True
+    """Whether the cluster is through with it; one that failed after patience may still begin its work."""
     phase: JobPhase = JobPhase.RUNNING
     cause: Cause | None = None
     """Why it waits or failed."""
@@ -292,11 +294,17 @@ Action = (
 )
 
 
-def fail(failure: Failure, steps: Mapping[str, StepState] | None = None) -> list[Action]:
-    """The run ends in error: keep the cause, write the state, tell the owner, forget the cause."""
+def fail(
+    failure: Failure, steps: Mapping[str, StepState] | None = None, *, futile: Sequence[ObjectRef] = ()
+) -> list[Action]:
+    """The run ends in error: keep the cause, write the state, tell the owner, forget the cause.
+
+    ``futile`` are the Jobs that could still begin work which nobody waits for any more.
+    """
     return [
         NoteFailure(failure=failure),
         Write(state=RunState.ERROR, steps=steps),
+        *([Delete(refs=tuple(futile))] if futile else []),
         ReportError(failure=failure),
         NoteFailure(failure=None),
     ]

@@ -252,6 +252,7 @@ def _observed_job(
         attempt=int(attempt) if attempt.isascii() and attempt.isdigit() else 1,
         record_uid=next((str(one.get("uid")) for one in owners if one.get("kind") == "ConfigMap"), None),
         deleting=_is_deleting(job),
+        ended=_has_ended(job),
         phase=JobPhase[diagnosis.verdict.name],
         cause=cause,
         ids=_ids(message) or _annotated_ids(pods),

@@ -12,12 +12,14 @@ from lando.decide import (
     Delete,
     EndAttempt,
     JobPhase,
+    NoteFailure,
     ObjectRef,
     RecordAttempts,
     ReportError,
     Restore,
     SetCondition,
     StepRecord,
+    Write,
     decide,
 )
 from lando.decide.core import INTERRUPTIONS
@@ -67,6 +69,25 @@ def test_what_a_new_attempt_would_only_wait_for_again_is_not_done_again(make: An
     actions = decided(make, cause, StepRecord(attempt=2, uid="uid-2", retries=1))
     assert only(actions, ReportError).failure.cause == cause
     assert not any(isinstance(action, Create) for action in actions)
+
+
+def test_the_job_of_a_step_that_failed_after_patience_goes_once_the_run_is_in_error(make: Any) -> None:
+    cause = Cause(category=Category.RESOURCES, sentence="No node has room.", advice="Ask for less.")
+    job = make.job(STEP, JobPhase.FAILED, cause=cause, attempt=1, uid="uid-1", ended=False)
+    observed = make.observed({STEP: job}, recorded={STEP: StepRecord(attempt=1, uid="uid-1")})
+    actions = decide(make.plan(), make.run("R", "R"), observed, Intent.NONE)
+    assert [type(action) for action in actions] == [NoteFailure, Write, Delete, ReportError, NoteFailure]
+    assert only(actions, Delete).refs == (JOB,)
+
+    failed = replace(observed, record=replace(observed.record, failure=only(actions, ReportError).failure))
+    after_a_crash = decide(make.plan(), make.run("E", "R"), failed, Intent.NONE)
+    assert [type(action) for action in after_a_crash] == [Delete, ReportError, NoteFailure]
+
+
+def test_a_job_that_has_failed_by_itself_is_kept(make: Any) -> None:
+    cause = Cause(category=Category.USER, sentence="It ended with exit code 1.", advice="Look at its log.")
+    actions = decided(make, cause, StepRecord(attempt=1, uid="uid-1"))
+    assert not any(isinstance(action, Delete) for action in actions)
 
 
 @pytest.mark.parametrize("allowed", [0, 1, 2, 5])
