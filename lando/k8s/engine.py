@@ -18,6 +18,7 @@ from lando.k8s import record
 from lando.k8s.findings import is_expired
 from lando.k8s.metrics import TRANSITIONS, UNTOLD
 from lando.k8s.observe import Observation, Reading, observe, read, read_record
+from lando.k8s.patience import Patience
 from lando.k8s.perform import Peers, Performer, QuotaWait, StillThere
 from lando.messages import Command, Condition, Message
 from lando.plans import Planner
@@ -51,12 +52,14 @@ class Engine:
         *,
         clock: Callable[[], datetime],
         look_later: Callable[[int, float], None],
+        patience: Patience,
     ) -> None:
         self._config = config
         self._peers = peers
         self._planners = planners
         self._clock = clock
         self._look_later = look_later
+        self._patience = patience
         self._conditions: OrderedDict[int, str] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -139,6 +142,7 @@ class Engine:
             reading,
             now=now,
             patience=timedelta(seconds=self._config.patience_s),
+            waits_count_from=self._patience.since(now),
             evidence=evidence,
         )
         observed = replace(
@@ -221,7 +225,8 @@ class Engine:
             sentence=f"A quota keeps step {wait.step} from starting: {wait}",
             advice="Free resources of the project, or ask the administrator for more.",
         )
-        if since is not None and now - since > timedelta(seconds=self._config.patience_s):
+        waited = now - max(since, self._patience.since(now)) if since is not None else None
+        if waited is not None and waited > timedelta(seconds=self._config.patience_s):
             self._fail(performer, wait.step, cause)
             return
         if since is None:

@@ -29,6 +29,7 @@ from lando.k8s.engine import Engine, words
 from lando.k8s.health import HealthServer
 from lando.k8s.metrics import ACTIVE, BOTH, HANDLING, IN_HAND, LANDO, MESSAGES, OLDEST_WORK, count_calls
 from lando.k8s.outage import Outage
+from lando.k8s.patience import Patience
 from lando.k8s.patrol import Patrol, queue_check
 from lando.k8s.perform import Halted, Peers, StillThere
 from lando.messages import Message, codec
@@ -70,6 +71,7 @@ class LandoDaemon:
         archive: LogArchive | None = None,
         planners: Mapping[str, Planner] | None = None,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        monotonic: Callable[[], float] = time.monotonic,
         stop_s: float = STOP_S,
     ) -> None:
         self._config = config
@@ -92,12 +94,14 @@ class LandoDaemon:
             may_act=self._may_act,
             log_bytes=config.archive.max_bytes_per_container,
         )
+        self._patience = Patience(monotonic=monotonic)
         self._engine = Engine(
             config,
             peers,
             planners if planners is not None else {"cwl": CwlPlanner(config)},
             clock=clock,
             look_later=self._dispatcher.look,
+            patience=self._patience,
         )
         self._outage = Outage(pause=consumer.pause, resume=self._resume, probe=self.probe, stop=self._stopping)
         self._resync_due = threading.Event()
@@ -276,6 +280,7 @@ class LandoDaemon:
 
     def _resume(self) -> None:
         """What happened during an outage may have passed unheard: go on, and look at once."""
+        self._patience.begin_anew()
         self._consumer.resume()
         self._resync_due.set()
 

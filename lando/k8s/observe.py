@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from lando import labels, logs
@@ -84,6 +85,7 @@ def observe(
     *,
     now: datetime,
     patience: timedelta,
+    waits_count_from: datetime | None = None,
     evidence: Evidence | None = None,
 ) -> Observation:
     """What ``reading`` has found. ``evidence`` only lends its log and last words when there are none here."""
@@ -114,7 +116,16 @@ def observe(
             pods_by_job[uid(job)] = pods
         events = _events(cluster, job, pods)
         with logs.about(step=key.step, job_uid=uid(job)):
-            diagnosis = _diagnose(cluster, job, pods, events, now=now, patience=patience, evidence=evidence)
+            diagnosis = _diagnose(
+                cluster,
+                job,
+                pods,
+                events,
+                now=now,
+                patience=patience,
+                waits_count_from=waits_count_from,
+                evidence=evidence,
+            )
         jobs[key.step] = _observed_job(job, pods, diagnosis, evidence)
         if diagnosis.cause is not None:
             attempt = jobs[key.step].attempt
@@ -204,15 +215,17 @@ def _diagnose(
     *,
     now: datetime,
     patience: timedelta,
+    waits_count_from: datetime | None,
     evidence: Evidence | None,
 ) -> Diagnosis:
-    diagnosis = diagnose(job, pods, events, now=now, patience=patience)
+    judge = partial(diagnose, job, pods, events, now=now, patience=patience, waits_count_from=waits_count_from)
+    diagnosis = judge()
     if diagnosis.verdict is not Verdict.FAILED or diagnosis.cause is None:
         return diagnosis
     tail = _log_tail(cluster, pods)
     if not tail and evidence is not None and evidence.uid in (None, uid(job)):
         tail = evidence.log_tail
-    return diagnose(job, pods, events, now=now, patience=patience, log_tail=tail)
+    return judge(log_tail=tail)
 
 
 def _log_tail(cluster: Cluster, pods: Sequence[Manifest]) -> str:

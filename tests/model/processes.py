@@ -193,6 +193,7 @@ class Lando:
             publisher=GatedPublisher(broker.publisher(), self.gate),
             archive=GatedArchive(archive, self.gate),
             clock=clock.now,
+            monotonic=clock.monotonic,
         )
         self._agenda = PolledAgenda(clock.monotonic)
         self.daemon._dispatcher._agenda = self._agenda

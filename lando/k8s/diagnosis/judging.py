@@ -51,6 +51,15 @@ class Diagnosis:
     """Which rule spoke and what it saw; of a verdict with a cause."""
 
 
+@dataclass(frozen=True)
+class _Limit:
+    """How long a wait may last."""
+
+    now: datetime
+    patience: timedelta
+    counts_from: datetime | None
+
+
 def diagnose(
     job: Manifest,
     pods: Sequence[Manifest],
@@ -58,14 +67,17 @@ def diagnose(
     *,
     now: datetime,
     patience: timedelta,
+    waits_count_from: datetime | None = None,
     log_tail: str = "",
 ) -> Diagnosis:
     """Judge ``job`` by its conditions, its pods' states and their events.
 
     ``pods`` of a Job that has failed may hold the last known state of pods that are gone. ``events`` may be all of
     the namespace; those of the pods' volume claims count, too.
-    ``log_tail`` becomes part of the cause of a failure.
+    ``log_tail`` becomes part of the cause of a failure. Patience ends no sooner than it would for a wait that began at
+    ``waits_count_from``.
     """
+    limit = _Limit(now, patience, waits_count_from)
     if true_condition(job, "Complete"):
         return Diagnosis(verdict=Verdict.COMPLETE)
     if entry := true_condition(job, "Failed"):
@@ -75,10 +87,10 @@ def diagnose(
     if entry := true_condition(job, "FailureTarget"):
         # It has failed, but its last pods are not gone; a lost node never says that they are.
         finding = _why_failed(job, entry, pods, events, log_tail)
-        return _after(finding, moment(entry.get("lastTransitionTime")), now, patience, log_tail)
+        return _after(finding, moment(entry.get("lastTransitionTime")), limit, log_tail)
     if mapping(job.get("spec")).get("suspend") is True:
-        return _judge(_first([signs.of_job_state(job, "Suspended")]), now, patience, log_tail)
-    return _judge(_hindrance(job, pods, events), now, patience, log_tail)
+        return _judge(_first([signs.of_job_state(job, "Suspended")]), limit, log_tail)
+    return _judge(_hindrance(job, pods, events), limit, log_tail)
 
 
 def deleted(job: Manifest) -> Cause:
@@ -123,23 +135,23 @@ def _hindrance(job: Manifest, pods: Sequence[Manifest], events: Sequence[Manifes
     return findings[0]
 
 
-def _judge(finding: Finding | None, now: datetime, patience: timedelta, log_tail: str) -> Diagnosis:
+def _judge(finding: Finding | None, limit: _Limit, log_tail: str) -> Diagnosis:
     if finding is None:
         return Diagnosis(verdict=Verdict.RUNNING)
     if finding.wait is Wait.NONE:
         return _failed(finding, log_tail)
     if finding.wait is Wait.ENDLESS:
         return Diagnosis(verdict=Verdict.WAITING, cause=finding.cause, finding=finding)
-    return _after(finding, finding.since, now, patience, log_tail)
+    return _after(finding, finding.since, limit, log_tail)
 
 
-def _after(finding: Finding, since: datetime | None, now: datetime, patience: timedelta, log_tail: str) -> Diagnosis:
+def _after(finding: Finding, since: datetime | None, limit: _Limit, log_tail: str) -> Diagnosis:
     """A wait since ``since`` until patience ends, then a failure."""
-    start = since or now
-    ends, noticed = start + patience, start + min(NOTICEABLE, patience)
-    if now >= ends:
+    start = since or limit.now
+    ends, noticed = max(start, limit.counts_from or start) + limit.patience, start + min(NOTICEABLE, limit.patience)
+    if limit.now >= ends:
         return _failed(finding, log_tail)
-    if now < noticed:
+    if limit.now < noticed:
         return Diagnosis(verdict=Verdict.RUNNING, recheck_at=noticed)
     return Diagnosis(verdict=Verdict.WAITING, cause=finding.cause, recheck_at=ends, finding=finding)
 

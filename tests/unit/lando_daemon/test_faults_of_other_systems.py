@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from lando.errors import QuotaExceeded, Rejected, Unavailable
+from lando.k8s.patience import Patience
 from lando.messages import Command, Condition
 
 STAGE_JOB = "stage-data-42-ada"
@@ -143,6 +144,66 @@ def test_a_run_that_could_not_even_be_ended_is_come_back_to(
     assert world.at == "S/"
     world.cluster.before = lambda *_: None
     world.reach("R/S")
+
+
+def let_its_pod_wait(world: Any) -> None:
+    """No node has room for it, and that since it was made, months ago."""
+    with world.cluster.changed:
+        pod = world.cluster.pod(STAGE_JOB)
+        pod["spec"].pop("nodeName", None)
+        said = {"status": "False", "reason": "Unschedulable", "message": "0/1 nodes are available"}
+        condition = {"type": "PodScheduled", **said, "lastTransitionTime": pod["metadata"]["creationTimestamp"]}
+        pod["status"] = {"phase": "Pending", "conditions": [condition]}
+
+
+def test_what_waited_while_nobody_was_there_has_all_its_patience(world: Any, waiting: Callable[..., Any]) -> None:
+    world.start(patience_s=600)
+    world.send(Command.START)
+    world.reach("R/S")
+    world.settle()
+    world.stop()
+    let_its_pod_wait(world)
+    world.start()
+    told: list[str | None] = []
+    world.source.set_condition = lambda run, step, sentence: told.append(sentence)
+    world.step_changed("stage_data", Condition.WAITING)
+    waiting(lambda: told, "the sentence")
+    world.settle()
+    assert world.at == "R/S"
+    assert world.cluster.has_job(STAGE_JOB, attempt=1)
+
+
+def test_patience_begins_anew_after_a_sleep_and_after_an_outage() -> None:
+    now, monotonic = datetime(2026, 3, 4, tzinfo=UTC), 100.0
+    patience = Patience(monotonic=lambda: monotonic)
+    began = patience.since(now)
+    assert began == now
+    now, monotonic = now + timedelta(minutes=5), monotonic + 300
+    assert patience.since(now) == began
+    now += timedelta(hours=8)  # the machine slept: its monotonic clock stood still
+    assert patience.since(now) == now
+    woken, now, monotonic = now, now + timedelta(minutes=5), monotonic + 300
+    assert patience.since(now) == woken
+    patience.begin_anew()
+    assert patience.since(now) == now
+
+
+def test_an_outage_of_the_cluster_does_not_use_up_patience(world: Any, waiting: Callable[..., Any]) -> None:
+    world.start(patience_s=600)
+    world.send(Command.START)
+    world.reach("R/S")
+    world.settle()
+    let_its_pod_wait(world)
+    world.daemon._patience._since = datetime(2026, 3, 4, tzinfo=UTC)  # the daemon has been there all the time
+    refuse(world, "list", "Pod", Unavailable("cluster", "away"))
+    world.daemon.probe = world.daemon._outage._probe = lambda: world.cluster.list("Pod")
+    world.step_changed("stage_data", Condition.WAITING)
+    waiting(lambda: world.daemon.waits_for(), "the pause")
+    world.cluster.before = lambda *_: None
+    waiting(lambda: world.daemon.waits_for() is None, "the end of the pause")
+    world.settle()
+    assert world.at == "R/S"
+    assert world.cluster.has_job(STAGE_JOB, attempt=1)
 
 
 def test_a_failure_that_was_told_costs_one_read_of_the_cluster_at_each_look(
