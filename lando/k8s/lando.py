@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from lando import labels, logs, queues
 from lando.archive import Archive
@@ -50,6 +50,9 @@ RESYNC_REST = 10.0  # times that a resync took until the next one: a slow list i
 RESYNC_STUCK_S = 3600.0  # a resync that takes longer hangs: all runs of a slow API take minutes
 SUSPECT_AFTER = 3  # times that one run alone meets an unavailable peer, until that counts as its own failure
 COUNTS_KEPT = 1000
+HOPELESS_S = float(sum(DELAYS_S))  # that looks of our own at one run fail, until its owner is told: as on the ladder
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +110,8 @@ class LandoDaemon:
         self._resync_due = threading.Event()
         self._resync_pulse = Pulse("The resync", RESYNC_STUCK_S)
         self._suspects: dict[int, int] = {}
-        self._failed_looks: dict[int, int] = {}
+        self._failed_looks: dict[int, tuple[int, float]] = {}
+        """How many in a row, and since when."""
         self._failure: BaseException | None = None
         self._threads: tuple[threading.Thread, ...] = ()
 
@@ -250,7 +254,7 @@ class LandoDaemon:
     def _retry(self, run_id: int, work: Work, error: Exception) -> None:
         """Down the ladder; before its end the run's owner is told, so that no run hangs.
 
-        A look of our own has no ladder: it is made again, and the owner told after as many failures.
+        A look of our own has no ladder: it is made again, and the owner told after as many failures in as long a time.
         """
         reason = words(error)
         if work.message is not None:
@@ -261,7 +265,9 @@ class LandoDaemon:
             is_hopeless = False
         else:
             self._dispatcher.look(run_id, self._config.resync_s)
-            is_hopeless = _count(self._failed_looks, run_id) > len(DELAYS_S)
+            times, since = self._failed_looks.get(run_id, (0, time.monotonic()))
+            _keep(self._failed_looks, run_id, (times + 1, since))
+            is_hopeless = times >= len(DELAYS_S) and time.monotonic() - since >= HOPELESS_S
         if is_hopeless:
             self._give_up(run_id, reason)
         self._settle(work, "retried", lambda delivery: delivery.retry(reason))
@@ -276,7 +282,8 @@ class LandoDaemon:
 
     def _is_suspect(self, run_id: int) -> bool:
         """Whether this run meets unavailable peers again and again though they answer to others."""
-        return _count(self._suspects, run_id) > SUSPECT_AFTER
+        _keep(self._suspects, run_id, self._suspects.get(run_id, 0) + 1)
+        return self._suspects[run_id] > SUSPECT_AFTER
 
     def _resume(self) -> None:
         """What happened during an outage may have passed unheard: go on, and look at once."""
@@ -323,12 +330,12 @@ class LandoDaemon:
         return frozenset(finding.run_id for finding in found if not finding.needs_a_look)
 
 
-def _count(times: dict[int, int], run_id: int) -> int:
-    """How often that has been with this run, now included; the runs with whom it was longest ago are forgotten."""
-    times[run_id] = times.pop(run_id, 0) + 1
-    while len(times) > COUNTS_KEPT:
-        times.pop(next(iter(times)), None)
-    return times[run_id]
+def _keep(kept: dict[int, T], run_id: int, value: T) -> None:
+    """Remember ``value`` of the run; those that changed longest ago are forgotten."""
+    kept.pop(run_id, None)
+    kept[run_id] = value
+    while len(kept) > COUNTS_KEPT:
+        kept.pop(next(iter(kept)), None)
 
 
 def _subject(message: Message | None) -> dict[str, Any]:

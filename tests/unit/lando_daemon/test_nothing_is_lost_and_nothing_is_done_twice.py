@@ -340,13 +340,18 @@ def test_a_run_that_can_not_even_be_observed_ends_in_error(world: Any, monkeypat
     assert len(world.broker.dead("lando")) == 1
 
 
-def test_a_run_without_messages_whose_looks_fail_ends_in_error(world: Any) -> None:
+def test_a_run_without_messages_whose_looks_fail_ends_in_error(
+    world: Any, waiting: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     def before(verb: str, kind: str, name: str) -> None:
         if (verb, kind) == ("create", "PersistentVolumeClaim"):
             raise RuntimeError("a bug")
 
     world.cluster.before = before
     world.start(resync_s=0.01)
+    waiting(lambda: world.cluster.calls.count(("create", "PersistentVolumeClaim", "job-data-42-ada")) > 10, "looks")
+    assert world.at == "R/V"  # many in a short time are no reason
+    monkeypatch.setattr("lando.k8s.lando.HOPELESS_S", 0.0)
     world.reach("E/V")
     world.settle()
     assert [error["content"].count("internal error") for error in world.admin.errors] == [1]
