@@ -20,6 +20,7 @@ from lando.k8s.metrics import TRANSITIONS, UNTOLD
 from lando.k8s.observe import Observation, Reading, observe, read, read_record
 from lando.k8s.patience import Patience
 from lando.k8s.perform import Peers, Performer, QuotaWait, StillThere
+from lando.k8s.untold import harmless
 from lando.messages import Command, Condition, Message
 from lando.plans import Planner
 from lando.plans.manifests import run_record_ref
@@ -115,6 +116,19 @@ class Engine:
             planner, plan = self._planners[run.kind], Plan(steps=(), record=run_record_ref(run.id))
             observation = Observation(observed=Observed(record=read_record(self._peers.cluster, plan.record)))
         self._fail(Performer(self._peers, planner, run, plan, observation), _step_at_work(run), cause)
+
+    def say_what_is_away(self, run_id: int, reason: str) -> None:
+        """Show the run's owner that another system keeps it, and others, from going on; if that can be told."""
+
+        def tell() -> None:
+            run = self._peers.source.get(run_id)
+            step = _step_at_work(run) or next(iter(run.steps), None)
+            if run.state in (*_STARTED, RunState.CANCELING) and step is not None:
+                sentence = f"Lando is kept from going on by another system: {reason}"
+                self._peers.source.set_condition(run, step, sentence)
+                self._remember(run_id, sentence)
+
+        harmless(run_id, "condition", tell)
 
     def _read(self, run_id: int, kind: str) -> Reading:
         selector = labels.selector(self._planners[kind].labels(run_id))

@@ -218,6 +218,7 @@ class LandoDaemon:
             else:
                 log.info("Run %d is left alone: %s", run_id, error)
             reason = str(error)
+            self._suspects.pop(run_id, None)
             self._settle(work, "dead", lambda delivery: delivery.dead(reason))
         except Unavailable as error:
             if not self._is_suspect(run_id):
@@ -268,6 +269,10 @@ class LandoDaemon:
             times, since = self._failed_looks.get(run_id, (0, time.monotonic()))
             _keep(self._failed_looks, run_id, (times + 1, since))
             is_hopeless = times >= len(DELAYS_S) and time.monotonic() - since >= HOPELESS_S
+        if is_hopeless and isinstance(error, Unavailable) and self._others_are_suspects(run_id):
+            self._engine.say_what_is_away(run_id, reason)
+            self._settle(work, "retried", lambda delivery: delivery.postpone(reason))
+            return
         if is_hopeless:
             self._give_up(run_id, reason)
         self._settle(work, "retried", lambda delivery: delivery.retry(reason))
@@ -284,6 +289,10 @@ class LandoDaemon:
         """Whether this run meets unavailable peers again and again though they answer to others."""
         _keep(self._suspects, run_id, self._suspects.get(run_id, 0) + 1)
         return self._suspects[run_id] > SUSPECT_AFTER
+
+    def _others_are_suspects(self, run_id: int) -> bool:
+        """Whether other runs fare no better, so that it is no fault of this one."""
+        return any(other != run_id and times > SUSPECT_AFTER for other, times in list(self._suspects.items()))
 
     def _resume(self) -> None:
         """What happened during an outage may have passed unheard: go on, and look at once."""

@@ -53,6 +53,10 @@ class Delivery(Protocol):
         """It failed: deliver it again after the next delay of the ladder, or put it aside after the last."""
         ...
 
+    def postpone(self, reason: str) -> None:
+        """It failed, but not by itself: deliver it again after the longest delay, however often that is."""
+        ...
+
     def dead(self, reason: str) -> None:
         """It can never be handled: put it aside in ``<queue>.dead`` with the reason."""
         ...

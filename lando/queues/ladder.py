@@ -86,8 +86,8 @@ def after_failure(queue: str, headers: Mapping[str, Any] | None, reason: str, de
     )
 
 
-def not_taken(queue: str, headers: Mapping[str, Any] | None, reason: str, delays_s: Sequence[float]) -> Rung:
-    """The longest delay, for a message that ``<queue>.dead`` does not take; its next failure makes it dead again."""
+def postponed(queue: str, headers: Mapping[str, Any] | None, reason: str, delays_s: Sequence[float]) -> Rung:
+    """The longest delay, however often the message failed; its next failure is its last again."""
     return after_failure(queue, {**(headers or {}), FAILURES: len(delays_s) - 1}, reason, delays_s)
 
 

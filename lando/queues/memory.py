@@ -181,7 +181,7 @@ class MemoryBroker:
                     letter(message.body, rung.headers, content_type=message.content_type, message_id=message.message_id)
                 )
             elif rung is not None:
-                due = self._clock() + self.delays_s[ladder.failures(message.headers)]
+                due = self._clock() + self.delays_s[ladder.failures(rung.headers) - 1]
                 heapq.heappush(held.delayed, (due, replace(message, headers=rung.headers)))
             self.changed.notify_all()
 
@@ -215,6 +215,10 @@ class MemoryDelivery:
 
     def retry(self, reason: str) -> None:
         rung = ladder.after_failure(self._queue, self._message.headers, reason, self._broker.delays_s)
+        self._broker.settle(self._queue, self._tag, rung=rung)
+
+    def postpone(self, reason: str) -> None:
+        rung = ladder.postponed(self._queue, self._message.headers, reason, self._broker.delays_s)
         self._broker.settle(self._queue, self._tag, rung=rung)
 
     def dead(self, reason: str) -> None:

@@ -199,6 +199,19 @@ def test_a_failed_message_climbs_the_ladder_and_ends_among_the_dead(broker: Brok
         assert len(work.deliveries) == len(DELAYS_S) + 1
 
 
+def test_a_postponed_message_comes_again_however_often_it_failed(broker: Broker) -> None:
+    broker.publish(b"later")
+    with broker.consuming() as work:
+        for number, failures in enumerate((0, len(DELAYS_S), len(DELAYS_S))):
+            delivery = work.wait_for(number + 1)[number]
+            assert (delivery.body, delivery.failures) == (b"later", failures)
+            delivery.postpone("not by itself")
+        last = work.wait_for(4)[3]
+        assert last.failures == len(DELAYS_S)
+        last.retry("at last")
+        wait_until(lambda: bool(broker.dead()), TIMEOUT_S, what="a dead message")
+
+
 def test_a_failed_message_waits_while_others_pass(broker: Broker) -> None:
     broker.publish(b"slow", b"quick")
     with broker.consuming(prefetch=1) as work:

@@ -207,6 +207,9 @@ class CountedDelivery:
     def retry(self, reason: str) -> None:
         self._settle("retry", lambda: self._delivery.retry(reason))
 
+    def postpone(self, reason: str) -> None:
+        self._settle("postpone", lambda: self._delivery.postpone(reason))
+
     def dead(self, reason: str) -> None:
         self._settle("dead", lambda: self._delivery.dead(reason))
 

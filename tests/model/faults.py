@@ -239,6 +239,9 @@ class GatedDelivery:
     def retry(self, reason: str) -> None:
         self._settle(lambda: self._delivery.retry(reason))
 
+    def postpone(self, reason: str) -> None:
+        self._settle(lambda: self._delivery.postpone(reason))
+
     def dead(self, reason: str) -> None:
         self._settle(lambda: self._delivery.dead(reason))
 

@@ -274,6 +274,12 @@ class RabbitDelivery:
             else:
                 self._move(rung, self._return)
 
+    def postpone(self, reason: str) -> None:
+        if self._session.begin_settling(self._tag):
+            session = self._session
+            rung = ladder.postponed(session.queue, self._properties.headers, reason, session.delays_s)
+            self._move(rung, self._return)
+
     def dead(self, reason: str) -> None:
         if self._session.begin_settling(self._tag):
             self._put_aside(reason)
@@ -285,7 +291,7 @@ class RabbitDelivery:
         def delay() -> None:
             DEAD_REFUSED.inc()
             log.error("A message of %s could not be put aside and will come again: %s", session.queue, reason)
-            self._move(ladder.not_taken(session.queue, headers, reason, session.delays_s), self._return)
+            self._move(ladder.postponed(session.queue, headers, reason, session.delays_s), self._return)
 
         self._move(ladder.dead(session.queue, headers, reason), delay)
 

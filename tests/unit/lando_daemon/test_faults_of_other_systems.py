@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -144,6 +145,29 @@ def test_a_run_that_could_not_even_be_ended_is_come_back_to(
     assert world.at == "S/"
     world.cluster.before = lambda *_: None
     world.reach("R/S")
+
+
+def test_what_keeps_several_runs_from_going_on_ends_none_of_them(
+    world: Any, waiting: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a webhook of the cluster that is down for an hour, while all else of it answers."""
+    monkeypatch.setattr("lando.k8s.lando.SUSPECT_AFTER", 1)
+    other = copy.deepcopy(world.job)
+    other |= {"id": 43, "output_project": {**other["output_project"], "id": 20, "job": 43}}
+    world.admin.jobs[43] = other
+    world.start()
+    told: list[str | None] = []
+    world.source.set_condition = lambda run, step, sentence: told.append(sentence)
+    refuse(world, "create", "ConfigMap", Unavailable("cluster", "failed calling webhook", status=500))
+    for run_id in (42, 43):
+        world.send(Command.START, run_id=run_id)
+    waiting(lambda: len(told) > 3, "sentences")
+    assert {job["state"] for job in world.admin.jobs.values()} == {"S"}
+    assert all(sentence and sentence.endswith("failed calling webhook") for sentence in told)
+    world.cluster.before = lambda *_: None
+    waiting(lambda: {job["state"] for job in world.admin.jobs.values()} == {"R"}, "both to go on")
+    assert world.broker.dead("lando") == []
+    assert world.admin.errors == []
 
 
 def let_its_pod_wait(world: Any) -> None:

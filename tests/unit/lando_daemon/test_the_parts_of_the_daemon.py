@@ -29,6 +29,9 @@ class FakeDelivery:
     def retry(self, reason: str) -> None:
         self.settled.append("retry")
 
+    def postpone(self, reason: str) -> None:
+        self.settled.append("postpone")
+
     def dead(self, reason: str) -> None:
         self.settled.append("dead")
 
