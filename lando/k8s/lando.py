@@ -314,7 +314,7 @@ class LandoDaemon:
                 try:
                     unknown = self._look_at_what_is_wrong(unknown)
                     rest_s = (time.monotonic() - began) * RESYNC_REST
-                    wait_s = max(wait_s, rest_s)
+                    wait_s, rest_s = max(wait_s, rest_s), min(rest_s, wait_s)
                 except Unavailable as error:
                     self._outage.report(error)
                 except Exception as error:
