@@ -61,7 +61,7 @@ class Dispatcher:
             waiting = self._waiting.setdefault(message.run_id, deque())
             last = waiting[-1] if waiting else None
             if last is not None and _says_the_same(last.message, message):
-                last.message = message
+                last.message = message if _last_words(message) or not _last_words(last.message) else last.message
                 last.deliveries.append(delivery)
             else:
                 waiting.append(Work(message=message, deliveries=[delivery]))
@@ -107,9 +107,10 @@ class Dispatcher:
         while (key := self._agenda.take()) is not None:
             run_id = int(key)
             with self._lock:
-                works: list[Work] = [Work()] if run_id in self._looks else []
+                works: list[Work] = list(self._waiting.pop(run_id, ()))
+                if run_id in self._looks:
+                    works.append(Work())  # last: what a message tells may be gone from the cluster
                 self._looks.discard(run_id)
-                works += self._waiting.pop(run_id, ())
             with logs.about(run_id=run_id):
                 try:
                     if works:
@@ -121,5 +122,16 @@ class Dispatcher:
 
 
 def _says_the_same(earlier: Message | None, later: Message) -> bool:
-    """Two reports of steps in a row are one look at the run; commands stay apart."""
-    return earlier is not None and earlier.command is later.command is Command.STEP_CHANGED
+    """Two reports of one Job in a row are one look at the run; commands stay apart."""
+    if earlier is None or not earlier.command is later.command is Command.STEP_CHANGED:
+        return False
+    return _job(earlier) == _job(later)
+
+
+def _job(message: Message) -> str | None:
+    return message.evidence.uid if message.evidence else None
+
+
+def _last_words(message: Message | None) -> bool:
+    """Whether it brings what a step's program said at its end, which its pod may have taken along."""
+    return bool(message and message.evidence and message.evidence.termination_message)

@@ -10,7 +10,7 @@ from lando.errors import Unavailable
 from lando.k8s import lando
 from lando.k8s.dispatch import Dispatcher, Work
 from lando.k8s.outage import Outage
-from lando.messages import Command, Message
+from lando.messages import Command, Condition, Evidence, Message
 
 
 class FakeDelivery:
@@ -78,6 +78,30 @@ def test_reports_in_a_row_are_one_look_and_commands_keep_their_order(waiting: Ca
         (Command.STEP_CHANGED, 1),
     ]
     dispatcher.close(5)
+
+
+def test_the_last_words_of_a_step_are_not_lost_among_other_reports(waiting: Callable[..., Any]) -> None:
+    """Its pod may be gone by now, so that nothing else says where the output is; a look without them comes after."""
+
+    def report(uid: str, condition: Condition, said: dict[str, str] | None = None) -> Message:
+        evidence = Evidence(step="save_output", condition=condition, uid=uid, termination_message=said)
+        return Message(command=Command.STEP_CHANGED, run_id=1, evidence=evidence)
+
+    complete = report("a", Condition.COMPLETE, {"project_id": "p"})
+    handled: list[Work] = []
+    dispatcher = Dispatcher(lambda run_id, works: handled.extend(works), workers=1)
+    dispatcher.look(1)
+    for one in (complete, report("a", Condition.WAITING), report("b", Condition.WAITING)):
+        dispatcher.submit(one, FakeDelivery())
+    dispatcher.start()
+    waiting(lambda: len(handled) == 3, "all")
+    dispatcher.close(5)
+    assert [work.message and work.message.evidence and work.message.evidence.uid for work in handled] == [
+        "a",
+        "b",
+        None,
+    ]
+    assert handled[0].message is complete
 
 
 def test_a_slow_run_delays_no_other(waiting: Callable[..., Any]) -> None:
