@@ -118,7 +118,8 @@ class Doorman:
             if is_whole:
                 return await receive()  # now only the client's going away can come, which may take long
             try:
-                message = await asyncio.wait_for(receive(), self._body_idle_s)
+                async with asyncio.timeout(self._body_idle_s):
+                    message = await receive()
             except TimeoutError as error:
                 text = f"The rest of the body did not come within {self._body_idle_s:g} s."
                 raise HTTPException(408, text, {"Connection": "close"}) from error

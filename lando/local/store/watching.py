@@ -152,10 +152,10 @@ class Subscription:
                 remaining = self._wait_s(until)
             if remaining <= 0:
                 return None
-            try:
-                await asyncio.wait_for(ready.wait(), remaining)
-            except TimeoutError:
-                continue
+            # Not wait_for: in Python 3.11 that forgets it was canceled when the event comes at the same moment.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(remaining):
+                    await ready.wait()
 
     def __iter__(self) -> Iterator[Event]:
         """Events until the subscription closes or its time is up."""
