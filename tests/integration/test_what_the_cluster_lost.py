@@ -203,7 +203,8 @@ def test_after_the_limit_the_last_true_cause_is_told_with_the_number_of_tries(si
     delete_job(site, run)
     site.reach(run, lambda view: site.at_work(view) == 2)
     delete_pod(site, run)
-    ended = site.reach(run, lambda view: view.over and view.cause)
+    # The attempt's own cause is told last.
+    ended = site.reach(run, lambda view: view.over and view.cause and all(one.category for one in view.attempts))
     assert ended.state == "Error"
     assert "deleted" in ended.cause
     assert "The cluster has lost the step 2 times" in ended.cause
