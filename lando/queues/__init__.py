@@ -24,7 +24,7 @@ DELAYS_S = (5, 30, 300)
 
 
 class Delivery(Protocol):
-    """One message handed to a consumer; exactly one of the four ways to settle it is called, from any thread.
+    """One message handed to a consumer; exactly one of the ways to settle it is called, from any thread.
 
     Settling after the connection was lost does nothing: the broker delivers the message again.
     """

@@ -15,6 +15,7 @@ from lando.queues import Delivery
 from lando.queues.memory import MemoryBroker
 from lando.sources.http import Answer, JsonApi
 from tests.crash_points.calls import Calls, Kind, written
+from tests.services.intercepted_delivery import InterceptedDelivery
 from tests.services.store_cluster import StoreCluster
 
 _POD_SUFFIX = re.compile(r"-[a-z0-9]{5}\b")
@@ -174,44 +175,16 @@ class CountedConsumer:
         self._consumer.resume()
 
 
-class CountedDelivery:
+class CountedDelivery(InterceptedDelivery):
     """One message; what a dead process says of it reaches nobody."""
 
     def __init__(self, delivery: Delivery, calls: Calls) -> None:
-        self._delivery = delivery
+        super().__init__(delivery)
         self._calls = calls
 
-    @property
-    def body(self) -> bytes:
-        return self._delivery.body
-
-    @property
-    def failures(self) -> int:
-        return self._delivery.failures
-
-    @property
-    def was_tried(self) -> bool:
-        return self._delivery.was_tried
-
-    def _settle(self, how: str, do: Callable[[], None]) -> None:
+    def settle(self, how: str, do: Callable[[], None]) -> None:
         if not self._calls.dead:
-            what = f"{how} {_said(self.body)}"
-            self._calls.make("broker", what, Kind.SETTLE, do, self._delivery.requeue)
-
-    def ack(self) -> None:
-        self._settle("ack", self._delivery.ack)
-
-    def requeue(self) -> None:
-        self._settle("requeue", self._delivery.requeue)
-
-    def retry(self, reason: str) -> None:
-        self._settle("retry", lambda: self._delivery.retry(reason))
-
-    def postpone(self, reason: str) -> None:
-        self._settle("postpone", lambda: self._delivery.postpone(reason))
-
-    def dead(self, reason: str) -> None:
-        self._settle("dead", lambda: self._delivery.dead(reason))
+            self._calls.make("broker", f"{how} {_said(self.body)}", Kind.SETTLE, do, self.delivery.requeue)
 
 
 class CountedArchive:

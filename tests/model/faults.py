@@ -15,6 +15,7 @@ from lando.queues import Delivery, Publisher
 from lando.sources.http import Answer
 from tests.model.api import ModelApi
 from tests.model.cluster import ModelCluster, ModelWatch
+from tests.services.intercepted_delivery import InterceptedDelivery
 
 T = TypeVar("T")
 
@@ -211,42 +212,15 @@ class GatedPublisher:
     def close(self, timeout_s: float = 5.0) -> None: ...
 
 
-class GatedDelivery:
+class GatedDelivery(InterceptedDelivery):
     """A message in a daemon's hands."""
 
     def __init__(self, delivery: Delivery, gate: Gate) -> None:
-        self._delivery = delivery
+        super().__init__(delivery)
         self._gate = gate
 
-    @property
-    def body(self) -> bytes:
-        return self._delivery.body
-
-    @property
-    def failures(self) -> int:
-        return self._delivery.failures
-
-    @property
-    def was_tried(self) -> bool:
-        return self._delivery.was_tried
-
-    def ack(self) -> None:
-        self._settle(self._delivery.ack)
-
-    def requeue(self) -> None:
-        self._settle(self._delivery.requeue)
-
-    def retry(self, reason: str) -> None:
-        self._settle(lambda: self._delivery.retry(reason))
-
-    def postpone(self, reason: str) -> None:
-        self._settle(lambda: self._delivery.postpone(reason))
-
-    def dead(self, reason: str) -> None:
-        self._settle(lambda: self._delivery.dead(reason))
-
-    def _settle(self, settle: Callable[[], None]) -> None:
-        self._gate.call("broker", settle, may_refuse=False)
+    def settle(self, how: str, do: Callable[[], None]) -> None:
+        self._gate.call("broker", do, may_refuse=False)
 
 
 class GatedArchive:
