@@ -18,7 +18,7 @@ from pathlib import Path
 
 from lando.local.node.container_logs import READ_SIZE, LogWriter
 from lando.local.node.process_table import MARKER, Process, all_processes, marked, members, read_process, send
-from lando.local.node.process_tree import ROUND_S, ProcessTree, Snapshots, kill
+from lando.local.node.process_tree import ROUND_S, ProcessTree, Snapshots, Usage, kill
 from lando.local.node.sandbox import Launch, StartError
 
 log = logging.getLogger(__name__)
@@ -49,6 +49,12 @@ class Ended:
     reason: str | None = None
     """``OOMKilled`` or ``PidsLimit``, where it was ended for what it took."""
     message: str = ""
+
+
+def next_look_s(usage: Usage, *, memory_limit: int | None, pids_limit: int) -> float:
+    """Seconds until it is looked again at a container that takes this much: near a limit ten times as often."""
+    is_close = 2 * usage.tasks > pids_limit or (memory_limit is not None and 2 * usage.memory > memory_limit)
+    return CLOSE_CHECK_S if is_close else CHECK_S
 
 
 class ContainerProcess:
@@ -222,8 +228,7 @@ class ContainerProcess:
             if tree.charged_memory() > limit:
                 self._end_for(tree, "OOMKilled", "")
             return CHECK_S
-        is_close = 2 * usage.tasks > self._pids_limit or (limit is not None and 2 * usage.memory > limit)
-        return CLOSE_CHECK_S if is_close else CHECK_S
+        return next_look_s(usage, memory_limit=limit, pids_limit=self._pids_limit)
 
     def _end_for(self, tree: ProcessTree, reason: str, message: str) -> None:
         self._ended_for = self._ended_for or Ended(exit_code=KILLED, reason=reason, message=message)

@@ -117,23 +117,6 @@ def test_memory_that_processes_share_counts_once(cluster: Cluster) -> None:
     assert phase(cluster.ended("sharing")) == "Succeeded"
 
 
-def test_memory_that_grows_between_two_looks_is_noticed_soon(cluster: Cluster) -> None:
-    """Once near the limit it is looked at ten times as often: what is there for half a second only is seen."""
-    script = """
-        import time
-        steady = bytearray(90 * 2**20)
-        time.sleep(1.3)
-        spike = bytearray(90 * 2**20)
-        time.sleep(0.4)
-        del spike
-        print("unnoticed")
-        time.sleep(1)
-    """
-    cluster.pod("spiky", container=python(script, resources={"limits": {"memory": "150Mi"}}))
-    assert state(cluster.ended("spiky"))["terminated"]["reason"] == "OOMKilled"
-    assert cluster.log("spiky") == ""
-
-
 def test_a_daemon_s_memory_is_its_container_s(cluster: Cluster) -> None:
     script = DAEMON.replace('print("daemon", flush=True)', "x = bytearray(200 * 2**20)") + "\n    time.sleep(64)"
     cluster.pod("hidden", container=python(script, resources={"limits": {"memory": "150Mi"}}))
