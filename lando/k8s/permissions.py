@@ -1,0 +1,50 @@
+"""What each daemon may do in the namespace of the jobs: the one list that the Roles and `lando doctor` follow.
+
+A daemon's calls in a run are recorded by a test and held against it, both ways.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, order=True)
+class Permission:
+    """One verb on one resource of the namespace, in RBAC's words."""
+
+    group: str
+    """API group; "" is the core group."""
+    resource: str
+    """The plural, with the subresource where there is one: ``pods/log``."""
+    verb: str
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.resource}"
+
+
+def _of(group: str, resource: str, *verbs: str) -> frozenset[Permission]:
+    return frozenset(Permission(group, resource, verb) for verb in verbs)
+
+
+LANDO = (
+    _of("batch", "jobs", "create", "get", "list", "watch", "delete")
+    | _of("", "configmaps", "create", "get", "list", "watch", "patch", "delete")
+    | _of("", "persistentvolumeclaims", "create", "get", "list", "watch", "delete")
+    | _of("", "pods", "list", "watch", "delete")
+    | _of("", "pods/log", "get")
+    | _of("", "events", "list")
+)
+"""Of ``python -m lando.k8s.lando``, and of `lando resync` and `lando prune` with a daemons' file."""
+
+WATCHER = (
+    _of("batch", "jobs", "list", "watch", "patch")
+    | _of("", "pods", "list", "watch")
+    | _of("", "pods/log", "get")
+    | _of("", "events", "list", "watch")
+)
+"""Of ``python -m lando.k8s.watcher``; patching a Job notes what was told of it."""
+
+SERVER = _of("", "pods", "list") | _of("", "pods/log", "get")
+"""Of ``lando serve --daemons FILE`` for the logs of running steps; for its routes of upkeep it needs ``LANDO``."""
+
+BY_DAEMON = {"lando": LANDO, "watcher": WATCHER}
