@@ -13,9 +13,11 @@ PIPELINE = """
 set -o pipefail
 gzip -dc {data}/reference/lambda_virus.fa.gz > genome.fa
 bowtie2-build --quiet genome.fa genome
-bowtie2 -x genome -1 {data}/reads/reads_1.fq.gz -2 {data}/reads/reads_2.fq.gz --rg-id lambda --rg SM:lambda --no-unal 2> summary.txt |
+bowtie2 -x genome -1 {data}/reads/reads_1.fq.gz -2 {data}/reads/reads_2.fq.gz \\
+  --rg-id lambda --rg SM:lambda --no-unal 2> summary.txt |
   samtools sort -o sorted.bam -
-bcftools mpileup --output-type u --fasta-ref genome.fa sorted.bam | bcftools call -mv --ploidy 1 --output-type v -o called.vcf
+bcftools mpileup --output-type u --fasta-ref genome.fa sorted.bam |
+  bcftools call -mv --ploidy 1 --output-type v -o called.vcf
 """
 """What a person types for it, with pipes where the workflow has files."""
 
