@@ -1,8 +1,9 @@
-"""Who asks: API tokens, passwords, and the dependencies by which routes demand a sign-in."""
+"""Who asks: API tokens, web tokens, passwords, sessions, and the dependencies by which routes demand a sign-in."""
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import hmac
 import secrets
@@ -13,9 +14,9 @@ from fastapi import Depends, Request
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
+from lando.api import sessions, web_tokens
 from lando.api.answers import detail, unauthorized
-from lando.api.database import Database
-from lando.api.keys import ServerKey, token_hash
+from lando.api.keys import NotSigned, ServerKey, token_hash
 from lando.api.models import Token, User
 from lando.api.site import Site, site_of
 
@@ -81,22 +82,52 @@ def revoke_token(session: Session, user_id: int, token: str) -> bool:
     return True
 
 
-def caller_of(database: Database, authorization: str | None) -> Caller:
-    """Who sent the header ``Authorization: Token <40 hex>``; raises the 401."""
-    scheme, _, token = (authorization or "").partition(" ")
-    if scheme.lower() != "token" or not token.strip():
-        raise unauthorized()
-    with database.read() as session:
-        user = session.scalars(
-            select(User).join(Token, Token.user_id == User.id).where(Token.hash == token_hash(token.strip()))
-        ).first()
+def sign_in(site: Site, request: Request, username: str, password: str) -> User | None:
+    """The user whose password it is; None for whoever else tries, who has to wait longer and longer (429)."""
+    username = username.strip()
+    key = site.throttle.key(username, request.client.host if request.client else "")
+    if pause_s := site.throttle.pause_s(key):
+        raise detail(429, f"Too many failed sign-ins; try again in {pause_s} s.", {"Retry-After": str(pause_s)})
+    with site.database.read() as session:
+        user = session.scalars(select(User).where(User.username == username)).first()
+    if not is_password(password, user.password_hash if user else None) or user is None or not user.is_active:
+        site.throttle.failed(key)
+        return None
+    site.throttle.succeeded(key)
+    return user
+
+
+def caller_of(site: Site, request: Request) -> Caller:
+    """Who sent the request, by its header ``Authorization: Token <40 hex>`` or ``JWT <web token>``, without that header
+    by its browser's session; raises the 401, and the 403 of a write that the browser's page has not vouched for.
+    """
+    header = request.headers.get("authorization")
+    with site.database.read() as session:
+        if header is None:
+            user = sessions.user_of(session, site.key, request)
+            if user is not None and request.method not in sessions.READING:
+                sessions.check_csrf(site.settings, site.key, request)
+        else:
+            scheme, _, credential = header.partition(" ")
+            user = _user_by(session, site.key, scheme.lower(), credential.strip())
     if user is None or not user.is_active:
         raise unauthorized()
     return Caller(id=user.id, username=user.username, is_staff=user.is_staff)
 
 
+def _user_by(session: Session, key: ServerKey, scheme: str, credential: str) -> User | None:
+    if scheme == "token" and credential:
+        return session.scalars(
+            select(User).join(Token, Token.user_id == User.id).where(Token.hash == token_hash(credential))
+        ).first()
+    if scheme == "jwt":
+        with contextlib.suppress(NotSigned):
+            return session.get(User, web_tokens.claims(key, credential)["user_id"])
+    return None
+
+
 def _caller(request: Request, site: Annotated[Site, Depends(site_of)]) -> Caller:
-    return caller_of(site.database, request.headers.get("authorization"))
+    return caller_of(site, request)
 
 
 def _staff(caller: Annotated[Caller, Depends(_caller)]) -> Caller:

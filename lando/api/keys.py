@@ -1,4 +1,4 @@
-"""The server's secret key and what derives from it: API tokens and signatures of download URLs.
+"""The server's secret key and what derives from it: API tokens, signatures of download URLs, signed claims.
 
 One key file, made at the first start and readable by its owner only. Whoever has it can sign in as anybody.
 """
@@ -10,13 +10,22 @@ import hmac
 import math
 import os
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import jwt
 
 from lando.errors import ConfigError
 
 KEY_BYTES = 32
 SIGNING_PERIOD_S = 24 * 3600
 """Expiry times are rounded up to this, so that the same URL is given for a day and what holds it stays the same."""
+_ALGORITHM = "HS256"
+
+
+class NotSigned(Exception):
+    """A signed text that is not ours, is for something else, or whose time is over; the message says which."""
 
 
 class ServerKey:
@@ -25,6 +34,7 @@ class ServerKey:
     def __init__(self, secret: bytes) -> None:
         self._tokens = _derived(secret, b"lando api tokens")
         self._urls = _derived(secret, b"lando signed urls")
+        self._claims = _derived(secret, b"lando signed claims")
 
     def token(self, user_id: int, serial: str) -> str:
         """The API token (40 hex digits) of a user's ``serial``."""
@@ -44,6 +54,25 @@ class ServerKey:
             return False
         expected = self.signature(path, int(expires))
         return hmac.compare_digest(expected.encode(), signature.encode("utf-8", "replace")) and int(expires) > now
+
+    def sign(self, purpose: str, claims: Mapping[str, Any]) -> str:
+        """``claims`` as a JSON web token that :meth:`claims` takes for the same ``purpose``, until its ``exp``."""
+        return jwt.encode(dict(claims), _derived(self._claims, purpose.encode()), _ALGORITHM)
+
+    def claims(self, purpose: str, text: str) -> dict[str, Any]:
+        """What was signed for ``purpose`` and is still good; raises NotSigned."""
+        key = _derived(self._claims, purpose.encode())
+        try:
+            found: dict[str, Any] = jwt.decode(text, key, algorithms=[_ALGORITHM], options={"require": ["exp"]})
+        except jwt.ExpiredSignatureError as error:
+            raise NotSigned("Signature has expired.") from error
+        except (jwt.InvalidTokenError, ValueError) as error:
+            raise NotSigned("Error decoding signature.") from error
+        return found
+
+    def mac(self, purpose: str, text: str) -> str:
+        """A text that only this server can make of ``text``, for one purpose."""
+        return hmac.new(_derived(self._claims, purpose.encode()), text.encode(), hashlib.sha256).hexdigest()
 
 
 def token_hash(token: str) -> str:

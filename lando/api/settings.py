@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -25,6 +26,7 @@ REQUIRE_JOB_TOKENS = "BESPIN_REQUIRE_JOB_TOKENS"
 """Name of the original's variable; any non-empty value switches job tokens on."""
 
 _GIB = 1024**3
+_ORIGIN = re.compile(r"https?://[^/\s?#@*]+")
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -68,6 +70,11 @@ class Settings:
     """Also refuse job orders in which a value can never fit its input (the original checks no types)."""
     allow_system_overrides: bool = False
     """Let users overwrite any key of a configuration's system job order, as the original does."""
+    session_ttl_s: int = 12 * 3600
+    """How long a browser stays signed in, in seconds: a working day."""
+    web_origins: list[str] = field(default_factory=list)
+    """Origins of web front ends elsewhere, e.g. ``https://front.example.org``: their pages may call this server from
+    a browser (CORS), and sign-ins may lead back to them."""
     outbox_sweep_s: float = 5.0
     """How often unpublished commands are looked for besides at once after each commit, in seconds."""
     log_level: str = "INFO"
@@ -83,11 +90,15 @@ class Settings:
             raise ConfigError(f"public_url must begin with http:// or https://, not {self.public_url!r}.")
         if not 0 <= self.port <= 65535:
             raise ConfigError(f"port must be between 0 and 65535, not {self.port}.")
+        for origin in self.web_origins:
+            if not _ORIGIN.fullmatch(origin):
+                raise ConfigError(f"web_origins must hold origins as https://front.example.org, not {origin!r}.")
         for name in (
             "max_upload_bytes",
             "max_body_bytes",
             "job_error_bytes",
             "signed_url_ttl_s",
+            "session_ttl_s",
             "outbox_sweep_s",
             "unused_upload_ttl_s",
         ):

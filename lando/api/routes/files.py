@@ -93,7 +93,7 @@ def _recorded(site: Site, caller: auth.Caller, stored: Stored, name: str) -> Jso
 def download(file_id: str, name: str, request: Request, site: TheSite, expires: str = "", signature: str = "") -> Any:
     """One file, whole or by ranges, for whoever has a signed URL of it, and for its owner and the staff."""
     is_signed = bool(signature) and site.key.is_signed(request.scope["path"], expires, signature, time.time())
-    caller = None if is_signed else auth.caller_of(site.database, request.headers.get("authorization"))
+    caller = None if is_signed else auth.caller_of(site, request)
     with site.database.read() as session:
         file = session.get(m.UploadedFile, file_id) if file_id.isalnum() else None
     if file is None or file.name != name or not (is_signed or _may_read(caller, file)):

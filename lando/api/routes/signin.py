@@ -1,17 +1,19 @@
-"""Signing in: passwords for tokens, own tokens, who am I."""
+"""Signing in: passwords for tokens and web tokens, own tokens, who am I."""
 
 from __future__ import annotations
 
+import time
+
 from fastapi import APIRouter, Request
 from pydantic import ConfigDict
-from sqlalchemy import select
 
-from lando.api import auth, documents
+from lando.api import auth, documents, sessions, web_tokens
 from lando.api import models as m
-from lando.api.answers import NON_FIELD, Json, detail, invalid, not_found
+from lando.api.answers import NON_FIELD, Json, detail, invalid, not_found, unauthorized
 from lando.api.auth import SignedIn
-from lando.api.bodies import Body, LongName
-from lando.api.site import TheSite
+from lando.api.bodies import AnyText, Body, LongName
+from lando.api.keys import NotSigned
+from lando.api.site import Site, TheSite
 
 router = APIRouter(tags=["sign-in"])
 """At the root."""
@@ -28,8 +30,14 @@ class Login(Body):
     model_config = ConfigDict(str_strip_whitespace=False)
 
 
-class NewToken(Body):
+class Empty(Body):
     """Nothing is needed."""
+
+
+class WebToken(Body):
+    """A JSON web token."""
+
+    token: AnyText
 
 
 @router.post("/api-auth-token")
@@ -38,18 +46,63 @@ def password_to_token(login: Login, request: Request, site: TheSite) -> Json:
 
     Whoever fails often has to wait longer and longer, also with the right password.
     """
-    key = site.throttle.key(login.username.strip(), request.client.host if request.client else "")
-    if pause_s := site.throttle.pause_s(key):
-        raise detail(429, f"Too many failed sign-ins; try again in {pause_s} s.", {"Retry-After": str(pause_s)})
-    with site.database.read() as session:
-        user = session.scalars(select(m.User).where(m.User.username == login.username.strip())).first()
-    if not auth.is_password(login.password, user.password_hash if user else None) or user is None or not user.is_active:
-        site.throttle.failed(key)
-        raise invalid(NON_FIELD, "Unable to log in with provided credentials.")
-    site.throttle.succeeded(key)
+    user = _signed_in(login, request, site)
     with site.database.write() as session:
         token, _ = auth.issue_token(session, site.key, user.id)
     return {"token": token}
+
+
+@router.post("/auth/api-token-auth")
+def password_to_web_token(login: Login, request: Request, site: TheSite) -> Json:
+    """A JSON web token, good for two hours, for the user's password; tries are counted as for ``/api-auth-token/``."""
+    return {"token": web_tokens.issue(site.key, _signed_in(login, request, site), time.time())}
+
+
+@router.post("/auth/api-token-refresh")
+def refresh_web_token(body: WebToken, site: TheSite) -> Json:
+    """Another one for one that is still good, until seven days after the sign-in."""
+    claims, user = _holder(body, site)
+    now = time.time()
+    if now > claims["orig_iat"] + web_tokens.REFRESHABLE_S:
+        raise invalid(NON_FIELD, "Refresh has expired.")
+    return {"token": web_tokens.issue(site.key, user, now, signed_in_at=claims["orig_iat"])}
+
+
+@router.post("/auth/api-token-verify")
+def verify_web_token(body: WebToken, site: TheSite) -> Json:
+    """The same one, if it is good."""
+    _holder(body, site)
+    return {"token": body.token}
+
+
+@router.post("/auth/api-token-session")
+def session_to_web_token(request: Request, site: TheSite, _body: Empty | None = None) -> Json:
+    """A JSON web token for a browser that is signed in."""
+    with site.database.read() as session:
+        user = sessions.user_of(session, site.key, request)
+    if user is None:
+        raise unauthorized()
+    sessions.check_csrf(site.settings, site.key, request)
+    return {"token": web_tokens.issue(site.key, user, time.time())}
+
+
+def _signed_in(login: Login, request: Request, site: Site) -> m.User:
+    user = auth.sign_in(site, request, login.username, login.password)
+    if user is None:
+        raise invalid(NON_FIELD, "Unable to log in with provided credentials.")
+    return user
+
+
+def _holder(body: WebToken, site: Site) -> tuple[Json, m.User]:
+    try:
+        claims = web_tokens.claims(site.key, body.token)
+    except NotSigned as error:
+        raise invalid(NON_FIELD, str(error)) from error
+    with site.database.read() as session:
+        user = session.get(m.User, claims["user_id"])
+    if user is None or not user.is_active:
+        raise invalid(NON_FIELD, "User account is disabled.")
+    return claims, user
 
 
 @v1_router.get("/users/current-user")
@@ -71,7 +124,7 @@ def list_tokens(site: TheSite, caller: SignedIn) -> list[Json]:
 
 
 @v1_router.post("/tokens", status_code=201)
-def make_token(site: TheSite, caller: SignedIn, _body: NewToken | None = None) -> Json:
+def make_token(site: TheSite, caller: SignedIn, _body: Empty | None = None) -> Json:
     """Make the caller's token; there is one at most."""
     with site.database.write() as session:
         if auth.current_token(session, caller.id) is not None:

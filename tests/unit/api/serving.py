@@ -37,6 +37,10 @@ PACKED = {
 }
 
 
+SIGN_IN = {"/api-auth-token", "/auth/api-token-auth", "/auth/api-token-refresh", "/auth/api-token-verify"}
+"""Routes by which people sign in, so that they ask for no sign-in themselves."""
+
+
 @dataclass
 class FakeBroker:
     """Notes what is published; ``away`` makes every publication fail."""

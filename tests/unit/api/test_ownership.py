@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute, Mount, Route
-from tests.unit.api.serving import Api
+from tests.unit.api.serving import SIGN_IN, Api
 
-OPEN = {"/healthz", "/readyz", "/metrics", "/api/lando/v1/openapi.json", "/api-auth-token"}
+OPEN = {"/healthz", "/readyz", "/metrics", "/api/lando/v1/openapi.json", *SIGN_IN}
 """Routes that need no sign-in."""
 EVERYBODYS = {
     "/api/v2/workflows/{}",

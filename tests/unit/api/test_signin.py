@@ -12,7 +12,7 @@ from lando.api import auth, keys, setup
 from lando.api.models import Token, User
 from lando.errors import ConfigError, InputError
 from sqlalchemy import select, update
-from tests.unit.api.serving import Api
+from tests.unit.api.serving import SIGN_IN, Api
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_without_a_token_that_counts_there_is_a_401(api: Api, header: str | None
 
 
 def test_every_route_but_the_open_ones_demands_a_sign_in(api: Api) -> None:
-    open_routes = {"/api-auth-token", "/api/lando/v1/files/{file_id}/{name}"}
+    open_routes = {*SIGN_IN, "/api/lando/v1/files/{file_id}/{name}"}
     for path, methods in api.app.openapi()["paths"].items():
         for method in methods:
             if path in open_routes:
