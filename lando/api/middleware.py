@@ -18,7 +18,9 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lando import logs
+from lando.api import media_types
 from lando.api.files import PREFIX
+from lando.api.media_types import JSON, ROOT_OBJECT
 from lando.api.metrics import Metrics
 
 PREFIXES = ("/api/lando/v1", "/api/v2", "/api")
@@ -30,8 +32,7 @@ _SPEAKABLE = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 _HEAD = "lando.head"
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _METHODS = _WITH_BODY | {"GET", "DELETE", "OPTIONS"}
-_JSON = "application/json"
-_JSON_RANGES = frozenset({_JSON, "application/*", "*/*"})
+_SIGN_IN = ("/api-auth-token", "/auth/api-token-")
 OPERATIONS = ("/healthz", "/readyz", "/metrics")
 """Paths that are answered always."""
 BODY_IDLE_S = 60.0
@@ -73,20 +74,22 @@ class Doorman:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message = {**message, "headers": [*message.get("headers", ()), (REQUEST_ID, request_id.encode())]}
+                more = [(REQUEST_ID, request_id.encode())]
+                if media_types.has_resources(scope["path"]):
+                    more.append((b"vary", b"Accept"))
+                message = {**message, "headers": [*message.get("headers", ()), *more]}
             elif scope.get(_HEAD) and message["type"] == "http.response.body":
                 message = {**message, "body": b""}
             await send(message)
 
+        is_wrapped = _chosen(scope) == ROOT_OBJECT
+        answering = media_types.wrapping(sending, _resource(scope)) if is_wrapped else sending
         try:
             refusal = self._refusal(scope)
             if refusal is not None:
-                await _answer(sending, *refusal)
+                await _answer(answering, *refusal)
             else:
-                is_json = scope["method"] in _WITH_BODY and not _is_upload(scope)
-                if is_json:
-                    scope["headers"] = _json_headers(scope)
-                await self._app(scope, self._receiving(receive, is_json), sending)
+                await self._app(scope, self._body(scope, receive), answering)
         finally:
             method = scope["method"] if scope["method"] in _METHODS else "(other)"
             self._metrics.observe(method, _route(scope), status, time.perf_counter() - started)
@@ -95,8 +98,10 @@ class Doorman:
         headers = dict(scope["headers"])
         if (waits_for := self._waits_for()) is not None and scope["path"] not in OPERATIONS:
             return 503, waits_for
-        if not _takes_json(scope, headers.get(b"accept", b"")):
-            return 406, f"This can only be answered as {_JSON}."
+        if _chosen(scope) is None:
+            return 406, f"This can only be answered as {JSON}" + (
+                f" or {ROOT_OBJECT}." if media_types.has_resources(scope["path"]) else "."
+            )
         length = headers.get(b"content-length", b"0")
         if scope["method"] not in _WITH_BODY or _is_upload(scope):
             return None
@@ -104,13 +109,29 @@ class Doorman:
             return 400, "The header Content-Length is no sensible number."
         if int(length) > self._max_body_bytes:
             return 413, f"A body may have at most {self._max_body_bytes} bytes."
-        kind = headers.get(b"content-type", b"").split(b";")[0].strip().lower().decode("latin-1")
-        if (int(length) > 0 or b"transfer-encoding" in headers) and kind != _JSON:
-            return 415, f'Unsupported media type "{kind}" in request; send {_JSON}.'
+        kind = _content_type(scope)
+        if kind == ROOT_OBJECT and media_types.has_resources(scope["path"]):
+            if _resource(scope) is None:
+                return 400, f"This has no resource's name that a body of type {ROOT_OBJECT} could hold; send {JSON}."
+            return None
+        if (int(length) > 0 or b"transfer-encoding" in headers) and kind != JSON:
+            return 415, f'Unsupported media type "{kind}" in request; send {JSON}.'
         return None
 
-    def _receiving(self, receive: Receive, is_json: bool) -> Receive:
-        """The body as it comes, not too slowly; JSON also not too much of it, and nothing as an empty object."""
+    def _body(self, scope: Scope, receive: Receive) -> Receive:
+        """The body as routes take it: plain JSON, nothing as an empty object; an upload as it is."""
+        if scope["method"] not in _WITH_BODY or _is_upload(scope):
+            return self._receiving(receive, is_json=False)
+        kind, name = _content_type(scope), _resource(scope)
+        # What else was let through is empty.
+        others = (item for item in scope["headers"] if item[0] not in (b"content-type", b"content-length"))
+        scope["headers"] = [*others, (b"content-type", JSON.encode())]
+        if kind == ROOT_OBJECT and name is not None:
+            return media_types.unwrapping(self._receiving(receive, is_json=True), name)
+        return self._receiving(receive, is_json=True, empty=b"{}")
+
+    def _receiving(self, receive: Receive, is_json: bool, empty: bytes = b"") -> Receive:
+        """The body as it comes, not too slowly; JSON also not too much of it, and ``empty`` for nothing."""
         received, is_whole = 0, False
 
         async def next_part() -> Message:
@@ -131,7 +152,7 @@ class Doorman:
                 text = f"A body may have at most {self._max_body_bytes} bytes."
                 raise HTTPException(413, text, {"Connection": "close"})
             is_empty = is_whole and not received and message["type"] == "http.request"
-            return {**message, "body": b"{}"} if is_empty else message
+            return {**message, "body": empty} if is_empty else message
 
         return next_part
 
@@ -163,17 +184,27 @@ def _request_id(scope: Scope) -> str:
     return given if _SPEAKABLE.fullmatch(given) else uuid.uuid4().hex
 
 
-def _json_headers(scope: Scope) -> list[tuple[bytes, bytes]]:
-    """Headers that say JSON: what else was let through is empty, and stands for an empty object."""
-    return [*(item for item in scope["headers"] if item[0] != b"content-type"), (b"content-type", _JSON.encode())]
+def _chosen(scope: Scope) -> str | None:
+    """The media type to answer, None for none; what also answers files, logs and pages takes whatever is asked for."""
+    path = str(scope["path"])
+    if not (media_types.has_resources(path) or path.startswith(_SIGN_IN)):
+        return JSON
+    return media_types.chosen(_header(scope, b"accept"), path)
 
 
-def _takes_json(scope: Scope, accept: bytes) -> bool:
-    """Whether the client takes what Bespin's routes answer; our own also answer files and logs."""
-    if not accept.strip() or not scope["path"].startswith("/api") or scope["path"].startswith(PREFIXES[0] + "/"):
-        return True
-    ranges = (part.partition(";")[0].strip().lower() for part in accept.decode("latin-1").split(","))
-    return not _JSON_RANGES.isdisjoint(ranges)
+def _resource(scope: Scope) -> str | None:
+    try:
+        return media_types.resource_of(scope["path"])
+    except KeyError:  # there is no such route
+        return None
+
+
+def _content_type(scope: Scope) -> str:
+    return _header(scope, b"content-type").partition(";")[0].strip().lower()
+
+
+def _header(scope: Scope, name: bytes) -> str:
+    return b",".join(value for key, value in scope["headers"] if key == name).decode("latin-1")
 
 
 def _route(scope: Scope) -> str:
