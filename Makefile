@@ -14,6 +14,7 @@ demo: $(VENV)/.installed  ## set up, start everything in one process, run a real
 
 test: $(VENV)/.installed-dev  ## every test that this machine can run
 	$(BIN)/python -m pytest tests/unit -n auto --dist loadfile $(PYTEST_ARGS)
+	LANDO_TEST_API_DATABASE=postgres $(BIN)/python -m pytest tests/unit/api -n auto --dist loadfile $(PYTEST_ARGS)
 	$(BIN)/python -m pytest tests/crash_points -n auto $(PYTEST_ARGS)
 	$(BIN)/python -m pytest tests/model -n auto $(PYTEST_ARGS)
 	$(BIN)/python -m pytest tests/contract tests/integration tests/e2e -n 4 --dist loadfile --no-loadscope-reorder \

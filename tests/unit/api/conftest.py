@@ -1,10 +1,16 @@
-"""A whole API server in the process: SQLite in a temporary folder, a broker that notes what it is sent."""
+"""A whole API server in the process, with a broker that notes what it is sent.
+
+It keeps its data in SQLite; with ``LANDO_TEST_API_DATABASE=postgres`` in a real PostgreSQL, and then only those tests
+run that have a database at all.
+"""
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import replace
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,44 +23,68 @@ from lando.api.database import Database
 from lando.api.keys import load_or_create
 from lando.api.settings import Settings
 from lando.api.site import LiveLogs
+from tests.services.databases import Databases, PostgresDatabases, SqliteFiles
 from tests.unit.api.serving import Api, FakeBroker, Serve
 
+ON_POSTGRES = os.environ.get("LANDO_TEST_API_DATABASE", "sqlite") == "postgres"
+
+
+@dataclass(frozen=True)
+class PreparedSite:
+    """The database and the key of a site that is set up, to copy, and the tokens of its users."""
+
+    database_url: str
+    key_file: Path
+    tokens: dict[str, str]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if ON_POSTGRES:
+        bare = [item for item in items if "databases" not in getattr(item, "fixturenames", ())]
+        config.hook.pytest_deselected(items=bare)
+        items[:] = [item for item in items if item not in bare]
+
 
 @pytest.fixture(scope="session")
-def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def databases(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
+    if not ON_POSTGRES:
+        yield SqliteFiles(tmp_path_factory.mktemp("databases"))
+        return
+    with closing(PostgresDatabases(request.getfixturevalue("postgres"))) as databases:
+        yield databases
+
+
+@pytest.fixture(scope="session")
+def migrated_url(databases: Databases) -> str:
     """An empty database with the newest schema, to copy: migrating takes longer than most tests."""
-    path = tmp_path_factory.mktemp("api") / "empty.db"
-    database = Database(f"sqlite:///{path}")
-    database.migrate()
-    database.close()
-    return path
+    url = databases.new()
+    with closing(Database(url)) as database:
+        database.migrate()
+    return url
 
 
 @pytest.fixture(scope="session")
-def site_to_copy(tmp_path_factory: pytest.TempPathFactory, migrated: Path) -> tuple[Path, dict[str, str]]:
-    """Database and key of a site that is set up, to copy likewise, and the tokens of its users."""
-    folder = tmp_path_factory.mktemp("site")
-    shutil.copy(migrated, folder / "lando.db")
-    database = Database(f"sqlite:///{folder / 'lando.db'}")
-    with database.write() as session:
-        embedded = setup.ensure_embedded_site(session, username="operator", key=load_or_create(folder / "server.key"))
-    database.close()
-    return folder, {"operator": embedded.user_token, "lando": embedded.daemon_token}
+def prepared_site(tmp_path_factory: pytest.TempPathFactory, databases: Databases, migrated_url: str) -> PreparedSite:
+    key_file = tmp_path_factory.mktemp("site") / "server.key"
+    url = databases.copy(migrated_url)
+    with closing(Database(url)) as database, database.write() as session:
+        embedded = setup.ensure_embedded_site(session, username="operator", key=load_or_create(key_file))
+    return PreparedSite(url, key_file, {"operator": embedded.user_token, "lando": embedded.daemon_token})
 
 
 @pytest.fixture
-def settings(tmp_path: Path, site_to_copy: tuple[Path, dict[str, str]]) -> Settings:
-    folder, _ = site_to_copy
-    for name in ("lando.db", "server.key"):
-        shutil.copy(folder / name, tmp_path / name)
-    return Settings(
-        database_url=f"sqlite:///{tmp_path}/lando.db",
+def settings(tmp_path: Path, databases: Databases, prepared_site: PreparedSite) -> Iterator[Settings]:
+    shutil.copy(prepared_site.key_file, tmp_path / "server.key")
+    url = databases.copy(prepared_site.database_url)
+    yield Settings(
+        database_url=url,
         key_file=str(tmp_path / "server.key"),
         files_dir=str(tmp_path / "files"),
         archive_url=str(tmp_path / "archive"),
         results_roots=[str(tmp_path / "results")],
         public_url="http://testserver",
     )
+    databases.drop(url)
 
 
 @pytest.fixture(scope="session")
@@ -65,10 +95,9 @@ def portal() -> Iterator[BlockingPortal]:
 
 
 @pytest.fixture
-def serve(settings: Settings, site_to_copy: tuple[Path, dict[str, str]], portal: BlockingPortal) -> Iterator[Serve]:
+def serve(settings: Settings, prepared_site: PreparedSite, portal: BlockingPortal) -> Iterator[Serve]:
     """Starts a server whose outbox publishes only when a test drains it."""
     clients: list[TestClient] = []
-    _, tokens = site_to_copy
 
     def start(*, live_logs: LiveLogs | None = None, **changes: Any) -> Api:
         broker = FakeBroker()
@@ -76,7 +105,7 @@ def serve(settings: Settings, site_to_copy: tuple[Path, dict[str, str]], portal:
         client = TestClient(app)
         client.portal = portal
         clients.append(client)
-        return Api(app, client, broker, dict(tokens))
+        return Api(app, client, broker, dict(prepared_site.tokens))
 
     yield start
     for client in clients:

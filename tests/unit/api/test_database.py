@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 from alembic.config import Config
@@ -13,13 +14,15 @@ from lando.api.database import Database
 from lando.api.models import User
 from lando.errors import ConfigError, Unavailable
 from sqlalchemy import select, text
+from tests.services.databases import Databases
 
 
 @pytest.fixture
-def empty(tmp_path: Path, migrated: Path) -> Database:
-    path = tmp_path / "copy.db"
-    path.write_bytes(migrated.read_bytes())
-    return Database(f"sqlite:///{path}")
+def empty(databases: Databases, migrated_url: str) -> Iterator[Database]:
+    url = databases.copy(migrated_url)
+    with closing(Database(url)) as database:
+        yield database
+    databases.drop(url)
 
 
 def test_the_newest_migration_is_the_one_the_program_needs() -> None:
@@ -50,7 +53,6 @@ def test_of_those_who_ask_a_silent_database_one_waits_and_the_others_are_refused
         assert empty._silence is None, "it has answered"
         ask_beside()
     assert refusals == ["database: no answer within 15 s"]
-    empty.close()
 
 
 def test_a_failed_transaction_leaves_nothing(empty: Database) -> None:
@@ -60,16 +62,17 @@ def test_a_failed_transaction_leaves_nothing(empty: Database) -> None:
         raise RuntimeError
     with empty.read() as session:
         assert session.scalars(select(User)).all() == []
-    empty.close()
 
 
 def test_what_a_writer_reads_holds_until_it_commits(empty: Database) -> None:
+    with empty.write() as session:
+        session.add(User(username="n", first_name="0"))
+
     def add() -> None:
         for _ in range(20):
             with empty.write() as session:
-                user = session.scalars(select(User)).first() or User(username="n", first_name="0")
+                user = session.scalars(select(User).with_for_update()).one()
                 user.first_name = str(int(user.first_name) + 1)
-                session.add(user)
 
     threads = [threading.Thread(target=add) for _ in range(4)]
     for thread in threads:
@@ -78,7 +81,6 @@ def test_what_a_writer_reads_holds_until_it_commits(empty: Database) -> None:
         thread.join()
     with empty.read() as session:
         assert session.scalars(select(User)).one().first_name == "80"
-    empty.close()
 
 
 def test_readers_do_not_wait_for_a_writer(empty: Database) -> None:
@@ -87,7 +89,6 @@ def test_readers_do_not_wait_for_a_writer(empty: Database) -> None:
         writer.flush()
         with empty.read() as reader:
             assert reader.scalars(select(User)).all() == []
-    empty.close()
 
 
 def test_a_database_that_is_away_is_unavailable_without_its_password() -> None:
@@ -110,4 +111,3 @@ def test_an_old_schema_is_named_with_the_command_that_mends_it(empty: Database) 
         session.execute(text("UPDATE alembic_version SET version_num = '0000'"))
     with pytest.raises(ConfigError, match="lando admin migrate"):
         empty.require_current()
-    empty.close()
