@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench crash-points model chaos hostile docs clean
+.PHONY: help demo test check format bench crash-points model chaos hostile image docs clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -45,6 +45,10 @@ chaos: $(VENV)/.installed-dev  ## N jobs on real processes while everything fail
 hostile: $(VENV)/.installed-dev  ## N hostile messages before real daemons, with jobs among them; SEED=… repeats a flood
 	LANDO_HOSTILE_COUNT=$(or $(N),10000) LANDO_HOSTILE_SEED=$(or $(SEED),7) \
 	  $(BIN)/python -m pytest -q -s tests/integration/test_hostile_messages.py $(PYTEST_ARGS)
+
+image: $(VENV)/.installed-dev  ## build the container image with buildah, and run what is in it; as root, on Debian
+	openshift/build-image.sh
+	LANDO_TEST_IMAGE=$$(openshift/build-image.sh --name) $(BIN)/python -m pytest -q tests/integration/test_image.py
 
 docs: $(VENV)/.installed-dev  ## write the parts of docs/ that are generated from the code
 	$(BIN)/python -m lando.config > docs/configuration.md

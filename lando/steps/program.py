@@ -40,6 +40,9 @@ def run_program(name: str, usage: str, work: Callable[[Sequence[str]], dict[str,
     What ``work`` returns becomes the termination message. A :class:`LandoError` becomes a cause and one clear
     sentence in the log; anything else is our own fault and leaves its trace in the log as well.
     """
+    if list(argv) in (["-h"], ["--help"]):
+        log(f"Usage: {usage}")
+        return 0
     signal.signal(signal.SIGTERM, _terminate)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be text

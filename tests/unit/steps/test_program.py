@@ -45,6 +45,14 @@ def run(outcome: dict[str, Any] | BaseException) -> int:
     return run_program("step", "step FILE", work, [])
 
 
+def test_asked_for_help_a_program_says_how_it_is_used_and_does_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    def work(_argv: Sequence[str]) -> dict[str, Any]:
+        raise AssertionError
+
+    assert run_program("step", "step FILE", work, ["--help"]) == 0
+    assert capsys.readouterr().out == "Usage: step FILE\n"
+
+
 def test_success_exits_0_with_its_report(termination: Termination) -> None:
     assert run({"project_id": "file:///x"}) == 0
     assert termination.read() == {"project_id": "file:///x"}
