@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
+from uuid import uuid4
 
 import fsspec
 
@@ -175,6 +176,13 @@ class Archive:
                 if run.isascii() and run.isdigit():
                     sizes[int(run)] = sizes.get(int(run), 0) + size
             return sizes
+
+    def try_out(self) -> None:
+        """Write a small file beside the runs', and remove it."""
+        folder = f".trial-{uuid4().hex[:8]}"
+        with _told("write a file there"):
+            self._files.write(f"{folder}/trial", b"?")
+            self._files.remove(folder)
 
     def remove(self, run_id: int) -> None:
         """Forget all that is kept of a run; done if that is nothing."""

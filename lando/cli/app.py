@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -404,6 +405,60 @@ def prune(
         dry_run=dry_run,
         as_json=as_json,
     )
+
+
+class Daemon(StrEnum):
+    """Whose permissions the doctor looks at."""
+
+    BOTH = "both"
+    LANDO = "lando"
+    WATCHER = "watcher"
+
+
+@app.command()
+def doctor(
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="The daemons' file. [default: this user's 'lando up']")
+    ] = None,
+    daemon: Annotated[
+        Daemon, typer.Option("--daemon", help="Whose permissions in the cluster the file's account must have.")
+    ] = Daemon.BOTH,
+    admin_kubeconfig: Annotated[
+        Path | None,
+        typer.Option("--admin-kubeconfig", metavar="KUBECONFIG", help="Look with it at what the account may not read."),
+    ] = None,
+    management: Annotated[
+        str | None,
+        typer.Option("--management", metavar="URL", help="RabbitMQ's management API. [default: its usual port]"),
+    ] = None,
+    home: HomeFolder = None,
+    as_json: AsJson = False,
+) -> None:
+    """Look at everything that Lando needs, and say what to do where something is missing.
+
+    Configuration, RabbitMQ and its queues, the APIs and their tokens, the cluster with each permission and object that
+    runs need, the archive, the store. One line for each: 'ok'; 'unknown', for what can't be seen from here with these
+    credentials; 'warning', for what works, but not well or not for long; 'failed', with what to do behind the arrow.
+
+    Nothing is changed: the daemons may be running, or not yet. It ends within half a minute, whoever does not answer.
+    Exit 1 if something failed, else 0.
+
+    \b
+    Examples:
+      lando doctor k8s.config
+      lando doctor k8s.config --admin-kubeconfig ~/.kube/config    also Secrets, quotas, storage classes
+      lando doctor k8s.config --json | jq '.parts[].findings[] | select(.level == "failed")'
+      lando doctor                                                 the 'lando up' of this user
+    """
+    from lando.cli import doctor as doctors
+    from lando.doctor.parts import Options
+
+    options = Options(
+        daemons=("lando", "watcher") if daemon is Daemon.BOTH else (daemon.value,),
+        management_url=management,
+        admin_kubeconfig=str(admin_kubeconfig) if admin_kubeconfig else None,
+    )
+    raise typer.Exit(doctors.doctor(file, home, options, as_json=as_json))
 
 
 # --- configuration -----------------------------------------------------------------------------------------------

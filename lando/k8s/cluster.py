@@ -6,6 +6,7 @@ import http.client
 import json
 import logging
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -155,6 +156,18 @@ class KubernetesCluster:
     def namespace(self) -> str:
         return self._namespace
 
+    @property
+    def url(self) -> str:
+        """Of the API, as the settings name it."""
+        return str(self._configuration.host).rstrip("/")
+
+    def bearer_token(self) -> str | None:
+        """What it shows the cluster now; None where it logs in otherwise."""
+        token = self._token.value if self._token is not None else None
+        shown = {key.lower(): value for key, value in self._authorization(token).items()}
+        scheme, _, value = shown.get("authorization", "").partition(" ")
+        return value if scheme.lower() == "bearer" else None
+
     def now(self) -> datetime:
         """The cluster's own time, as far as it has answered yet; else this machine's."""
         return self._clock.now()
@@ -234,6 +247,23 @@ class KubernetesCluster:
             options["preconditions"] = {"uid": uid}
         self._json("delete", "DELETE", kind, name, body=options)
 
+    # -- the cluster itself --------------------------------------------------------------------------------------
+
+    def ask(self, path: str, question: Manifest | None = None) -> Manifest:
+        """GET ``path`` of the API, or POST ``question`` to it: what only the doctor wants to know. Changes nothing but
+        what the question does, such as a review or a dry run."""
+        method, verb = ("GET", "get") if question is None else ("POST", "create")
+        return self._document(verb, method, path, f"{self.url}{path}", f"{method} {path}", question)
+
+    def tls_context(self) -> ssl.SSLContext:
+        """How it verifies the cluster's certificate, for a handshake beside its own session."""
+        context = ssl.create_default_context(cafile=self._configuration.ssl_ca_cert)
+        if not self._configuration.verify_ssl:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        if self._configuration.cert_file:
+            context.load_cert_chain(self._configuration.cert_file, self._configuration.key_file)
+        return context
+
     # -- streams -------------------------------------------------------------------------------------------------
 
     def watch(
@@ -281,7 +311,7 @@ class KubernetesCluster:
 
     def _url(self, kind: str, *path: str, query: dict[str, str] | None = None) -> str:
         prefix, plural = _ROUTES[kind]
-        url = f"{self._configuration.host.rstrip('/')}/{prefix}/namespaces/{quote(self._namespace, safe='')}/{plural}"
+        url = f"{self.url}/{prefix}/namespaces/{quote(self._namespace, safe='')}/{plural}"
         url = "/".join((url, *(quote(part, safe="") for part in path if part)))
         given = {key: value for key, value in (query or {}).items() if value != ""}
         return f"{url}?{urlencode(given)}" if given else url
@@ -298,8 +328,19 @@ class KubernetesCluster:
         body: Manifest | None = None,
         content_type: str = "application/json",
     ) -> Manifest:
-        what = f"{verb} {kind} {name}".rstrip()
         url = self._url(kind, name if path is None else path, query=query)
+        return self._document(verb, method, kind, url, f"{verb} {kind} {name}".rstrip(), body, content_type)
+
+    def _document(
+        self,
+        verb: str,
+        method: str,
+        kind: str,
+        url: str,
+        what: str,
+        body: Manifest | None,
+        content_type: str = "application/json",
+    ) -> Manifest:
         response = self._request(verb, method, kind, url, what, READ_TIMEOUT_S, body, content_type)
         try:
             document = json.loads(_whole(response))

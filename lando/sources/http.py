@@ -23,6 +23,8 @@ MAX_BODY_QUOTED = 256  # characters of a foreign error body that go into a messa
 
 OnCall = Callable[[str, str], None]
 """Told the method and the resource of each request, for counting."""
+OnAnswer = Callable[[Mapping[str, str]], None]
+"""Told the headers of each answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,11 +42,20 @@ class JsonApi:
     requests change in a session are its cookies, and it takes none.
     """
 
-    def __init__(self, peer: str, url: str, token: str, *, on_call: OnCall | None = None) -> None:
+    def __init__(
+        self,
+        peer: str,
+        url: str,
+        token: str,
+        *,
+        on_call: OnCall | None = None,
+        on_answer: OnAnswer = lambda _: None,
+    ) -> None:
         self._peer = peer
         self._url = url.rstrip("/")
         self._place = urlsplit(url).netloc.rpartition("@")[2]
         self._on_call = on_call
+        self._on_answer = on_answer
         self._token = Credential(token)
         self._session = requests.Session()
         self._session.trust_env = False  # neither netrc nor a proxy of the shell may redirect the token
@@ -127,6 +138,7 @@ class JsonApi:
                 timeout=(CONNECT_TIMEOUT_S, read_timeout_s),
                 stream=stream,
             )
+            self._on_answer(response.headers)
             if response.status_code != 401 or not self._token.renewed(token):
                 return response
 

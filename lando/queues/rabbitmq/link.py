@@ -41,8 +41,12 @@ LASTING = frozenset({ACCESS_REFUSED, DECLARED_DIFFERENTLY, TLS_FAILED, QUEUE_FUL
 _TLS_ERRORS = frozenset({ssl.SSLError.__name__, ssl.SSLCertVerificationError.__name__})
 """Errors of TLS itself; its other classes tell of a connection that was lost."""
 _QUOTED_ERROR = re.compile(r"(?P<kind>\w+Error)\(-?\d+, '(?P<words>[^']+)'")
-_REFUSALS = (403, 530)
-"""AMQP's ACCESS_REFUSED (login) and NOT_ALLOWED (virtual host)."""
+_REFUSALS = {
+    403: "check username and password of work_queue",
+    530: "check virtual_host of work_queue, and the user's permissions in it",
+}
+"""What to do at AMQP's ACCESS_REFUSED (login) and NOT_ALLOWED (virtual host)."""
+_REFUSAL = re.compile(r"ConnectionClosedByBroker: \((?P<code>403|530)\) (?P<quote>['\"])(?P<words>.*)(?P=quote)")
 _DURING_LOGIN = (pika.exceptions.ProbableAuthenticationError, pika.exceptions.ProbableAccessDeniedError)
 BROKEN = (pika.exceptions.AMQPError, AMQPConnectorException, OSError)
 """What pika raises when a connection or channel can't be used any more."""
@@ -53,7 +57,7 @@ class Link:
 
     def __init__(self, connection: pika.BlockingConnection, broker: pika.ConnectionParameters) -> None:
         self.connection = connection
-        self._broker = broker
+        self.broker = broker
         self.blocked: str | None = None
         """Why the broker takes no messages from this connection, in its own words; None while it does."""
 
@@ -133,7 +137,7 @@ class Link:
 
     def told(self, error: BaseException) -> Unavailable:
         """``error`` of pika in our words."""
-        return _unavailable(error, self._broker)
+        return _unavailable(error, self.broker)
 
     def close(self) -> None:
         """Disconnect, whatever state the connection is in; what was written before is sent before."""
@@ -171,10 +175,12 @@ def _unavailable(error: BaseException, broker: pika.ConnectionParameters) -> Una
         reason = {403: ACCESS_REFUSED, 406: DECLARED_DIFFERENTLY}.get(error.reply_code)
         advice = {403: "; give the user this permission", 406: "; delete it there, or use another name"}
         return Unavailable("broker", f"{where}: {error.reply_text}{advice.get(error.reply_code, '')}", reason=reason)
-    if _is_refusal(error):
+    if (refusal := _refusal(error)) is not None:
+        code, words = refusal
+        said = f" ({words})" if words else ""
         message = (
-            f"{where} refused user {broker.credentials.username!r} at virtual host {broker.virtual_host!r}; "
-            "check username, password and virtual_host of work_queue"
+            f"{where} refused user {broker.credentials.username!r} at virtual host {broker.virtual_host!r}{said}; "
+            f"{_REFUSALS[code]}"
         )
         return Unavailable("broker", message, reason=ACCESS_REFUSED)
     if isinstance(error, _DURING_LOGIN):
@@ -192,17 +198,18 @@ def _unavailable(error: BaseException, broker: pika.ConnectionParameters) -> Una
     return Unavailable("broker", f"{where}: {words}")
 
 
-def _is_refusal(error: BaseException) -> bool:
-    """Whether the broker said that login or virtual host is not ours to use.
+def _refusal(error: BaseException) -> tuple[int, str] | None:
+    """The code and the broker's words if it said that login or virtual host is not ours to use.
 
     Before a connection is open, pika takes every end of it for a refusal and keeps the text of the real error;
     but a broker that starts or stops hangs up as well.
     """
     if isinstance(error, pika.exceptions.ConnectionClosedByBroker):
-        return error.reply_code in _REFUSALS
+        return (error.reply_code, error.reply_text) if error.reply_code in _REFUSALS else None
     if isinstance(error, _DURING_LOGIN):
-        return any(f"ConnectionClosedByBroker: ({code})" in str(error) for code in _REFUSALS)
-    return isinstance(error, pika.exceptions.AuthenticationError)
+        found = _REFUSAL.search(str(error))
+        return (int(found["code"]), found["words"].partition(" For details")[0]) if found else None
+    return (403, "") if isinstance(error, pika.exceptions.AuthenticationError) else None
 
 
 def _root(error: BaseException) -> tuple[str, str]:

@@ -1,0 +1,131 @@
+"""The Bespin API, ours or an original, and our own API beside it: whether the daemons' token opens them."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+
+from lando.config import BespinApiSettings, LandoApiSettings
+from lando.doctor import certificates, clocks
+from lando.doctor.examining import Asking
+from lando.doctor.findings import Finding, failed, ok, unknown, warning
+from lando.errors import NotFound, PeerError, Rejected
+from lando.sources.http import JsonApi
+
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+def examine_bespin(settings: BespinApiSettings) -> Iterator[Finding | Asking]:
+    """The admin routes that the daemons use."""
+
+    def ask(api: JsonApi) -> None:
+        api.request("GET", "admin/job-errors/", query=[("job", "0")])
+
+    yield from _examine("bespin_api", settings, "Bespin API", ask)
+
+
+def examine_lando(settings: LandoApiSettings) -> Iterator[Finding | Asking]:
+    """The routes for conditions and attempts."""
+
+    def ask(api: JsonApi) -> None:
+        api.request("GET", "runs", query=[("state", "Starting")])
+        with contextlib.suppress(NotFound):  # no run has this number
+            api.request("PUT", "runs/0/condition", {"step": "stage_data", "sentence": None})
+
+    yield from _examine("lando_api", settings, "Lando API", ask)
+
+
+def _examine(
+    section: str,
+    settings: BespinApiSettings | LandoApiSettings,
+    peer: str,
+    ask: Callable[[JsonApi], None],
+) -> Iterator[Finding | Asking]:
+    yield Asking("reach")
+    yield from _transport(section, settings)
+    heard: list[Mapping[str, str]] = []
+    api = JsonApi(peer, settings.url, settings.token, on_answer=heard.append)
+    try:
+        yield Asking("token")
+        try:
+            ask(api)
+            refusal: PeerError | None = None
+        except PeerError as error:
+            refusal = error
+        yield from judge(section, settings.url, refusal)
+        if refusal is None or refusal.status is not None:
+            yield Asking("clock")
+            yield from clocks.judge(_date(heard), datetime.now(UTC), f"the {peer}'s")
+        if section == "bespin_api" and refusal is None:
+            yield Asking("version")
+            yield _version(settings.url)
+    finally:
+        api.close()
+
+
+def judge(section: str, url: str, refusal: PeerError | None) -> Iterator[Finding]:
+    """What the answer to the daemons' question means; None is a good one."""
+    if refusal is None:
+        yield ok("reach", f"{url} answers")
+        yield ok("token", "is valid, and its user is staff")
+        return
+    said = str(refusal).removeprefix(f"{refusal.peer}: ")
+    match refusal.status:
+        case None:
+            yield failed("reach", said, f"check {section}.url, and that a firewall lets this machine connect there")
+        case 401:
+            yield ok("reach", f"{url} answers")
+            yield failed("token", "is not valid", f"make one for a staff user, and put it into {section}.token(_file)")
+        case 403:
+            yield ok("reach", f"{url} answers")
+            yield failed(
+                "token", "is valid, but its user is not staff", "make that user staff, or take another's token"
+            )
+        case _ if isinstance(refusal, NotFound | Rejected):
+            yield failed("reach", said, f"check {section}.url: nothing of the sort answers there")
+        case _:
+            yield failed("reach", said, "look at that server's log and its /readyz")
+
+
+def _transport(section: str, settings: BespinApiSettings | LandoApiSettings) -> Iterator[Finding | Asking]:
+    parts = urlsplit(settings.url)
+    host = parts.hostname or ""
+    if parts.scheme == "https":
+        yield Asking("TLS")
+        context = ssl.create_default_context()
+        advice = f"give {section}.url the name that the certificate is for, and have this machine trust who signed it"
+        yield from certificates.examine(host, parts.port or 443, context, advice=advice)
+    elif host not in _LOOPBACK:
+        yield warning("TLS", "none: the token can be read on the way", f"give {section}.url an https address")
+
+
+def _date(heard: list[Mapping[str, str]]) -> datetime | None:
+    try:
+        return parsedate_to_datetime(heard[-1].get("Date", "")) if heard else None
+    except (ValueError, TypeError):
+        return None
+
+
+def _version(url: str) -> Finding:
+    """Ours tells its readiness at its root; an original knows no such route."""
+    root = url.rstrip("/").removesuffix("/api/v2")
+    with requests.Session() as session:
+        session.trust_env = False
+        try:
+            answer = session.get(f"{root}/readyz", timeout=5)
+            document: Any = answer.json()
+        except (requests.RequestException, ValueError):
+            document = None
+    status = document.get("status") if isinstance(document, Mapping) else None
+    if not isinstance(status, str):
+        return unknown("version", "an original bespin-api, or one of ours whose /readyz is not shown here")
+    if status == "ok":
+        return ok("version", "one of ours, and ready")
+    return warning("version", f"one of ours; it says: {document.get('waits_for') or status}", "see docs/operations.md")

@@ -1,0 +1,45 @@
+"""How long a peer's certificate is still good."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from lando.doctor.findings import Finding, failed, ok, unknown, warning
+
+CHECK = "TLS"
+TIMEOUT_S = 5.0
+SOON = timedelta(days=14)
+
+
+def examine(host: str, port: int, context: ssl.SSLContext, *, advice: str) -> Iterator[Finding]:
+    """A handshake of its own, in which nothing is sent; ``advice`` is what to do when it fails."""
+    try:
+        with (
+            socket.create_connection((host, port), timeout=TIMEOUT_S) as connection,
+            context.wrap_socket(connection, server_hostname=host) as secured,
+        ):
+            certificate: dict[str, Any] = dict(secured.getpeercert() or {})
+            protocol = secured.version() or "TLS"
+    except ssl.SSLError as error:
+        yield failed(CHECK, " ".join(str(error.reason or error).split()), advice)
+    except OSError as error:
+        yield unknown(CHECK, f"the certificate can't be had: {error.strerror or error}")
+    else:
+        yield from judge(certificate, protocol, datetime.now(UTC))
+
+
+def judge(certificate: dict[str, Any], protocol: str, now: datetime) -> Iterator[Finding]:
+    """``certificate`` as Python's ssl tells it; empty where it was not verified."""
+    if "notAfter" not in certificate:
+        yield warning(CHECK, f"{protocol}, the certificate is not verified", "give the CA certificate instead")
+        return
+    until = datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate["notAfter"]), UTC)
+    seen = f"{protocol}, the certificate is trusted and valid until {until:%Y-%m-%d}"
+    if until - now > SOON:
+        yield ok(CHECK, seen)
+    else:
+        yield warning(CHECK, seen, "have it renewed: after that day no daemon connects any more")

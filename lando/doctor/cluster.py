@@ -1,0 +1,205 @@
+"""The cluster: whether the daemons' account gets in, may do what they do, and finds what their runs need.
+
+What the account itself may not read (a good account may not read Secrets) is not known, unless an administrator's
+kubeconfig is lent for looking at it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from lando.config import ClusterSettings, Config
+from lando.config.secrets import current
+from lando.doctor import certificates, clocks, cluster_answers, namespace_answers
+from lando.doctor.examining import Asking
+from lando.doctor.findings import Finding, Level, failed, ok
+from lando.errors import PeerError, Unavailable
+from lando.k8s.cluster import KubernetesCluster, Manifest
+from lando.k8s.permissions import BY_DAEMON, Permission
+from lando.plans import manifests
+from lando.sources.http import JsonApi
+
+REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+WHO = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
+_AT_A_TIME = 6
+"""Reviews under way."""
+_NAME = "lando-doctor"
+"""Of what is created in dry runs."""
+
+Ask = Callable[[str], Manifest]
+
+
+def examine(
+    config: Config, *, daemons: Sequence[str] = tuple(BY_DAEMON), admin_kubeconfig: str | None = None
+) -> Iterator[Finding | Asking]:
+    """As the account of the ``daemons`` named; ``admin_kubeconfig`` is used to read what they may not.
+
+    Raises :class:`lando.errors.LandoError`.
+    """
+    settings = config.cluster_api_settings
+    with KubernetesCluster(settings) as cluster:
+        yield Asking("reach")
+        try:
+            version = cluster.ask("/version")
+        except Unavailable as error:
+            yield _unreachable(error, cluster.url)
+            return
+        yield ok("reach", f"{cluster.url} answers")
+        yield from _certificate(cluster, settings)
+        yield cluster_answers.version(version)
+
+        yield Asking("token")
+        token = current(settings.token) if settings.token is not None else cluster.bearer_token()
+        who = _who(cluster)
+        yield from cluster_answers.token(who, token, settings.token, datetime.now(UTC))
+        if isinstance(who, Unavailable) and who.status == 401:
+            return
+        yield Asking("clock")
+        yield from clocks.judge(cluster.now(), datetime.now(UTC), "the cluster's")
+
+        yield Asking("permissions")
+        yield from cluster_answers.permissions(_reviews(cluster, daemons), settings.namespace)
+
+        ask: Ask = cluster.ask
+        if admin_kubeconfig is None:
+            yield from _namespace(config, cluster, ask)
+        else:
+            lent = ClusterSettings(namespace=settings.namespace, kubeconfig=admin_kubeconfig)
+            with KubernetesCluster(lent) as administrator:
+                yield from _namespace(config, cluster, administrator.ask)
+
+
+def _namespace(config: Config, cluster: KubernetesCluster, ask: Ask) -> Iterator[Finding | Asking]:
+    """What runs find in the namespace and around it; ``ask`` reads what the daemons' own account may not."""
+    namespace = config.cluster_api_settings.namespace
+    inside = f"/api/v1/namespaces/{quote(namespace, safe='')}"
+
+    yield Asking("namespace")
+    empty, _ = manifests.config_map(_NAME, "config", {}, object_labels={}, owners=[], may_compress=False)
+    dry, itself = _dry_run(cluster, f"{inside}/configmaps", empty), _read(ask, inside)
+    found = list(namespace_answers.namespace(namespace, dry, itself, config.pods.security))
+    yield from found
+    if any(one.level is Level.FAILED and one.check == "namespace" for one in found):
+        return
+
+    yield Asking("storage class")
+    mode, storage_class = config.pods.access_mode, config.storage_class_name
+    yield from namespace_answers.storage(_read(ask, "/apis/storage.k8s.io/v1/storageclasses"), storage_class, mode)
+    size = max(config.base_stage_data_volume_size_in_g, 1)
+    claim = manifests.claim(_NAME, size, object_labels={}, owners=[], access_mode=mode, storage_class=storage_class)
+    dry = _dry_run(cluster, f"{inside}/persistentvolumeclaims", claim)
+    yield namespace_answers.accepted("volumes", "a claim as every run makes", dry)
+
+    yield Asking("step jobs")
+    jobs = f"/apis/batch/v1/namespaces/{quote(namespace, safe='')}/jobs"
+    dry = _dry_run(cluster, jobs, namespace_answers.sample_job(config, _NAME))
+    yield namespace_answers.accepted("step jobs", "a Job like every step's", dry)
+
+    yield Asking("flavors")
+    flavors = _flavors(config)
+    yield Asking("quota")
+    yield from namespace_answers.quotas(_read(ask, f"{inside}/resourcequotas"), config, flavors)
+    yield Asking("limit range")
+    yield from namespace_answers.limit_ranges(_read(ask, f"{inside}/limitranges"), config, flavors)
+
+    for check, name, key in namespace_answers.secrets(config):
+        yield Asking(check)
+        secret = _read(ask, f"{inside}/secrets/{quote(name, safe='')}")
+        yield namespace_answers.secret(check, name, key, namespace, secret)
+    if (volume := config.run_workflow_settings.system_data_volume) is not None:
+        yield Asking("system data")
+        path = f"{inside}/persistentvolumeclaims/{quote(volume.volume_claim_name, safe='')}"
+        yield namespace_answers.system_data(volume.volume_claim_name, namespace, _read(cluster.ask, path))
+    for name in namespace_answers.accounts(config):
+        yield Asking("service account")
+        path = f"{inside}/serviceaccounts/{quote(name, safe='')}"
+        yield namespace_answers.account(name, namespace, _read(ask, path))
+
+
+def _flavors(config: Config) -> list[namespace_answers.Flavor]:
+    """What jobs may ask for, as far as the API tells; its own part says why it does not."""
+    api = JsonApi("Bespin API", config.bespin_api.url, config.bespin_api.token)
+    try:
+        return namespace_answers.flavors_of(api.request("GET", "job-strategies/").document)
+    except PeerError:
+        return []
+    finally:
+        api.close()
+
+
+def _unreachable(error: Unavailable, url: str) -> Finding:
+    said, _, advice = str(error).removeprefix("cluster: ").removeprefix("GET /version: ").partition("; ")
+    if error.status == 401:
+        return failed("token", f"{url} does not take it", cluster_answers.RENEWAL)
+    if "certificate" in said:
+        return failed("TLS", said, advice)
+    usual = "check cluster_api_settings.host, and that a firewall lets this machine connect there"
+    return failed("reach", said, advice or usual)
+
+
+def _certificate(cluster: KubernetesCluster, settings: ClusterSettings) -> Iterator[Finding | Asking]:
+    parts = urlsplit(cluster.url)
+    if parts.scheme != "https":
+        return
+    yield Asking("TLS")
+    context = cluster.tls_context()
+    advice = "give cluster_api_settings.ssl_ca_cert"
+    yield from certificates.examine(parts.hostname or "", parts.port or 443, context, advice=advice)
+
+
+def _who(cluster: KubernetesCluster) -> str | PeerError:
+    """The account's name, as the cluster has it; why it does not tell it."""
+    question = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
+    try:
+        answer = cluster.ask(WHO, question)
+    except PeerError as error:
+        return error
+    return str(answer.get("status", {}).get("userInfo", {}).get("username", ""))
+
+
+def _reviews(
+    cluster: KubernetesCluster, daemons: Sequence[str]
+) -> dict[str, list[tuple[Permission, bool | PeerError]]]:
+    """By daemon what its account may do, one review for each permission."""
+    wanted = sorted(set().union(*(BY_DAEMON[daemon] for daemon in daemons)))
+    with ThreadPoolExecutor(_AT_A_TIME, thread_name_prefix="review") as pool:
+        answers = dict(zip(wanted, pool.map(lambda one: _may(cluster, one), wanted), strict=True))
+    return {daemon: [(one, answers[one]) for one in sorted(BY_DAEMON[daemon])] for daemon in daemons}
+
+
+def _may(cluster: KubernetesCluster, permission: Permission) -> bool | PeerError:
+    resource, _, subresource = permission.resource.partition("/")
+    attributes = {
+        "namespace": cluster.namespace,
+        "verb": permission.verb,
+        "group": permission.group,
+        "resource": resource,
+        "subresource": subresource,
+    }
+    question: dict[str, Any] = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SelfSubjectAccessReview",
+        "spec": {"resourceAttributes": attributes},
+    }
+    try:
+        return bool(cluster.ask(REVIEWS, question).get("status", {}).get("allowed"))
+    except PeerError as error:
+        return error
+
+
+def _read(ask: Ask, path: str) -> Manifest | PeerError:
+    try:
+        return ask(path)
+    except PeerError as error:
+        return error
+
+
+def _dry_run(cluster: KubernetesCluster, path: str, manifest: Manifest) -> Manifest | PeerError:
+    try:
+        return cluster.ask(f"{path}?dryRun=All", manifest)
+    except PeerError as error:
+        return error

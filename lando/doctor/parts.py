@@ -1,0 +1,99 @@
+"""Which parts a site has: those that a daemons' file names, or those of this user's `lando up`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from urllib.parse import urlsplit
+
+from lando.config import (
+    ArchiveSettings,
+    BespinApiSettings,
+    ClusterSettings,
+    Config,
+    Reading,
+    WorkQueueSettings,
+    secret_values,
+)
+from lando.config.settings import LandoApiSettings
+from lando.doctor import api, broker, cluster, configuration, stores
+from lando.doctor.examining import Asking, Part
+from lando.doctor.findings import Finding, failed, ok
+from lando.home import ClientSettings, Home
+from lando.k8s.permissions import BY_DAEMON
+
+LOCAL_NAMESPACE = "lando"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the doctor is told besides the file."""
+
+    daemons: Sequence[str] = tuple(BY_DAEMON)
+    """Whose permissions are looked at."""
+    management_url: str | None = None
+    admin_kubeconfig: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """What is to be examined, and the secrets that no finding may show."""
+
+    parts: Sequence[Part]
+    secrets: Sequence[str] = ()
+
+
+def of_file(file: str, reading: Reading, options: Options) -> Site:
+    """The parts of a daemons' file; only the file itself where it can't be used."""
+    first = Part(name="config", title="Configuration", examine=partial(configuration.examine, file, reading))
+    if reading.config is None:
+        return Site(parts=(first,))
+    return Site(parts=(first, *_peers(reading.config, options)), secrets=tuple(secret_values(reading.config)))
+
+
+def of_home(home: Home, options: Options) -> Site:
+    """The parts of the stack that runs from ``home``; only the sentence that none does, otherwise."""
+    known = home.read_client()
+    if known is None or known.pid is None:
+        advice = "start it with 'lando up', or name a daemons' file: lando doctor FILE"
+        return Site(parts=(_here([failed("home", f"no 'lando up' has run from {home.path}", advice)]),))
+    config = _embedded(home, known)
+    first = _here([ok("home", f"{home.path}, server at {known.url}")])
+    return Site(parts=(first, *_peers(config, options)), secrets=tuple(secret_values(config)))
+
+
+def _here(findings: Sequence[Finding]) -> Part:
+    return Part(name="home", title="This machine", examine=lambda: iter(findings))
+
+
+def _embedded(home: Home, known: ClientSettings) -> Config:
+    """What a file would say of the stack, as far as it concerns a visitor."""
+    return Config(
+        work_queue=WorkQueueSettings(listen_queue="lando", url="memory://embedded"),
+        cluster_api_settings=ClusterSettings(namespace=LOCAL_NAMESPACE, kubeconfig=str(home.cluster / "kubeconfig")),
+        bespin_api=BespinApiSettings(url=f"{known.url}/api/v2", token=known.token),
+        lando_api=LandoApiSettings(url=f"{known.url}/api/lando/v1", token=known.token),
+        archive=ArchiveSettings(url=home.archive.as_uri()),
+    )
+
+
+def _peers(config: Config, options: Options) -> Iterator[Part]:
+    yield Part(name="broker", title="RabbitMQ", examine=partial(_broker, config.work_queue, options))
+    yield Part(name="bespin_api", title="Bespin API", examine=partial(api.examine_bespin, config.bespin_api))
+    if config.lando_api is not None:
+        yield Part(name="lando_api", title="Lando API", examine=partial(api.examine_lando, config.lando_api))
+    yield Part(
+        name="cluster",
+        title=f"Cluster, namespace {config.cluster_api_settings.namespace}",
+        examine=partial(cluster.examine, config, daemons=options.daemons, admin_kubeconfig=options.admin_kubeconfig),
+    )
+    yield Part(name="archive", title="Archive of logs", examine=partial(stores.examine_archive, config))
+    yield Part(name="results", title="Results", examine=partial(stores.examine_results, config))
+
+
+def _broker(settings: WorkQueueSettings, options: Options) -> Iterator[Finding | Asking]:
+    if settings.url is not None and urlsplit(settings.url).scheme == "memory":
+        yield ok("queue", "within the one process that does everything; there is no broker to be asked")
+        return
+    yield from broker.examine(settings, management_url=options.management_url)
