@@ -20,10 +20,12 @@ from lando.api.metrics import Metrics
 from lando.api.middleware import Doorman
 from lando.api.opening import Opening
 from lando.api.outbox import Outbox, Publishers, default_publishers
+from lando.api.provider import Provider
 from lando.api.routes import (
     admin_jobs,
     admin_records,
     attempts,
+    browser,
     catalog,
     dead_letters,
     evidence,
@@ -61,15 +63,17 @@ def create_app(
     files = FileStore(settings.files_dir)
     outbox = Outbox(database, publishers or default_publishers, sweep_s=settings.outbox_sweep_s)
     unused = UnusedFiles(database, files, keep_s=settings.unused_upload_ttl_s)
+    key = load_or_create(settings.key_file)
     site = Site(
         settings=settings,
         database=database,
         opening=Opening(database, starting=(outbox.start, unused.start)),
-        key=load_or_create(settings.key_file),
+        key=key,
         files=files,
         outbox=outbox,
         unused=unused,
         changes=Changes(),
+        provider=Provider(settings, key) if settings.oauth_client_id else None,
         archive=Archive(settings.archive_url) if settings.archive_url else None,
         live_logs=live_logs,
     )
@@ -124,7 +128,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 def _routes() -> Sequence[BaseRoute]:
     """Every route; they find their site by the request, so all applications of a process share them."""
     everything = APIRouter(redirect_slashes=False)
-    for router in (_bespin_v2(), _bespin_v1(), _lando_v1(), signin.router, operations.router):
+    for router in (_bespin_v2(), _bespin_v1(), _lando_v1(), signin.router, browser.router, operations.router):
         everything.include_router(router)
     return everything.routes
 

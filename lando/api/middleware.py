@@ -32,6 +32,9 @@ _SPEAKABLE = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}")
 _HEAD = "lando.head"
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _METHODS = _WITH_BODY | {"GET", "DELETE", "OPTIONS"}
+_FORM = "application/x-www-form-urlencoded"
+_FORMS = frozenset({"/api-auth/login", "/api-auth/logout"})
+"""Paths that take what browsers send."""
 _SIGN_IN = ("/api-auth-token", "/auth/api-token-")
 OPERATIONS = ("/healthz", "/readyz", "/metrics")
 """Paths that are answered always."""
@@ -114,24 +117,27 @@ class Doorman:
             if _resource(scope) is None:
                 return 400, f"This has no resource's name that a body of type {ROOT_OBJECT} could hold; send {JSON}."
             return None
-        if (int(length) > 0 or b"transfer-encoding" in headers) and kind != JSON:
-            return 415, f'Unsupported media type "{kind}" in request; send {JSON}.'
+        wanted = _FORM if scope["path"] in _FORMS else JSON
+        if (int(length) > 0 or b"transfer-encoding" in headers) and kind != wanted:
+            return 415, f'Unsupported media type "{kind}" in request; send {wanted}.'
         return None
 
     def _body(self, scope: Scope, receive: Receive) -> Receive:
-        """The body as routes take it: plain JSON, nothing as an empty object; an upload as it is."""
+        """The body as routes take it: plain JSON, nothing as an empty object; forms and uploads as they are."""
         if scope["method"] not in _WITH_BODY or _is_upload(scope):
-            return self._receiving(receive, is_json=False)
+            return self._receiving(receive, is_limited=False)
+        if scope["path"] in _FORMS:
+            return self._receiving(receive)
         kind, name = _content_type(scope), _resource(scope)
         # What else was let through is empty.
         others = (item for item in scope["headers"] if item[0] not in (b"content-type", b"content-length"))
         scope["headers"] = [*others, (b"content-type", JSON.encode())]
         if kind == ROOT_OBJECT and name is not None:
-            return media_types.unwrapping(self._receiving(receive, is_json=True), name)
-        return self._receiving(receive, is_json=True, empty=b"{}")
+            return media_types.unwrapping(self._receiving(receive), name)
+        return self._receiving(receive, empty=b"{}")
 
-    def _receiving(self, receive: Receive, is_json: bool, empty: bytes = b"") -> Receive:
-        """The body as it comes, not too slowly; JSON also not too much of it, and ``empty`` for nothing."""
+    def _receiving(self, receive: Receive, *, is_limited: bool = True, empty: bytes = b"") -> Receive:
+        """The body as it comes, not too slowly and not too much of it; ``empty`` for nothing."""
         received, is_whole = 0, False
 
         async def next_part() -> Message:
@@ -146,7 +152,7 @@ class Doorman:
                 raise HTTPException(408, text, {"Connection": "close"}) from error
             received += len(message.get("body", b""))
             is_whole = not message.get("more_body", False)
-            if not is_json:
+            if not is_limited:
                 return message
             if received > self._max_body_bytes:
                 text = f"A body may have at most {self._max_body_bytes} bytes."

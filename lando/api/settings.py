@@ -75,6 +75,29 @@ class Settings:
     web_origins: list[str] = field(default_factory=list)
     """Origins of web front ends elsewhere, e.g. ``https://front.example.org``: their pages may call this server from
     a browser (CORS), and sign-ins may lead back to them."""
+    oauth_client_id: str | None = None
+    """This server's name at an OAuth 2 provider, through which people then sign in with their browsers
+    (``/auth/authorize/``); ``<public_url>/auth/code_callback/`` is what the provider has to send them back to."""
+    oauth_client_secret_file: str | None = None
+    """File with the client secret, read at each sign-in."""
+    oauth_issuer: str | None = None
+    """The provider's issuer URL, where OpenID Connect Discovery finds its endpoints; or give all three yourself:"""
+    oauth_authorize_url: str | None = None
+    """Where browsers are sent to."""
+    oauth_token_url: str | None = None
+    """Where codes are exchanged."""
+    oauth_userinfo_url: str | None = None
+    """Where it is asked who has signed in."""
+    oauth_scope: str = "openid profile email"
+    """What is asked for, words with blanks between."""
+    oauth_username_claim: str = "preferred_username"
+    """What of the provider's userinfo is the user name here: must be something that people can't choose there."""
+    oauth_groups_claim: str = "groups"
+    """What of it holds somebody's groups."""
+    oauth_required_group: str | None = None
+    """Only members of this group may sign in; None: whoever the provider knows."""
+    oauth_staff: bool = False
+    """Let the provider also sign in staff; otherwise whoever controls it can become any user but those."""
     outbox_sweep_s: float = 5.0
     """How often unpublished commands are looked for besides at once after each commit, in seconds."""
     log_level: str = "INFO"
@@ -93,6 +116,7 @@ class Settings:
         for origin in self.web_origins:
             if not _ORIGIN.fullmatch(origin):
                 raise ConfigError(f"web_origins must hold origins as https://front.example.org, not {origin!r}.")
+        self._check_provider()
         for name in (
             "max_upload_bytes",
             "max_body_bytes",
@@ -104,6 +128,15 @@ class Settings:
         ):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} must be more than 0, not {getattr(self, name)}.")
+
+    def _check_provider(self) -> None:
+        urls = ("oauth_issuer", "oauth_authorize_url", "oauth_token_url", "oauth_userinfo_url")
+        for name in urls:
+            if (url := getattr(self, name)) is not None and not url.startswith("https://"):
+                raise ConfigError(f"{name} must begin with https://, not {url!r}.")
+        missing = [name for name in urls[1:] if not getattr(self, name)]
+        if self.oauth_client_id is not None and not self.oauth_issuer and missing:
+            raise ConfigError(f"oauth_client_id needs also oauth_issuer, or {', '.join(missing)}.")
 
     @property
     def base_url(self) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lando.api.keys import ServerKey
     from lando.api.opening import Opening
     from lando.api.outbox import Outbox
+    from lando.api.provider import Provider
     from lando.api.settings import Settings
     from lando.api.unused_files import UnusedFiles
     from lando.archive import Archive
@@ -50,6 +51,8 @@ class Site:
     patience: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(MAX_PATIENT))
     """Taken by each request that waits for something to happen, so that those never hold all threads."""
     throttle: Throttle = field(default_factory=Throttle)
+    provider: Provider | None = None
+    """Where people may sign in with their browsers, if the settings name it."""
     archive: Archive | None = None
     live_logs: LiveLogs | None = None
     upkeep: Upkeep | None = None

@@ -37,7 +37,16 @@ PACKED = {
 }
 
 
-SIGN_IN = {"/api-auth-token", "/auth/api-token-auth", "/auth/api-token-refresh", "/auth/api-token-verify"}
+SIGN_IN = {
+    "/api-auth-token",
+    "/api-auth/login",
+    "/api-auth/logout",
+    "/auth/api-token-auth",
+    "/auth/api-token-refresh",
+    "/auth/api-token-verify",
+    "/auth/authorize",
+    "/auth/code_callback",
+}
 """Routes by which people sign in, so that they ask for no sign-in themselves."""
 
 
