@@ -1,4 +1,4 @@
-"""``gs://`` through Google's own client, against a server that speaks its API; skipped where that isn't installed."""
+"""``gs://`` through Google's own client, against a server that speaks its API."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from gcp_storage_emulator import server as emulator
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 from lando.errors import NotFound
 from lando.stores.gs import GoogleStore
-
-emulator = pytest.importorskip("gcp_storage_emulator.server")
 
 
 @pytest.fixture

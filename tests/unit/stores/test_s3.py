@@ -1,4 +1,4 @@
-"""``s3://`` through the real s3fs, against a server that speaks S3; skipped where they aren't installed."""
+"""``s3://`` through the real s3fs, against a server that speaks S3."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from typing import Any
 
 import pytest
 import requests
+import s3fs
 from lando.errors import NotFound, Rejected, Unavailable
 from lando.stores import CHUNK, open_store
-
-s3fs = pytest.importorskip("s3fs")
-moto_server = pytest.importorskip("moto.server")
+from moto.server import ThreadedMotoServer
 
 
 @pytest.fixture
 def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    server = moto_server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     url = "http://{}:{}".format(*server.get_host_and_port())
     for name, value in {
