@@ -22,8 +22,10 @@ from lando.api.opening import Opening
 from lando.api.outbox import Outbox, Publishers, default_publishers
 from lando.api.provider import Provider
 from lando.api.routes import (
+    admin_catalog,
     admin_jobs,
     admin_records,
+    administration,
     attempts,
     browser,
     catalog,
@@ -31,6 +33,7 @@ from lando.api.routes import (
     evidence,
     files,
     history,
+    index,
     inputs,
     job_templates,
     jobs,
@@ -135,7 +138,8 @@ def _routes() -> Sequence[BaseRoute]:
 
 def _bespin_v2() -> APIRouter:
     router = APIRouter(prefix="/api/v2")
-    for module in (catalog, inputs, job_templates, jobs, admin_jobs, admin_records):
+    router.add_api_route("", index.index, methods=["GET"], tags=["catalog"])
+    for module in (catalog, inputs, job_templates, jobs, admin_jobs, admin_records, admin_catalog):
         router.include_router(module.router)
     return router
 
@@ -150,6 +154,6 @@ def _bespin_v1() -> APIRouter:
 
 def _lando_v1() -> APIRouter:
     router = APIRouter(prefix="/api/lando/v1")
-    for module in (files, workflows, runs, attempts, evidence, logs, outputs, dead_letters, upkeep):
+    for module in (files, workflows, runs, attempts, evidence, logs, outputs, dead_letters, upkeep, administration):
         router.include_router(module.router)
     return router

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
@@ -76,6 +77,16 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
+def _url(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+    except ValueError:
+        parts = urlsplit("")
+    if not parts.scheme or not (parts.netloc or parts.path) or any(character.isspace() for character in text):
+        raise ValueError("Enter a valid URL.")
+    return text
+
+
 def _state(value: str) -> str:
     if len(value) != 1 or value not in STATES:
         raise ValueError(f'"{value}" is not a valid choice.')
@@ -104,6 +115,7 @@ Name = Annotated[str, Field(max_length=255), AfterValidator(_clean), AfterValida
 """Up to 255 characters, not blank."""
 LongName = Annotated[str, AfterValidator(_clean), AfterValidator(_not_blank)]
 """Text of any length, not blank."""
+Url = Annotated[LongName, AfterValidator(_url)]
 LogText = Annotated[str, BeforeValidator(_repaired)]
 """What a program said; repaired rather than refused."""
 Size = Annotated[int, Field(ge=0, le=MAX_SIZE)]
@@ -113,6 +125,8 @@ StateLetter = Annotated[str, AfterValidator(_state)]
 StepLetter = Annotated[str, AfterValidator(_step)]
 StepType = Annotated[str, AfterValidator(_step_type)]
 JsonObject = Annotated[dict[str, Any], AfterValidator(_storable)]
+JsonValue = Annotated[dict[str, Any] | list[Any], AfterValidator(_storable)]
+"""A JSON object or list."""
 
 
 def id_of(text: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 
 from sqlalchemy.orm import object_session
@@ -67,6 +68,34 @@ def workflow_version(row: m.WorkflowVersion, url: str) -> Json:
     }
 
 
+def admin_workflow_version(row: m.WorkflowVersion, url: str) -> Json:
+    """A version as staff write it."""
+    return {
+        "id": row.id,
+        "workflow": row.workflow_id,
+        "description": row.description,
+        "type": row.type,
+        "workflow_path": row.workflow_path,
+        "created": timestamp(row.created),
+        "version": row.version,
+        "version_info_url": row.version_info_url,
+        "url": url,
+        "fields": row.fields,
+        "enable_ui": row.enable_ui,
+        "tool_details": row.tool_details.id if row.tool_details else None,
+    }
+
+
+def version_order(row: m.WorkflowVersion) -> tuple[int, list[tuple[bool, int, str]]]:
+    """By workflow, then by the version's parts (split at ``.`` and ``-``), numbers as numbers and before words."""
+    parts = re.split(r"[.-]", row.version)
+    numeric = [part.isascii() and part.isdigit() for part in parts]
+    return row.workflow_id, [
+        (not number, int(part[:18]) if number else 0, "" if number else part)
+        for part, number in zip(parts, numeric, strict=True)
+    ]
+
+
 def workflow_configuration(row: m.WorkflowConfiguration) -> Json:
     """A configuration."""
     return {
@@ -105,6 +134,12 @@ def admin_share_group(row: m.ShareGroup) -> Json:
         "name": row.name,
         "email": row.email,
     }
+
+
+def admin_credential(row: m.StorageCredential) -> Json:
+    """A service credential for daemons, without its secrets: a step has its own from the cluster."""
+    endpoint = {"id": row.endpoint.id, "name": row.endpoint.name, "api_root": row.endpoint.api_root}
+    return {"id": row.id, "user": row.user_id, "endpoint": endpoint, "dds_id": row.dds_id}
 
 
 def methods_document(row: m.MethodsDocument) -> Json:
@@ -244,28 +279,42 @@ def job_after_action(row: m.Job) -> Json:
     return {**job(row), "vm_settings": row.job_settings_id}
 
 
+def job_runtime(row: m.JobRuntime) -> Json:
+    """A runtime with its steps."""
+    return {
+        "id": row.id,
+        "steps": [
+            {
+                "id": step.id,
+                "flavor": flavor(step.flavor),
+                "step_type": step.step_type,
+                "image_name": step.image_name,
+                "base_command": step.base_command,
+            }
+            for step in row.steps
+        ],
+    }
+
+
 def job_settings(row: m.JobSettings) -> Json:
     """Settings with the runtime's steps."""
     return {
         "id": row.id,
         "job_runtime_openstack": None,
-        "job_runtime_k8s": None
-        if row.runtime is None
-        else {
-            "id": row.runtime.id,
-            "steps": [
-                {
-                    "id": step.id,
-                    "flavor": flavor(step.flavor),
-                    "step_type": step.step_type,
-                    "image_name": step.image_name,
-                    "base_command": step.base_command,
-                }
-                for step in row.runtime.steps
-            ],
-        },
+        "job_runtime_k8s": job_runtime(row.runtime) if row.runtime else None,
         "name": row.name,
         "lando_connection": row.lando_connection_id,
+    }
+
+
+def plain_job_settings(row: m.JobSettings) -> Json:
+    """Settings as staff write them: all by id."""
+    return {
+        "id": row.id,
+        "name": row.name,
+        "lando_connection": row.lando_connection_id,
+        "job_runtime_openstack": None,
+        "job_runtime_k8s": row.runtime_id,
     }
 
 

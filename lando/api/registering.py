@@ -22,6 +22,7 @@ from lando.api.models import (
     WorkflowConfiguration,
     WorkflowVersion,
 )
+from lando.api.site import Site
 from lando.errors import InputError
 
 CONFIGURATION = "default"
@@ -64,6 +65,21 @@ def register(
     session.add(row)
     session.flush()
     return row, _configuration(session, workflow)
+
+
+def stored_url(site: Site, session: Session, caller: Caller, url: str, *, known: str | None = None) -> str:
+    """What to store for a ``url`` that the caller gave; raises the 400 for a file of this server that is not theirs.
+
+    Daemons get a signed URL of such a file: nobody may have one signed that is not theirs. ``known`` is what is stored
+    now, and stays. The file's row is locked, so that it is not just now swept away as unused.
+    """
+    stored = site.urls.to_store(url)
+    if stored == known or (file_id := site.urls.file_id(stored)) is None:
+        return stored
+    file = session.get(UploadedFile, file_id, with_for_update={"read": True})
+    if file is None or file.owner_id != caller.id:
+        raise invalid("url", "You have no such uploaded file.")
+    return site.urls.stored(file.id, file.name)
 
 
 def slug(name: str) -> str:

@@ -2,7 +2,7 @@
 
 # Without postponed annotations: the body's type of each resource is known only when its routes are made.
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -11,7 +11,7 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.sql.base import ExecutableOption
 
-from lando.api.answers import Json, not_found
+from lando.api.answers import NON_FIELD, Json, invalid, not_found
 from lando.api.auth import Caller, SignedIn, Staff
 from lando.api.bodies import MAX_ID, Body, id_of
 from lando.api.models import Base
@@ -19,6 +19,7 @@ from lando.api.site import Site, TheSite
 
 Row = TypeVar("Row", bound=Base)
 Query = Select[Any]
+ALL_WRITES = ("POST", "PUT", "PATCH", "DELETE")
 
 
 def everybodys(query: Query, _caller: Caller) -> Query:
@@ -37,10 +38,18 @@ class Resource(Generic[Row]):
     scope: Callable[[Query, Caller], Query] = everybodys
     """Narrows a query to what the caller may see and change; the rest is 404."""
     staff_only: bool = False
+    staff_writes: bool = False
+    """Everybody signed in may read, only staff may write."""
     body: type[Body] | None = None
     """None: the rows can only be read."""
+    writes: Collection[str] = ALL_WRITES
+    """Those of the methods that there are, when there is a body."""
+    links: Mapping[str, InstrumentedAttribute[Any]] = field(default_factory=dict)
+    """Keys of the body that hold another row's id, each with the column of that foreign key."""
+    unique: Collection[tuple[str, ...]] = ()
+    """Attributes of the row whose values no two rows may have together."""
     fill: Callable[[Site, Session, Caller, Row, Json], None] | None = None
-    """Checks the changes that a body names and assigns them; raises refusals."""
+    """Checks the changes that a body names (links are columns by then) and assigns them; raises refusals."""
     known: Callable[[Site, Session, Json], Row | None] | None = None
     """The row that the same request has made before, if it came twice: it is the answer then, and no other is made."""
     remove: Callable[[Session, Row], None] | None = None
@@ -48,7 +57,17 @@ class Resource(Generic[Row]):
     filters: Mapping[str, InstrumentedAttribute[Any]] = field(default_factory=dict)
     """Query parameters, each with the column that must equal it."""
     order: tuple[Any, ...] = ()
+    sort_key: Callable[[Row], Any] | None = None
+    """Orders a list where the database can't."""
     options: tuple[ExecutableOption, ...] = ()
+
+
+def plain(
+    body: type[Body], links: Mapping[str, InstrumentedAttribute[Any]], *hidden: str
+) -> Callable[[Site, Any], Json]:
+    """Shows a row as its body is written: the id, then each key but the ``hidden`` ones, whose values never leave."""
+    attributes = {name: links[name].key if name in links else name for name in body.model_fields if name not in hidden}
+    return lambda _site, row: {"id": row.id, **{name: getattr(row, key) for name, key in attributes.items()}}
 
 
 def add_routes(router: APIRouter, resource: Resource[Any]) -> None:
@@ -58,7 +77,9 @@ def add_routes(router: APIRouter, resource: Resource[Any]) -> None:
     def listed(request: Request, site: TheSite, caller: who) -> list[Json]:
         with site.database.read() as session:
             query = _filtered(resource, resource.scope(select(resource.model), caller), request)
-            rows = session.scalars(query.options(*resource.options)).unique()
+            rows = session.scalars(query.options(*resource.options)).unique().all()
+            if resource.sort_key is not None:
+                rows = sorted(rows, key=resource.sort_key)
             return [resource.show(site, row) for row in rows]
 
     def one(row_id: str, site: TheSite, caller: who) -> Json:
@@ -69,7 +90,7 @@ def add_routes(router: APIRouter, resource: Resource[Any]) -> None:
     router.add_api_route(f"/{resource.path}", listed, methods=["GET"], name=f"list_{name}")
     router.add_api_route(f"/{resource.path}/{{row_id}}", one, methods=["GET"], name=f"read_{name}")
     if resource.body is not None:
-        _add_writes(router, resource, resource.body, who, name)
+        _add_writes(router, resource, resource.body, Staff if resource.staff_writes else who, name)
 
 
 def _add_writes(router: APIRouter, resource: Resource[Any], body: type[Body], who: Any, name: str) -> None:
@@ -107,11 +128,15 @@ def _add_writes(router: APIRouter, resource: Resource[Any], body: type[Body], wh
                 resource.remove(session, row)
             session.delete(row)
 
-    router.add_api_route(f"/{resource.path}", create, methods=["POST"], status_code=201, name=f"create_{name}")
-    one = f"/{resource.path}/{{row_id}}"
-    router.add_api_route(one, replace, methods=["PUT"], name=f"replace_{name}")
-    router.add_api_route(one, patch, methods=["PATCH"], name=f"change_{name}")
-    router.add_api_route(one, remove, methods=["DELETE"], status_code=204, name=f"delete_{name}")
+    many, single = f"/{resource.path}", f"/{resource.path}/{{row_id}}"
+    if "POST" in resource.writes:
+        router.add_api_route(many, create, methods=["POST"], status_code=201, name=f"create_{name}")
+    if "PUT" in resource.writes:
+        router.add_api_route(single, replace, methods=["PUT"], name=f"replace_{name}")
+    if "PATCH" in resource.writes:
+        router.add_api_route(single, patch, methods=["PATCH"], name=f"change_{name}")
+    if "DELETE" in resource.writes:
+        router.add_api_route(single, remove, methods=["DELETE"], status_code=204, name=f"delete_{name}")
 
 
 def _get(resource: Resource[Row], session: Session, caller: Caller, text: str) -> Row:
@@ -136,12 +161,36 @@ def _known(resource: Resource[Row], site: Site, session: Session, payload: Body)
 
 def _fill(resource: Resource[Row], site: Site, session: Session, caller: Caller, row: Row, payload: Body) -> None:
     changes = payload.changes()
-    if resource.fill is not None:
-        with session.no_autoflush:
+    with session.no_autoflush:
+        for key, column in resource.links.items():
+            if key in changes:
+                changes[column.key] = _existing(session, key, column, changes.pop(key))
+        if resource.fill is not None:
             resource.fill(site, session, caller, row, changes)
+        else:
+            for key, value in changes.items():
+                setattr(row, key, value)
+        for keys in resource.unique:
+            _refuse_second(resource, session, row, keys)
+
+
+def _existing(session: Session, key: str, column: InstrumentedAttribute[Any], value: Any) -> Any:
+    (foreign_key,) = column.property.columns[0].foreign_keys
+    if value is not None and session.execute(select(1).where(foreign_key.column == value)).first() is None:
+        raise invalid(key, f'Invalid id "{value}": there is none of that id.')
+    return value
+
+
+def _refuse_second(resource: Resource[Row], session: Session, row: Row, keys: tuple[str, ...]) -> None:
+    model: Any = resource.model
+    same = select(model.id).where(*(getattr(model, key) == getattr(row, key) for key in keys))
+    own_id = getattr(row, "id", None)
+    if session.scalars(same if own_id is None else same.where(model.id != own_id)).first() is None:
         return
-    for key, value in changes.items():
-        setattr(row, key, value)
+    names = [key.removesuffix("_id") for key in keys]
+    if len(names) == 1:
+        raise invalid(names[0], f"There is one with this {names[0]} already.")
+    raise invalid(NON_FIELD, f"The fields {', '.join(names)} must make a unique set.")
 
 
 def _filtered(resource: Resource[Any], query: Query, request: Request) -> Query:

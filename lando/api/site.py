@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 
+from lando.api.files import FileUrls
 from lando.api.throttle import Throttle
 
 if TYPE_CHECKING:
@@ -59,6 +60,11 @@ class Site:
     """What operators may have done in the cluster; set before the server starts, where the cluster is known."""
     parts: list[Part] = field(default_factory=list)
     """What else runs in this process and is to be answered for: the daemons of ``lando up``."""
+
+    @property
+    def urls(self) -> FileUrls:
+        """How files of this server are named to users and daemons."""
+        return FileUrls(self.settings, self.key)
 
 
 def site_of(request: Request) -> Site:

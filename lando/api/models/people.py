@@ -87,3 +87,4 @@ class StorageCredential(Base):
     endpoint_id: Mapped[int] = mapped_column(ForeignKey("storage_endpoints.id"))
     token: Mapped[str] = mapped_column(String(255), default="")
     dds_id: Mapped[str] = mapped_column(String(255), default="")
+    endpoint: Mapped[StorageEndpoint] = relationship()

@@ -37,7 +37,7 @@ class JobRuntimeStep(Base):
     flavor_id: Mapped[int] = mapped_column(ForeignKey("job_flavors.id"))
     step_type: Mapped[str] = mapped_column(String(64))
     image_name: Mapped[str] = mapped_column(Text)
-    base_command: Mapped[list[str]] = mapped_column(JsonText)
+    base_command: Mapped[list[str]] = mapped_column(JsonText, default=list)
     flavor: Mapped[JobFlavor] = relationship()
 
 

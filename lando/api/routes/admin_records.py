@@ -15,6 +15,7 @@ from lando.api.answers import Json, invalid
 from lando.api.auth import Caller
 from lando.api.bodies import AnyText, Body, LogText, Name, Number, Reference, ShortText, StepLetter
 from lando.api.files import FileUrls
+from lando.api.ordering import visible
 from lando.api.resource import Query, Resource, add_routes
 from lando.api.site import Site
 from lando.runs import Category, cut_middle
@@ -58,6 +59,12 @@ class JobTokenBody(Body):
     """A job token."""
 
     token: Name
+
+
+def _visible_methods(query: Query, caller: Caller) -> Query:
+    if caller.is_staff:
+        return query
+    return query.join(m.WorkflowVersion).join(m.Workflow).where(visible(caller))
 
 
 def _groups_of_job(query: Query, _caller: Caller) -> Query:
@@ -143,11 +150,12 @@ add_routes(
 )
 add_routes(
     router,
-    # Any signed-in user may read these, as in the original.
+    # Any signed-in user may read these, as in the original; those of private workflows only owner and staff.
     Resource(
         path="workflow-methods-documents",
         model=m.MethodsDocument,
         show=lambda _site, row: documents.methods_document(row),
+        scope=_visible_methods,
     ),
 )
 add_routes(

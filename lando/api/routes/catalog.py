@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query
@@ -13,11 +13,12 @@ from lando.api import documents
 from lando.api import models as m
 from lando.api.answers import Json, not_found
 from lando.api.auth import Caller, SignedIn
-from lando.api.bodies import id_of
+from lando.api.bodies import id_of, ids_of
 from lando.api.files import FileUrls
 from lando.api.ordering import visible
 from lando.api.resource import Query as Rows
 from lando.api.resource import Resource, add_routes
+from lando.api.routes import administration
 from lando.api.site import Site, TheSite
 
 router = APIRouter(tags=["catalog"])
@@ -27,6 +28,10 @@ _VERSION = (
     joinedload(m.WorkflowVersion.methods_document),
     joinedload(m.WorkflowVersion.tool_details),
 )
+
+
+def _visible_tool_details(query: Rows, caller: Caller) -> Rows:
+    return query.join(m.WorkflowVersion).join(m.Workflow).where(visible(caller))
 
 
 def _visible_configurations(query: Rows, caller: Caller) -> Rows:
@@ -71,7 +76,7 @@ def list_versions(
     else:
         query = query.where(m.Workflow.state == _text(workflow__state))
     if workflow is not None:
-        query = query.where(m.WorkflowVersion.workflow_id == id_of(workflow))
+        query = query.where(m.WorkflowVersion.workflow_id.in_(ids_of([workflow])))
     if workflow__tag is not None:
         query = query.where(m.Workflow.tag == _text(workflow__tag))
     if version is not None:
@@ -79,7 +84,7 @@ def list_versions(
     if enable_ui is not None:
         query = query.where(m.WorkflowVersion.enable_ui == enable_ui)
     with site.database.read() as session:
-        rows = sorted(session.scalars(query), key=lambda row: (row.workflow_id, version_key(row.version)))
+        rows = sorted(session.scalars(query), key=documents.version_order)
         return [_version(site, row) for row in rows]
 
 
@@ -92,16 +97,6 @@ def read_version(version_id: str, site: TheSite, caller: SignedIn) -> Json:
         if row is None:
             raise not_found()
         return _version(site, row)
-
-
-def version_key(version: str) -> list[tuple[bool, int, str]]:
-    """Orders versions by their parts (split at ``.`` and ``-``), numbers as numbers and before words."""
-    parts = re.split(r"[.-]", version)
-    numeric = [part.isascii() and part.isdigit() for part in parts]
-    return [
-        (not number, int(part[:18]) if number else 0, "" if number else part)
-        for part, number in zip(parts, numeric, strict=True)
-    ]
 
 
 def _version(site: Site, row: m.WorkflowVersion) -> Json:
@@ -139,6 +134,14 @@ def _resources() -> list[Resource[Any]]:
             filters={"name": m.ShareGroup.name, "email": m.ShareGroup.email},
             options=(selectinload(m.ShareGroup.users),),
         ),
+        Resource(
+            path="workflow-version-tool-details",
+            model=m.ToolDetails,
+            show=administration.TOOL_DETAILS.show,
+            scope=_visible_tool_details,
+            filters={"workflow_version": m.ToolDetails.workflow_version_id},
+        ),
+        replace(administration.ENDPOINTS, staff_only=False, staff_writes=True),
         Resource(
             path="dds-user-credentials",
             model=m.StorageCredential,

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter
 from pydantic import AfterValidator
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from lando.api import destinations, documents
+from lando.api import destinations, documents, registering
 from lando.api import models as m
 from lando.api.answers import NON_FIELD, Json, invalid
 from lando.api.auth import Caller
-from lando.api.bodies import Body, LongName, Name, Number, Reference, Size
+from lando.api.bodies import Body, LongName, Name, Number, Reference, Size, Url
 from lando.api.files import FileUrls
 from lando.api.resource import Query, Resource, add_routes
 from lando.api.site import Site
@@ -26,16 +25,6 @@ def _destination(path: str) -> str:
     if problem := destinations.problem(path):
         raise ValueError(problem)
     return path
-
-
-def _url(text: str) -> str:
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        parts = urlsplit("")
-    if not parts.scheme or not (parts.netloc or parts.path) or any(character.isspace() for character in text):
-        raise ValueError("Enter a valid URL.")
-    return text
 
 
 class StageGroupBody(Body):
@@ -63,7 +52,7 @@ class DdsFileBody(InputFileBody):
 class UrlFileBody(InputFileBody):
     """An input at a URL."""
 
-    url: Annotated[LongName, AfterValidator(_url)]
+    url: Url
 
 
 def _own_groups(query: Query, caller: Caller) -> Query:
@@ -101,15 +90,7 @@ def _fill_dds(_site: Site, session: Session, caller: Caller, row: m.DdsInputFile
 
 def _fill_url(site: Site, session: Session, caller: Caller, row: m.UrlInputFile, changes: Json) -> None:
     if "url" in changes:
-        urls = FileUrls(site.settings, site.key)
-        changes["url"] = urls.to_store(changes["url"])
-        if (file_id := urls.file_id(changes["url"])) is not None:
-            # Daemons get a signed URL of it: nobody may have a file signed that is not theirs.
-            # Its row is locked, so that it is not just now swept away as unused.
-            file = session.get(m.UploadedFile, file_id, with_for_update={"read": True})
-            if file is None or file.owner_id != caller.id:
-                raise invalid("url", "You have no such uploaded file.")
-            changes["url"] = urls.stored(file.id, file.name)
+        changes["url"] = registering.stored_url(site, session, caller, changes["url"])
     _fill_file(session, caller, row, changes)
 
 

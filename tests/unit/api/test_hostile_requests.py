@@ -17,9 +17,11 @@ ODD_QUERY = "?state=%00&job=%00&job=x&tag=%00&workflow=x&step=%00&name=%00"
 @pytest.mark.parametrize("value", ODD_VALUES, ids=repr)
 def test_odd_values_in_every_field_are_answered(api: Api, value: Any) -> None:
     api.new_job("operator")
+    seen = set()
     for method, path, fields in described(api):
-        if method == "GET" or not fields:
-            continue
+        if method == "GET" or not fields or (method == "PUT" and tuple(fields) in seen):
+            continue  # the same body as a POST's
+        seen.add(tuple(fields))
         for body in [dict.fromkeys(fields, value), *({field: value} for field in fields)]:
             answer = api.call(method, path, body, "operator")
             assert answer.status_code < 500, (method, path, body, answer.text)
@@ -30,8 +32,8 @@ def test_odd_values_in_every_field_are_answered(api: Api, value: Any) -> None:
 def test_bodies_that_are_no_object_are_answered(api: Api) -> None:
     api.new_job("operator")
     headers = {"Content-Type": "application/json"}
-    for method, path, _ in described(api):
-        for body in RAW_BODIES if method != "GET" else []:
+    for number, (method, path, _) in enumerate(described(api)):
+        for body in RAW_BODIES[number % 3 :: 3] if method != "GET" else []:
             answer = api.call(method, path, user="operator", content=body, headers=headers)
             assert answer.status_code < 500, (method, path, body, answer.text)
 
@@ -39,8 +41,8 @@ def test_bodies_that_are_no_object_are_answered(api: Api) -> None:
 def test_odd_ids_and_queries_are_answered(api: Api) -> None:
     api.new_job("operator")
     paths = api.app.openapi()["paths"]
-    for path in paths:
-        for text in ODD_IDS:
+    for number, path in enumerate(paths):
+        for text in ODD_IDS[number % 2 :: 2] if "{" in path else []:
             filled = re.sub(r"\{[^}]*\}", text, path)
             answer = api.get(filled, "operator")
             assert answer.status_code < 500, (filled, answer.text)

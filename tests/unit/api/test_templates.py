@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from lando.api import ordering, setup, templates
-from lando.api.models import JobStrategy, ShareGroup, StorageCredential, Workflow
+from lando.api.documents import version_order
+from lando.api.models import JobStrategy, ShareGroup, StorageCredential, Workflow, WorkflowVersion
 from sqlalchemy import delete, select
 from tests.unit.api.serving import Api, Serve
 
@@ -232,7 +233,5 @@ def test_deprecated_workflows_are_shown_only_when_asked_for(api: Api) -> None:
 
 
 def test_versions_are_ordered_by_their_numbers() -> None:
-    from lando.api.routes.catalog import version_key
-
-    versions = ["1.10", "1.2", "1.2-rc", "v1", "1.2.1", "1"]
-    assert sorted(versions, key=version_key) == ["1", "1.2", "1.2.1", "1.2-rc", "1.10", "v1"]
+    versions = [WorkflowVersion(workflow_id=1, version=text) for text in ("1.10", "1.2", "1.2-rc", "v1", "1.2.1", "1")]
+    assert [row.version for row in sorted(versions, key=version_order)] == ["1", "1.2", "1.2.1", "1.2-rc", "1.10", "v1"]
