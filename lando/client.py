@@ -241,6 +241,10 @@ class LandoClient:
         """Ask for a start."""
         self._call("POST", f"/api/v2/jobs/{run_id}/start/", json={})
 
+    def set_priority(self, run_id: int, priority: int) -> None:
+        """Put a run before or behind others that wait for their turn; Rejected where that is for staff only."""
+        self._call("PUT", f"/api/lando/v1/runs/{run_id}/priority", json={"priority": priority})
+
     def cancel(self, run_id: int) -> None:
         """Ask for a cancel; Rejected when the run is over."""
         self._call("POST", f"/api/v2/jobs/{run_id}/cancel/", json={})

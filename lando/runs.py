@@ -133,6 +133,8 @@ class Run:
     """Every step of the plan by its name (``stage_data``, …), in the plan's order."""
     generation: int | None = None
     """Counted up by our API at each start, restart and cancel; None where the API does not count."""
+    held: bool = False
+    """Its start or restart waits for its turn: it is not to be begun, whatever a message says."""
     version: str | None = None
     """What a guarded write must match (HTTP entity tag); None where the API has none."""
     document: Any = field(default=None, repr=False, compare=False)
@@ -141,7 +143,8 @@ class Run:
     @property
     def intent(self) -> Intent:
         """The command that the recorded state says is still to be carried out."""
-        return _INTENTS.get(self.state, Intent.NONE)
+        intent = _INTENTS.get(self.state, Intent.NONE)
+        return Intent.NONE if self.held and intent is not Intent.CANCEL else intent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,6 +160,8 @@ class RunSummary:
     """When the run last changed, if the API said so."""
     connection: int | None = None
     """Which lando the run is for, by the API's number of its broker and queue; None where the API does not say."""
+    held: bool = False
+    """Its start or restart waits for its turn."""
 
 
 _INTENTS = {

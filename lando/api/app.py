@@ -11,7 +11,7 @@ from fastapi import APIRouter, FastAPI
 from starlette.concurrency import run_in_threadpool
 from starlette.routing import BaseRoute
 
-from lando.api import answers
+from lando.api import answers, fair_use
 from lando.api.changes import Changes
 from lando.api.database import Database
 from lando.api.files import FileStore
@@ -64,7 +64,13 @@ def create_app(
     """
     database = _database(settings)
     files = FileStore(settings.files_dir)
-    outbox = Outbox(database, publishers or default_publishers, sweep_s=settings.outbox_sweep_s)
+    changes = Changes()
+
+    def release() -> None:
+        if fair_use.release(database, settings.limits):
+            changes.announce()
+
+    outbox = Outbox(database, publishers or default_publishers, sweep_s=settings.outbox_sweep_s, release=release)
     unused = UnusedFiles(database, files, keep_s=settings.unused_upload_ttl_s)
     key = load_or_create(settings.key_file)
     site = Site(
@@ -75,7 +81,7 @@ def create_app(
         files=files,
         outbox=outbox,
         unused=unused,
-        changes=Changes(),
+        changes=changes,
         provider=Provider(settings, key) if settings.oauth_client_id else None,
         archive=Archive(settings.archive_url) if settings.archive_url else None,
         live_logs=live_logs,

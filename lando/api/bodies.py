@@ -121,6 +121,8 @@ LogText = Annotated[str, BeforeValidator(_repaired)]
 Size = Annotated[int, Field(ge=0, le=MAX_SIZE)]
 """Bytes."""
 Number = Annotated[int, Field(ge=-MAX_ID, le=MAX_ID)]
+Priority = Annotated[int, Field(ge=-1000, le=1000)]
+"""Whose turn comes first: the highest."""
 StateLetter = Annotated[str, AfterValidator(_state)]
 StepLetter = Annotated[str, AfterValidator(_step)]
 StepType = Annotated[str, AfterValidator(_step_type)]

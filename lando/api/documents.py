@@ -319,7 +319,8 @@ def plain_job_settings(row: m.JobSettings) -> Json:
 
 
 def admin_job(row: m.Job, urls: FileUrls) -> Json:
-    """A job as the daemon reads it; ``generation`` is ours, the original ignores it."""
+    """A job as the daemon reads it; ``generation`` and ``held`` (its start or restart waits for its turn: a daemon
+    leaves it alone) are ours, the original ignores them."""
     version = row.workflow_version
     return {
         "id": row.id,
@@ -343,4 +344,5 @@ def admin_job(row: m.Job, urls: FileUrls) -> Json:
         "cleanup_vm": row.cleanup_vm,
         "fund_code": row.fund_code,
         "generation": row.generation,
+        "held": row.held is not None,
     }

@@ -14,8 +14,8 @@ from sqlalchemy.engine import CursorResult
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.interfaces import ORMOption
 
-from lando.api import outbox
-from lando.api.answers import Refusal, detail, not_found, refused_action
+from lando.api import fair_use, outbox
+from lando.api.answers import Refusal, detail, invalid, not_found, refused_action
 from lando.api.auth import Caller
 from lando.api.models import Job, JobActivity, JobToken, now
 from lando.api.usage import STATE_WORDS
@@ -52,31 +52,50 @@ def authorize(session: Session, caller: Caller, job_id: int, token: str | None) 
     return _move(session, job, "N", {"state": "A", "authorized": True, "run_token_id": row.id}, refusal)
 
 
-def start(session: Session, caller: Caller, job_id: int) -> Job:
-    """Ask the daemon to run an authorized job."""
+def start(session: Session, caller: Caller, job_id: int, *, in_turn: bool = False) -> Job:
+    """Ask the daemon to run an authorized job, with ``in_turn`` when its turn has come."""
     job = _taken(session, caller, job_id)
     refusal = refused_action(f"Only an authorized job can be started; this one is {STATE_WORDS[job.state]}.")
-    return _command(session, job, "A", {"state": "S"}, Command.START, refusal)
+    return _command(session, job, "A", {"state": "S"}, Command.START, refusal, in_turn=in_turn)
 
 
-def restart(session: Session, caller: Caller, job_id: int) -> Job:
-    """Ask the daemon to run a failed or canceled job again, from where it stopped if possible."""
+def restart(session: Session, caller: Caller, job_id: int, *, in_turn: bool = False) -> Job:
+    """Ask the daemon to run a failed or canceled job again, from where it stopped if possible; with ``in_turn`` when
+    its turn has come."""
     job = _taken(session, caller, job_id)
     if job.state in ("E", "C") and not job.authorized:
         raise refused_action("This job was never authorized, so it can't run.")
     if job.state == "E" and job.step == "P" and job.job_settings.lando_connection.message_format == "pickle":
         raise refused_action("This job's results are stored; recording them can't be restarted here. Ask the staff.")
     refusal = refused_action(f"Only a failed or canceled job can be restarted; this one is {STATE_WORDS[job.state]}.")
-    return _command(session, job, "EC", {"state": "r"}, Command.RESTART, refusal)
+    return _command(session, job, "EC", {"state": "r"}, Command.RESTART, refusal, in_turn=in_turn)
 
 
 def cancel(session: Session, caller: Caller, job_id: int) -> Job:
-    """Ask the daemon to stop a job and remove what it made; a job that never ran ends here."""
+    """Ask the daemon to stop a job and remove what it made; a job that it has never heard of ends here."""
     job = _taken(session, caller, job_id)
     refusal = detail(400, f"This job is {STATE_WORDS[job.state]}: there is nothing to cancel.")
     if job.state in ("N", "A"):
         return _move(session, job, "NA", {"state": "C", "step": ""}, refusal)
+    if outbox.drop_held(session, job.id) and job.state == "S":
+        return _move(session, job, "S", {"state": "C", "step": ""}, refusal)
+    # One whose restart was held may have left objects when it failed.
     return _command(session, job, "SRrcE", {"state": "c"}, Command.CANCEL, refusal)
+
+
+def set_priority(session: Session, caller: Caller, job_id: int, priority: int) -> Job:
+    """Put a job before or behind others that wait for their turn; all but staff may only lower that of their own."""
+    session.execute(select(Job.id).where(Job.id == job_id).with_for_update())
+    job = session.get(Job, job_id) if caller.is_staff else own_job(session, caller, job_id)
+    if job is None:
+        raise not_found()
+    if priority > job.priority and not caller.is_staff:
+        raise invalid("priority", f"You may only lower it; it is {job.priority}. Ask the staff.")
+    if priority != job.priority:
+        job.priority = priority
+        job.revision += 1
+        session.flush()
+    return job
 
 
 def remove(session: Session, caller: Caller, job_id: int) -> None:
@@ -106,11 +125,21 @@ def record(session: Session, job: Job, changes: dict[str, Any], if_match: Collec
         changed |= {"condition": None, "condition_step": None, "condition_since": None}
     if changed.get("state") == "A":
         changed["authorized"] = True
+    if changed.get("state", "S") not in "Sr":
+        outbox.drop_held(session, job.id)
+        session.expire(job, ["pending"])
     return _move(session, job, None, changed, detail(412, "The job has changed since it was read."))
 
 
 def _command(
-    session: Session, job: Job, expected: str, changes: dict[str, Any], command: Command, refusal: Refusal
+    session: Session,
+    job: Job,
+    expected: str,
+    changes: dict[str, Any],
+    command: Command,
+    refusal: Refusal,
+    *,
+    in_turn: bool = False,
 ) -> Job:
     changes = {**changes, "generation": Job.generation + 1}
     changes |= {"condition": None, "condition_step": None, "condition_since": None}
@@ -118,7 +147,7 @@ def _command(
         # It begins anew; a restart half-way keeps what earlier steps had to say.
         changes |= {"warnings": [], "attempts": {}}
     job = _move(session, job, expected, changes, refusal)
-    outbox.enqueue(session, job, command)
+    outbox.enqueue(session, job, command, held=fair_use.ASKED if in_turn else None)
     return job
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from sqlalchemy import func, select
 
-from lando.api.models import Job
+from lando.api.models import Job, PendingCommand
 from lando.api.usage import STATE_WORDS
 from lando.errors import Unavailable
 from lando.metrics import Declared, Figures, text
@@ -58,6 +58,7 @@ class _SiteCollector:
         self._failures = declare("lando_api_publish_failures_total", "counter", "Tries to publish that failed.")
         self._database = declare("lando_api_database_up", "gauge", "1 while the database answers, else 0.")
         self._jobs = declare("lando_api_jobs", "gauge", "Jobs by state.", "state")
+        self._held = declare("lando_api_jobs_held", "gauge", "Jobs that wait for their turn, by the site's limits.")
         self._waiting = declare("lando_api_commands_waiting", "gauge", "Commands that wait for the broker.")
         self._oldest = declare("lando_api_oldest_command_seconds", "gauge", "Age of the oldest of them.")
 
@@ -79,6 +80,7 @@ class _SiteCollector:
             with site.database.read() as session:
                 rows = session.execute(select(Job.state, func.count(Job.id)).group_by(Job.state))
                 counts = {row[0]: row[1] for row in rows}
+                held = session.scalars(select(func.count()).where(PendingCommand.held.is_not(None))).one()
             waiting, oldest_s = site.outbox.waiting()
         except Unavailable:
             yield _gauge(self._database, 0)
@@ -88,6 +90,7 @@ class _SiteCollector:
         for letter, word in STATE_WORDS.items():
             jobs.add_metric([word], counts.get(letter, 0))
         yield jobs
+        yield _gauge(self._held, held)
         yield _gauge(self._waiting, waiting)
         yield _gauge(self._oldest, oldest_s)
 

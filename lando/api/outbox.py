@@ -19,9 +19,9 @@ from concurrent.futures import CancelledError, Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Any, Literal, cast
 
-from sqlalchemy import ColumnElement, delete, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, CursorResult, and_, delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session, aliased
 
 from lando import logs
@@ -66,8 +66,11 @@ Publishers = Callable[[Connection], Publisher]
 """Makes the publisher of a connection; raises a LandoError when its settings can't work."""
 
 
-def enqueue(session: Session, job: Job, command: Command) -> None:
-    """Add ``command`` for ``job`` to the transaction; wake the outbox after the commit."""
+def enqueue(session: Session, job: Job, command: Command, *, held: str | None = None) -> None:
+    """Add ``command`` for ``job`` to the transaction; wake the outbox after the commit.
+
+    With ``held``, a sentence that says why, it is not sent before its turn has come.
+    """
     connection_id = session.scalars(
         select(JobSettings.lando_connection_id).where(JobSettings.id == job.job_settings_id)
     ).one()
@@ -79,10 +82,20 @@ def enqueue(session: Session, job: Job, command: Command) -> None:
             command=command.value,
             generation=job.generation,
             message_id=message_id,
+            held=held,
         )
     )
     with logs.about(run_id=job.id, command=command.value, message_id=message_id):
-        logger.info("Job %d: %s is to be sent", job.id, command.value)
+        logger.info("Job %d: %s is to be sent%s", job.id, command.value, " in its turn" if held else "")
+
+
+def drop_held(session: Session, job_id: int) -> bool:
+    """Forget the job's command that waits for its turn; whether there was one. The job's row must be locked."""
+    dropped = session.execute(
+        delete(PendingCommand).where(PendingCommand.job_id == job_id, PendingCommand.held.is_not(None)),
+        execution_options={"synchronize_session": False},
+    )
+    return cast(CursorResult[Any], dropped).rowcount > 0
 
 
 def pause_s(attempts: int) -> float:
@@ -94,10 +107,19 @@ def pause_s(attempts: int) -> float:
 class Outbox:
     """One thread that publishes what is due: at once when woken, and every ``sweep_s`` seconds."""
 
-    def __init__(self, database: Database, publishers: Publishers, *, sweep_s: float = 5.0) -> None:
+    def __init__(
+        self,
+        database: Database,
+        publishers: Publishers,
+        *,
+        sweep_s: float = 5.0,
+        release: Callable[[], object] = lambda: None,
+    ) -> None:
+        """``release`` lets those held commands go whose turn has come; it is called before each look."""
         self._database = database
         self._publishers = publishers
         self._sweep_s = sweep_s
+        self._release = release
         self._open: dict[int, tuple[Connection, Publisher]] = {}
         self._wanted = threading.Event()
         self._stopping = False
@@ -129,14 +151,14 @@ class Outbox:
             publisher.close()
 
     def wake(self) -> None:
-        """A command was committed."""
+        """A command was committed, or one that is held may have its turn."""
         self._wanted.set()
 
     def waiting(self) -> tuple[int, float]:
         """How many commands wait, and how long the oldest has, in seconds."""
         with self._database.read() as session:
             count, oldest = session.execute(
-                select(func.count(PendingCommand.id), func.min(PendingCommand.created))
+                select(func.count(PendingCommand.id), func.min(PendingCommand.created)).where(_MAY_GO)
             ).one()
         return count, max((now() - oldest).total_seconds(), 0.0) if oldest else 0.0
 
@@ -152,6 +174,12 @@ class Outbox:
 
     def drain(self) -> int:
         """Publish everything that is due; how many commands the broker has confirmed."""
+        try:
+            self._release()
+        except LandoError:
+            raise
+        except Exception:  # what may go has to go
+            logger.exception("Held commands can't be released now")
         confirmed = 0
         while batch := self._claim():  # ends: what failed is due later
             self._pulse.beat()
@@ -340,10 +368,13 @@ def _about(row: PendingCommand) -> AbstractContextManager[None]:
     return logs.about(run_id=row.job_id, command=row.command, message_id=row.message_id)
 
 
+_MAY_GO = PendingCommand.held.is_(None)
+
+
 def _is_next() -> ColumnElement[bool]:
-    """Whether no earlier command of the same job is still to be sent."""
+    """Whether it is not held, and no earlier command of the same job is still to be sent."""
     earlier = aliased(PendingCommand)
-    return ~exists().where(earlier.job_id == PendingCommand.job_id, earlier.id < PendingCommand.id)
+    return and_(_MAY_GO, ~exists().where(earlier.job_id == PendingCommand.job_id, earlier.id < PendingCommand.id))
 
 
 def _is_due(moment: datetime) -> ColumnElement[bool]:

@@ -39,6 +39,7 @@ def brief(job: m.Job) -> Json:
         "cause": cause(job),
         "condition": condition(job),
         "warnings": job.warnings,
+        "priority": job.priority,
     }
 
 
@@ -93,16 +94,18 @@ def cause(job: m.Job) -> Json | None:
 
 
 def condition(job: m.Job) -> Json | None:
-    """What a run waits for: what the daemon said, or that it has not heard of the command yet; one that has ended waits
-    for nothing, whatever came late.
+    """What a run waits for: its turn, what the daemon said, or that it has not heard of the command yet; one that has
+    ended waits for nothing, whatever came late.
     """
     if job.state in ENDED:
         return None
+    if (held := job.held) is not None:
+        return {"step": None, "sentence": held.held, "since": timestamp(held.created)}
     if job.condition is not None:
         return {"step": job.condition_step, "sentence": job.condition, "since": timestamp(job.condition_since)}
     if job.state not in COMMANDS:
         return None
-    asked = next((row.created for row in reversed(job.activities) if row.state == job.state), job.last_updated)
+    asked = job.last_updated
     met = next((row.last_error for row in job.pending if row.attempts), None)
     if met is None and (m.now() - asked).total_seconds() < UNHEEDED_S:
         return None

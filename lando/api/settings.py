@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 from lando import home
+from lando.api.fair_use import Limits
 from lando.errors import ConfigError
 
 ENVIRONMENT_PREFIX = "LANDO_API_"
@@ -100,6 +101,11 @@ class Settings:
     """Let the provider also sign in staff; otherwise whoever controls it can become any user but those."""
     outbox_sweep_s: float = 5.0
     """How often unpublished commands are looked for besides at once after each commit, in seconds."""
+    max_running: int | None = None
+    """How many jobs each lando connection may have at work at a time; the others wait for their turn (see
+    fair-use.md). 0 begins none, e.g. before maintenance; None is no limit."""
+    max_running_per_user: int | None = None
+    """How many of these may be one user's; None is no limit."""
     log_level: str = "INFO"
     """``DEBUG``, ``INFO``, ``WARNING``, ``ERROR`` or ``CRITICAL``."""
     log_format: str = "console"
@@ -128,6 +134,14 @@ class Settings:
         ):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} must be more than 0, not {getattr(self, name)}.")
+        for name in ("max_running", "max_running_per_user"):
+            if (limit := getattr(self, name)) is not None and limit < 0:
+                raise ConfigError(f"{name} must be 0 or more, or null for no limit, not {limit}.")
+
+    @property
+    def limits(self) -> Limits:
+        """How many jobs may run at a time."""
+        return Limits(running=self.max_running, per_user=self.max_running_per_user)
 
     def _check_provider(self) -> None:
         urls = ("oauth_issuer", "oauth_authorize_url", "oauth_token_url", "oauth_userinfo_url")

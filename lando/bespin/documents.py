@@ -107,6 +107,8 @@ class BespinJob:
     last_updated: str | None = None
     generation: int | None = None
     """Ours only: counted up at each start, restart and cancel."""
+    held: bool = False
+    """Ours only: its start or restart waits for its turn, and no command has been sent."""
 
     @property
     def runtime_steps(self) -> dict[str, RuntimeStep]:

@@ -184,6 +184,9 @@ def submit(
     workflow: WorkflowFile,
     job_order: JobOrderFile,
     name: Annotated[str | None, typer.Option("--name", help="What to call the run.")] = None,
+    priority: Annotated[
+        int, typer.Option("--priority", min=-1000, max=1000, help="Below 0: let your other runs go first.")
+    ] = 0,
     wait: Annotated[bool, typer.Option("--wait", help="Follow it to its end; exit 1 unless it finished.")] = False,
     as_json: AsJson = False,
     url: Url = None,
@@ -201,7 +204,9 @@ def submit(
     """
     from lando.cli import runs
 
-    raise typer.Exit(runs.submit(url, token, workflow, job_order, name=name, wait=wait, as_json=as_json))
+    raise typer.Exit(
+        runs.submit(url, token, workflow, job_order, name=name, priority=priority, wait=wait, as_json=as_json)
+    )
 
 
 @app.command()
@@ -316,6 +321,24 @@ def restart(
     from lando.cli import runs
 
     raise typer.Exit(runs.restart(url, token, run_id, wait=wait))
+
+
+@app.command()
+def priority(
+    run_id: RunId,
+    number: Annotated[int, typer.Argument(metavar="PRIORITY", min=-1000, max=1000, help="The highest goes first.")],
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """Put a run before or behind others that wait for their turn.
+
+    Every run begins with 0. Staff may set any run's, others only lower their own.
+
+    Example: lando priority 12 -- -5
+    """
+    from lando.cli import runs
+
+    runs.set_priority(url, token, run_id, number)
 
 
 @app.command()

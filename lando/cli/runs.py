@@ -24,6 +24,7 @@ def submit(
     job_order: Path,
     *,
     name: str | None,
+    priority: int,
     wait: bool,
     as_json: bool,
 ) -> int:
@@ -32,7 +33,7 @@ def submit(
 
     with connect(url, token) as client:
         prepared = submission.prepare(workflow, job_order, name=name, runs_here=is_embedded(client))
-        run_id = submission.send(client, prepared, progress=lambda line: typer.echo(line, err=True))
+        run_id = submission.send(client, prepared, priority=priority, progress=lambda line: typer.echo(line, err=True))
         if not as_json:
             typer.echo(f'run {run_id} "{prepared.name}" is started; follow it with: lando status {run_id} --watch')
         run = _wait(client, run_id, quiet=as_json) if wait else client.run(run_id)
@@ -94,6 +95,13 @@ def cancel(url: str | None, token: str | None, run_id: int) -> None:
     with connect(url, token) as client:
         client.cancel(run_id)
     typer.echo(f"run {run_id} is being canceled")
+
+
+def set_priority(url: str | None, token: str | None, run_id: int, priority: int) -> None:
+    """Put a run before or behind others that wait for their turn."""
+    with connect(url, token) as client:
+        client.set_priority(run_id, priority)
+    typer.echo(f"run {run_id} has priority {priority}")
 
 
 def restart(url: str | None, token: str | None, run_id: int, *, wait: bool) -> int:

@@ -80,11 +80,13 @@ def intent_of(message: Message, run: Run) -> Intent:
 
     A command without a generation may outrank the recorded state, because the original's peers also publish directly
     (a restart of a canceled run, a start of an authorized one). One that was given before the run's present generation
-    is history, and so is any other that the run no longer waits for.
+    is history, and so is any other that the run no longer waits for. One that is held is begun by no message.
     """
     if message.command not in _ACTS_IN:
         return Intent.NONE
     intent, states = _ACTS_IN[message.command]
+    if run.held and intent is not Intent.CANCEL:
+        return Intent.NONE
     if message.generation is not None and run.generation is not None:
         if message.generation < run.generation:
             return Intent.NONE

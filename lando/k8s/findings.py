@@ -133,6 +133,8 @@ _Verdict = tuple[Trouble, str, str]
 def _judged(run: RunSummary, holding: Holding, now: datetime, retention: RetentionSettings) -> _Verdict | None:
     state = run.state
     if state in _COMMANDS:
+        if run.held and state is not RunState.CANCELING:
+            return None  # it waits for its turn
         asked, remedy = _COMMANDS[state]
         return Trouble.NOT_BEGUN, f"The {asked} that was asked for has not been carried out.", remedy
     if state is RunState.RUNNING:

@@ -249,6 +249,7 @@ def _note(found: dict[int, RunSummary], document: Any, is_wanted: bool, asked: f
         generation=run.generation,
         changed=job.changed,
         connection=job.job_settings.lando_connection if job.job_settings else None,
+        held=run.held,
     )
 
 
@@ -266,6 +267,7 @@ def _run(answer: Answer) -> Run:
         state=state,
         steps=letters.steps_of(state, job.step),
         generation=job.generation,
+        held=job.held,
         version=answer.etag,
         document=job,
     )

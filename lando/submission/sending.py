@@ -61,8 +61,12 @@ def _check_engine(packed: workflow.PackedWorkflow) -> None:
         raise InputError(f"{refusal} Install one of them, or make the requirement a hint.", field="workflow")
 
 
-def send(client: LandoClient, submission: Submission, *, progress: Progress = lambda line: None) -> int:
+def send(
+    client: LandoClient, submission: Submission, *, priority: int = 0, progress: Progress = lambda line: None
+) -> int:
     """Upload workflow and inputs, make the job and start it; returns the job's id.
+
+    ``priority`` is its place among the jobs that wait for their turn, if the site lets them.
 
     Nothing is started before everything is there, and an upload that fails for good ends the others.
     """
@@ -76,6 +80,8 @@ def send(client: LandoClient, submission: Submission, *, progress: Progress = la
         client.add_input_file(group, remote.url, remote.destination, sequence=number)
     job_order = submission.inputs.job_order
     run_id = client.create_job(tag=tag, name=submission.name, job_order=job_order, stage_group=group)
+    if priority:
+        client.set_priority(run_id, priority)
     client.start(run_id)
     return run_id
 

@@ -62,6 +62,8 @@ class Job(Base):
     """Counted up by each change: the entity tag of a guarded write."""
     revision: Mapped[int] = mapped_column(default=1, server_default="1")
     """Counted up by whatever those who follow the run see: also what it waits for, which guards no write."""
+    priority: Mapped[int] = mapped_column(default=0, server_default="0")
+    """Of jobs that wait for their turn, those with the highest number are begun first."""
     attempts: Mapped[dict[str, int]] = mapped_column(JsonText, default=dict, server_default="{}")
     """By step type, the number of its newest attempt, where the daemon said so: it also repeats by itself."""
     condition_step: Mapped[str | None] = mapped_column(String(64))
@@ -83,6 +85,11 @@ class Job(Base):
         order_by="PendingCommand.id", primaryjoin="Job.id == foreign(PendingCommand.job_id)", viewonly=True
     )
     """Commands that the broker has not confirmed yet."""
+
+    @property
+    def held(self) -> PendingCommand | None:
+        """The start or restart that waits for the job's turn; None while none does."""
+        return next((command for command in self.pending if command.held is not None), None)
 
 
 class OutputProject(Base):
@@ -162,3 +169,5 @@ class PendingCommand(Base):
     """Not tried before this, by the database's clock; at once to begin with, whatever the clock of whoever writes the
     row. A server that is publishing it sets it into the future."""
     last_error: Mapped[str] = mapped_column(Text, default="")
+    held: Mapped[str | None] = mapped_column(Text)
+    """Why it is not to be sent yet, a sentence for the job's owner; None: it may be sent."""

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Query, Response
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
-from lando.api import documents, jobs
+from lando.api import documents, fair_use, jobs
 from lando.api import models as m
 from lando.api.answers import Json, invalid, not_found
 from lando.api.auth import Staff
@@ -39,6 +39,7 @@ _EVERYTHING = (
     joinedload(m.Job.workflow_version).joinedload(m.WorkflowVersion.tool_details),
     joinedload(m.Job.job_settings).joinedload(m.JobSettings.runtime),
     selectinload(m.Job.job_settings, m.JobSettings.runtime, m.JobRuntime.steps).joinedload(m.JobRuntimeStep.flavor),
+    selectinload(m.Job.pending),
 )
 
 
@@ -106,6 +107,8 @@ def write_job(
         job = _job(session, job_id)
         job = jobs.record(session, job, _columns(session, job, changes), _tags(if_match))
         answer = _answer(site, job, response)
+    if answer["state"] not in fair_use.AT_WORK:
+        site.outbox.wake()  # its place may be free
     site.changes.announce()
     return answer
 

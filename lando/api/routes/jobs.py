@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from fastapi import APIRouter
 from sqlalchemy import select
@@ -72,7 +73,7 @@ def authorize(job_id: str, site: TheSite, caller: SignedIn, permission: Permissi
 @router.post("/{job_id}/start")
 def start(job_id: str, site: TheSite, caller: SignedIn, _body: Empty | None = None) -> Json:
     """Run an authorized job."""
-    return _act(site, caller, job_id, jobs.start)
+    return _act(site, caller, job_id, partial(jobs.start, in_turn=bool(site.settings.limits)))
 
 
 @router.post("/{job_id}/cancel")
@@ -84,7 +85,7 @@ def cancel(job_id: str, site: TheSite, caller: SignedIn, _body: Empty | None = N
 @router.post("/{job_id}/restart")
 def restart(job_id: str, site: TheSite, caller: SignedIn, _body: Empty | None = None) -> Json:
     """Run a failed or canceled job again, from where it stopped if possible."""
-    return _act(site, caller, job_id, jobs.restart)
+    return _act(site, caller, job_id, partial(jobs.restart, in_turn=bool(site.settings.limits)))
 
 
 @router.post("/{job_id}/live-usage")

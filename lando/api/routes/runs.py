@@ -15,7 +15,7 @@ from lando.api import models as m
 from lando.api.answers import Json, invalid, not_found
 from lando.api.attempts import timeline
 from lando.api.auth import Caller, SignedIn, Staff
-from lando.api.bodies import Body, LogText, StepType, id_of
+from lando.api.bodies import Body, LogText, Priority, StepType, id_of
 from lando.api.site import Site, TheSite
 from lando.api.usage import STATE_WORDS
 from lando.runs import cut_middle
@@ -45,6 +45,12 @@ class ConditionBody(Body):
     step: StepType | None = None
     sentence: LogText | None = None
     warnings: list[LogText] = []  # noqa: RUF012 - pydantic copies it
+
+
+class PriorityBody(Body):
+    """Whose turn comes first."""
+
+    priority: Priority
 
 
 @router.get("")
@@ -112,6 +118,18 @@ def write_condition(run_id: str, body: ConditionBody, site: TheSite, _staff: Sta
         if session.is_modified(job):
             job.revision += 1
         answer = {"condition": run_documents.condition(job), "warnings": job.warnings}
+    site.changes.announce()
+    return answer
+
+
+@router.put("/{run_id}/priority")
+def write_priority(run_id: str, body: PriorityBody, site: TheSite, caller: SignedIn) -> Json:
+    """Which of the jobs that wait for their turn go first: those with the highest number. Staff may set any run's,
+    others only lower their own."""
+    with site.database.write() as session:
+        job = jobs.set_priority(session, caller, id_of(run_id), body.priority)
+        answer = {"id": job.id, "priority": job.priority}
+    site.outbox.wake()
     site.changes.announce()
     return answer
 

@@ -387,6 +387,7 @@ def waits_for(api: Api, job: int, asked_s: float = 0.0) -> str | None:
     with api.site.database.write() as session:
         created = m.now() - timedelta(seconds=asked_s)
         session.execute(update(m.JobActivity).filter_by(job_id=job).values(created=created))
+        session.execute(update(m.Job).filter_by(id=job).values(last_updated=created))
     condition = api.get(f"{RUNS}/{job}").json()["condition"]
     return str(condition["sentence"]) if condition else None
 

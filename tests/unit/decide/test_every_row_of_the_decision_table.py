@@ -296,6 +296,19 @@ def test_debug_commands_are_never_more_than_a_look(make: Any, state: RunState) -
     assert intent_of(message(Command.DEBUG), make.run(letters.STATES[state], "")) is Intent.NONE
 
 
+@pytest.mark.parametrize(("command", "state"), [(Command.START, "S"), (Command.RESTART, "r"), (Command.START, "A")])
+@pytest.mark.parametrize("generation", [None, 3])
+def test_no_message_begins_a_run_that_waits_for_its_turn(
+    make: Any, command: Command, state: str, generation: int | None
+) -> None:
+    run = replace(make.run(state, ""), held=True, generation=generation)
+    stray = replace(message(command), generation=generation)
+    assert intent_of(stray, run) is Intent.NONE
+    assert run.intent is Intent.NONE
+    assert ignored(decide(make.plan(), run, make.observed(), Intent.NONE))
+    assert intent_of(message(Command.CANCEL), run) is Intent.CANCEL
+
+
 def test_a_command_of_an_earlier_generation_is_history(make: Any) -> None:
     run = replace(make.run("E", "R"), generation=3)
     old = Message(command=Command.RESTART, run_id=42, generation=2)

@@ -51,6 +51,21 @@ def test_a_message_that_was_lost_while_the_daemon_was_at_work_is_made_good(
     world.reach("R/R")
 
 
+def test_neither_the_resync_nor_a_stray_message_begins_a_job_that_waits_for_its_turn(
+    world: Any, waiting: Callable[..., Any]
+) -> None:
+    start_and_resync(world, waiting)
+    world.job.update(state="S", held=True)
+    assert look_for_it(world) == []
+    world.send(Command.START)
+    world.settle()
+    assert world.job["state"] == "S"
+    assert not world.cluster.has_job(STAGE_JOB)
+    del world.job["held"]
+    world.send(Command.START)
+    world.reach("R/S")
+
+
 def test_what_passed_unheard_during_an_outage_is_made_good_right_after_it(
     world: Any, waiting: Callable[..., Any]
 ) -> None:

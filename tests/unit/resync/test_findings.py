@@ -123,6 +123,8 @@ def test_what_does_not_fit_is_found(held: Holding | None, run: RunSummary | None
     [
         (holding(job=AT_WORK, noted="u"), summary("RR")),  # at work: the watcher tells of its end
         (holding(), summary("ER")),  # failed, told, and kept for a restart
+        (None, summary("S", held=True)),  # waits for its turn
+        (holding(), summary("rR", held=True)),
         (holding(job=AT_WORK, noted="u"), summary("ER")),
         (None, summary("F")),
         (None, summary("N")),
@@ -223,7 +225,8 @@ def worlds(draw: st.DrawFn) -> tuple[RunSummary, Holding, Observed]:
     state = draw(st.sampled_from(RunState))
     changed = draw(st.sampled_from((NOW, LONG_AGO, None)))
     letter = draw(st.sampled_from(("", *letters.STEPS.values())))
-    run = RunSummary(id=1, state=state, steps=letters.steps_of(state, letter), changed=changed)
+    is_held = draw(st.sampled_from((False, False, True)))
+    run = RunSummary(id=1, state=state, steps=letters.steps_of(state, letter), changed=changed, held=is_held)
     held, jobs, live, dying = Holding(), {}, set(), set()
     records = {}
     for step in WITH_JOBS:
@@ -264,7 +267,7 @@ def worlds(draw: st.DrawFn) -> tuple[RunSummary, Holding, Observed]:
 @given(worlds())
 def test_found_is_exactly_what_a_look_would_do_something_about(world: tuple[RunSummary, Holding, Observed]) -> None:
     listed, held, observed = world
-    run = Run(id=1, kind="cwl", owner="ada", name="x", state=listed.state, steps=listed.steps)
+    run = Run(id=1, kind="cwl", owner="ada", name="x", state=listed.state, steps=listed.steps, held=listed.held)
     actions = decide(PLAN, run, observed, run.intent)
     has_work = not all(isinstance(action, Nothing) for action in actions)
     finding = found(held, listed)
