@@ -24,7 +24,6 @@ HEAD = "0005"
 """The newest migration; a test holds it equal to the newest file below ``migrations/versions``."""
 BUSY_S = 30
 """How long a writer waits for its turn, in seconds."""
-MIGRATIONS = Path(__file__).parent / "migrations"
 
 _NETWORK_LIMITS = {
     "connect_timeout": 5,
@@ -34,6 +33,8 @@ _NETWORK_LIMITS = {
     "tcp_user_timeout": 30_000,
 }
 """libpq's own, in seconds and (the last) milliseconds: without, a server that fell silent is waited for without end."""
+_READ_ONLY = "25006"
+"""How PostgreSQL refuses to write on a server that follows another one, or has been replaced by one."""
 _WRITES = "lando_writes"
 
 
@@ -74,36 +75,39 @@ class Database:
             if self._turn is not None:
                 self._turn.release()
 
-    def migrate(self) -> None:
-        """Bring the schema to the newest version; does nothing, quickly, when it is there already."""
-        if self.version() == HEAD:
-            return
-        from alembic import command
-        from alembic.config import Config
+    def migrate(self, target: str = HEAD) -> None:
+        """Bring the schema up or down to ``target``; does nothing, quickly, when it has that version already.
 
-        config = Config()
-        config.set_main_option("script_location", str(MIGRATIONS))
-        engine = _engine(self._url, is_limited=False)  # a migration may take its time
+        A schema that is newer than this program is left as it is, unless ``target`` is given. Raises ConfigError when
+        it fails, which leaves the schema as it was.
+        """
+        version = self.version()
+        if version == target or (target == HEAD and version is not None and version > HEAD):
+            return
+        from lando.api import migrating
+
+        engine = _engine(self._url, migrates=True)
         try:
             with _told(), engine.execution_options(**{_WRITES: True}).begin() as connection:
-                config.attributes["connection"] = connection
-                command.upgrade(config, "head")
+                migrating.migrate(connection, target)
         finally:
             engine.dispose()
 
     def version(self) -> str | None:
         """The schema's version, None for an empty database."""
         with self._outages(), self._engine.connect() as connection:
-            if not inspect(connection).has_table("alembic_version"):
-                return None
-            return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+            return version_of(connection)
 
-    def require_current(self, *, or_newer: bool = False) -> None:
-        """Raise ConfigError unless the schema has the version this program needs, or may have come to since."""
+    def require_current(self) -> str:
+        """The schema's version; raises ConfigError unless it is the one this program needs, or a newer one.
+
+        No migration takes away what the version before it uses, so this program works on with the schema of the next.
+        """
         version = self.version()
-        if version != HEAD and not (or_newer and version is not None and version > HEAD):
+        if version is None or version < HEAD:
             found = f"has version {version}" if version else "is empty"
             raise ConfigError(f"The database's schema {found}, this program needs {HEAD}: run 'lando admin migrate'.")
+        return version
 
     def close(self) -> None:
         """Close all connections."""
@@ -149,14 +153,22 @@ def _parsed(url: str) -> URL:
     return parsed
 
 
-def _engine(url: URL, *, is_limited: bool = True) -> Engine:
+def version_of(connection: Connection) -> str | None:
+    """The version of the schema to which ``connection`` leads, None for an empty database."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _engine(url: URL, *, migrates: bool = False) -> Engine:
+    """``migrates`` lets it take its time, and lets SQLite rebuild a table while others refer to it."""
     try:
         if url.get_backend_name() != "sqlite":
             given = {key: value for key, value in _NETWORK_LIMITS.items() if key not in url.query}
             server = create_engine(
                 url, pool_size=10, max_overflow=40, pool_timeout=BUSY_S, pool_pre_ping=True, connect_args=given
             )
-            if is_limited:
+            if not migrates:
                 from lando.api.postgres import limit_silence
 
                 limit_silence(server)
@@ -173,13 +185,18 @@ def _engine(url: URL, *, is_limited: bool = True) -> Engine:
         raise ConfigError(f"The database driver is missing ({error}): install lando[postgres].") from error
     except OSError as error:
         raise ConfigError(f"database_url: {url.database} can't be made: {error.strerror}.") from error
-    event.listen(engine, "connect", _prepare_sqlite)
+    event.listen(engine, "connect", _prepare_sqlite_for_migrating if migrates else _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    for pragma in ("journal_mode=WAL", "synchronous=NORMAL", "foreign_keys=ON"):
+def _prepare_sqlite(connection: Any, record: Any) -> None:
+    _prepare_sqlite_for_migrating(connection, record)
+    connection.execute("PRAGMA foreign_keys=ON").close()
+
+
+def _prepare_sqlite_for_migrating(connection: Any, _record: Any) -> None:
+    for pragma in ("journal_mode=WAL", "synchronous=NORMAL"):
         connection.execute(f"PRAGMA {pragma}").close()
 
 
@@ -198,7 +215,7 @@ def _told() -> Iterator[None]:
     except OperationalError as error:
         raise Unavailable("database", _sentence(error)) from error
     except DBAPIError as error:
-        if error.connection_invalidated:
+        if error.connection_invalidated or getattr(error.orig, "sqlstate", None) == _READ_ONLY:
             raise Unavailable("database", _sentence(error)) from error
         raise
 

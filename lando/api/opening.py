@@ -7,7 +7,7 @@ import random
 import threading
 from collections.abc import Callable, Sequence
 
-from lando.api.database import Database
+from lando.api.database import HEAD, Database
 from lando.errors import LandoError
 
 logger = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ class Opening:
         pause_s, longest_s = PAUSE_S
         while not self._stop.is_set():
             try:
-                self._database.require_current()
+                version = self._database.require_current()
             except LandoError as error:
                 self.waits_for = str(error)
                 logger.warning("Not open yet: %s", error)
@@ -61,7 +61,9 @@ class Opening:
                 for start in self._starting:
                     start()
                 self.waits_for = None
-                logger.info("The database is there")
+                logger.info(
+                    "The database is there, with version %s of its schema; this program was made for %s", version, HEAD
+                )
                 self._looked.set()
                 return
             self._looked.set()

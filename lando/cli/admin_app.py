@@ -18,14 +18,21 @@ UserName = Annotated[str, typer.Argument(metavar="NAME", help="The user's name."
 
 
 @app.command()
-def migrate(config: SettingsFile = None) -> None:
+def migrate(
+    to: Annotated[
+        str | None,
+        typer.Option("--to", metavar="VERSION", help="An older one: what came since goes, with what it holds."),
+    ] = None,
+    config: SettingsFile = None,
+) -> None:
     """Bring the database's schema up to date.
 
-    SQLite is brought up to date by itself; for PostgreSQL run this before a new version's server starts.
+    SQLite is brought up to date by itself; for PostgreSQL run this before a new version's server starts. A server works
+    with a newer schema than its own, so --to is needed only to go back by more than one version.
     """
     from lando.cli import administration
 
-    administration.migrate(config)
+    administration.migrate(config, to=to)
 
 
 @app.command()

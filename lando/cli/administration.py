@@ -18,8 +18,9 @@ from sqlalchemy.orm import Session
 from lando.api import models as m
 from lando.api import settings as api_settings
 from lando.api import setup as sites
-from lando.api.database import Database
+from lando.api.database import HEAD, Database
 from lando.api.keys import ServerKey, load_or_create
+from lando.api.migrating import versions
 from lando.cli import rendering
 from lando.errors import InputError
 
@@ -44,12 +45,14 @@ def _site(config: Path | None) -> Iterator[_Site]:
         database.close()
 
 
-def migrate(config: Path | None) -> None:
-    """Bring the schema up to date."""
+def migrate(config: Path | None, *, to: str | None) -> None:
+    """Bring the schema up to date, or to the version ``to``."""
+    if to is not None and to not in (known := versions()):
+        raise InputError(f"There is no version {to} of the schema; this program knows {', '.join(known)}.", field="to")
     database = Database(api_settings.load(config).database_url)
     try:
         before = database.version()
-        database.migrate()
+        database.migrate(to or HEAD)
         after = database.version()
     finally:
         database.close()

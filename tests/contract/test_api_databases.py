@@ -11,15 +11,11 @@ from pathlib import Path
 
 import httpx2
 import pytest
-from alembic import command
-from alembic.autogenerate import compare_metadata
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
 from fastapi.testclient import TestClient
 from lando.api import setup
 from lando.api.app import create_app
-from lando.api.database import MIGRATIONS, Database
-from lando.api.models import Base, Job, JobActivity, LandoConnection, PendingCommand
+from lando.api.database import Database
+from lando.api.models import Job, JobActivity, LandoConnection, PendingCommand
 from lando.api.outbox import Outbox
 from lando.api.settings import Settings
 from lando.api.site import Site
@@ -57,33 +53,6 @@ def api(database_url: str, tmp_path: Path) -> Iterator[Api]:
     yield Api(app, client, broker, {"operator": embedded.user_token, "lando": embedded.daemon_token})
     site.database.close()
     client.close()
-
-
-def test_the_migrations_make_exactly_the_models_tables(api: Api) -> None:
-    with api.site.database.read() as session:
-        context = MigrationContext.configure(session.connection(), opts={"compare_type": True})
-        assert compare_metadata(context, Base.metadata) == []
-
-
-def test_migrating_again_changes_nothing(api: Api) -> None:
-    before = api.site.database.version()
-    api.site.database.migrate()
-    assert api.site.database.version() == before
-
-
-def test_a_migration_keeps_the_jobs_and_can_be_taken_back(api: Api) -> None:
-    job = api.new_job()
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    for step, target in ((command.downgrade, "0001"), (command.upgrade, "head")):
-        with api.site.database.write() as session:
-            config.attributes["connection"] = session.connection()
-            step(config, target)
-    run = api.get(f"/api/lando/v1/runs/{job}").json()
-    assert (run["state"], run["version"]) == ("Authorized", 1)
-    with api.site.database.read() as session:
-        context = MigrationContext.configure(session.connection(), opts={"compare_type": True})
-        assert compare_metadata(context, Base.metadata) == []
 
 
 def test_a_server_waits_for_its_database_to_be_migrated_by_somebody(database_url: str, tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def ready(site: TheSite) -> JSONResponse:
     waiting, oldest_s, held_up_by = 0, 0.0, None
     if waits_for is None:
         try:
-            site.database.require_current(or_newer=True)
+            site.database.require_current()
             waiting, oldest_s = site.outbox.waiting()
             held_up_by = site.outbox.held_up_by()
         except (Unavailable, ConfigError) as error:

@@ -73,3 +73,11 @@ def test_a_workflow_is_added_with_its_inputs_and_listed(lando: Any, tmp_path: Pa
 def test_the_database_is_migrated(lando: Any) -> None:
     assert lando("admin", "migrate").out.endswith(" (was empty)\n")
     assert "was" not in lando("admin", "migrate").out
+
+
+def test_the_database_is_taken_back_to_a_version_that_there_is(lando: Any) -> None:
+    newest = lando("admin", "migrate").out.split()[5]
+    assert lando("admin", "migrate", "--to", "0003").out == f"the database is at version 0003 (was {newest})\n"
+    outcome = lando("admin", "migrate", "--to", "3")
+    assert outcome.code == 2
+    assert "There is no version 3 of the schema; this program knows 0001, 0002, " in outcome.err
