@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session
 
 from lando.api.answers import detail, invalid
 from lando.api.auth import Caller
-from lando.api.cwl_inputs import main_process
 from lando.api.files import FileStore, FileUrls
 from lando.api.models import (
     JobStrategy,
@@ -23,6 +22,7 @@ from lando.api.models import (
     WorkflowVersion,
 )
 from lando.api.site import Site
+from lando.cwl_inputs import main_process
 from lando.errors import InputError
 
 CONFIGURATION = "default"

@@ -6,8 +6,6 @@ pods that run it see only the packed document and the job order's files.
 
 from __future__ import annotations
 
-import logging
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,17 +14,15 @@ from urllib.parse import unquote, urlsplit
 
 import yaml
 
+from lando import cwl_validation
 from lando.errors import InputError
 
 CwlObject = dict[str, Any]
 
 LITERAL_LIMIT = 64 * 1024  # bytes; CWL's own limit for file literals
 DOCUMENT_LIMIT = 64 * 1024 * 1024  # bytes
-VERSIONS = ("v1.0", "v1.1", "v1.2")
 MAIN = "#main"
 _NO_MAPPING = "it must hold fields such as cwlVersion, class and inputs"
-_PLACE = re.compile(r"(?:\S*/)?([^\s/]+):(\d+):\d+:")
-"""A place in a finding of schema-salad: path, line, column."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,35 +94,12 @@ def _name(path: Path) -> str:
 
 
 def _pack_with_cwltool(path: Path) -> CwlObject:
-    try:
-        from cwltool import pack as cwltool_pack
-        from cwltool.context import LoadingContext
-        from cwltool.load_tool import fetch_document, resolve_and_validate_document
-        from schema_salad.exceptions import ValidationException
-    except ImportError as error:
-        advice = "install Lando with its cwl extra: pip install 'lando[cwl]'"
-        raise InputError(f"Submitting a workflow needs cwltool; {advice}.") from error
-    logging.getLogger("cwltool").setLevel(logging.CRITICAL)  # its findings are told by the exception
-    logging.getLogger("salad").setLevel(logging.CRITICAL)
-    context = LoadingContext({"do_update": False, "do_validate": True, "enable_dev": False})
-    try:
-        context, document, uri = fetch_document(path.as_uri(), context)
-        _check_version(document.get("cwlVersion"), path)
-        context, uri = resolve_and_validate_document(context, document, uri)
+    context, uri = cwl_validation.resolve(path.as_uri(), path.name, doing="Submitting")
+    from cwltool import pack as cwltool_pack
+
+    with cwl_validation.findings(path.name):
         packed: CwlObject = _plain(cwltool_pack.pack(context, uri))
-    except ValidationException as error:
-        raise InputError(_validation_sentence(error, path), field="workflow") from error
-    except (OSError, RuntimeError, KeyError, TypeError, AttributeError, ValueError) as error:
-        raise InputError(f"{path.name} can't be read as CWL: {_first_line(error)}.", field="workflow") from error
     return packed
-
-
-def _check_version(version: Any, path: Path) -> None:
-    known = f"{', '.join(VERSIONS[:-1])} and {VERSIONS[-1]}"
-    if version is None:
-        raise InputError(f"{path.name} has no cwlVersion; Lando runs {known}.", field="workflow")
-    if version not in VERSIONS:
-        raise InputError(f"{path.name} says cwlVersion {version}; Lando runs {known}.", field="workflow")
 
 
 def _plain(value: Any) -> Any:
@@ -136,27 +109,6 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(member) for member in value]
     return value
-
-
-def _validation_sentence(error: Any, path: Path) -> str:
-    """File, line and words of the deepest findings of a schema-salad exception."""
-    findings = []
-    for leaf in error.leaves() or [error]:
-        words = " ".join(str(leaf.message).split()).split(", tried file:")[0].rstrip(".")
-        words = _PLACE.sub(r"\1:\2:", words)
-        if leaf.file and leaf.start:
-            file = unquote(urlsplit(leaf.file).path) or leaf.file
-            findings.append(f"{Path(file).name}:{leaf.start[0]}: {words}")
-        elif words:
-            findings.append(words)
-    unique = list(dict.fromkeys(findings)) or [_first_line(error)]
-    more = f" (and {len(unique) - 3} more)" if len(unique) > 3 else ""
-    return f"{path.name} is not valid CWL: {'; '.join(unique[:3])}{more}."
-
-
-def _first_line(error: BaseException) -> str:
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return (lines[0] if lines else type(error).__name__).rstrip(".")
 
 
 def _inline_local_files(document: CwlObject, folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from lando.api.cwl_inputs import main_process, spelled_out
+from lando.cwl_inputs import main_process, spelled_out
 from lando.errors import InputError
 
 
