@@ -26,8 +26,6 @@ _COLOURS = {Level.OK: "green", Level.UNKNOWN: "cyan", Level.WARNING: "yellow", L
 def doctor(file: Path | None, home_folder: Path | None, options: Options, *, as_json: bool) -> int:
     """Examine everything and print it; the exit status says whether something failed."""
     logging.getLogger().addHandler(logging.NullHandler())  # what libraries have to say comes as a finding
-    logging.getLogger("pika").setLevel(logging.CRITICAL)
-    logging.getLogger("lando").setLevel(logging.CRITICAL)
     if file is not None:
         site = of_file(str(file), daemons.read(file), options)
     else:

@@ -6,8 +6,8 @@ kubeconfig is lent for looking at it.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -27,6 +27,8 @@ REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 WHO = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 _AT_A_TIME = 6
 """Reviews under way."""
+API_S = 5.0
+"""For the API to tell its flavors, which are but a help here."""
 _NAME = "lando-doctor"
 """Of what is created in dry runs."""
 
@@ -122,7 +124,7 @@ def _namespace(config: Config, cluster: KubernetesCluster, ask: Ask) -> Iterator
 
 def _flavors(config: Config) -> list[namespace_answers.Flavor]:
     """What jobs may ask for, as far as the API tells; its own part says why it does not."""
-    api = JsonApi("Bespin API", config.bespin_api.url, config.bespin_api.token)
+    api = JsonApi("Bespin API", config.bespin_api.url, config.bespin_api.token, read_timeout_s=API_S)
     try:
         return namespace_answers.flavors_of(api.request("GET", "job-strategies/").document)
     except PeerError:
@@ -166,8 +168,19 @@ def _reviews(
 ) -> dict[str, list[tuple[Permission, bool | PeerError]]]:
     """By daemon what its account may do, one review for each permission."""
     wanted = sorted(set().union(*(BY_DAEMON[daemon] for daemon in daemons)))
-    with ThreadPoolExecutor(_AT_A_TIME, thread_name_prefix="review") as pool:
-        answers = dict(zip(wanted, pool.map(lambda one: _may(cluster, one), wanted), strict=True))
+    answers: dict[Permission, bool | PeerError] = {}
+    left = iter(wanted)
+
+    def work() -> None:
+        for one in left:  # a list's iterator is shared safely
+            answers[one] = _may(cluster, one)
+
+    # Daemons: threads of a pool would be waited for when the process ends, however silent the cluster is.
+    threads = [threading.Thread(target=work, daemon=True) for _ in range(_AT_A_TIME)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
     return {daemon: [(one, answers[one]) for one in sorted(BY_DAEMON[daemon])] for daemon in daemons}
 
 

@@ -50,12 +50,15 @@ class JsonApi:
         *,
         on_call: OnCall | None = None,
         on_answer: OnAnswer = lambda _: None,
+        read_timeout_s: float = READ_TIMEOUT_S,
     ) -> None:
+        """``read_timeout_s`` is how long an answer may take, a list of :meth:`items` apart."""
         self._peer = peer
         self._url = url.rstrip("/")
         self._place = urlsplit(url).netloc.rpartition("@")[2]
         self._on_call = on_call
         self._on_answer = on_answer
+        self._read_timeout_s = read_timeout_s
         self._token = Credential(token)
         self._session = requests.Session()
         self._session.trust_env = False  # neither netrc nor a proxy of the shell may redirect the token
@@ -124,7 +127,7 @@ class JsonApi:
         query: list[tuple[str, str]] | None,
         headers: Mapping[str, str],
         *,
-        read_timeout_s: float = READ_TIMEOUT_S,
+        read_timeout_s: float | None = None,
         stream: bool = False,
     ) -> requests.Response:
         while True:
@@ -135,7 +138,7 @@ class JsonApi:
                 json=body,
                 params=query,
                 headers={**headers, "Authorization": f"Token {token}"},
-                timeout=(CONNECT_TIMEOUT_S, read_timeout_s),
+                timeout=(CONNECT_TIMEOUT_S, read_timeout_s or self._read_timeout_s),
                 stream=stream,
             )
             self._on_answer(response.headers)
