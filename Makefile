@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench crash-points model chaos hostile image docs site clean
+.PHONY: help demo test check format published bench crash-points model chaos hostile image docs site clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -12,13 +12,15 @@ help:  ## this list
 demo: $(VENV)/.installed  ## set up, start everything in one process, run a real workflow, show its results
 	$(BIN)/lando demo
 
-test: $(VENV)/.installed-dev  ## every test that this machine can run
+test: $(VENV)/.installed-dev $(VENV)/published/.installed  ## every test that this machine can run
 	$(BIN)/python -m pytest tests/unit -n auto --dist loadfile $(PYTEST_ARGS)
 	LANDO_TEST_API_DATABASE=postgres $(BIN)/python -m pytest tests/unit/api -n auto --dist loadfile $(PYTEST_ARGS)
 	$(BIN)/python -m pytest tests/crash_points -n auto $(PYTEST_ARGS)
 	$(BIN)/python -m pytest tests/model -n auto $(PYTEST_ARGS)
 	$(BIN)/python -m pytest tests/contract tests/integration tests/e2e -n 4 --dist loadfile --no-loadscope-reorder \
 	  $(PYTEST_ARGS)
+
+published: $(VENV)/published/.installed  ## what the tests need of the original's published packages, apart from ours
 
 check: $(VENV)/.installed-dev  ## format, lint, types, layers; changes nothing
 	$(BIN)/ruff format --check .
@@ -75,3 +77,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[cwl,postgres,s3,dev,docs]'
 	@touch $@ $(VENV)/.installed
+
+# They ask for other versions than ours do, so they never come into the environment itself.
+$(VENV)/published/.installed: Makefile | $(BIN)/python
+	rm -rf $(@D)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(@D) \
+	  lando-messaging==2.1.0 pika==1.1.0 'setuptools<81'
+	@touch $@

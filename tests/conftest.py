@@ -10,6 +10,7 @@ from tests.services.control_plane import kubeconfig
 from tests.services.health import asks
 from tests.services.log_lines import log_lines
 from tests.services.postgres import postgres, postgres_server, postgres_url
+from tests.services.published import published
 from tests.services.rabbitmq import queue_name, rabbitmq, rabbitmq_server
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "postgres",
     "postgres_server",
     "postgres_url",
+    "published",
     "queue_name",
     "rabbitmq",
     "rabbitmq_server",

@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-import pika
 import pytest
 import requests
 from tests.services.providing import wait_until
 from tests.services.rabbitmq import LocalServer, RabbitMQ
-from tests.services.vectors import GOOD
 
 if TYPE_CHECKING:
+    from tests.services.published import Published
     from tests.services.stack import Stack
     from tests.services.user import User
 
@@ -96,14 +95,10 @@ def test_progress_notices_tell_listeners_of_every_write(user: User, rabbitmq: Ra
     assert seen == ["R/", "R/V", "R/S", "R/R", "R/o", "R/O", "R/P", "F/"]
 
 
-def test_a_legacy_pickle_starts_a_job(user: User, stack: Stack, rabbitmq: RabbitMQ) -> None:
+@pytest.mark.service("lando-messaging")
+def test_the_published_client_starts_a_job(user: User, stack: Stack, published: Published) -> None:
     job = user.create_job("fastq-qc")
-    assert job == 1, "the vector names job 1"
-
-    with rabbitmq.connect() as connection:
-        channel = connection.channel()
-        channel.queue_declare(stack.queue, durable=True)  # as every unmodified peer does
-        channel.basic_publish("", stack.queue, GOOD["V14"], pika.BasicProperties(delivery_mode=2))
+    published.send(stack.queue, ["start_job", job], ["start_job", str(job)])
     ended = user.wait_for_end(job)
 
     assert ended["state"] == "F"
