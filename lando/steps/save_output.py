@@ -13,6 +13,7 @@ import json
 import os
 import shlex
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -90,11 +91,14 @@ class _Meter:
     total: int
     done: int = 0
     told_at: float = field(default_factory=time.monotonic)
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, size: int) -> None:
-        self.done += size
-        now = time.monotonic()
-        if now - self.told_at >= TELL_EVERY_S:
+        with self.lock:  # stores send several files at once
+            self.done += size
+            now = time.monotonic()
+            if now - self.told_at < TELL_EVERY_S:
+                return
             self.told_at = now
             log(f"  {min(100 * self.done // max(self.total, 1), 100)} % of {decimal_size(self.total)}")
 
@@ -112,7 +116,7 @@ def save(command: Command, store: Store) -> dict[str, Any]:
     ours = sorted({*record, *(file.path for file in files)})
     _put_json(store, ACTIVITY_FILE, command.activity.begun(command.title, ours))
     meter = _Meter(total=sum(file.size for file in files))
-    saved = [upload(store, file, meter) for file in files]
+    saved = upload(store, files, meter)
     for path in sorted(set(ours) - {file.path for file in files}):
         log(f"  removing {path}, which an earlier attempt left")
         with_retries(lambda path=path: store.delete(path))  # type: ignore[misc]

@@ -26,6 +26,7 @@ from lando.steps.http_download import Downloader, Limits, Progress, check_expect
 from lando.steps.program import UsageError, log, read_command_file, required, run_program
 from lando.steps.unzip import unzip
 from lando.stores import open_store
+from lando.stores.checksums import verified
 from lando.stores.dukeds import open_dukeds
 from lando.stores.files import FileStore
 from lando.stores.transfer import with_retries
@@ -233,7 +234,8 @@ def _fetch_from_store(source: str, part: Path, size: int | None, policy: Policy,
             raise NotFound("store", f"{source} does not exist", status=404)
         check_size_limit(source, entry.size, policy.max_bytes)
         check_expected_size(source, entry.size, size)
-        return _pour(store.read(name), part, source, entry.size, policy, progress)
+        chunks = verified(store.read(name), entry.checksum, source)
+        return _pour(chunks, part, source, entry.size, policy, progress)
     except NotFound as error:
         raise StepError(
             Cause(

@@ -8,13 +8,14 @@ Files (``file://``) need nothing, ``gs://`` google-cloud-storage, everything els
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from lando.errors import ConfigError
+from lando.errors import ConfigError, PeerError
 
 CHUNK = 1 << 20  # bytes moved at once
 
@@ -35,7 +36,7 @@ class Entry:
     size: int
     """Bytes."""
     checksum: tuple[str, str] | None = None
-    """Algorithm (a name of :mod:`hashlib`) and lower-case hex value, where the store tells it without a download."""
+    """Algorithm and value (:mod:`lando.stores.checksums`), where the store tells them without a download."""
 
 
 class Store(Protocol):
@@ -68,6 +69,12 @@ class Store(Protocol):
 
     def put(self, local: Path, path: str, progress: Progress = no_progress) -> None:
         """Upload one file, replacing what is there; readers see the old one or the new one, never a part."""
+        ...
+
+    def put_many(
+        self, files: Sequence[tuple[Path, str]], progress: Progress = no_progress
+    ) -> Sequence[PeerError | None]:
+        """:meth:`put` for each, side by side where that is faster; for each, why it did not come to be."""
         ...
 
     def put_bytes(self, data: bytes, path: str) -> None:
@@ -106,9 +113,28 @@ def open_store(url: str) -> Store:
         )
     from lando.stores.credentials import use_mounted_credential
     from lando.stores.fsspec_store import FsspecStore
+    from lando.stores.s3 import S3Store
 
     use_mounted_credential()
-    return FsspecStore(url)
+    return S3Store(url) if scheme in ("s3", "s3a") else FsspecStore(url)
+
+
+def put_each(
+    put: Callable[[Path, str, Progress], None], files: Sequence[tuple[Path, str]], progress: Progress, workers: int = 1
+) -> Sequence[PeerError | None]:
+    """A store's ``put_many`` by its ``put``, in so many threads."""
+
+    def one(file: tuple[Path, str]) -> PeerError | None:
+        try:
+            put(*file, progress)
+        except PeerError as error:
+            return error
+        return None
+
+    if workers == 1 or len(files) == 1:
+        return [one(file) for file in files]
+    with ThreadPoolExecutor(workers, thread_name_prefix="put") as pool:
+        return list(pool.map(one, files))
 
 
 def relative_path(path: str) -> str:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 from urllib.parse import unquote, urlsplit
 
-from lando.errors import ConfigError, NotFound
-from lando.stores import CHUNK, Entry, Progress, no_progress, relative_path
+from lando.errors import ConfigError, NotFound, PeerError
+from lando.stores import CHUNK, Entry, Progress, no_progress, put_each, relative_path
 
 _PART_PREFIX = ".lando-part-"  # never listed
 
@@ -60,6 +60,11 @@ class FileStore:
     def put(self, local: Path, path: str, progress: Progress = no_progress) -> None:
         with local.open("rb") as source:
             self._write(source, path, progress)
+
+    def put_many(
+        self, files: Sequence[tuple[Path, str]], progress: Progress = no_progress
+    ) -> Sequence[PeerError | None]:
+        return put_each(self.put, files, progress)
 
     def put_bytes(self, data: bytes, path: str) -> None:
         self._write(io.BytesIO(data), path, no_progress)

@@ -1,17 +1,19 @@
-"""A store that some filesystem of fsspec speaks for: ``s3://`` (package s3fs), ``memory://`` in tests, and more."""
+"""A store that some filesystem of fsspec speaks for; :mod:`lando.stores.s3` says more of S3."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from lando.errors import ConfigError, NotFound, Rejected, Unavailable
-from lando.stores import CHUNK, Entry, Progress, no_progress, relative_path
+from lando.errors import ConfigError, NotFound, PeerError, Rejected, Unavailable
+from lando.stores import CHUNK, Entry, Progress, no_progress, put_each, relative_path
 
-AT_ONCE = 16 << 20  # bytes; S3 tells the MD5 only of what was sent in one part, so larger files are always sent again
+AT_ONCE = 16 << 20  # bytes; larger files are sent in parts of this size
+MOST_PARTS = 9_000  # of one file; S3 takes 10,000
+WORKERS = 4  # threads that upload, each with a part in memory
 _EXTRAS = {"s3": "s3", "s3a": "s3"}
 _FLAT = frozenset({"s3", "s3a", "memory"})  # have no folders to make; s3fs would make a missing bucket instead
 _LIBRARIES = frozenset({"botocore", "aiobotocore", "aiohttp"})  # below s3fs, with errors of their own
@@ -40,7 +42,7 @@ class FsspecStore:
             info = self._call(path, lambda: self._filesystem.info(key))
         except NotFound:
             return None
-        return _entry(path, info) if info["type"] == "file" else None
+        return self._entry(path, info) if info["type"] == "file" else None
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
         top = self._key(prefix) if prefix else self._root
@@ -49,7 +51,7 @@ class FsspecStore:
         except NotFound:
             return
         for key in sorted(found):
-            yield _entry(key.removeprefix(self._root).lstrip("/"), found[key])
+            yield self._entry(key.removeprefix(self._root).lstrip("/"), found[key])
 
     def read(self, path: str) -> Iterator[bytes]:
         key = self._key(path)
@@ -60,13 +62,14 @@ class FsspecStore:
     def put(self, local: Path, path: str, progress: Progress = no_progress) -> None:
         key = self._key(path)
         if (size := local.stat().st_size) <= AT_ONCE:
-            self.put_bytes(local.read_bytes(), path)
+            self._put_at_once(local.read_bytes(), path, self._labels(local))
             progress(size)
             return
         with local.open("rb") as source:
             self._call(path, lambda: self._make_folder(key))
             # Left open through an error, a file of fsspec would be completed as it is.
-            sink = self._call(path, lambda: self._filesystem.open(key, "wb", autocommit=False))
+            how = {"block_size": max(AT_ONCE, -(-size // MOST_PARTS)), **self._labels(local)}
+            sink = self._call(path, lambda: self._filesystem.open(key, "wb", autocommit=False, **how))
             try:
                 while chunk := source.read(CHUNK):
                     self._call(path, lambda chunk=chunk: sink.write(chunk))  # type: ignore[misc]
@@ -80,15 +83,30 @@ class FsspecStore:
                 raise
             self._call(path, sink.commit)
 
+    def put_many(
+        self, files: Sequence[tuple[Path, str]], progress: Progress = no_progress
+    ) -> Sequence[PeerError | None]:
+        return put_each(self.put, files, progress, WORKERS)
+
     def put_bytes(self, data: bytes, path: str) -> None:
+        self._put_at_once(data, path, {})
+
+    def _put_at_once(self, data: bytes, path: str, labels: dict[str, Any]) -> None:
         key = self._key(path)
         self._call(path, lambda: self._make_folder(key))
-        self._call(path, lambda: self._filesystem.pipe_file(key, data))
+        self._call(path, lambda: self._filesystem.pipe_file(key, data, **labels))
+
+    def _labels(self, local: Path) -> dict[str, Any]:
+        """What the filesystem is told to keep with a file, as arguments of its methods."""
+        return {}
 
     def delete(self, path: str) -> None:
         key = self._key(path)
         with contextlib.suppress(NotFound):
             self._call(path, lambda: self._filesystem.rm_file(key))
+
+    def _entry(self, path: str, info: dict[str, Any]) -> Entry:
+        return Entry(path=path, size=int(info.get("size") or 0))
 
     def _make_folder(self, key: str) -> None:
         if self._scheme not in _FLAT:
@@ -135,10 +153,3 @@ def open_filesystem(url: str) -> tuple[Any, str]:
     except ValueError as error:
         raise ConfigError(f"Nothing here can speak {scheme}://; use file://, gs:// or s3://.") from error
     return filesystem, str(path).rstrip("/")
-
-
-def _entry(path: str, info: dict[str, Any]) -> Entry:
-    """S3's ETag is the MD5 for objects that were sent in one part and not encrypted by a key of KMS."""
-    etag = str(info.get("ETag", "")).strip('"').lower()
-    plain = len(etag) == 32 and info.get("ServerSideEncryption") in (None, "AES256")
-    return Entry(path=path, size=int(info.get("size") or 0), checksum=("md5", etag) if plain else None)

@@ -1,22 +1,27 @@
 """A store in a Google Cloud Storage bucket (``gs://bucket/folder``), through Google's own library.
 
 Credentials are the environment's (workload identity, ``GOOGLE_APPLICATION_CREDENTIALS``). An upload of Cloud Storage
-becomes visible whole or not at all, and its MD5 comes with every listing.
+becomes visible whole or not at all; what is larger than 8 MiB is sent by a resumable upload, whose pieces the library
+repeats. The CRC32C is compared both ways, and a checksum comes with every listing.
 """
 
 from __future__ import annotations
 
 import base64
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from lando.errors import ConfigError, NotFound, Rejected, Unavailable
+from lando.errors import ConfigError, NotFound, PeerError, Rejected, Unavailable
 from lando.stores import CHUNK, Entry, Progress, no_progress, relative_path
+from lando.stores.checksums import CRC32C, verified
 
-TIMEOUT_S = 60.0  # seconds without an answer; the library tries again by itself before it gives up
+TIMEOUT_S = 60.0  # seconds without an answer
+RETRY_S = 120.0  # seconds for which the library tries one call again by itself, with growing pauses
+PIECE = 8 * CHUNK  # bytes of one request of a large file, all of them in memory
+WORKERS = 8  # threads that upload; no more connections than the library's session keeps
 _PEER = "Google Cloud Storage"
 _T = TypeVar("_T")
 
@@ -57,27 +62,62 @@ class GoogleStore:
         blob = self._call(lambda: self._bucket.get_blob(self._key(path), timeout=TIMEOUT_S))
         if blob is None:
             raise NotFound(_PEER, f"{self.url_of(path)} does not exist", status=404)
-        with blob.open("rb") as stream:
+        told = (CRC32C, _hex(blob.crc32c)) if blob.crc32c else None
+        return verified(self._pieces(blob), told, self.url_of(path))
+
+    def _pieces(self, blob: Any) -> Iterator[bytes]:
+        """The object's bytes as they lie there, whatever its encoding; of one generation, also if it is replaced."""
+        with blob.open("rb", chunk_size=PIECE, timeout=TIMEOUT_S, retry=_retry(), raw_download=True) as stream:
             while chunk := self._call(lambda: bytes(stream.read(CHUNK))):
                 yield chunk
 
     def put(self, local: Path, path: str, progress: Progress = no_progress) -> None:
-        blob = self._bucket.blob(self._key(path))
-        self._call(lambda: blob.upload_from_filename(str(local), timeout=TIMEOUT_S, checksum="md5"))
+        blob = self._blob(path)
+        self._call(lambda: blob.upload_from_filename(str(local), **_sending()))
         progress(local.stat().st_size)
 
+    def put_many(
+        self, files: Sequence[tuple[Path, str]], progress: Progress = no_progress
+    ) -> Sequence[PeerError | None]:
+        from google.cloud.storage import transfer_manager
+
+        results = transfer_manager.upload_many(
+            [(str(local), self._blob(path)) for local, path in files],
+            upload_kwargs=_sending(),
+            worker_type=transfer_manager.THREAD,
+            max_workers=WORKERS,
+        )
+        errors = [self._error(result) if isinstance(result, Exception) else None for result in results]
+        for (local, _path), error in zip(files, errors, strict=True):
+            if error is None:
+                progress(local.stat().st_size)
+        return errors
+
     def put_bytes(self, data: bytes, path: str) -> None:
-        blob = self._bucket.blob(self._key(path))
-        self._call(lambda: blob.upload_from_string(data, timeout=TIMEOUT_S, checksum="md5"))
+        blob = self._blob(path)
+        self._call(lambda: blob.upload_from_string(data, **_sending()))
 
     def delete(self, path: str) -> None:
         try:
-            self._call(lambda: self._bucket.blob(self._key(path)).delete(timeout=TIMEOUT_S))
+            self._call(lambda: self._blob(path).delete(timeout=TIMEOUT_S))
         except NotFound:
             return
 
     def _key(self, path: str) -> str:
         return "/".join(part for part in (self._prefix, relative_path(path)) if part)
+
+    def _blob(self, path: str) -> Any:
+        return self._bucket.blob(self._key(path), chunk_size=PIECE)
+
+    def _error(self, error: Exception) -> PeerError:
+        def fail() -> None:
+            raise error
+
+        try:
+            self._call(fail)
+        except PeerError as known:
+            return known
+        raise AssertionError("unreachable")
 
     def _call(self, work: Callable[[], _T]) -> _T:
         """``work()`` with the library's errors as ours."""
@@ -103,9 +143,24 @@ class GoogleStore:
 
 
 def _entry(path: str, blob: Any) -> Entry:
-    """Composite objects have no MD5; they count as unknown, so they are sent again."""
-    checksum = ("md5", base64.b64decode(blob.md5_hash).hex()) if blob.md5_hash else None
+    """Composite objects have no MD5, but every object has a CRC32C."""
+    checksum = ("md5", _hex(blob.md5_hash)) if blob.md5_hash else (CRC32C, _hex(blob.crc32c)) if blob.crc32c else None
     return Entry(path=path, size=int(blob.size or 0), checksum=checksum)
+
+
+def _hex(base64_value: str) -> str:
+    return base64.b64decode(base64_value).hex()
+
+
+def _retry() -> Any:
+    from google.cloud.storage.retry import DEFAULT_RETRY
+
+    return DEFAULT_RETRY.with_timeout(RETRY_S)
+
+
+def _sending() -> dict[str, Any]:
+    """How every upload is made: the same bytes at the same name, so that it may always be repeated."""
+    return {"timeout": TIMEOUT_S, "checksum": CRC32C, "retry": _retry()}
 
 
 @functools.cache

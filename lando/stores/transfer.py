@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from lando.errors import Unavailable
-from lando.stores import Progress, Store, no_progress
+from lando.stores import Entry, Progress, Store, no_progress
+from lando.stores.checksums import of_file
 from lando.stores.files import sha256_of
 
 ATTEMPTS = 6  # tries of one file
 FIRST_PAUSE_S = 0.5  # doubled after each try, up to
 LONGEST_PAUSE_S = 30.0
+BATCH = 64  # files whose upload is begun before those before it are known to be there
+CHECKERS = 8  # threads that ask for what was sent
 
 Sleep = Callable[[float], None]
 _T = TypeVar("_T")
@@ -66,16 +69,43 @@ def files_below(top: Path, prefix: str, skipped: Callable[[Path], None]) -> Iter
             yield LocalFile(local=local, path=path, size=local.stat().st_size)
 
 
-def upload(store: Store, file: LocalFile, progress: Progress = no_progress, sleep: Sleep = time.sleep) -> Uploaded:
-    """Make the store hold ``file``, sending it only if what is there differs.
+def upload(
+    store: Store, files: Sequence[LocalFile], progress: Progress = no_progress, sleep: Sleep = time.sleep
+) -> list[Uploaded]:
+    """Make the store hold ``files``, sending only those that differ from what is there.
 
     Raises:
         Unavailable: The store could not be reached in :data:`ATTEMPTS` tries.
         Rejected: It said no.
     """
-    sha256 = sha256_of(file.local)
-    sent = with_retries(lambda: _send_if_different(store, file, sha256, progress), sleep)
-    return Uploaded(path=file.path, url=store.url_of(file.path), size=file.size, sha256=sha256, sent=sent)
+    sha256 = {file.path: sha256_of(file.local) for file in files}
+    there = with_retries(lambda: {entry.path: entry for entry in store.list()}, sleep)
+
+    def is_there(file: LocalFile) -> bool:
+        entry = there.get(file.path)
+        if entry is not None and entry.size == file.size and entry.checksum is None:  # may be told of a file alone
+            entry = with_retries(lambda: store.entry(file.path), sleep)
+        return bool(_same(entry, file, sha256[file.path]))
+
+    missing = []
+    for file in files:
+        if is_there(file):
+            progress(file.size)
+        else:
+            missing.append(file)
+    for at in range(0, len(missing), BATCH):
+        _send(store, missing[at : at + BATCH], sha256, progress, sleep)
+    sent = {file.path for file in missing}
+    return [
+        Uploaded(
+            path=file.path,
+            url=store.url_of(file.path),
+            size=file.size,
+            sha256=sha256[file.path],
+            sent=file.path in sent,
+        )
+        for file in files
+    ]
 
 
 def with_retries(work: Callable[[], _T], sleep: Sleep = time.sleep) -> _T:
@@ -92,27 +122,34 @@ def with_retries(work: Callable[[], _T], sleep: Sleep = time.sleep) -> _T:
     raise AssertionError("unreachable")
 
 
-def _send_if_different(store: Store, file: LocalFile, sha256: str, progress: Progress) -> bool:
-    if _is_there(store, file, sha256):
-        progress(file.size)
-        return False
-    store.put(file.local, file.path, progress)
-    if _is_there(store, file, sha256) is False:
-        raise Unavailable("store", f"{store.url_of(file.path)} is not what was sent, or the file changed meanwhile")
-    return True
+def _send(store: Store, files: Sequence[LocalFile], sha256: dict[str, str], progress: Progress, sleep: Sleep) -> None:
+    """Send ``files`` and see that they have arrived; those that have not are sent again."""
+    left = list(files)
+
+    def check(file: LocalFile) -> Unavailable | None:
+        entry = with_retries(lambda: store.entry(file.path), sleep)
+        if _same(entry, file, sha256[file.path]) is not False:
+            return None
+        return Unavailable("store", f"{store.url_of(file.path)} is not what was sent, or the file changed meanwhile")
+
+    def once() -> None:
+        nonlocal left
+        errors = store.put_many([(file.local, file.path) for file in left], progress)
+        with ThreadPoolExecutor(CHECKERS, thread_name_prefix="check") as pool:
+            errors = list(pool.map(lambda pair: pair[1] or check(pair[0]), zip(left, errors, strict=True)))
+        left = [file for file, error in zip(left, errors, strict=True) if error is not None]
+        # What is not worth another try goes first.
+        for error in sorted(filter(None, errors), key=lambda error: isinstance(error, Unavailable)):
+            raise error
+
+    with_retries(once, sleep)
 
 
-def _is_there(store: Store, file: LocalFile, sha256: str) -> bool | None:
-    """Whether the store holds ``file`` as it is; None when it has one of the same size and tells no checksum."""
-    there = store.entry(file.path)
-    if there is None or there.size != file.size:
+def _same(entry: Entry | None, file: LocalFile, sha256: str) -> bool | None:
+    """Whether ``entry`` is that of ``file``'s content; None when its size is the same and no checksum is told."""
+    if entry is None or entry.size != file.size:
         return False
-    if there.checksum is None:
+    if entry.checksum is None:
         return None
-    algorithm, value = there.checksum
-    return value == (sha256 if algorithm == "sha256" else _digest(file.local, algorithm))
-
-
-def _digest(path: Path, algorithm: str) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, algorithm).hexdigest()
+    algorithm, value = entry.checksum
+    return value == (sha256 if algorithm == "sha256" else of_file(file.local, algorithm))

@@ -140,11 +140,9 @@ def test_an_attempt_that_broke_off_is_known_to_the_next(volumes: Volumes, monkey
 
 
 def _break_off_after_partial(upload: Any) -> Any:
-    def uploading(store: Any, file: Any, progress: Any) -> Any:
-        uploaded = upload(store, file, progress)
-        if file.path.endswith("partial.txt"):
-            raise Unavailable("store", "gone")
-        return uploaded
+    def uploading(store: Any, files: Any, progress: Any) -> Any:
+        upload(store, [file for file in files if file.path.endswith("partial.txt")], progress)
+        raise Unavailable("store", "gone")
 
     return uploading
 

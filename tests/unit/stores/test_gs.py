@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from gcp_storage_emulator import server as emulator
-from google.auth.credentials import AnonymousCredentials
+from google import resumable_media
+from google.api_core import exceptions
 from google.cloud import storage
-from lando.errors import NotFound
+from lando.errors import NotFound, Rejected, Unavailable
+from lando.stores import CHUNK
+from lando.stores.checksums import of_file
 from lando.stores.gs import GoogleStore
+from lando.stores.transfer import files_below, upload
 
-
-@pytest.fixture
-def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[storage.Client]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    monkeypatch.setenv("STORAGE_EMULATOR_HOST", f"http://127.0.0.1:{port}")
-    server = emulator.create_server("127.0.0.1", port, in_memory=True, default_bucket="bucket")
-    server.start()
-    with storage.Client(project="p", credentials=AnonymousCredentials()) as client:  # type: ignore[no-untyped-call]
-        yield client
-    server.stop()
+google: Any = exceptions  # its classes are untyped
+resumable: Any = resumable_media
 
 
 @pytest.mark.parametrize("size", [0, 3, 9 << 20])
-def test_a_file_of_any_name_goes_there_and_back(client: storage.Client, tmp_path: Path, size: int) -> None:
-    store = GoogleStore("gs://bucket/results of mine/1-x", client)
+def test_a_file_of_any_name_goes_there_and_back(gs: storage.Client, tmp_path: Path, size: int) -> None:
+    store = GoogleStore("gs://bucket/results of mine/1-x", gs)
     local = tmp_path / "local"
     local.write_bytes(bytes(size))
     store.put(local, "a b/ü+%.txt")
@@ -43,6 +35,84 @@ def test_a_file_of_any_name_goes_there_and_back(client: storage.Client, tmp_path
     assert store.entry("a b/ü+%.txt") is None
 
 
-def test_a_missing_bucket_is_named(client: storage.Client) -> None:
+def test_a_missing_bucket_is_named(gs: storage.Client) -> None:
     with pytest.raises(NotFound, match="gs://elsewhere/x"):
-        GoogleStore("gs://elsewhere/x", client).put_bytes(b"x", "a")
+        GoogleStore("gs://elsewhere/x", gs).put_bytes(b"x", "a")
+
+
+def test_many_files_are_sent_side_by_side_and_only_once(gs: storage.Client, tmp_path: Path) -> None:
+    store = GoogleStore("gs://bucket/x", gs)
+    for number in range(20):
+        (tmp_path / f"{number}").write_bytes(b"x" * number)
+    (tmp_path / "large").write_bytes(b"x" * (9 * CHUNK))  # by a resumable upload
+    files = list(files_below(tmp_path, "results", lambda _path: None))
+    moved: list[int] = []
+    assert all(saved.sent for saved in upload(store, files, moved.append))
+    assert not any(saved.sent for saved in upload(store, files, moved.append))
+    assert sum(moved) == 2 * sum(file.size for file in files)
+    assert {entry.path: entry.size for entry in store.list()} == {file.path: file.size for file in files}
+
+
+def test_one_of_many_that_fails_is_told_alone(gs: storage.Client, tmp_path: Path) -> None:
+    local = tmp_path / "a"
+    local.write_bytes(b"x")
+    first, second = GoogleStore("gs://elsewhere/x", gs).put_many([(local, "a"), (local, "b")])
+    assert isinstance(first, NotFound)
+    assert isinstance(second, NotFound)
+
+
+def test_the_crc_of_a_large_upload_is_compared_with_what_the_server_has(
+    gs: storage.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library tells it; the server here takes everything, so its answer is changed on the way."""
+    local = tmp_path / "local"
+    local.write_bytes(b"x" * (9 * CHUNK))
+    session = gs._http  # type: ignore[attr-defined]
+    request = session.request
+
+    def damaging(*args: Any, **options: Any) -> Any:
+        answer = request(*args, **options)
+        if b'"crc32c"' in (answer.content or b""):
+            answer._content = answer.content.replace(b'"crc32c": "', b'"crc32c": "AAAA')
+        return answer
+
+    monkeypatch.setattr(session, "request", damaging)
+    with pytest.raises(Unavailable, match="damaged on their way"):
+        GoogleStore("gs://bucket/x", gs).put(local, "a")
+
+
+def test_what_arrives_damaged_is_not_taken(gs: storage.Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = GoogleStore("gs://bucket/x", gs)
+    store.put_bytes(b"abcdef", "a")
+    monkeypatch.setattr(GoogleStore, "_pieces", lambda *_args: iter([b"abc", b"dEf"]))
+    with pytest.raises(Unavailable, match="crc32c"):
+        list(store.read("a"))
+
+
+def test_a_crc32c_is_castagnolis(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"123456789")
+    assert of_file(tmp_path / "a", "crc32c") == "e3069283"
+
+
+@pytest.mark.parametrize(
+    ("failure", "expected"),
+    [
+        (google.Forbidden("no"), Rejected),
+        (google.ServiceUnavailable("later"), Unavailable),
+        (google.TooManyRequests("later"), Unavailable),
+        (google.RetryError("tried", cause=None), Unavailable),
+        (ConnectionError("broken"), Unavailable),
+        (google.NotFound("no bucket"), NotFound),
+        (google.BadRequest("odd"), Rejected),
+        (resumable.DataCorruption(None, "checksums differ"), Unavailable),
+    ],
+)
+def test_every_error_of_google_has_a_place_in_ours(
+    failure: Exception, expected: type[Exception], gs: storage.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_args: Any, **_options: Any) -> None:
+        raise failure
+
+    monkeypatch.setattr(storage.Bucket, "get_blob", fail)
+    with pytest.raises(expected):
+        GoogleStore("gs://bucket/x", gs).entry("a")

@@ -2,38 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 import s3fs
 from lando.errors import NotFound, Rejected, Unavailable
-from lando.stores import CHUNK, open_store
-from moto.server import ThreadedMotoServer
-
-
-@pytest.fixture
-def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    url = "http://{}:{}".format(*server.get_host_and_port())
-    for name, value in {
-        "AWS_ENDPOINT_URL": url,
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-    }.items():
-        monkeypatch.setenv(name, value)
-    s3fs.S3FileSystem.clear_instance_cache()
-    filesystem = s3fs.S3FileSystem()
-    filesystem.mkdir("bucket")
-    yield filesystem
-    s3fs.S3FileSystem.clear_instance_cache()
-    requests.post(f"{url}/moto-api/reset", timeout=10)
-    server.stop()
+from lando.stores import CHUNK, Entry, open_store
+from lando.stores.files import sha256_of
+from lando.stores.s3 import _checksum
 
 
 @pytest.mark.usefixtures("s3")
@@ -44,7 +21,7 @@ def test_a_file_of_any_name_goes_there_and_back(tmp_path: Path) -> None:
     store.put(local, "a b/ü#?.txt")
     entry = store.entry("a b/ü#?.txt")
     assert entry is not None
-    assert entry.checksum == ("md5", "900150983cd24fb0d6963f7d28e17f72")
+    assert entry.checksum == ("sha256", sha256_of(local))
     assert [found.path for found in store.list()] == ["a b/ü#?.txt"]
     assert b"".join(store.read("a b/ü#?.txt")) == b"abc"
     store.delete("a b/ü#?.txt")
@@ -89,3 +66,21 @@ def test_what_goes_wrong_below_s3fs_has_a_place_in_our_errors(monkeypatch: pytes
     monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
     with pytest.raises(Unavailable, match="connect"):
         open_store("s3://bucket/x").entry("a")
+
+
+@pytest.mark.usefixtures("s3")
+def test_a_file_of_many_parts_is_known_by_its_content(tmp_path: Path) -> None:
+    store = open_store("s3://bucket/x")
+    local = tmp_path / "local"
+    local.write_bytes(b"x" * (17 * CHUNK))
+    assert store.put_many([(local, "a"), (local, "b")]) == [None, None]
+    for path in ("a", "b"):
+        assert store.entry(path) == Entry(path=path, size=17 * CHUNK, checksum=("sha256", sha256_of(local)))
+
+
+def test_the_etag_of_others_objects_is_their_md5_only_sometimes() -> None:
+    md5 = "900150983cd24fb0d6963f7d28e17f72"
+    assert _checksum({"ETag": f'"{md5}"'}) == ("md5", md5)
+    assert _checksum({"ETag": f'"{md5}"', "ServerSideEncryption": "AES256"}) == ("md5", md5)
+    assert _checksum({"ETag": f'"{md5}-3"'}) is None
+    assert _checksum({"ETag": f'"{md5}"', "ServerSideEncryption": "aws:kms"}) is None

@@ -42,11 +42,11 @@ def test_only_what_differs_is_sent(tmp_path: Path) -> None:
     local.write_text("one")
     file = LocalFile(local=local, path="x/a", size=3)
     moved: list[int] = []
-    assert upload(store, file, moved.append).sent
-    assert not upload(store, file, moved.append).sent
+    assert upload(store, [file], moved.append)[0].sent
+    assert not upload(store, [file], moved.append)[0].sent
     assert sum(moved) == 6
     local.write_text("two")
-    second = upload(store, file)
+    [second] = upload(store, [file])
     assert second.sent
     assert second.sha256 == sha256_of(tmp_path / "store/x/a")
 
@@ -65,12 +65,12 @@ def test_what_arrives_damaged_is_sent_again(tmp_path: Path) -> None:
     local.write_text("one")
     store = Damaging((tmp_path / "store").as_uri())
     file = LocalFile(local=local, path="a", size=3)
-    assert upload(store, file, sleep=lambda _seconds: None).sent
+    assert upload(store, [file], sleep=lambda _seconds: None)[0].sent
     assert (tmp_path / "store/a").read_text() == "one"
     store.bad = 99
     local.write_text("ONE")
     with pytest.raises(Unavailable, match="is not what was sent"):
-        upload(store, file, sleep=lambda _seconds: None)
+        upload(store, [file], sleep=lambda _seconds: None)
 
 
 def test_an_upload_that_was_killed_leaves_nothing_once_it_is_done_again(tmp_path: Path) -> None:
@@ -83,7 +83,7 @@ from lando.stores.files import FileStore
 {store}.put(pathlib.Path({str(local)!r}), "x", lambda _size: os.kill(os.getpid(), signal.SIGKILL))
 """
     assert subprocess.run([sys.executable, "-c", killed], check=False, timeout=30).returncode == -9
-    upload(FileStore((tmp_path / "store").as_uri()), LocalFile(local=local, path="x", size=3 * CHUNK))
+    upload(FileStore((tmp_path / "store").as_uri()), [LocalFile(local=local, path="x", size=3 * CHUNK)])
     assert [path.name for path in (tmp_path / "store").iterdir()] == ["x"]
 
 
