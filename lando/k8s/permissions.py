@@ -1,6 +1,6 @@
 """What each daemon may do in the namespace of the jobs: the one list that the Roles and `lando doctor` follow.
 
-A daemon's calls in a run are recorded by a test and held against it, both ways.
+Tests hold it against the calls that are recorded of each process, and against the Roles in openshift/, both ways.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ LANDO = (
     | _of("", "pods/log", "get")
     | _of("", "events", "list")
 )
-"""Of ``python -m lando.k8s.lando``, and of `lando resync` and `lando prune` with a daemons' file."""
+"""Of ``python -m lando.k8s.lando``."""
 
 WATCHER = (
     _of("batch", "jobs", "list", "watch", "patch")
@@ -44,7 +44,14 @@ WATCHER = (
 )
 """Of ``python -m lando.k8s.watcher``; patching a Job notes what was told of it."""
 
-SERVER = _of("", "pods", "list") | _of("", "pods/log", "get")
-"""Of ``lando serve --daemons FILE`` for the logs of running steps; for its routes of upkeep it needs ``LANDO``."""
+SERVER = (
+    _of("batch", "jobs", "list", "delete")
+    | _of("", "configmaps", "list", "delete")
+    | _of("", "persistentvolumeclaims", "list", "delete")
+    | _of("", "pods", "list", "delete")
+    | _of("", "pods/log", "get")
+)
+"""Of ``lando serve --daemons FILE``: logs of running steps, and its routes of upkeep. Also of `lando resync` and
+`lando prune` with a daemons' file."""
 
 BY_DAEMON = {"lando": LANDO, "watcher": WATCHER}

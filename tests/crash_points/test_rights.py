@@ -9,7 +9,7 @@ import yaml
 from tests.crash_points.scenarios import DISTURBED, Scenario
 from tests.crash_points.trying import Explore
 
-RBAC = Path(__file__).parents[2] / "openshift" / "rbac.yaml"
+RBAC = Path(__file__).parents[2] / "openshift" / "runs" / "accounts.yaml"
 RESOURCES = {
     "Job": "jobs",
     "Pod": "pods",

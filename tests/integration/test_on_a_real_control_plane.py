@@ -27,7 +27,7 @@ from tests.services.user import User
 pytestmark = [pytest.mark.service("kubernetes"), pytest.mark.service("rabbitmq"), pytest.mark.timeout(300)]
 
 ACCOUNTS = {"lando": "lando", "watcher": "lando-watcher"}
-RBAC = Path(__file__).parents[2] / "openshift" / "rbac.yaml"
+RBAC = Path(__file__).parents[2] / "openshift" / "runs" / "accounts.yaml"
 IDS = {"project_id": "project-of-a-record-step", "readme_file_id": "readme-of-a-record-step"}
 
 

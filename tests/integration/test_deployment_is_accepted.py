@@ -1,0 +1,86 @@
+"""What kustomize makes of openshift/ is accepted by the newest schema and by a real API server."""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+from tests.services import manifests
+from tests.services.kubectl import Kubectl, find_kubectl
+
+EARLIER = {"CronJob": "batch/v1beta1", "PodDisruptionBudget": "policy/v1beta1"}
+"""What Kubernetes before 1.21 knows only in an earlier version, with the same fields as far as they are used here."""
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """The folder that the manual's reader has, beside a checkout."""
+    shutil.copytree(manifests.FOLDER, tmp_path / "lando" / "openshift")
+    folder = tmp_path / "site"
+    folder.mkdir()
+    for name, content in manifests.of_the_manual().items():
+        (folder / name).write_text(content)
+    return folder
+
+
+@pytest.mark.service("kubectl")
+def test_the_manual_s_site_is_the_deployment_with_its_own_image_and_secrets(site: Path) -> None:
+    objects = manifests.rendered(find_kubectl(), site)
+
+    for item in objects:
+        kubernetes_validate.validate(item, kubernetes_validate.latest_version(), strict=True)
+        assert item["metadata"]["namespace"] == "lando"
+    secrets = {item["metadata"]["name"]: item["data"] for item in objects if item["kind"] == "Secret"}
+    used = set()
+    for pod in manifests.pod_templates(objects).values():
+        assert pod["spec"]["securityContext"]["fsGroup"] == 1000
+        used |= {volume["secret"]["secretName"] for volume in pod["spec"]["volumes"] if "secret" in volume}
+        for container in manifests.containers(pod["spec"]):
+            assert container["image"].startswith("registry.example.org/group/lando:")
+            used |= {source["secretRef"]["name"] for source in container.get("envFrom", [])}
+    assert used == secrets.keys()
+    assert {tuple(data) for data in secrets.values()} >= {("k8s.config",)}
+
+
+@pytest.mark.service("kubectl")
+def test_openshift_assigns_the_ids_itself() -> None:
+    objects = manifests.rendered(find_kubectl(), manifests.FOLDER)
+
+    for pod in manifests.pod_templates(objects).values():
+        assert not {"runAsUser", "runAsGroup", "fsGroup"} & pod["spec"]["securityContext"].keys()
+
+
+@pytest.fixture
+def kubectl(kubeconfig: Path, tmp_path: Path) -> Iterator[Kubectl]:
+    """An administrator's, in a namespace of the test's own on a real cluster."""
+    namespace = f"lando-{uuid.uuid4().hex[:8]}"
+    admin = Kubectl(program=find_kubectl(), kubeconfig=kubeconfig, home=tmp_path, namespace=namespace)
+    admin("create", "namespace", namespace)
+    yield admin
+    admin("delete", "namespace", namespace, "--wait=false")
+
+
+@pytest.mark.service("kubernetes")
+@pytest.mark.parametrize("folder", ["", "kubernetes", "runs"])
+def test_a_real_api_server_accepts_every_object(kubectl: Kubectl, folder: str) -> None:
+    objects = manifests.rendered(kubectl.program, manifests.FOLDER / folder)
+    objects += yaml.safe_load_all((manifests.FOLDER / "calrissian.yaml").read_text())
+    known = kubectl("api-resources", "--no-headers")
+    document = yaml.safe_dump_all([_fitting(item, known) for item in objects])
+
+    told = kubectl("apply", "--dry-run=server", "-f", "-", document=document)
+
+    assert len(told.splitlines()) == len(objects), told
+
+
+def _fitting(item: dict[str, Any], known: str) -> dict[str, Any]:
+    """``item`` in a version that the cluster has, by what ``kubectl api-resources`` says."""
+    early = EARLIER.get(item["kind"])
+    is_known = any({item["apiVersion"], item["kind"]} <= set(line.split()) for line in known.splitlines())
+    return {**item, "apiVersion": early} if early and not is_known else item
