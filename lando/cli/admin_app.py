@@ -35,6 +35,50 @@ def migrate(
     administration.migrate(config, to=to)
 
 
+Skipped = Annotated[
+    int, typer.Option("--skip-ids", min=0, help="More ids than jobs were made since: theirs are not given again.")
+]
+
+
+@app.command()
+def backup(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new folder.")], config: SettingsFile = None
+) -> None:
+    """Save the server's database, key and uploaded files, while it runs or not.
+
+    PostgreSQL is saved by pg_dump. Logs and results are where the settings put them: save those besides.
+    """
+    from lando.cli import administration
+
+    administration.back_up(config, folder)
+
+
+@app.command()
+def restore(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="What 'lando admin backup' saved.")],
+    skip_ids: Skipped = 1000,
+    config: SettingsFile = None,
+) -> None:
+    """Put a backup back, where there is no database yet and before the server starts."""
+    from lando.cli import administration
+
+    administration.restore(config, folder, skip_ids=skip_ids)
+
+
+@app.command()
+def skip_ids(
+    count: Annotated[int, typer.Argument(metavar="COUNT", min=0, help="More than jobs were made since.")],
+    config: SettingsFile = None,
+) -> None:
+    """Leave out ids of jobs, after a database was put back by other means than 'lando admin restore'.
+
+    Objects, logs and results are named by them, and those of jobs that were made since the backup may still be there.
+    """
+    from lando.cli import administration
+
+    administration.skip_ids(config, count)
+
+
 @app.command()
 def setup(
     user: Annotated[str, typer.Argument(metavar="NAME", help="A first user, who becomes staff.")],

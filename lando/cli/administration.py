@@ -15,6 +15,7 @@ import typer
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from lando.api import backup
 from lando.api import models as m
 from lando.api import settings as api_settings
 from lando.api import setup as sites
@@ -58,6 +59,25 @@ def migrate(config: Path | None, *, to: str | None) -> None:
         database.close()
     was = "" if before == after else f" (was {before or 'empty'})"
     typer.echo(f"the database is at version {after}{was}")
+
+
+def back_up(config: Path | None, folder: Path) -> None:
+    """Save database, key and files."""
+    backup.back_up(api_settings.load(config), folder)
+    typer.echo(f"saved into {folder}: keep it as safe as the key in it")
+
+
+def restore(config: Path | None, folder: Path, *, skip_ids: int) -> None:
+    """Put back what was saved; says what is left to do."""
+    first = backup.restore(api_settings.load(config), folder, skip=skip_ids)
+    typer.echo(f"restored from {folder}: the next job gets the id {first}")
+
+
+def skip_ids(config: Path | None, count: int) -> None:
+    """Leave out ids of jobs."""
+    with _site(config) as site, site.database.write() as session:
+        first = backup.skip_ids(session, count)
+    typer.echo(f"the next job gets the id {first}")
 
 
 def setup(

@@ -78,6 +78,10 @@ class PostgresDatabases:
             connection.execute(RESTORE)
         self._idle[self._copied[url]].append(url)
 
+    def remove(self, url: str) -> None:
+        """Remove a database for good."""
+        self._admin.execute(f"DROP DATABASE {url.rpartition('/')[2]} WITH (FORCE)".encode())
+
     def close(self) -> None:
         """Give up the connection that makes them."""
         self._admin.close()

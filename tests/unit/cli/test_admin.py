@@ -81,3 +81,17 @@ def test_the_database_is_taken_back_to_a_version_that_there_is(lando: Any) -> No
     outcome = lando("admin", "migrate", "--to", "3")
     assert outcome.code == 2
     assert "There is no version 3 of the schema; this program knows 0001, 0002, " in outcome.err
+
+
+def test_a_site_is_saved_and_put_back_in_another_home(
+    lando: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lando("admin", "setup", "ada", "--broker", "amqp://mq")
+    token = lando("admin", "token", "ada").out
+    saved = tmp_path / "saved"
+    assert lando("admin", "backup", saved).out.startswith(f"saved into {saved}: ")
+    assert lando("admin", "restore", saved).err == "lando: The database is not empty: restore into a new one.\n"
+    monkeypatch.setenv("LANDO_HOME", str(tmp_path / "elsewhere"))
+    assert lando("admin", "restore", saved).out == f"restored from {saved}: the next job gets the id 1001\n"
+    assert lando("admin", "skip-ids", "10").out == "the next job gets the id 1011\n"
+    assert lando("admin", "token", "ada").out == token
