@@ -203,8 +203,11 @@ class LandoClient:
         return UploadedFile(id=answer["id"], url=answer["url"], size=answer["size"])
 
     def add_workflow(self, name: str, packed: Mapping[str, Any], version: str | None = None) -> str:
-        """Register a packed workflow as a private version of its owner; returns its tag ``workflow/version/config``."""
-        body: dict[str, Any] = {"name": name, "packed": packed}
+        """Register a packed workflow as a private version of its owner; returns its tag ``workflow/version/config``.
+
+        cwltool has had its say when it was packed.
+        """
+        body: dict[str, Any] = {"name": name, "packed": packed, "checked": True}
         if version is not None:
             body["version"] = version
         return str(self._call("POST", "/api/lando/v1/workflows", json=body)["tag"])

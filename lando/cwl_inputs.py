@@ -22,6 +22,8 @@ class MainProcess:
     """``{"name", "type"}`` of each input; optional ones have a list type that begins with ``null``."""
     description: str
     """The document's ``doc`` or ``label``; may be empty."""
+    label: str
+    """The document's ``label``; may be empty."""
 
 
 def main_process(packed: Mapping[str, Any]) -> MainProcess:
@@ -35,7 +37,12 @@ def main_process(packed: Mapping[str, Any]) -> MainProcess:
             f"The main process has class {process.get('class')!r}; it must be one of {', '.join(_CLASSES)}.",
             field="packed",
         )
-    return MainProcess(path=path, fields=_fields(process.get("inputs", [])), description=_description(process))
+    return MainProcess(
+        path=path,
+        fields=_fields(process.get("inputs", [])),
+        description=_text(process.get("doc") or process.get("label")),
+        label=" ".join(_text(process.get("label")).split())[:255],
+    )
 
 
 def _process(packed: Mapping[str, Any]) -> tuple[Mapping[str, Any], str]:
@@ -107,7 +114,6 @@ def _short(identifier: str) -> str:
     return identifier.rpartition("#")[2].rpartition("/")[2]
 
 
-def _description(process: Mapping[str, Any]) -> str:
-    doc = process.get("doc") or process.get("label") or ""
-    text = "\n".join(str(line) for line in doc) if isinstance(doc, list) else str(doc)
+def _text(doc: Any) -> str:
+    text = "\n".join(str(line) for line in doc) if isinstance(doc, list) else str(doc or "")
     return text.replace("\0", "")  # PostgreSQL keeps no such character

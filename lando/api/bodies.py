@@ -77,6 +77,12 @@ def _is_unicode(text: str) -> bool:
     return True
 
 
+def _without_slash(text: str) -> str:
+    if "/" in text:
+        raise ValueError("May not hold a slash.")
+    return text
+
+
 def _url(text: str) -> str:
     try:
         parts = urlsplit(text)
@@ -113,6 +119,8 @@ ShortText = Annotated[str, Field(max_length=255), AfterValidator(_clean)]
 """Up to 255 characters, may be empty."""
 Name = Annotated[str, Field(max_length=255), AfterValidator(_clean), AfterValidator(_not_blank)]
 """Up to 255 characters, not blank."""
+Tag = Annotated[Name, AfterValidator(_without_slash)]
+"""A name that can stand in a tag."""
 LongName = Annotated[str, AfterValidator(_clean), AfterValidator(_not_blank)]
 """Text of any length, not blank."""
 Url = Annotated[LongName, AfterValidator(_url)]

@@ -1,18 +1,29 @@
-"""Registering a packed workflow for its owner: a private workflow, a version per content, one configuration."""
+"""Registering a workflow: a version per content, and one configuration where there is none yet.
+
+Users' workflows are private; staff may make public ones. What was checked is what runs: the server keeps the file.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import re
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
+from pydantic import Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from lando.api.answers import detail, invalid
+from lando.api import checking
+from lando.api.answers import NON_FIELD, detail, invalid
 from lando.api.auth import Caller
-from lando.api.files import FileStore, FileUrls
+from lando.api.bodies import AnyText, Body, JsonObject, LongName, Name, Tag, Url
+from lando.api.checking import Checked, Source
+from lando.api.files import FileUrls, safe_name
 from lando.api.models import (
     JobStrategy,
     ShareGroup,
@@ -28,43 +39,201 @@ from lando.errors import InputError
 CONFIGURATION = "default"
 
 
-def register(
-    session: Session, files: FileStore, caller: Caller, name: str, version: str | None, packed: dict[str, Any]
-) -> tuple[WorkflowVersion, WorkflowConfiguration]:
-    """The version that holds ``packed``; the same content of the same name is registered once.
+class NewWorkflow(Body):
+    """A workflow: as one document (``packed``), as an uploaded ``file`` (its id or URL), or at a ``url``."""
 
-    Raises the 400 for a document that can't be run and for a version that exists with other content.
+    name: Name | None = None
+    """The document's label or the file's name when left out."""
+    version: Tag | None = None
+    """Counted up when left out."""
+    packed: JsonObject | None = None
+    file: LongName | None = None
+    url: Url | None = None
+    type: Literal["packed", "zipped"] | None = None
+    """``zipped`` when left out and the file's name ends in ``.zip``."""
+    workflow_path: AnyText | None = None
+    """Of an archive, the path of its workflow; found when left out."""
+    checked: bool = False
+    """The client has had cwltool check what is ``packed``; the server then does not do so again."""
+    public: bool = False
+    """For everybody; staff only."""
+    tag: Annotated[Tag, Field(max_length=200)] | None = None
+    """Of a public workflow; made of its name when left out."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _File:
+    """The file of a version: one of ours, or one that is still to be kept."""
+
+    name: str
+    type: Literal["packed", "zipped"]
+    sha256: str
+    stored: UploadedFile | None = None
+    path: Path | None = None
+    data: bytes | None = None
+
+
+def register(site: Site, caller: Caller, new: NewWorkflow) -> tuple[int, bool]:
+    """The id of the version that holds the workflow, and whether cwltool has checked it just now.
+
+    The same content of the same name is registered once. Raises the 400 for what can't be run, and for a version that
+    exists with other content.
     """
+    if new.public and not caller.is_staff:
+        raise detail(403, "Only staff may register public workflows.")
+    given = sum(part is not None for part in (new.packed, new.file, new.url))
+    if given != 1:
+        raise invalid(NON_FIELD if given else "packed", "Give one of packed, file and url.")
+    with _examined(site, caller, new) as (process, file):
+        name = new.name or process.label or Path(file.name).stem
+        with site.database.write() as session:
+            workflow = _workflow(session, None if new.public else caller, name, _tag_base(caller, new, name))
+            version = _known(session, workflow, new.version, file.sha256)
+            if version is None:
+                version = _version(site, session, caller, workflow, new, process, file)
+            _configuration(session, workflow)
+            return version.id, process.with_cwltool
+
+
+@contextmanager
+def _examined(site: Site, caller: Caller, new: NewWorkflow) -> Iterator[tuple[Checked, _File]]:
+    """What the workflow is, and its file; before any transaction begins, because it takes long."""
+    if new.packed is not None:
+        data = json.dumps(new.packed, ensure_ascii=False, indent=1).encode()
+        digest = hashlib.sha256(data).hexdigest()
+        process = _read(new.packed)
+        file = _File(name=f"{slug(new.name or process.label)}.cwl", type="packed", sha256=digest, data=data)
+        if site.settings.check_workflows and not new.checked and not _is_registered(site, caller, digest):
+            with checking.checked(site.settings, Source(field="packed", name=file.name, data=data)) as (process, _):
+                yield process, file
+            return
+        yield process, file
+        return
+    source, stored = _source(site, caller, new)
+    with checking.checked(site.settings, source) as (process, path):
+        sha256 = stored.sha256 if stored is not None else _sha256(path)
+        yield process, _File(name=source.name, type=source.type, sha256=sha256, stored=stored, path=path)
+
+
+def _read(packed: dict[str, Any]) -> Checked:
+    """What is packed, as far as it is told without cwltool."""
     try:
         process = main_process(packed)
     except InputError as error:
         raise invalid(error.field or "packed", str(error)) from error
-    data = json.dumps(packed, ensure_ascii=False, indent=1).encode()
-    digest = hashlib.sha256(data).hexdigest()
-    workflow = _workflow(session, caller, name)
-    known = session.scalars(
-        select(WorkflowVersion).where(WorkflowVersion.workflow_id == workflow.id, WorkflowVersion.sha256 == digest)
-    ).first()
-    if known is not None and version in (None, known.version):
-        return known, _configuration(session, workflow)
-    chosen = _free_version(session, workflow, version)
-    file_name = f"{slug(name)}.cwl"
-    stored = files.save(data)
-    session.add(UploadedFile(id=stored.id, owner_id=caller.id, name=file_name, size=stored.size, sha256=stored.sha256))
+    return Checked(
+        workflow_path=process.path,
+        fields=process.fields,
+        description=process.description,
+        label=process.label,
+        with_cwltool=False,
+    )
+
+
+def _source(site: Site, caller: Caller, new: NewWorkflow) -> tuple[Source, UploadedFile | None]:
+    stored = None
+    if new.file is not None:
+        stored = _own_file(site, caller, new.file)
+    name = stored.name if stored is not None else safe_name(checking.file_name(str(new.url)))
+    source = Source(
+        field="url" if stored is None else "file",
+        name=name,
+        type=new.type or ("zipped" if name.lower().endswith(".zip") else "packed"),
+        workflow_path=new.workflow_path or None,
+        file=site.files.path(stored.id) if stored is not None else None,
+        url=new.url,
+    )
+    return source, stored
+
+
+def _own_file(site: Site, caller: Caller, text: str) -> UploadedFile:
+    file_id = site.urls.file_id(site.urls.to_store(text)) or text
+    with site.database.read() as session:
+        file = session.get(UploadedFile, file_id) if file_id.isalnum() else None
+    if file is None or file.owner_id != caller.id:
+        raise invalid("file", "You have no such uploaded file.")
+    return file
+
+
+def derived(site: Site, caller: Caller, url: str, kind: Literal["packed", "zipped"], path: str | None) -> Checked:
+    """What the workflow at ``url`` is, which may be an uploaded file of the caller's; raises the 400."""
+    is_own = site.urls.file_id(site.urls.to_store(url)) is not None
+    stored = _own_file(site, caller, url) if is_own else None
+    source = Source(
+        field="url",
+        name=safe_name(checking.file_name(url)),
+        type=kind,
+        workflow_path=path,
+        file=site.files.path(stored.id) if stored is not None else None,
+        url=None if stored is not None else url,
+    )
+    with checking.checked(site.settings, source) as (process, _):
+        return process
+
+
+def _is_registered(site: Site, caller: Caller, digest: str) -> bool:
+    """Whether the caller has registered, and so had checked, the same content before."""
+    own = select(WorkflowVersion.id).join(Workflow).where(Workflow.owner_id == caller.id)
+    with site.database.read() as session:
+        return session.scalars(own.where(WorkflowVersion.sha256 == digest).limit(1)).first() is not None
+
+
+def _known(session: Session, workflow: Workflow, wanted: str | None, digest: str) -> WorkflowVersion | None:
+    same = select(WorkflowVersion).where(WorkflowVersion.workflow_id == workflow.id, WorkflowVersion.sha256 == digest)
+    known = session.scalars(same).first()
+    return known if known is not None and wanted in (None, known.version) else None
+
+
+def _version(
+    site: Site,
+    session: Session,
+    caller: Caller,
+    workflow: Workflow,
+    new: NewWorkflow,
+    process: Checked,
+    file: _File,
+) -> WorkflowVersion:
+    chosen = _free_version(session, workflow, new.version)
     row = WorkflowVersion(
         workflow=workflow,
         version=chosen,
         description=process.description,
-        type="packed",
-        workflow_path=process.path,
-        url=FileUrls.stored(stored.id, file_name),
+        type=file.type,
+        workflow_path=process.workflow_path,
+        url=_kept(site, session, caller, file),
         fields=process.fields,
         enable_ui=True,
-        sha256=digest,
+        sha256=file.sha256,
     )
     session.add(row)
     session.flush()
-    return row, _configuration(session, workflow)
+    return row
+
+
+def _kept(site: Site, session: Session, caller: Caller, file: _File) -> str:
+    """What to store as the URL of ``file``, which is a file of the server's from now on."""
+    if file.stored is not None:
+        return stored_url(site, session, caller, FileUrls.stored(file.stored.id, file.stored.name))
+    if file.path is not None:
+        with site.files.begin(checking.MAX_BYTES) as upload, open(file.path, "rb") as stream:
+            while chunk := stream.read(1 << 20):
+                upload.write(chunk)
+            kept = upload.finish()
+    else:
+        kept = site.files.save(file.data or b"")
+    session.add(UploadedFile(id=kept.id, owner_id=caller.id, name=file.name, size=kept.size, sha256=kept.sha256))
+    return FileUrls.stored(kept.id, file.name)
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _tag_base(caller: Caller, new: NewWorkflow, name: str) -> str:
+    if new.public:
+        return new.tag or slug(name)
+    return f"{slug(caller.username.partition('@')[0])}-{slug(name)}"
 
 
 def stored_url(site: Site, session: Session, caller: Caller, url: str, *, known: str | None = None) -> str:
@@ -87,17 +256,20 @@ def slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")[:60] or "workflow"
 
 
-def _workflow(session: Session, caller: Caller, name: str) -> Workflow:
-    own = select(Workflow).where(Workflow.owner_id == caller.id, Workflow.name == name)
-    if (known := session.scalars(own).first()) is not None:
+def _workflow(session: Session, owner: Caller | None, name: str, base: str) -> Workflow:
+    """The owner's workflow of that name, or the public one of the tag ``base``; made when there is none."""
+    if owner is None:
+        same = select(Workflow).where(Workflow.owner_id.is_(None), Workflow.tag == base)
+    else:
+        same = select(Workflow).where(Workflow.owner_id == owner.id, Workflow.name == name)
+    if (known := session.scalars(same).first()) is not None:
         return known
-    base = f"{slug(caller.username.partition('@')[0])}-{slug(name)}"
     taken = set(session.scalars(select(Workflow.tag).where(Workflow.tag.startswith(base, autoescape=True))))
     tag, number = base, 1
     while tag in taken:
         number += 1
         tag = f"{base}-{number}"
-    workflow = Workflow(name=name, tag=tag, owner_id=caller.id)
+    workflow = Workflow(name=name, tag=tag, owner_id=owner.id if owner is not None else None)
     session.add(workflow)
     session.flush()
     return workflow

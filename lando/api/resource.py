@@ -48,6 +48,8 @@ class Resource(Generic[Row]):
     """Keys of the body that hold another row's id, each with the column of that foreign key."""
     unique: Collection[tuple[str, ...]] = ()
     """Attributes of the row whose values no two rows may have together."""
+    prepare: Callable[[Site, Caller, Any], Body] | None = None
+    """What takes long for a new row: completes its body before any transaction begins."""
     fill: Callable[[Site, Session, Caller, Row, Json], None] | None = None
     """Checks the changes that a body names (links are columns by then) and assigns them; raises refusals."""
     known: Callable[[Site, Session, Json], Row | None] | None = None
@@ -95,6 +97,8 @@ def add_routes(router: APIRouter, resource: Resource[Any]) -> None:
 
 def _add_writes(router: APIRouter, resource: Resource[Any], body: type[Body], who: Any, name: str) -> None:
     def create(payload: body, site: TheSite, caller: who) -> Json:  # type: ignore[valid-type]
+        if resource.prepare is not None:
+            payload = resource.prepare(site, caller, payload)
         with site.database.write() as session:
             row = _known(resource, site, session, payload)
             if row is None:

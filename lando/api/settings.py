@@ -99,6 +99,13 @@ class Settings:
     """Only members of this group may sign in; None: whoever the provider knows."""
     oauth_staff: bool = False
     """Let the provider also sign in staff; otherwise whoever controls it can become any user but those."""
+    check_workflows: bool = True
+    """Have cwltool check workflows when they are registered, where it is installed (the ``cwl`` extra)."""
+    check_timeout_s: float = 60.0
+    """How long fetching and checking a workflow may take, in seconds."""
+    allow_local_addresses: bool = False
+    """Fetch workflows from loopback and link-local addresses too: only where every user may
+    reach what this machine can."""
     outbox_sweep_s: float = 5.0
     """How often unpublished commands are looked for besides at once after each commit, in seconds."""
     max_running: int | None = None
@@ -130,6 +137,7 @@ class Settings:
             "signed_url_ttl_s",
             "session_ttl_s",
             "outbox_sweep_s",
+            "check_timeout_s",
             "unused_upload_ttl_s",
         ):
             if getattr(self, name) <= 0:

@@ -19,15 +19,10 @@ from lando.api.bodies import (
     Reference,
     ShortText,
     StepType,
+    Tag,
     Url,
 )
 from lando.errors import InputError
-
-
-def _without_slash(text: str) -> str:
-    if "/" in text:
-        raise ValueError("May not hold a slash.")
-    return text
 
 
 def _memory(text: str) -> str:
@@ -55,7 +50,6 @@ def _cwl_fields(fields: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return fields
 
 
-Tag = Annotated[Name, AfterValidator(_without_slash)]
 Memory = Annotated[Name, Field(max_length=64), AfterValidator(_memory)]
 Count = Annotated[int, Field(ge=1, le=MAX_ID)]
 Gibibytes = Annotated[int, Field(ge=0, le=MAX_ID)]
@@ -172,7 +166,7 @@ class WorkflowBody(Body):
 
 
 class NewVersionBody(Body):
-    """A version whose file lies at ``url``; ``fields`` are its CWL inputs."""
+    """A version whose file lies at ``url``; ``fields`` are its CWL inputs, read from that file when left out."""
 
     workflow: Reference
     version: Tag
@@ -181,7 +175,7 @@ class NewVersionBody(Body):
     description: AnyText = ""
     url: Url
     version_info_url: Url | None = None
-    fields: CwlFields
+    fields: CwlFields = []  # noqa: RUF012
 
 
 class VersionBody(NewVersionBody):

@@ -46,6 +46,8 @@ class Limits:
     max_bytes: int | None
     timeout_s: float
     """Seconds of silence, or without a connection."""
+    attempts: int = ATTEMPTS
+    """Tries in a row that bring no new byte."""
 
 
 @dataclass(kw_only=True)
@@ -140,11 +142,12 @@ class Downloader:
                 if partial.size > before and not error.fruitless:
                     fruitless, pause = 0, FIRST_PAUSE_S
                 fruitless += 1
-                if fruitless == ATTEMPTS or attempt == ATTEMPTS_IN_ALL:
+                if fruitless == self._limits.attempts or attempt == ATTEMPTS_IN_ALL:
+                    tries = "try" if attempt == 1 else "tries"
                     raise StepError(
                         Cause(
                             category=error.category,
-                            sentence=f"{without_query(url)} could not be downloaded after {attempt} tries: {error}.",
+                            sentence=f"{without_query(url)} could not be downloaded after {attempt} {tries}: {error}.",
                             advice="Check that the address is right and that its server is up, then restart.",
                         )
                     ) from error

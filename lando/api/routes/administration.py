@@ -22,6 +22,7 @@ from lando.api.staff_bodies import (
     EndpointBody,
     FlavorBody,
     MethodsBody,
+    NewVersionBody,
     OverridableConfigurationBody,
     RuntimeBody,
     RuntimeStepBody,
@@ -70,6 +71,18 @@ def _fill_share_group(_site: Site, session: Session, _caller: Caller, row: m.Sha
             raise invalid("users", f'Invalid id "{missing[0]}": there is none of that id.')
         row.users = members
     _assign(row, changes)
+
+
+def _complete_version(site: Site, caller: Caller, body: NewVersionBody) -> NewVersionBody:
+    """With the fields that the file at its URL says, when they are left out."""
+    given = body.model_fields_set
+    if "fields" in given:
+        return body
+    process = registering.derived(
+        site, caller, body.url, body.type, body.workflow_path if "workflow_path" in given else None
+    )
+    found = {"fields": process.fields, "workflow_path": process.workflow_path, "description": process.description}
+    return body.model_copy(update={key: value for key, value in found.items() if key not in given})
 
 
 def _fill_version(site: Site, session: Session, caller: Caller, row: m.WorkflowVersion, changes: Json) -> None:
@@ -238,6 +251,7 @@ VERSIONS: Resource[m.WorkflowVersion] = Resource(
     staff_only=True,
     body=VersionBody,
     links={"workflow": m.WorkflowVersion.workflow_id},
+    prepare=_complete_version,
     fill=_fill_version,
     unique=[("workflow_id", "version")],
     remove=_remove_version,

@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import FileResponse
+from sqlalchemy import select
+from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
@@ -91,12 +93,13 @@ def _recorded(site: Site, caller: auth.Caller, stored: Stored, name: str) -> Jso
 
 @router.get("/{file_id}/{name}", response_class=FileResponse)
 def download(file_id: str, name: str, request: Request, site: TheSite, expires: str = "", signature: str = "") -> Any:
-    """One file, whole or by ranges, for whoever has a signed URL of it, and for its owner and the staff."""
+    """One file, whole or by ranges, for whoever has a signed URL of it or may read what it is."""
     is_signed = bool(signature) and site.key.is_signed(request.scope["path"], expires, signature, time.time())
     caller = None if is_signed else auth.caller_of(site, request)
     with site.database.read() as session:
         file = session.get(m.UploadedFile, file_id) if file_id.isalnum() else None
-    if file is None or file.name != name or not (is_signed or _may_read(caller, file)):
+        may_read = file is not None and (is_signed or _may_read(session, caller, file))
+    if file is None or file.name != name or not may_read:
         raise not_found()
     path = site.files.path(file.id)
     if not path.is_file():
@@ -106,8 +109,13 @@ def download(file_id: str, name: str, request: Request, site: TheSite, expires: 
     return FileResponse(path, media_type="application/octet-stream", filename=file.name, headers=headers)
 
 
-def _may_read(caller: auth.Caller | None, file: m.UploadedFile) -> bool:
-    return caller is not None and (caller.is_staff or caller.id == file.owner_id)
+def _may_read(session: Session, caller: auth.Caller | None, file: m.UploadedFile) -> bool:
+    """Its owner, the staff, and where it is a public workflow everybody who is signed in."""
+    if caller is None or caller.is_staff or caller.id == file.owner_id:
+        return caller is not None
+    stored = FileUrls.stored(file.id, file.name)
+    public = select(m.WorkflowVersion.id).join(m.Workflow).where(m.Workflow.owner_id.is_(None))
+    return session.scalars(public.where(m.WorkflowVersion.url == stored).limit(1)).first() is not None
 
 
 def _no_room(error: OSError) -> Exception:

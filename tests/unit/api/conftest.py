@@ -83,6 +83,7 @@ def settings(tmp_path: Path, databases: Databases, prepared_site: PreparedSite) 
         archive_url=str(tmp_path / "archive"),
         results_roots=[str(tmp_path / "results")],
         public_url="http://testserver",
+        check_workflows=False,
     )
     databases.drop(url)
 
