@@ -32,6 +32,7 @@ settings.load_profile("lando")  # no test times the clock, so neither does hypot
 LONG = (
     "integration/test_chaos.py",
     "integration/test_one_job_for_real.py",
+    "integration/test_production_page.py",
     "integration/test_rolling_restart.py",
     "contract/test_queue_on_rabbitmq.py",
     "integration/test_starting_in_any_order.py",

@@ -74,7 +74,7 @@ class LocalPostgres:
     though not of the machine."""
 
     def __init__(self, programs: Path, folder: Path) -> None:
-        self._programs = programs
+        self.programs = programs
         self._folder = folder
         self._prefix = _unprivileged(folder)
         self._environment = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "LANG": "C.UTF-8", "HOME": str(folder)}
@@ -106,7 +106,7 @@ class LocalPostgres:
         log = self._folder / "server.log"
         with log.open("ab") as output:
             self._process = start_group(
-                [*self._prefix, self._programs / "postgres", "-D", self._folder / "data", *options],
+                [*self._prefix, self.programs / "postgres", "-D", self._folder / "data", *options],
                 env=self._environment,
                 cwd=self._folder,
                 stdout=output,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -93,6 +94,11 @@ class LocalServer:
             check=True,
         )
         return done.stdout
+
+    def shell_command(self) -> str:
+        """``rabbitmqctl`` of this server, for a shell."""
+        variables = (f"{name}={value}" for name, value in self._environment.items())
+        return shlex.join(["env", *variables, str(self._sbin / "rabbitmqctl")])
 
     def _prepare(self) -> dict[str, str]:
         folder, tls = self._folder, self.certificates
