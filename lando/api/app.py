@@ -18,6 +18,7 @@ from lando.api.files import FileStore
 from lando.api.keys import load_or_create
 from lando.api.metrics import Metrics
 from lando.api.middleware import Doorman
+from lando.api.openapi import DESCRIPTION, OPENAPI_URL, Application
 from lando.api.opening import Opening
 from lando.api.outbox import Outbox, Publishers, default_publishers
 from lando.api.provider import Provider
@@ -49,8 +50,6 @@ from lando.api.settings import Settings
 from lando.api.site import THREADS, LiveLogs, Site
 from lando.api.unused_files import UnusedFiles
 from lando.archive import Archive
-
-OPENAPI_URL = "/api/lando/v1/openapi.json"
 
 
 def create_app(
@@ -88,9 +87,10 @@ def create_app(
     )
     metrics = Metrics()
     metrics.watch(site)
-    app = FastAPI(
+    app = Application(
         title="Lando",
         version="1",
+        description=DESCRIPTION,
         openapi_url=OPENAPI_URL,
         docs_url=None,
         redoc_url=None,

@@ -10,7 +10,8 @@ import secrets
 from dataclasses import dataclass
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Request, Security
+from fastapi.security import APIKeyCookie, APIKeyHeader
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
@@ -126,11 +127,35 @@ def _user_by(session: Session, key: ServerKey, scheme: str, credential: str) -> 
     return None
 
 
-def _caller(request: Request, site: Annotated[Site, Depends(site_of)]) -> Caller:
+_WAYS = (
+    APIKeyHeader(
+        name="Authorization", scheme_name="token", auto_error=False, description="`Token ` and 40 hexadecimal digits."
+    ),
+    APIKeyHeader(
+        name="Authorization", scheme_name="webToken", auto_error=False, description="`JWT ` and a JSON web token."
+    ),
+    APIKeyCookie(
+        name=sessions.COOKIE,
+        scheme_name="session",
+        auto_error=False,
+        description=f"A browser's session; writes also need the header `{sessions.CSRF_HEADER}`, with the value of the "
+        f"cookie `{sessions.CSRF_COOKIE}`.",
+    ),
+)
+"""How a request may be signed in, for the OpenAPI document; :func:`caller_of` looks."""
+
+
+def _caller(
+    request: Request,
+    site: Annotated[Site, Depends(site_of)],
+    _token: Annotated[str | None, Security(_WAYS[0])],
+    _web_token: Annotated[str | None, Security(_WAYS[1])],
+    _session: Annotated[str | None, Security(_WAYS[2])],
+) -> Caller:
     return caller_of(site, request)
 
 
-def _staff(caller: Annotated[Caller, Depends(_caller)]) -> Caller:
+def _staff(caller: Annotated[Caller, Security(_caller, scopes=["staff"])]) -> Caller:
     if not caller.is_staff:
         raise detail(403, "Only staff may do this.")
     return caller

@@ -58,12 +58,18 @@ RESOURCES: Mapping[str, str | None] = MappingProxyType(
 """By a route's path below its prefix, as far as it tells them apart: the resource's name in the contract, None for the
 routes without one, which take and answer plain JSON only. A path with ``admin/`` is looked up without it, too."""
 
+_SIGN_IN = ("/api-auth-token", "/auth/api-token-")
 _BELOW_PREFIX = re.compile(r"/api(?:/v2)?(?:/(?!v2(?:/|$)|lando(?:/|$))(?P<rest>.*))?")
 
 
 def has_resources(path: str) -> bool:
     """Whether ``path`` is one of Bespin's routes (v2 or v1), which speak both media types."""
     return _BELOW_PREFIX.fullmatch(path) is not None
+
+
+def is_json_only(path: str) -> bool:
+    """Whether what ``path`` answers is JSON in any case; elsewhere there are also files, logs and pages."""
+    return has_resources(path) or path.startswith(_SIGN_IN)
 
 
 def resource_of(path: str) -> str | None:

@@ -35,7 +35,6 @@ _METHODS = _WITH_BODY | {"GET", "DELETE", "OPTIONS"}
 _FORM = "application/x-www-form-urlencoded"
 _FORMS = frozenset({"/api-auth/login", "/api-auth/logout"})
 """Paths that take what browsers send."""
-_SIGN_IN = ("/api-auth-token", "/auth/api-token-")
 OPERATIONS = ("/healthz", "/readyz", "/metrics")
 """Paths that are answered always."""
 BODY_IDLE_S = 60.0
@@ -193,9 +192,7 @@ def _request_id(scope: Scope) -> str:
 def _chosen(scope: Scope) -> str | None:
     """The media type to answer, None for none; what also answers files, logs and pages takes whatever is asked for."""
     path = str(scope["path"])
-    if not (media_types.has_resources(path) or path.startswith(_SIGN_IN)):
-        return JSON
-    return media_types.chosen(_header(scope, b"accept"), path)
+    return media_types.chosen(_header(scope, b"accept"), path) if media_types.is_json_only(path) else JSON
 
 
 def _resource(scope: Scope) -> str | None:

@@ -1,0 +1,178 @@
+"""The OpenAPI document: what FastAPI knows of each route, and what is done with every request whatever its route.
+
+Answers that several routes give for the same reason are described here once: who may not, what is not there, bodies
+that can't be read. A route itself declares only what it alone answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+
+from fastapi import FastAPI
+
+from lando.api import media_types
+from lando.api.answers import Json
+from lando.api.media_types import JSON, ROOT_OBJECT
+
+OPENAPI_URL = "/api/lando/v1/openapi.json"
+
+DESCRIPTION = """\
+Bespin's API as its clients know it (`/api/v2`, and of the older `/api` what they still use), and Lando's own
+(`/api/lando/v1`).
+
+Paths end in a slash or not. Every path answers `HEAD` where it answers `GET`, `OPTIONS` with the header `Allow`, and
+any other method with 405; other paths are 404. Bespin's routes also speak `application/vnd.rootobject+json`.
+"""
+
+TAGS = (
+    ("sign-in", "Tokens, web tokens and browsers' sessions."),
+    ("catalog", "What can be run."),
+    ("inputs", "A user's input files."),
+    ("job templates", "From a form to a job."),
+    ("jobs", "A user's jobs."),
+    ("daemons", "What the lando daemons read and write; for staff."),
+    ("staff", "What staff set up."),
+    ("files", "Uploads and downloads."),
+    ("workflows", "Workflows of one's own."),
+    ("runs", "Jobs in people's words: steps, causes, logs, results."),
+    ("dead letters", "Messages that daemons put aside; for staff."),
+    ("operations", "Upkeep; for staff."),
+)
+
+_REFUSALS: Mapping[int, str] = MappingProxyType(
+    {
+        400: "Something in the request can't be taken as it is; what and why.",
+        401: "No credentials, or none that count.",
+        403: "Not for this user; or a write of a browser's session without its CSRF token.",
+        404: "Not there, or not this user's.",
+        406: "Nothing that the Accept header names can be answered here.",
+        408: "The rest of the body did not come in time.",
+        413: "The body is too large.",
+        415: "The body is of a media type that is not taken here.",
+        429: "Too many failed sign-ins; the header Retry-After says for how long.",
+        503: "The server or somebody it needs can't answer now; try again after the header Retry-After.",
+    }
+)
+_WRITES = frozenset({"post", "put", "patch"})
+_SCHEMAS: Mapping[str, Json] = MappingProxyType(
+    {
+        "Detail": {
+            "type": "object",
+            "description": "What is wrong, in a sentence.",
+            "properties": {"detail": {"type": "string"}},
+            "required": ["detail"],
+        },
+        "Findings": {
+            "description": "What is wrong: in a sentence; by field (`non_field_errors` for several together); or with a "
+            "start or restart that the job's state does not allow.",
+            "anyOf": [
+                {"$ref": "#/components/schemas/Detail"},
+                {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}},
+                {"type": "array", "items": {"type": "string"}, "minItems": 1, "maxItems": 1},
+            ],
+        },
+        "RootObjectErrors": {
+            "type": "object",
+            "description": "The same for clients of the root-object media type: an error for each field.",
+            "properties": {
+                "errors": {
+                    "type": "array",
+                    "minItems": 1,
+                    "items": {
+                        "type": "object",
+                        "properties": {
+                            "status": {"type": "integer"},
+                            "detail": {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]},
+                            "source": {
+                                "type": "object",
+                                "properties": {"pointer": {"type": "string"}},
+                                "required": ["pointer"],
+                            },
+                        },
+                        "required": ["status", "detail", "source"],
+                    },
+                }
+            },
+            "required": ["errors"],
+        },
+    }
+)
+
+
+class Application(FastAPI):
+    """An application whose document tells everything that its routes answer."""
+
+    def openapi(self) -> Json:
+        """The document; made once."""
+        if not self.openapi_schema:
+            self.openapi_schema = complete(super().openapi())
+        return self.openapi_schema
+
+
+def complete(document: Json) -> Json:
+    """FastAPI's ``document`` with every answer, both media types and the tags; changed in place."""
+    schemas = document["components"]["schemas"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    schemas.update(_SCHEMAS)
+    document["tags"] = [{"name": name, "description": text} for name, text in TAGS]
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            _complete(path, method, operation)
+    return document
+
+
+def _complete(path: str, method: str, operation: Json) -> None:
+    responses = operation["responses"]
+    responses.pop("422", None)  # what FastAPI would answer is 400 here
+    declared = {int(status) for status in responses if int(status) in _REFUSALS}
+    for status in declared.union(_statuses(path, method, operation)):
+        response = responses.setdefault(str(status), {})
+        response["description"] = _REFUSALS[status]
+        schema = {"$ref": f"#/components/schemas/{'Findings' if status == 400 else 'Detail'}"}
+        response.setdefault("content", {}).setdefault(JSON, {"schema": schema})
+        if status in (429, 503):
+            response["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}}
+        if status == 401:
+            response["headers"] = {"WWW-Authenticate": {"schema": {"type": "string"}}}
+    if media_types.has_resources(path):
+        _add_root_object(media_types.resource_of(path), operation)
+    operation["responses"] = dict(sorted(responses.items()))
+
+
+def _statuses(path: str, method: str, operation: Json) -> Iterator[int]:
+    """The refusals that a route of this kind may answer."""
+    security = operation.get("security", [])
+    if method != "get" or any(parameter["in"] == "query" for parameter in operation.get("parameters", ())):
+        yield 400
+    if security and {} not in security:
+        yield 401
+    if any("staff" in roles for way in security for roles in way.values()) or (security and method != "get"):
+        yield 403
+    if "{" in path:
+        yield 404
+    if media_types.is_json_only(path):
+        yield 406
+    if method in _WRITES:
+        yield from (408, 413, 415)
+    yield 503
+
+
+def _add_root_object(name: str | None, operation: Json) -> None:
+    for status, response in operation["responses"].items():
+        content = response.get("content", {})
+        if JSON in content:
+            is_error = int(status) >= 400
+            errors = {"schema": {"$ref": "#/components/schemas/RootObjectErrors"}}
+            content[ROOT_OBJECT] = errors if is_error else _under(name, content[JSON])
+    content = operation.get("requestBody", {}).get("content", {})
+    if JSON in content and name is not None:
+        content[ROOT_OBJECT] = _under(name, content[JSON])
+
+
+def _under(name: str | None, media: Json) -> Json:
+    if name is None:
+        return dict(media)
+    schema = {"type": "object", "properties": {name: media.get("schema", {})}, "required": [name]}
+    return {"schema": schema}
