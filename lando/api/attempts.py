@@ -12,8 +12,7 @@ from itertools import pairwise
 from sqlalchemy.orm import Session
 
 from lando.api import models as m
-from lando.api import usage
-from lando.api.answers import Json
+from lando.api import shapes, usage
 from lando.api.documents import timestamp
 from lando.runs import Attempt, AttemptState
 
@@ -50,11 +49,11 @@ def record(session: Session, job: m.Job, told: Sequence[Attempt]) -> bool:
     return changed
 
 
-def attempts(job: m.Job) -> list[Json]:
+def attempts(job: m.Job) -> list[shapes.RunAttempt]:
     """Every attempt that was told of, oldest first."""
     ends = {step.name: step for step in usage.step_times(job.activities, usage.STEP_LETTERS)}
     newest = {row.step: row for row in job.step_attempts}
-    shown = []
+    shown: list[shapes.RunAttempt] = []
     for row in job.step_attempts:
         state, ended = row.state, row.ended
         if state == AttemptState.RUNNING.value and not _is_at_work(job, row, newest):
@@ -79,9 +78,9 @@ def attempts(job: m.Job) -> list[Json]:
     return shown
 
 
-def timeline(job: m.Job) -> list[Json]:
+def timeline(job: m.Job) -> list[shapes.RunEvent]:
     """The run's changes, oldest first: each with its attempt and cause, and each attempt that was Lando's own idea."""
-    events: list[tuple[datetime, Json]] = []
+    events: list[tuple[datetime, shapes.RunEvent]] = []
     rows = list(job.activities)
     for row, following in pairwise([*rows, None]):
         if row is None:
@@ -92,18 +91,22 @@ def timeline(job: m.Job) -> list[Json]:
         events.append((row.created, entry))
         if row.state == "R" and step is not None:
             within = [one for one in job.step_attempts if one.step == step and _is_within(one.began, row, until)]
-            entry |= _named(within[0]) if within else {}
+            if within:
+                _name(entry, within[0])
             for before, after in pairwise(within):
                 sentence = f"Attempt {before.attempt} ended: {before.sentence or 'why is not known.'}"
-                told = {"category": before.category, "sentence": f"{sentence} Attempt {after.attempt} began."}
-                events.append((after.began, {**_entry("R", row.step, after.began), **_named(after), **told}))
+                again = _entry("R", row.step, after.began)
+                _name(again, after)
+                again["category"], again["sentence"] = before.category, f"{sentence} Attempt {after.attempt} began."
+                events.append((after.began, again))
         elif row.state == "E":
             failed = [one for one in job.step_attempts if one.step == step and one.began <= row.created]
-            entry |= _named(failed[-1]) if failed else {}
+            if failed:
+                _name(entry, failed[-1])
             errors = [one for one in job.errors if _is_within(one.created, row, until)]
             if errors:
-                sentence = errors[-1].content.partition("\n")[0].strip()
-                entry |= {"category": errors[-1].category, "sentence": sentence}
+                entry["category"] = errors[-1].category
+                entry["sentence"] = errors[-1].content.partition("\n")[0].strip()
     return [entry for _, entry in sorted(events, key=lambda event: event[0])]
 
 
@@ -135,7 +138,7 @@ def _is_within(moment: datetime, row: m.JobActivity, until: datetime | None) -> 
     return row.created <= moment and (until is None or moment < until)
 
 
-def _entry(state: str, step: str, created: datetime) -> Json:
+def _entry(state: str, step: str, created: datetime) -> shapes.RunEvent:
     return {
         "state": usage.STATE_WORDS[state],
         "step": usage.STEP_WORDS[step],
@@ -148,5 +151,5 @@ def _entry(state: str, step: str, created: datetime) -> Json:
     }
 
 
-def _named(attempt: m.StepAttempt) -> Json:
-    return {"attempt": attempt.attempt, "job": attempt.job_name, "uid": attempt.job_uid}
+def _name(event: shapes.RunEvent, attempt: m.StepAttempt) -> None:
+    event["attempt"], event["job"], event["uid"] = attempt.attempt, attempt.job_name, attempt.job_uid

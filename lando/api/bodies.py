@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from lando.api.answers import not_found
 from lando.api.models import STATES, STEPS
@@ -28,6 +28,10 @@ class Body(BaseModel):
     def changes(self) -> dict[str, Any]:
         """Only what the request names: a PUT keeps the rest."""
         return self.model_dump(exclude_unset=True)
+
+
+class Empty(Body):
+    """The address says it all."""
 
 
 def _clean(text: str) -> str:
@@ -111,7 +115,13 @@ def _step_type(value: str) -> str:
     return value
 
 
-Reference = Annotated[int, Field(ge=0, le=MAX_ID)]
+Reference = Annotated[
+    int,
+    Field(ge=0, le=MAX_ID),
+    WithJsonSchema(
+        {"anyOf": [{"type": "integer", "minimum": 0, "maximum": MAX_ID}, {"type": "string", "pattern": "^[0-9]{1,9}$"}]}
+    ),
+]
 """An id in a body: a number or its decimal text."""
 AnyText = Annotated[str, AfterValidator(_clean)]
 """Text of any length, may be empty."""

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from typing import overload
 
 from sqlalchemy.orm import object_session
 
 from lando.api import models as m
-from lando.api import usage
-from lando.api.answers import Json
+from lando.api import shapes, usage
 from lando.api.files import FileUrls
+
+
+@overload
+def timestamp(moment: datetime) -> str: ...
+
+
+@overload
+def timestamp(moment: datetime | None) -> str | None: ...
 
 
 def timestamp(moment: datetime | None) -> str | None:
@@ -20,7 +28,7 @@ def timestamp(moment: datetime | None) -> str | None:
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
 
 
-def user(row: m.User) -> Json:
+def user(row: m.User) -> shapes.User:
     """Somebody who signs in."""
     return {
         "id": row.id,
@@ -31,12 +39,12 @@ def user(row: m.User) -> Json:
     }
 
 
-def flavor(row: m.JobFlavor) -> Json:
+def flavor(row: m.JobFlavor) -> shapes.Flavor:
     """An amount of CPU and memory."""
     return {"id": row.id, "name": row.name, "cpus": row.cpus, "memory": row.memory}
 
 
-def workflow(row: m.Workflow) -> Json:
+def workflow(row: m.Workflow) -> shapes.Workflow:
     """A workflow and the ids of its versions."""
     return {
         "id": row.id,
@@ -47,7 +55,7 @@ def workflow(row: m.Workflow) -> Json:
     }
 
 
-def workflow_version(row: m.WorkflowVersion, url: str) -> Json:
+def workflow_version(row: m.WorkflowVersion, url: str) -> shapes.Version:
     """A version; ``url`` is the form of its URL that the reader may use."""
     return {
         "id": row.id,
@@ -68,7 +76,7 @@ def workflow_version(row: m.WorkflowVersion, url: str) -> Json:
     }
 
 
-def admin_workflow_version(row: m.WorkflowVersion, url: str) -> Json:
+def admin_workflow_version(row: m.WorkflowVersion, url: str) -> shapes.AdminVersion:
     """A version as staff write it."""
     return {
         "id": row.id,
@@ -96,7 +104,7 @@ def version_order(row: m.WorkflowVersion) -> tuple[int, list[tuple[bool, int, st
     ]
 
 
-def workflow_configuration(row: m.WorkflowConfiguration) -> Json:
+def workflow_configuration(row: m.WorkflowConfiguration) -> shapes.Configuration:
     """A configuration."""
     return {
         "id": row.id,
@@ -108,7 +116,7 @@ def workflow_configuration(row: m.WorkflowConfiguration) -> Json:
     }
 
 
-def job_strategy(row: m.JobStrategy) -> Json:
+def job_strategy(row: m.JobStrategy) -> shapes.Strategy:
     """A strategy."""
     return {
         "id": row.id,
@@ -121,12 +129,12 @@ def job_strategy(row: m.JobStrategy) -> Json:
     }
 
 
-def share_group(row: m.ShareGroup) -> Json:
+def share_group(row: m.ShareGroup) -> shapes.ShareGroup:
     """A share group for users: whom it holds by id."""
     return {"id": row.id, "name": row.name, "email": row.email, "users": [member.id for member in row.users]}
 
 
-def admin_share_group(row: m.ShareGroup) -> Json:
+def admin_share_group(row: m.ShareGroup) -> shapes.AdminShareGroup:
     """A share group for daemons: whom it holds, as the store knows them."""
     return {
         "id": row.id,
@@ -136,18 +144,18 @@ def admin_share_group(row: m.ShareGroup) -> Json:
     }
 
 
-def admin_credential(row: m.StorageCredential) -> Json:
+def admin_credential(row: m.StorageCredential) -> shapes.AdminCredential:
     """A service credential for daemons, without its secrets: a step has its own from the cluster."""
-    endpoint = {"id": row.endpoint.id, "name": row.endpoint.name, "api_root": row.endpoint.api_root}
+    endpoint: shapes.Endpoint = {"id": row.endpoint.id, "name": row.endpoint.name, "api_root": row.endpoint.api_root}
     return {"id": row.id, "user": row.user_id, "endpoint": endpoint, "dds_id": row.dds_id}
 
 
-def methods_document(row: m.MethodsDocument) -> Json:
+def methods_document(row: m.MethodsDocument) -> shapes.MethodsDocument:
     """The methods text of a version."""
     return {"id": row.id, "workflow_version": row.workflow_version_id, "content": row.content}
 
 
-def dds_file(row: m.DdsInputFile) -> Json:
+def dds_file(row: m.DdsInputFile) -> shapes.DdsFile:
     """An input in the data store."""
     return {
         "id": row.id,
@@ -162,7 +170,7 @@ def dds_file(row: m.DdsInputFile) -> Json:
     }
 
 
-def url_file(row: m.UrlInputFile, url: str) -> Json:
+def url_file(row: m.UrlInputFile, url: str) -> shapes.UrlFile:
     """An input at a URL; ``url`` is the form that the reader may use."""
     return {
         "id": row.id,
@@ -175,7 +183,7 @@ def url_file(row: m.UrlInputFile, url: str) -> Json:
     }
 
 
-def stage_group(row: m.StageGroup, urls: FileUrls, *, signed: bool = False) -> Json:
+def stage_group(row: m.StageGroup, urls: FileUrls, *, signed: bool = False) -> shapes.StageGroup:
     """The inputs of a job; ``signed`` for the daemon, whose pods fetch without signing in."""
     shown = urls.for_daemon if signed else urls.for_user
     return {
@@ -186,7 +194,7 @@ def stage_group(row: m.StageGroup, urls: FileUrls, *, signed: bool = False) -> J
     }
 
 
-def output_project(row: m.OutputProject) -> Json:
+def output_project(row: m.OutputProject) -> shapes.OutputProject:
     """Where results are, as it stands in a job."""
     return {
         "id": row.id,
@@ -196,12 +204,12 @@ def output_project(row: m.OutputProject) -> Json:
     }
 
 
-def _recorded_project(row: m.OutputProject) -> Json:
+def _recorded_project(row: m.OutputProject) -> shapes.RecordedProject:
     """With the readme's id too (ours): the daemon sees what it need not write again."""
     return {**output_project(row), "readme_file_id": row.readme_file_id}
 
 
-def admin_output_project(row: m.OutputProject) -> Json:
+def admin_output_project(row: m.OutputProject) -> shapes.RecordedProject:
     """Where results are, as the daemon writes it."""
     return {
         "id": row.id,
@@ -212,7 +220,7 @@ def admin_output_project(row: m.OutputProject) -> Json:
     }
 
 
-def job_error(row: m.JobError) -> Json:
+def job_error(row: m.JobError) -> shapes.JobError:
     """Why a job failed."""
     return {
         "id": row.id,
@@ -223,7 +231,7 @@ def job_error(row: m.JobError) -> Json:
     }
 
 
-def job_activity(row: m.JobActivity) -> Json:
+def job_activity(row: m.JobActivity) -> shapes.JobActivity:
     """One change of state or step."""
     return {
         "id": row.id,
@@ -234,18 +242,18 @@ def job_activity(row: m.JobActivity) -> Json:
     }
 
 
-def job_token(row: m.JobToken) -> Json:
+def job_token(row: m.JobToken) -> shapes.JobToken:
     """A job token and the job that used it."""
     return {"id": row.id, "token": row.token, "job": row.job.id if row.job else None}
 
 
-def job_usage(row: m.Job) -> Json:
+def job_usage(row: m.Job) -> shapes.Usage:
     """Hours of machine and CPU, until now."""
     hours = usage.hours(row.activities, m.now())
     return {"vm_hours": round(hours, 6), "cpu_hours": round(hours * row.job_flavor.cpus, 6)}
 
 
-def job(row: m.Job) -> Json:
+def job(row: m.Job) -> shapes.Job:
     """A job as its owner sees it."""
     return {
         "id": row.id,
@@ -271,7 +279,7 @@ def job(row: m.Job) -> Json:
     }
 
 
-def job_after_action(row: m.Job) -> Json:
+def job_after_action(row: m.Job) -> shapes.JobAfterAction:
     """The same with both names of its settings: the original answers actions in its older form."""
     session = object_session(row)
     if session is not None:
@@ -279,7 +287,7 @@ def job_after_action(row: m.Job) -> Json:
     return {**job(row), "vm_settings": row.job_settings_id}
 
 
-def job_runtime(row: m.JobRuntime) -> Json:
+def job_runtime(row: m.JobRuntime) -> shapes.Runtime:
     """A runtime with its steps."""
     return {
         "id": row.id,
@@ -296,7 +304,7 @@ def job_runtime(row: m.JobRuntime) -> Json:
     }
 
 
-def job_settings(row: m.JobSettings) -> Json:
+def job_settings(row: m.JobSettings) -> shapes.Settings:
     """Settings with the runtime's steps."""
     return {
         "id": row.id,
@@ -307,7 +315,7 @@ def job_settings(row: m.JobSettings) -> Json:
     }
 
 
-def plain_job_settings(row: m.JobSettings) -> Json:
+def plain_job_settings(row: m.JobSettings) -> shapes.PlainSettings:
     """Settings as staff write them: all by id."""
     return {
         "id": row.id,
@@ -318,7 +326,7 @@ def plain_job_settings(row: m.JobSettings) -> Json:
     }
 
 
-def admin_job(row: m.Job, urls: FileUrls) -> Json:
+def admin_job(row: m.Job, urls: FileUrls) -> shapes.AdminJob:
     """A job as the daemon reads it; ``generation`` and ``held`` (its start or restart waits for its turn: a daemon
     leaves it alone) are ours, the original ignores them."""
     version = row.workflow_version

@@ -57,15 +57,9 @@ _REFUSALS: Mapping[int, str] = MappingProxyType(
 _WRITES = frozenset({"post", "put", "patch"})
 _SCHEMAS: Mapping[str, Json] = MappingProxyType(
     {
-        "Detail": {
-            "type": "object",
-            "description": "What is wrong, in a sentence.",
-            "properties": {"detail": {"type": "string"}},
-            "required": ["detail"],
-        },
-        "Findings": {
-            "description": "What is wrong: in a sentence; by field (`non_field_errors` for several together); or with a "
-            "start or restart that the job's state does not allow.",
+        "Refusal": {
+            "description": "What is wrong: in a sentence; by field (`non_field_errors` for several together); or "
+            "with a start or restart that the job's state does not allow.",
             "anyOf": [
                 {"$ref": "#/components/schemas/Detail"},
                 {"type": "object", "additionalProperties": {"type": "array", "items": {"type": "string"}}},
@@ -130,7 +124,7 @@ def _complete(path: str, method: str, operation: Json) -> None:
     for status in declared.union(_statuses(path, method, operation)):
         response = responses.setdefault(str(status), {})
         response["description"] = _REFUSALS[status]
-        schema = {"$ref": f"#/components/schemas/{'Findings' if status == 400 else 'Detail'}"}
+        schema = {"$ref": f"#/components/schemas/{'Refusal' if status == 400 else 'Detail'}"}
         response.setdefault("content", {}).setdefault(JSON, {"schema": schema})
         if status in (429, 503):
             response["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}}

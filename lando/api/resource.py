@@ -2,23 +2,26 @@
 
 # Without postponed annotations: the body's type of each resource is known only when its routes are made.
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from fastapi import APIRouter, Request
-from sqlalchemy import Select, select
+from sqlalchemy import Select, inspect, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 from sqlalchemy.sql.base import ExecutableOption
+from typing_extensions import TypedDict
 
 from lando.api.answers import NON_FIELD, Json, invalid, not_found
 from lando.api.auth import Caller, SignedIn, Staff
 from lando.api.bodies import MAX_ID, Body, id_of
 from lando.api.models import Base
+from lando.api.models.columns import JsonText
 from lando.api.site import Site, TheSite
 
 Row = TypeVar("Row", bound=Base)
 Query = Select[Any]
+Shown = Mapping[str, Any]
 ALL_WRITES = ("POST", "PUT", "PATCH", "DELETE")
 
 
@@ -34,7 +37,9 @@ class Resource(Generic[Row]):
     path: str
     """Plural name, without slashes."""
     model: type[Row]
-    show: Callable[[Site, Row], Json]
+    show: Callable[[Site, Row], Shown]
+    shape: Any = None
+    """The type of what ``show`` answers, where that is not :func:`plain`."""
     scope: Callable[[Query, Caller], Query] = everybodys
     """Narrows a query to what the caller may see and change; the rest is 404."""
     staff_only: bool = False
@@ -64,19 +69,36 @@ class Resource(Generic[Row]):
     options: tuple[ExecutableOption, ...] = ()
 
 
-def plain(
-    body: type[Body], links: Mapping[str, InstrumentedAttribute[Any]], *hidden: str
-) -> Callable[[Site, Any], Json]:
-    """Shows a row as its body is written: the id, then each key but the ``hidden`` ones, whose values never leave."""
-    attributes = {name: links[name].key if name in links else name for name in body.model_fields if name not in hidden}
-    return lambda _site, row: {"id": row.id, **{name: getattr(row, key) for name, key in attributes.items()}}
+@dataclass(frozen=True)
+class Plain:
+    """Shows a row by its attributes: the id, then each key with the attribute of that name."""
+
+    attributes: Mapping[str, str]
+
+    def __call__(self, _site: Site, row: Any) -> Json:
+        return {"id": row.id, **{name: getattr(row, key) for name, key in self.attributes.items()}}
+
+    def shape(self, name: str, model: type[Base]) -> Any:
+        """The type of what it answers, as the columns of ``model`` tell."""
+        columns = inspect(model).columns
+        kinds: dict[str, Any] = {"id": int}
+        for key, attribute in self.attributes.items():
+            column = columns[attribute]
+            kind = Any if isinstance(column.type, JsonText) else column.type.python_type
+            kinds[key] = kind | None if column.nullable and kind is not Any else kind
+        return cast(Any, TypedDict)(name, kinds)
+
+
+def plain(body: type[Body], links: Mapping[str, InstrumentedAttribute[Any]], *hidden: str) -> Plain:
+    """Shows a row as its body is written: each key but the ``hidden`` ones, whose values never leave."""
+    return Plain({name: links[name].key if name in links else name for name in body.model_fields if name not in hidden})
 
 
 def add_routes(router: APIRouter, resource: Resource[Any]) -> None:
     """Give ``router`` the routes of ``resource``."""
     who: Any = Staff if resource.staff_only else SignedIn
 
-    def listed(request: Request, site: TheSite, caller: who) -> list[Json]:
+    def listed(request: Request, site: TheSite, caller: who) -> list[Shown]:
         with site.database.read() as session:
             query = _filtered(resource, resource.scope(select(resource.model), caller), request)
             rows = session.scalars(query.options(*resource.options)).unique().all()
@@ -84,19 +106,55 @@ def add_routes(router: APIRouter, resource: Resource[Any]) -> None:
                 rows = sorted(rows, key=resource.sort_key)
             return [resource.show(site, row) for row in rows]
 
-    def one(row_id: str, site: TheSite, caller: who) -> Json:
+    def one(row_id: str, site: TheSite, caller: who) -> Shown:
         with site.database.read() as session:
             return resource.show(site, _get(resource, session, caller, row_id))
 
     name = resource.path.replace("-", "_")
-    router.add_api_route(f"/{resource.path}", listed, methods=["GET"], name=f"list_{name}")
-    router.add_api_route(f"/{resource.path}/{{row_id}}", one, methods=["GET"], name=f"read_{name}")
+    shape: Any = _shape(resource)
+    router.add_api_route(
+        f"/{resource.path}",
+        listed,
+        methods=["GET"],
+        name=f"list_{name}",
+        summary=f"List {resource.path}",
+        response_model=Sequence[shape],
+        openapi_extra={"parameters": [_filter(name) for name in resource.filters]},
+    )
+    router.add_api_route(
+        f"/{resource.path}/{{row_id}}",
+        one,
+        methods=["GET"],
+        name=f"read_{name}",
+        summary=f"Read one of {resource.path}",
+        response_model=shape,
+    )
     if resource.body is not None:
         _add_writes(router, resource, resource.body, Staff if resource.staff_writes else who, name)
 
 
+def _shape(resource: Resource[Any]) -> Any:
+    if isinstance(resource.show, Plain):
+        return resource.show.shape(f"{resource.model.__name__}Row", resource.model)
+    if resource.shape is None:
+        raise TypeError(f"{resource.path} needs the shape of what it shows")
+    return resource.shape
+
+
+def _filter(name: str) -> Json:
+    """A query parameter that may be repeated: any of the values will do."""
+    schema = {"type": "array", "items": {"type": "string"}}
+    return {"name": name, "in": "query", "required": False, "schema": schema, "style": "form", "explode": True}
+
+
+def _partial(body: type[Body]) -> Json:
+    """The schema of a body in which every key may be left out."""
+    schema = {key: value for key, value in body.model_json_schema().items() if key in ("properties", "description")}
+    return {"requestBody": {"content": {"application/json": {"schema": schema}}}}
+
+
 def _add_writes(router: APIRouter, resource: Resource[Any], body: type[Body], who: Any, name: str) -> None:
-    def create(payload: body, site: TheSite, caller: who) -> Json:  # type: ignore[valid-type]
+    def create(payload: body, site: TheSite, caller: who) -> Shown:  # type: ignore[valid-type]
         if resource.prepare is not None:
             payload = resource.prepare(site, caller, payload)
         with site.database.write() as session:
@@ -111,13 +169,13 @@ def _add_writes(router: APIRouter, resource: Resource[Any], body: type[Body], wh
         site.changes.announce()
         return shown
 
-    def replace(row_id: str, payload: body, site: TheSite, caller: who) -> Json:  # type: ignore[valid-type]
+    def replace(row_id: str, payload: body, site: TheSite, caller: who) -> Shown:  # type: ignore[valid-type]
         with site.database.write() as session:
             shown = _change(resource, site, session, caller, row_id, payload)
         site.changes.announce()
         return shown
 
-    def patch(row_id: str, payload: dict[str, Any], site: TheSite, caller: who) -> Json:
+    def patch(row_id: str, payload: dict[str, Any], site: TheSite, caller: who) -> Shown:
         with site.database.write() as session:
             row = _get(resource, session, caller, row_id)
             whole = body.model_validate({**resource.show(site, row), **payload})
@@ -132,15 +190,36 @@ def _add_writes(router: APIRouter, resource: Resource[Any], body: type[Body], wh
                 resource.remove(session, row)
             session.delete(row)
 
-    many, single = f"/{resource.path}", f"/{resource.path}/{{row_id}}"
+    many, single, shape = f"/{resource.path}", f"/{resource.path}/{{row_id}}", _shape(resource)
+    one = f"one of {resource.path}"
     if "POST" in resource.writes:
-        router.add_api_route(many, create, methods=["POST"], status_code=201, name=f"create_{name}")
+        router.add_api_route(
+            many,
+            create,
+            methods=["POST"],
+            status_code=201,
+            name=f"create_{name}",
+            summary=f"Make {one}",
+            response_model=shape,
+        )
     if "PUT" in resource.writes:
-        router.add_api_route(single, replace, methods=["PUT"], name=f"replace_{name}")
+        router.add_api_route(
+            single, replace, methods=["PUT"], name=f"replace_{name}", summary=f"Write {one}", response_model=shape
+        )
     if "PATCH" in resource.writes:
-        router.add_api_route(single, patch, methods=["PATCH"], name=f"change_{name}")
+        router.add_api_route(
+            single,
+            patch,
+            methods=["PATCH"],
+            name=f"change_{name}",
+            summary=f"Change {one}",
+            response_model=shape,
+            openapi_extra=_partial(body),
+        )
     if "DELETE" in resource.writes:
-        router.add_api_route(single, remove, methods=["DELETE"], status_code=204, name=f"delete_{name}")
+        router.add_api_route(
+            single, remove, methods=["DELETE"], status_code=204, name=f"delete_{name}", summary=f"Delete {one}"
+        )
 
 
 def _get(resource: Resource[Row], session: Session, caller: Caller, text: str) -> Row:
@@ -151,7 +230,9 @@ def _get(resource: Resource[Row], session: Session, caller: Caller, text: str) -
     return row  # type: ignore[no-any-return]
 
 
-def _change(resource: Resource[Row], site: Site, session: Session, caller: Caller, row_id: str, payload: Body) -> Json:
+def _change(
+    resource: Resource[Row], site: Site, session: Session, caller: Caller, row_id: str, payload: Body
+) -> Mapping[str, Any]:
     row = _get(resource, session, caller, row_id)
     _fill(resource, site, session, caller, row, payload)
     session.flush()

@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from lando.api import models as m
-from lando.api import usage
-from lando.api.answers import Json
+from lando.api import shapes, usage
 from lando.api.attempts import attempts, timeline
 from lando.api.documents import timestamp
 
@@ -20,7 +19,7 @@ UNHEEDED_S = 30.0
 """How long a command may be on its way, in seconds, before the run is said to wait for that."""
 
 
-def brief(job: m.Job) -> Json:
+def brief(job: m.Job) -> shapes.RunBrief:
     """What a list of runs says of each."""
     version = job.workflow_version
     step = next((name for name, letter in usage.STEP_LETTERS.items() if letter == job.step), None)
@@ -43,7 +42,7 @@ def brief(job: m.Job) -> Json:
     }
 
 
-def whole(job: m.Job) -> Json:
+def whole(job: m.Job) -> shapes.Run:
     """Everything there is to say of one run."""
     project = job.output_project
     return {
@@ -56,7 +55,7 @@ def whole(job: m.Job) -> Json:
     }
 
 
-def steps(job: m.Job) -> list[Json]:
+def steps(job: m.Job) -> list[shapes.RunStep]:
     """Each step that the run consists of."""
     defined = {step.step_type for step in job.job_settings.runtime.steps} if job.job_settings.runtime else set()
     names = [name for name in usage.STEP_LETTERS if name in defined]
@@ -73,7 +72,7 @@ def steps(job: m.Job) -> list[Json]:
     ]
 
 
-def cause(job: m.Job) -> Json | None:
+def cause(job: m.Job) -> shapes.RunCause | None:
     """Why a failed run failed: its newest job error since somebody last asked for it to run."""
     told = [error for error in job.errors if error.generation in (None, job.generation)]
     if job.state != "E" or not told:
@@ -93,13 +92,13 @@ def cause(job: m.Job) -> Json | None:
     }
 
 
-def condition(job: m.Job) -> Json | None:
+def condition(job: m.Job) -> shapes.RunCondition | None:
     """What a run waits for: its turn, what the daemon said, or that it has not heard of the command yet; one that has
     ended waits for nothing, whatever came late.
     """
     if job.state in ENDED:
         return None
-    if (held := job.held) is not None:
+    if (held := job.held) is not None and held.held is not None:
         return {"step": None, "sentence": held.held, "since": timestamp(held.created)}
     if job.condition is not None:
         return {"step": job.condition_step, "sentence": job.condition, "since": timestamp(job.condition_since)}

@@ -11,7 +11,7 @@ from typing import Any
 from fastapi import APIRouter
 from sqlalchemy.orm import joinedload
 
-from lando.api import documents
+from lando.api import documents, shapes
 from lando.api import models as m
 from lando.api.resource import Resource, add_routes, plain
 from lando.api.routes import administration as ours
@@ -32,6 +32,7 @@ def _resources() -> list[Resource[Any]]:
             ours.CONFIGURATIONS,
             body=ConfigurationBody,
             show=lambda _site, row: documents.workflow_configuration(row),
+            shape=shapes.Configuration,
             writes=_ONCE,
         ),
         replace(ours.STRATEGIES, writes=("POST", "DELETE")),
@@ -40,6 +41,7 @@ def _resources() -> list[Resource[Any]]:
         replace(
             ours.CREDENTIALS,
             show=lambda _site, row: documents.admin_credential(row),
+            shape=shapes.AdminCredential,
             body=None,
             options=(joinedload(m.StorageCredential.endpoint),),
         ),

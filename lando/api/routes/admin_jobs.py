@@ -8,9 +8,9 @@ from fastapi import APIRouter, Header, Query, Response
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
-from lando.api import documents, fair_use, jobs
+from lando.api import documents, fair_use, jobs, shapes
 from lando.api import models as m
-from lando.api.answers import Json, invalid, not_found
+from lando.api.answers import invalid, not_found
 from lando.api.auth import Staff
 from lando.api.bodies import (
     MAX_ID,
@@ -43,6 +43,11 @@ _EVERYTHING = (
 )
 
 
+_CHANGED: dict[int | str, dict[str, Any]] = {
+    412: {"description": "Somebody has changed the job since that version.", "model": shapes.Detail}
+}
+
+
 class JobChanges(Body):
     """What may be written; what is left out keeps its value, other keys are ignored."""
 
@@ -68,7 +73,7 @@ def list_jobs(
     vm_instance_name: str | None = None,
     after: Annotated[int, Query(ge=0, le=MAX_ID)] = 0,
     limit: Annotated[int | None, Query(ge=1, le=MAX_ID)] = None,
-) -> list[Json]:
+) -> list[shapes.AdminJob]:
     """All jobs, or those in one of the states ``?state=R&state=S``, or those of the ids ``?id=1&id=2``; by their ids,
     a page of at most ``limit`` with larger ids than ``after``."""
     query = select(m.Job).order_by(m.Job.id).where(m.Job.id > after).limit(limit)
@@ -84,14 +89,14 @@ def list_jobs(
 
 
 @router.get("/jobs/{job_id}")
-def read_job(job_id: str, site: TheSite, _staff: Staff, response: Response) -> Json:
+def read_job(job_id: str, site: TheSite, _staff: Staff, response: Response) -> shapes.AdminJob:
     """One job with everything that running it takes; its version is the header ``ETag``."""
     with site.database.read() as session:
         return _answer(site, _job(session, job_id), response)
 
 
-@router.put("/jobs/{job_id}")
-@router.patch("/jobs/{job_id}")
+@router.put("/jobs/{job_id}", responses=_CHANGED)
+@router.patch("/jobs/{job_id}", responses=_CHANGED)
 def write_job(
     job_id: str,
     changes: JobChanges,
@@ -99,7 +104,7 @@ def write_job(
     _staff: Staff,
     response: Response,
     if_match: Annotated[str | None, Header()] = None,
-) -> Json:
+) -> shapes.AdminJob:
     """Write state, step or both; with ``If-Match`` only when nobody has changed the job since it was read."""
     with site.database.write() as session:
         # Writers of one job queue here, so that a write without a guard never fails because of another.
@@ -121,7 +126,7 @@ def _job(session: Session, text: str) -> m.Job:
     return job
 
 
-def _answer(site: Site, job: m.Job, response: Response) -> Json:
+def _answer(site: Site, job: m.Job, response: Response) -> shapes.AdminJob:
     response.headers["ETag"] = f'"{job.version}"'
     return documents.admin_job(job, FileUrls(site.settings, site.key))
 

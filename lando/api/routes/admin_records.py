@@ -9,7 +9,7 @@ from pydantic import Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from lando.api import documents, jobs
+from lando.api import documents, jobs, shapes
 from lando.api import models as m
 from lando.api.answers import Json, invalid
 from lando.api.auth import Caller
@@ -29,7 +29,7 @@ tokens_router = APIRouter(prefix="/admin", tags=["staff"])
 """Only under ``/api``, as in the original."""
 
 
-class ShareGroupBody(Body):
+class PlainShareGroupBody(Body):
     """A share group; its members can't be written here."""
 
     name: Name
@@ -143,6 +143,7 @@ add_routes(
         path="job-file-stage-groups",
         model=m.StageGroup,
         show=lambda site, row: documents.stage_group(row, FileUrls(site.settings, site.key), signed=True),
+        shape=shapes.StageGroup,
         scope=_groups_of_job,
         staff_only=True,
         filters={"job": m.Job.id},
@@ -155,6 +156,7 @@ add_routes(
         path="workflow-methods-documents",
         model=m.MethodsDocument,
         show=lambda _site, row: documents.methods_document(row),
+        shape=shapes.MethodsDocument,
         scope=_visible_methods,
     ),
 )
@@ -164,8 +166,9 @@ add_routes(
         path="share-groups",
         model=m.ShareGroup,
         show=lambda _site, row: documents.admin_share_group(row),
+        shape=shapes.AdminShareGroup,
         staff_only=True,
-        body=ShareGroupBody,
+        body=PlainShareGroupBody,
     ),
 )
 add_routes(
@@ -174,6 +177,7 @@ add_routes(
         path="job-errors",
         model=m.JobError,
         show=lambda _site, row: documents.job_error(row),
+        shape=shapes.JobError,
         staff_only=True,
         body=JobErrorBody,
         fill=_fill_error,
@@ -187,6 +191,7 @@ add_routes(
         path="job-dds-output-projects",
         model=m.OutputProject,
         show=lambda _site, row: documents.admin_output_project(row),
+        shape=shapes.RecordedProject,
         staff_only=True,
         body=OutputProjectBody,
         fill=_fill_output_project,
@@ -199,6 +204,7 @@ add_routes(
         path="job-tokens",
         model=m.JobToken,
         show=lambda _site, row: documents.job_token(row),
+        shape=shapes.JobToken,
         staff_only=True,
         body=JobTokenBody,
         fill=_fill_token,

@@ -10,7 +10,7 @@ from fastapi import APIRouter
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
-from lando.api import auth, documents, registering
+from lando.api import auth, documents, registering, shapes
 from lando.api import models as m
 from lando.api.answers import Json, invalid
 from lando.api.auth import Caller
@@ -152,6 +152,7 @@ RUNTIMES: Resource[m.JobRuntime] = Resource(
     path="job-runtimes",
     model=m.JobRuntime,
     show=lambda _site, row: {**documents.job_runtime(row), "name": row.name},
+    shape=shapes.NamedRuntime,
     staff_only=True,
     body=RuntimeBody,
     unique=[("name",)],
@@ -172,6 +173,7 @@ CONNECTIONS: Resource[m.LandoConnection] = Resource(
     path="lando-connections",
     model=m.LandoConnection,
     show=_show_connection,
+    shape=shapes.Connection,
     staff_only=True,
     body=ConnectionBody,
     fill=_fill_connection,
@@ -180,6 +182,7 @@ SETTINGS: Resource[m.JobSettings] = Resource(
     path="job-settings",
     model=m.JobSettings,
     show=lambda _site, row: documents.plain_job_settings(row),
+    shape=shapes.PlainSettings,
     staff_only=True,
     body=SettingsBody,
     links={"lando_connection": m.JobSettings.lando_connection_id, "job_runtime_k8s": m.JobSettings.runtime_id},
@@ -210,6 +213,7 @@ SHARE_GROUPS: Resource[m.ShareGroup] = Resource(
     path="share-groups",
     model=m.ShareGroup,
     show=lambda _site, row: documents.share_group(row),
+    shape=shapes.ShareGroup,
     staff_only=True,
     body=ShareGroupBody,
     fill=_fill_share_group,
@@ -238,6 +242,7 @@ WORKFLOWS: Resource[m.Workflow] = Resource(
     path="workflows",
     model=m.Workflow,
     show=lambda site, row: {**plain(WorkflowBody, {})(site, row), "owner": row.owner_id},
+    shape=shapes.OwnedWorkflow,
     staff_only=True,
     body=WorkflowBody,
     unique=[("tag",)],
@@ -248,6 +253,7 @@ VERSIONS: Resource[m.WorkflowVersion] = Resource(
     path="workflow-versions",
     model=m.WorkflowVersion,
     show=lambda site, row: documents.admin_workflow_version(row, site.urls.for_user(row.url)),
+    shape=shapes.AdminVersion,
     staff_only=True,
     body=VersionBody,
     links={"workflow": m.WorkflowVersion.workflow_id},

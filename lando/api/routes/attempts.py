@@ -7,9 +7,9 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import AwareDatetime, Field
 
-from lando.api import attempts
+from lando.api import attempts, shapes
 from lando.api import models as m
-from lando.api.answers import Json, not_found
+from lando.api.answers import not_found
 from lando.api.auth import Staff
 from lando.api.bodies import MAX_ID, Body, LogText, Name, StepType, id_of
 from lando.api.site import TheSite
@@ -43,7 +43,7 @@ class AttemptsBody(Body):
 
 
 @router.put("/{run_id}/attempts")
-def write_attempts(run_id: str, body: AttemptsBody, site: TheSite, _staff: Staff) -> Json:
+def write_attempts(run_id: str, body: AttemptsBody, site: TheSite, _staff: Staff) -> shapes.AttemptsWritten:
     """Keep what is new. An attempt is known by its Job's UID; one that has ended stays as it was first told."""
     told = [_attempt(one) for one in body.attempts]
     with site.database.write() as session:
@@ -52,7 +52,7 @@ def write_attempts(run_id: str, body: AttemptsBody, site: TheSite, _staff: Staff
             raise not_found()
         if attempts.record(session, job, told):
             job.revision += 1
-        answer = {"attempts": attempts.attempts(job)}
+        answer: shapes.AttemptsWritten = {"attempts": attempts.attempts(job)}
     site.changes.announce()
     return answer
 

@@ -6,7 +6,7 @@ import hmac
 import logging
 import re
 import secrets
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -35,6 +35,14 @@ _PAGES = Environment(loader=PackageLoader("lando.api", "pages"), autoescape=True
 Next = Annotated[str, Query(alias="next", max_length=2000)]
 
 
+_A_PAGE: dict[str, Any] = {"content": {"text/html": {"schema": {"type": "string"}}}}
+
+
+def _fields(*names: str) -> dict[str, Any]:
+    schema = {"type": "object", "properties": {name: {"type": "string"} for name in names}}
+    return {"requestBody": {"content": {"application/x-www-form-urlencoded": {"schema": schema}}}}
+
+
 async def _form(request: Request) -> dict[str, str]:
     try:
         fields = parse_qs((await request.body()).decode(), keep_blank_values=True, max_num_fields=20)
@@ -52,7 +60,13 @@ def sign_in_page(request: Request, site: TheSite, then: Next = "") -> Response:
     return _page(request, site, then)
 
 
-@router.post(LOGIN, response_class=HTMLResponse)
+@router.post(
+    LOGIN,
+    response_class=RedirectResponse,
+    status_code=303,
+    responses=dict.fromkeys((400, 403, 429), _A_PAGE),
+    openapi_extra=_fields("username", "password", "next", "csrfmiddlewaretoken"),
+)
 def sign_in(request: Request, site: TheSite, form: Form) -> Response:
     """Sign in with the form's user name and password."""
     then, shown = form.get("next", ""), form.get("csrfmiddlewaretoken", "")
@@ -73,7 +87,13 @@ def sign_out_page(request: Request, site: TheSite, then: Next = "") -> Response:
     return _page(request, site, then)
 
 
-@router.post(LOGOUT, response_class=RedirectResponse, status_code=303)
+@router.post(
+    LOGOUT,
+    response_class=RedirectResponse,
+    status_code=303,
+    responses={403: {}},
+    openapi_extra=_fields("next", "csrfmiddlewaretoken"),
+)
 def sign_out(request: Request, site: TheSite, form: Form) -> Response:
     """Sign this browser out."""
     sessions.check_csrf(site.settings, site.key, request, form.get("csrfmiddlewaretoken"))
@@ -83,7 +103,7 @@ def sign_out(request: Request, site: TheSite, form: Form) -> Response:
     return response
 
 
-@router.get("/auth/authorize", response_class=RedirectResponse, status_code=302)
+@router.get("/auth/authorize", response_class=RedirectResponse, status_code=302, responses={404: {}, 503: _A_PAGE})
 def authorize(request: Request, site: TheSite, then: Next = "") -> Response:
     """To the sign-in provider, and from there back to ``next``, on this site or at a known front end."""
     if site.provider is None:
@@ -97,7 +117,18 @@ def authorize(request: Request, site: TheSite, then: Next = "") -> Response:
     return response
 
 
-@router.get(CALLBACK.rstrip("/"), response_class=RedirectResponse, status_code=302)
+@router.get(
+    CALLBACK.rstrip("/"),
+    response_class=RedirectResponse,
+    status_code=303,
+    responses={403: _A_PAGE, 404: {}, 503: _A_PAGE},
+    openapi_extra={
+        "parameters": [
+            {"name": name, "in": "query", "required": False, "schema": {"type": "string"}}
+            for name in ("code", "state", "error", "error_description")
+        ]
+    },
+)
 def code_callback(request: Request, site: TheSite) -> Response:
     """Where the provider sends the browser back to; signs its user in, who is made when new."""
     if site.provider is None:

@@ -9,9 +9,9 @@ from fastapi import APIRouter, Query
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload, selectinload
 
-from lando.api import documents
+from lando.api import documents, shapes
 from lando.api import models as m
-from lando.api.answers import Json, not_found
+from lando.api.answers import not_found
 from lando.api.auth import Caller, SignedIn
 from lando.api.bodies import id_of, ids_of
 from lando.api.files import FileUrls
@@ -39,7 +39,9 @@ def _visible_configurations(query: Rows, caller: Caller) -> Rows:
 
 
 @router.get("/workflows")
-def list_workflows(site: TheSite, caller: SignedIn, state: str | None = None, tag: str | None = None) -> list[Json]:
+def list_workflows(
+    site: TheSite, caller: SignedIn, state: str | None = None, tag: str | None = None
+) -> list[shapes.Workflow]:
     """Public and own workflows; deprecated ones only with ``?state=D``."""
     query = select(m.Workflow).where(visible(caller)).options(selectinload(m.Workflow.versions)).order_by(m.Workflow.id)
     query = query.where(m.Workflow.state != "D") if state is None else query.where(m.Workflow.state == _text(state))
@@ -50,7 +52,7 @@ def list_workflows(site: TheSite, caller: SignedIn, state: str | None = None, ta
 
 
 @router.get("/workflows/{workflow_id}")
-def read_workflow(workflow_id: str, site: TheSite, caller: SignedIn) -> Json:
+def read_workflow(workflow_id: str, site: TheSite, caller: SignedIn) -> shapes.Workflow:
     """One workflow."""
     with site.database.read() as session:
         row = session.scalars(select(m.Workflow).where(m.Workflow.id == id_of(workflow_id), visible(caller))).first()
@@ -68,7 +70,7 @@ def list_versions(
     workflow__state: str | None = None,
     version: str | None = None,
     enable_ui: Annotated[bool | None, Query()] = None,
-) -> list[Json]:
+) -> list[shapes.Version]:
     """Versions of public and own workflows, by workflow and then version; of deprecated ones only when asked for."""
     query = select(m.WorkflowVersion).join(m.Workflow).where(visible(caller)).options(*_VERSION)
     if workflow__state is None:
@@ -89,7 +91,7 @@ def list_versions(
 
 
 @router.get("/workflow-versions/{version_id}")
-def read_version(version_id: str, site: TheSite, caller: SignedIn) -> Json:
+def read_version(version_id: str, site: TheSite, caller: SignedIn) -> shapes.Version:
     """One version."""
     query = select(m.WorkflowVersion).join(m.Workflow).where(m.WorkflowVersion.id == id_of(version_id), visible(caller))
     with site.database.read() as session:
@@ -99,7 +101,7 @@ def read_version(version_id: str, site: TheSite, caller: SignedIn) -> Json:
         return _version(site, row)
 
 
-def _version(site: Site, row: m.WorkflowVersion) -> Json:
+def _version(site: Site, row: m.WorkflowVersion) -> shapes.Version:
     return documents.workflow_version(row, FileUrls(site.settings, site.key).for_user(row.url))
 
 
@@ -113,6 +115,7 @@ def _resources() -> list[Resource[Any]]:
             path="workflow-configurations",
             model=m.WorkflowConfiguration,
             show=lambda _site, row: documents.workflow_configuration(row),
+            shape=shapes.Configuration,
             scope=_visible_configurations,
             filters={
                 "tag": m.WorkflowConfiguration.tag,
@@ -124,6 +127,7 @@ def _resources() -> list[Resource[Any]]:
             path="job-strategies",
             model=m.JobStrategy,
             show=lambda _site, row: documents.job_strategy(row),
+            shape=shapes.Strategy,
             filters={"name": m.JobStrategy.name},
             options=(joinedload(m.JobStrategy.job_flavor),),
         ),
@@ -131,6 +135,7 @@ def _resources() -> list[Resource[Any]]:
             path="share-groups",
             model=m.ShareGroup,
             show=lambda _site, row: documents.share_group(row),
+            shape=shapes.ShareGroup,
             filters={"name": m.ShareGroup.name, "email": m.ShareGroup.email},
             options=(selectinload(m.ShareGroup.users),),
         ),
@@ -151,6 +156,7 @@ def _resources() -> list[Resource[Any]]:
                 "endpoint": row.endpoint_id,
                 "dds_id": row.dds_id,
             },
+            shape=shapes.Credential,
             filters={"user": m.StorageCredential.user_id},
         ),
     ]

@@ -11,7 +11,7 @@ from pydantic import Field, StringConstraints
 from sqlalchemy import select
 
 from lando import queues
-from lando.api import dead_letters
+from lando.api import dead_letters, shapes
 from lando.api import models as m
 from lando.api.answers import Json, Refusal, detail, not_found
 from lando.api.auth import Staff
@@ -33,7 +33,7 @@ class Named(Body):
     ids: Annotated[list[Identity], Field(min_length=1, max_length=dead_letters.MOST)]
 
 
-@router.get("")
+@router.get("", response_model=shapes.DeadLetters)
 def list_letters(
     site: TheSite,
     _staff: Staff,
@@ -56,7 +56,7 @@ def list_letters(
     return {"queues": found}
 
 
-@router.get("/{identity}")
+@router.get("/{identity}", response_model=shapes.WholeDeadLetter)
 def read_letter(identity: str, site: TheSite, _staff: Staff) -> Json:
     """One letter with its message (never unpickled), its history, and the first 64 KiB of its body."""
     troubles: list[LandoError] = []
@@ -72,18 +72,18 @@ def read_letter(identity: str, site: TheSite, _staff: Staff) -> Json:
 
 
 @router.post("/retry")
-def retry_letters(body: Named, site: TheSite, _staff: Staff) -> Json:
+def retry_letters(body: Named, site: TheSite, _staff: Staff) -> shapes.Settled:
     """Back to their command queues with the named ones, counted anew; ``done`` and ``missing`` hold their ids."""
     return _settle(site, body.ids, Fate.RETRY)
 
 
 @router.post("/drop")
-def drop_letters(body: Named, site: TheSite, _staff: Staff) -> Json:
+def drop_letters(body: Named, site: TheSite, _staff: Staff) -> shapes.Settled:
     """Away with the named ones for good; ``done`` and ``missing`` hold their ids."""
     return _settle(site, body.ids, Fate.DROP)
 
 
-def _settle(site: Site, identities: list[str], fate: Fate) -> Json:
+def _settle(site: Site, identities: list[str], fate: Fate) -> shapes.Settled:
     wanted, left = frozenset(identities), set(identities)
     troubles: list[LandoError] = []
     for connection in _queues(site):

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from lando.api import jobs
-from lando.api.answers import Json, invalid
+from lando.api import jobs, shapes
+from lando.api.answers import invalid
 from lando.api.auth import SignedIn
 from lando.api.bodies import id_of
 from lando.api.site import TheSite
@@ -16,7 +16,7 @@ router = APIRouter(prefix="/runs", tags=["runs"])
 
 
 @router.get("/{run_id}/evidence")
-def read_evidence(run_id: str, site: TheSite, caller: SignedIn, step: str | None = None) -> Json:
+def read_evidence(run_id: str, site: TheSite, caller: SignedIn, step: str | None = None) -> shapes.Evidence:
     """Each attempt of a step that failed or had to wait: the rule that spoke, Job, pods, events, the log's end.
 
     Steps in their order, attempts by number. ``kept`` is false where the server has no archive to look in.

@@ -15,9 +15,9 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from lando.api import auth
+from lando.api import auth, shapes
 from lando.api import models as m
-from lando.api.answers import Json, detail, not_found
+from lando.api.answers import detail, not_found
 from lando.api.auth import SignedIn
 from lando.api.files import FileUrls, Stored, TooLarge, Upload, safe_name
 from lando.api.middleware import restore_head
@@ -27,17 +27,29 @@ logger = logging.getLogger(__name__)
 
 router = APIRouter(prefix="/files", tags=["files"])
 
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+
 _BATCH_BYTES = 1024 * 1024
 """Chunks are written together, so that a large upload does not change threads for each."""
 
 
-@router.post("", status_code=201)
+@router.post(
+    "",
+    status_code=201,
+    responses={507: {"description": "The server has no room for the file.", "model": shapes.Detail}},
+    openapi_extra={
+        "requestBody": {
+            "description": "The file itself.",
+            "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+        }
+    },
+)
 async def upload(
     request: Request,
     site: TheSite,
     caller: SignedIn,
     name: Annotated[str, Query(min_length=1, max_length=255)] = "file",
-) -> Json:
+) -> shapes.UploadedFile:
     """Keep the request's body as a file; the answer's ``url`` is what an input file names."""
     length = request.headers.get("content-length", "")
     if length.isascii() and length.isdigit() and int(length[:19]) > site.settings.max_upload_bytes:
@@ -73,7 +85,7 @@ async def _received(request: Request, pending: Upload) -> Stored:
     return await run_in_threadpool(pending.finish)
 
 
-def _recorded(site: Site, caller: auth.Caller, stored: Stored, name: str) -> Json:
+def _recorded(site: Site, caller: auth.Caller, stored: Stored, name: str) -> shapes.UploadedFile:
     try:
         with site.database.write() as session:
             session.add(
@@ -91,7 +103,16 @@ def _recorded(site: Site, caller: auth.Caller, stored: Stored, name: str) -> Jso
     }
 
 
-@router.get("/{file_id}/{name}", response_class=FileResponse)
+@router.get(
+    "/{file_id}/{name}",
+    response_class=FileResponse,
+    responses={
+        200: {"description": "The file.", "content": {"application/octet-stream": _BINARY}},
+        206: {"description": "The range of it that was asked for.", "content": {"application/octet-stream": _BINARY}},
+        401: {},
+        416: {"description": "The file has no such range.", "content": {"text/plain": {"schema": {"type": "string"}}}},
+    },
+)
 def download(file_id: str, name: str, request: Request, site: TheSite, expires: str = "", signature: str = "") -> Any:
     """One file, whole or by ranges, for whoever has a signed URL of it or may read what it is."""
     is_signed = bool(signature) and site.key.is_signed(request.scope["path"], expires, signature, time.time())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from lando.api import documents
+from lando.api import documents, shapes
 from lando.api import models as m
 from lando.api.auth import Caller
 from lando.api.resource import Query, Resource, add_routes
@@ -23,6 +23,7 @@ add_routes(
         path="job-errors",
         model=m.JobError,
         show=lambda _site, row: documents.job_error(row),
+        shape=shapes.JobError,
         scope=_of_own_jobs,
         filters={"job": m.JobError.job_id},
     ),
@@ -33,6 +34,7 @@ add_routes(
         path="job-activities",
         model=m.JobActivity,
         show=lambda _site, row: documents.job_activity(row),
+        shape=shapes.JobActivity,
         scope=_of_own_jobs,
         filters={"job": m.JobActivity.job_id},
     ),

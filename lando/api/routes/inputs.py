@@ -9,11 +9,11 @@ from pydantic import AfterValidator
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from lando.api import destinations, documents, registering
+from lando.api import destinations, documents, registering, shapes
 from lando.api import models as m
 from lando.api.answers import NON_FIELD, Json, invalid
 from lando.api.auth import Caller
-from lando.api.bodies import Body, LongName, Name, Number, Reference, Size, Url
+from lando.api.bodies import Body, Empty, LongName, Name, Number, Reference, Size, Url
 from lando.api.files import FileUrls
 from lando.api.resource import Query, Resource, add_routes
 from lando.api.site import Site
@@ -25,10 +25,6 @@ def _destination(path: str) -> str:
     if problem := destinations.problem(path):
         raise ValueError(problem)
     return path
-
-
-class StageGroupBody(Body):
-    """Nothing is needed."""
 
 
 class InputFileBody(Body):
@@ -141,8 +137,9 @@ add_routes(
         path="job-file-stage-groups",
         model=m.StageGroup,
         show=lambda site, row: documents.stage_group(row, FileUrls(site.settings, site.key)),
+        shape=shapes.StageGroup,
         scope=_own_groups,
-        body=StageGroupBody,
+        body=Empty,
         fill=_fill_group,
         remove=_remove_group,
         filters={"job": m.Job.id},
@@ -154,6 +151,7 @@ add_routes(
         path="dds-job-input-files",
         model=m.DdsInputFile,
         show=lambda _site, row: documents.dds_file(row),
+        shape=shapes.DdsFile,
         scope=_own_dds,
         body=DdsFileBody,
         fill=_fill_dds,
@@ -167,6 +165,7 @@ add_routes(
         path="url-job-input-files",
         model=m.UrlInputFile,
         show=lambda site, row: documents.url_file(row, FileUrls(site.settings, site.key).for_user(row.url)),
+        shape=shapes.UrlFile,
         scope=_own_url,
         body=UrlFileBody,
         fill=_fill_url,

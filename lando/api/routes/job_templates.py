@@ -6,8 +6,8 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from lando.api import ordering, templates
-from lando.api.answers import Json, invalid
+from lando.api import ordering, shapes, templates
+from lando.api.answers import invalid
 from lando.api.auth import SignedIn
 from lando.api.bodies import Body, JsonObject, LongName, Name, Reference
 from lando.api.site import TheSite
@@ -41,7 +41,7 @@ class JobTemplate(Template):
 
 
 @router.post("/init", status_code=201)
-def init(form: Template, site: TheSite, caller: SignedIn) -> Json:
+def init(form: Template, site: TheSite, caller: SignedIn) -> shapes.JobForm:
     """The form of a tag: a placeholder for each value that the user has to give."""
     with site.database.read() as session:
         ordered = ordering.find(session, caller, form.tag)
@@ -54,7 +54,7 @@ def init(form: Template, site: TheSite, caller: SignedIn) -> Json:
 
 
 @router.post("/validate", status_code=201)
-def validate(form: Template, site: TheSite, caller: SignedIn) -> Json:
+def validate(form: Template, site: TheSite, caller: SignedIn) -> shapes.JobForm:
     """The form as it came, or all that is still wrong with it."""
     with site.database.read() as session:
         ordered = ordering.find(session, caller, form.tag)
@@ -63,7 +63,7 @@ def validate(form: Template, site: TheSite, caller: SignedIn) -> Json:
 
 
 @router.post("/create-job", status_code=201)
-def create_job(form: JobTemplate, site: TheSite, caller: SignedIn) -> Json:
+def create_job(form: JobTemplate, site: TheSite, caller: SignedIn) -> shapes.JobOrdered:
     """A job of a filled-in form; nothing is made unless everything is right."""
     if form.has_null_strategy:
         raise invalid("job_strategy", "This field may not be null.")
@@ -80,10 +80,15 @@ def create_job(form: JobTemplate, site: TheSite, caller: SignedIn) -> Json:
             job_strategy=form.job_strategy,
         )
         job = ordering.create(session, caller, site.settings, ordered, new)
-        answer = {**_echo(form), "stage_group": form.stage_group, "job_strategy": form.job_strategy, "job": job.id}
+        answer: shapes.JobOrdered = {
+            **_echo(form),
+            "stage_group": form.stage_group,
+            "job_strategy": form.job_strategy,
+            "job": job.id,
+        }
     site.changes.announce()
     return answer
 
 
-def _echo(form: Template) -> Json:
+def _echo(form: Template) -> shapes.JobForm:
     return {"tag": form.tag, "name": form.name, "fund_code": form.fund_code, "job_order": form.job_order}

@@ -9,11 +9,10 @@ from fastapi import APIRouter
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
-from lando.api import documents, jobs
+from lando.api import documents, jobs, shapes
 from lando.api import models as m
-from lando.api.answers import Json
 from lando.api.auth import Caller, SignedIn
-from lando.api.bodies import AnyText, Body, id_of
+from lando.api.bodies import AnyText, Body, Empty, id_of
 from lando.api.site import Site, TheSite
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
@@ -27,10 +26,6 @@ _EVERYTHING = (
 )
 
 
-class Empty(Body):
-    """An action needs no more than its address."""
-
-
 class Permission(Body):
     """The job token that permits a job to run."""
 
@@ -38,7 +33,7 @@ class Permission(Body):
 
 
 @router.get("")
-def list_jobs(site: TheSite, caller: SignedIn) -> list[Json]:
+def list_jobs(site: TheSite, caller: SignedIn) -> list[shapes.Job]:
     """The caller's jobs, oldest first; deleted ones are hidden."""
     query = select(m.Job).where(m.Job.user_id == caller.id, m.Job.state != "D").order_by(m.Job.id)
     with site.database.read() as session:
@@ -46,7 +41,7 @@ def list_jobs(site: TheSite, caller: SignedIn) -> list[Json]:
 
 
 @router.get("/{job_id}")
-def read_job(job_id: str, site: TheSite, caller: SignedIn) -> Json:
+def read_job(job_id: str, site: TheSite, caller: SignedIn) -> shapes.Job:
     """One of the caller's jobs."""
     with site.database.read() as session:
         return documents.job(jobs.own_job(session, caller, id_of(job_id), _EVERYTHING))
@@ -61,7 +56,7 @@ def delete_job(job_id: str, site: TheSite, caller: SignedIn) -> None:
 
 
 @router.post("/{job_id}/authorize")
-def authorize(job_id: str, site: TheSite, caller: SignedIn, permission: Permission | None = None) -> Json:
+def authorize(job_id: str, site: TheSite, caller: SignedIn, permission: Permission | None = None) -> shapes.Permitted:
     """Let a new job run, with a job token."""
     token = permission.token if permission else None
     with site.database.write() as session:
@@ -71,31 +66,33 @@ def authorize(job_id: str, site: TheSite, caller: SignedIn, permission: Permissi
 
 
 @router.post("/{job_id}/start")
-def start(job_id: str, site: TheSite, caller: SignedIn, _body: Empty | None = None) -> Json:
+def start(job_id: str, site: TheSite, caller: SignedIn, _body: Empty | None = None) -> shapes.JobAfterAction:
     """Run an authorized job."""
     return _act(site, caller, job_id, partial(jobs.start, in_turn=bool(site.settings.limits)))
 
 
 @router.post("/{job_id}/cancel")
-def cancel(job_id: str, site: TheSite, caller: SignedIn, _body: Empty | None = None) -> Json:
+def cancel(job_id: str, site: TheSite, caller: SignedIn, _body: Empty | None = None) -> shapes.JobAfterAction:
     """Stop a job and remove what it made in the cluster."""
     return _act(site, caller, job_id, jobs.cancel)
 
 
 @router.post("/{job_id}/restart")
-def restart(job_id: str, site: TheSite, caller: SignedIn, _body: Empty | None = None) -> Json:
+def restart(job_id: str, site: TheSite, caller: SignedIn, _body: Empty | None = None) -> shapes.JobAfterAction:
     """Run a failed or canceled job again, from where it stopped if possible."""
     return _act(site, caller, job_id, partial(jobs.restart, in_turn=bool(site.settings.limits)))
 
 
 @router.post("/{job_id}/live-usage")
-def live_usage(job_id: str, site: TheSite, caller: SignedIn, _body: Empty | None = None) -> Json:
+def live_usage(job_id: str, site: TheSite, caller: SignedIn, _body: Empty | None = None) -> shapes.Usage:
     """What the job has used until now, also while it runs."""
     with site.database.read() as session:
         return documents.job_usage(jobs.own_job(session, caller, id_of(job_id)))
 
 
-def _act(site: Site, caller: Caller, job_id: str, action: Callable[[Session, Caller, int], m.Job]) -> Json:
+def _act(
+    site: Site, caller: Caller, job_id: str, action: Callable[[Session, Caller, int], m.Job]
+) -> shapes.JobAfterAction:
     with site.database.write() as session:
         answer = documents.job_after_action(action(session, caller, id_of(job_id)))
     site.outbox.wake()

@@ -33,7 +33,11 @@ LOOK_AGAIN_S = 1.0
 router = APIRouter(prefix="/runs", tags=["runs"])
 
 
-@router.get("/{run_id}/logs", response_class=StreamingResponse)
+@router.get(
+    "/{run_id}/logs",
+    response_class=StreamingResponse,
+    responses={200: {"description": "The log.", "content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
 async def read_logs(
     run_id: str,
     request: Request,

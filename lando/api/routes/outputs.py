@@ -7,8 +7,8 @@ from itertools import islice
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, Response, StreamingResponse
 
-from lando.api import jobs
-from lando.api.answers import Json, detail, not_found
+from lando.api import jobs, shapes
+from lando.api.answers import detail, not_found
 from lando.api.auth import Caller, SignedIn
 from lando.api.bodies import id_of
 from lando.api.middleware import restore_head, wants_head
@@ -18,9 +18,11 @@ from lando.errors import NotFound
 
 router = APIRouter(prefix="/runs", tags=["runs"])
 
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
+
 
 @router.get("/{run_id}/outputs")
-def list_outputs(run_id: str, site: TheSite, caller: SignedIn) -> Json:
+def list_outputs(run_id: str, site: TheSite, caller: SignedIn) -> shapes.Outputs:
     """Path and size of every file of the results; none before the results are stored."""
     url = _project(site, caller, run_id)
     if not url:
@@ -33,7 +35,15 @@ def list_outputs(run_id: str, site: TheSite, caller: SignedIn) -> Json:
     }
 
 
-@router.get("/{run_id}/outputs/{path:path}", response_class=Response)
+@router.get(
+    "/{run_id}/outputs/{path:path}",
+    response_class=Response,
+    responses={
+        200: {"description": "The file, of the type that its name tells.", "content": {"*/*": _BINARY}},
+        206: {"description": "The range of it that was asked for.", "content": {"*/*": _BINARY}},
+        416: {"description": "The file has no such range.", "content": {"text/plain": {"schema": {"type": "string"}}}},
+    },
+)
 def read_output(run_id: str, path: str, request: Request, site: TheSite, caller: SignedIn) -> Response:
     """One file of the results."""
     url = _project(site, caller, run_id)

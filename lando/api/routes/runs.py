@@ -10,9 +10,9 @@ from fastapi import APIRouter, Query, Response
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
-from lando.api import jobs, run_documents
+from lando.api import jobs, run_documents, shapes
 from lando.api import models as m
-from lando.api.answers import Json, invalid, not_found
+from lando.api.answers import invalid, not_found
 from lando.api.attempts import timeline
 from lando.api.auth import Caller, SignedIn, Staff
 from lando.api.bodies import Body, LogText, Priority, StepType, id_of
@@ -61,7 +61,7 @@ def list_runs(
     state: Annotated[list[str], Query()] = [],  # noqa: B006 - FastAPI copies it
     after: str | None = None,
     wait_s: Annotated[float, Query(ge=0, le=LONGEST_WAIT_S)] = 0.0,
-) -> list[Json]:
+) -> list[shapes.RunBrief]:
     """The caller's runs, oldest first; ``?state=Running&state=Error`` (or Bespin's letters) picks.
 
     With ``after=<ETag of an earlier answer>&wait_s=30`` as soon as any run has changed since, or the time is up.
@@ -83,7 +83,7 @@ def read_run(
     caller: SignedIn,
     after: int | None = None,
     wait_s: Annotated[float, Query(ge=0, le=LONGEST_WAIT_S)] = 0.0,
-) -> Json:
+) -> shapes.Run:
     """One run; with ``after=<version>&wait_s=30`` as soon as it has changed since that version, or the time is up."""
     if after is not None:
         _wait(site, wait_s, lambda session: _has_changed(jobs.own_job(session, caller, id_of(run_id)), after))
@@ -92,14 +92,14 @@ def read_run(
 
 
 @router.get("/{run_id}/activities")
-def list_activities(run_id: str, site: TheSite, caller: SignedIn) -> list[Json]:
+def list_activities(run_id: str, site: TheSite, caller: SignedIn) -> list[shapes.RunEvent]:
     """Every change of the run's state or step, and what Lando did again by itself, oldest first."""
     with site.database.read() as session:
         return timeline(_own(session, caller, run_id))
 
 
 @router.put("/{run_id}/condition")
-def write_condition(run_id: str, body: ConditionBody, site: TheSite, _staff: Staff) -> Json:
+def write_condition(run_id: str, body: ConditionBody, site: TheSite, _staff: Staff) -> shapes.ConditionWritten:
     """What the daemon says: what the run waits for; warnings, which add up until the next start."""
     given = body.changes()
     with site.database.write() as session:
@@ -117,18 +117,18 @@ def write_condition(run_id: str, body: ConditionBody, site: TheSite, _staff: Sta
         job.warnings = (known + [text for text in dict.fromkeys(new) if text not in known])[:MAX_WARNINGS]
         if session.is_modified(job):
             job.revision += 1
-        answer = {"condition": run_documents.condition(job), "warnings": job.warnings}
+        answer: shapes.ConditionWritten = {"condition": run_documents.condition(job), "warnings": job.warnings}
     site.changes.announce()
     return answer
 
 
 @router.put("/{run_id}/priority")
-def write_priority(run_id: str, body: PriorityBody, site: TheSite, caller: SignedIn) -> Json:
+def write_priority(run_id: str, body: PriorityBody, site: TheSite, caller: SignedIn) -> shapes.RunPriority:
     """Which of the jobs that wait for their turn go first: those with the highest number. Staff may set any run's,
     others only lower their own."""
     with site.database.write() as session:
         job = jobs.set_priority(session, caller, id_of(run_id), body.priority)
-        answer = {"id": job.id, "priority": job.priority}
+        answer: shapes.RunPriority = {"id": job.id, "priority": job.priority}
     site.outbox.wake()
     site.changes.announce()
     return answer

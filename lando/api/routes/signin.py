@@ -7,11 +7,11 @@ import time
 from fastapi import APIRouter, Request
 from pydantic import ConfigDict
 
-from lando.api import auth, documents, sessions, web_tokens
+from lando.api import auth, documents, sessions, shapes, web_tokens
 from lando.api import models as m
 from lando.api.answers import NON_FIELD, Json, detail, invalid, not_found, unauthorized
 from lando.api.auth import SignedIn
-from lando.api.bodies import AnyText, Body, LongName
+from lando.api.bodies import AnyText, Body, Empty, LongName
 from lando.api.keys import NotSigned
 from lando.api.site import Site, TheSite
 
@@ -30,18 +30,14 @@ class Login(Body):
     model_config = ConfigDict(str_strip_whitespace=False)
 
 
-class Empty(Body):
-    """Nothing is needed."""
-
-
 class WebToken(Body):
     """A JSON web token."""
 
     token: AnyText
 
 
-@router.post("/api-auth-token")
-def password_to_token(login: Login, request: Request, site: TheSite) -> Json:
+@router.post("/api-auth-token", responses={429: {}})
+def password_to_token(login: Login, request: Request, site: TheSite) -> shapes.SignInToken:
     """The user's token for the user's password; made on first use, the same later.
 
     Whoever fails often has to wait longer and longer, also with the right password.
@@ -52,14 +48,14 @@ def password_to_token(login: Login, request: Request, site: TheSite) -> Json:
     return {"token": token}
 
 
-@router.post("/auth/api-token-auth")
-def password_to_web_token(login: Login, request: Request, site: TheSite) -> Json:
+@router.post("/auth/api-token-auth", responses={429: {}})
+def password_to_web_token(login: Login, request: Request, site: TheSite) -> shapes.SignInToken:
     """A JSON web token, good for two hours, for the user's password; tries are counted as for ``/api-auth-token/``."""
     return {"token": web_tokens.issue(site.key, _signed_in(login, request, site), time.time())}
 
 
 @router.post("/auth/api-token-refresh")
-def refresh_web_token(body: WebToken, site: TheSite) -> Json:
+def refresh_web_token(body: WebToken, site: TheSite) -> shapes.SignInToken:
     """Another one for one that is still good, until seven days after the sign-in."""
     claims, user = _holder(body, site)
     now = time.time()
@@ -69,14 +65,14 @@ def refresh_web_token(body: WebToken, site: TheSite) -> Json:
 
 
 @router.post("/auth/api-token-verify")
-def verify_web_token(body: WebToken, site: TheSite) -> Json:
+def verify_web_token(body: WebToken, site: TheSite) -> shapes.SignInToken:
     """The same one, if it is good."""
     _holder(body, site)
     return {"token": body.token}
 
 
-@router.post("/auth/api-token-session")
-def session_to_web_token(request: Request, site: TheSite, _body: Empty | None = None) -> Json:
+@router.post("/auth/api-token-session", responses={401: {}, 403: {}})
+def session_to_web_token(request: Request, site: TheSite, _body: Empty | None = None) -> shapes.SignInToken:
     """A JSON web token for a browser that is signed in."""
     with site.database.read() as session:
         user = sessions.user_of(session, site.key, request)
@@ -106,7 +102,7 @@ def _holder(body: WebToken, site: Site) -> tuple[Json, m.User]:
 
 
 @v1_router.get("/users/current-user")
-def current_user(site: TheSite, caller: SignedIn) -> Json:
+def current_user(site: TheSite, caller: SignedIn) -> shapes.User:
     """Who the request is signed in as."""
     with site.database.read() as session:
         user = session.get(m.User, caller.id)
@@ -116,7 +112,7 @@ def current_user(site: TheSite, caller: SignedIn) -> Json:
 
 
 @v1_router.get("/tokens")
-def list_tokens(site: TheSite, caller: SignedIn) -> list[Json]:
+def list_tokens(site: TheSite, caller: SignedIn) -> list[shapes.OwnToken]:
     """The caller's token, if there is one."""
     with site.database.read() as session:
         row = auth.current_token(session, caller.id)
@@ -124,7 +120,7 @@ def list_tokens(site: TheSite, caller: SignedIn) -> list[Json]:
 
 
 @v1_router.post("/tokens", status_code=201)
-def make_token(site: TheSite, caller: SignedIn, _body: Empty | None = None) -> Json:
+def make_token(site: TheSite, caller: SignedIn, _body: Empty | None = None) -> shapes.OwnToken:
     """Make the caller's token; there is one at most."""
     with site.database.write() as session:
         if auth.current_token(session, caller.id) is not None:
@@ -140,5 +136,5 @@ def delete_token(token: str, site: TheSite, caller: SignedIn) -> None:
             raise not_found()
 
 
-def _shown(token: str, row: m.Token) -> Json:
+def _shown(token: str, row: m.Token) -> shapes.OwnToken:
     return {"id": token, "created": documents.timestamp(row.created)}

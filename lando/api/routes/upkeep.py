@@ -9,6 +9,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
+from lando.api import shapes
 from lando.api.answers import Json, detail
 from lando.api.auth import Staff
 from lando.api.bodies import MAX_ID
@@ -24,21 +25,21 @@ OlderThan = Annotated[int | None, Query(ge=0, le=LONGEST_S)]
 Unknown = Annotated[list[Annotated[int, Query(ge=0, le=MAX_ID)]], Query(max_length=100)]
 
 
-@router.get("/resync")
+@router.get("/resync", response_model=shapes.Findings)
 def read_findings(site: TheSite, _staff: Staff) -> Json:
     """What does not fit between the runs and the cluster's objects, by run; nothing is done about it."""
     with _upkeep(site) as upkeep:
         return {"findings": [finding.document() for finding in upkeep.resync(dry_run=True)]}
 
 
-@router.post("/resync")
+@router.post("/resync", response_model=shapes.Findings)
 def resync(site: TheSite, _staff: Staff) -> Json:
     """The same, and the daemon is asked to put right what it can."""
     with _upkeep(site) as upkeep:
         return {"findings": [finding.document() for finding in upkeep.resync()]}
 
 
-@router.get("/prune")
+@router.get("/prune", response_model=shapes.AllPrunable)
 def read_prunable(
     site: TheSite,
     _staff: Staff,
@@ -50,7 +51,7 @@ def read_prunable(
     return _prune(site, older_than_s, logs, unknown, dry_run=True)
 
 
-@router.post("/prune")
+@router.post("/prune", response_model=shapes.AllPrunable)
 def prune(
     site: TheSite,
     _staff: Staff,

@@ -6,8 +6,7 @@ from fastapi import APIRouter
 from sqlalchemy import select
 
 from lando.api import models as m
-from lando.api import registering
-from lando.api.answers import Json
+from lando.api import registering, shapes
 from lando.api.auth import SignedIn
 from lando.api.site import TheSite
 
@@ -15,7 +14,7 @@ router = APIRouter(prefix="/workflows", tags=["workflows"])
 
 
 @router.post("", status_code=201)
-def register(new: registering.NewWorkflow, site: TheSite, caller: SignedIn) -> Json:
+def register(new: registering.NewWorkflow, site: TheSite, caller: SignedIn) -> shapes.Registered:
     """Make it a version of a workflow, checked by cwltool where that is installed; answers the tag of its jobs."""
     version_id, is_checked = registering.register(site, caller, new)
     query = select(m.WorkflowConfiguration).where(m.WorkflowConfiguration.tag == registering.CONFIGURATION)

@@ -32,7 +32,7 @@ PLAUSIBLE = {
     "step": st.sampled_from(list("VSRoOPT")),
 }
 """Values by which bodies get past the first check now and then."""
-REFUSALS = {400, 401, 403, 404, 405, 412, 415}
+REFUSALS = {400, 401, 403, 404, 405, 412, 415, 429}
 
 
 def bodies(fields: list[str]) -> st.SearchStrategy[Any]:
