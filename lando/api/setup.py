@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from sqlalchemy import select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from lando import units
 from lando.api import auth
 from lando.api import models as m
 from lando.api.keys import ServerKey, token_hash
@@ -166,10 +167,30 @@ def create_credential(
 
 def create_flavor(session: Session, name: str, *, cpus: int, memory: str) -> m.JobFlavor:
     """An amount of CPU and memory (a Kubernetes quantity)."""
-    if cpus < 1:
-        raise InputError("A flavor has at least one CPU.", field="cpus")
     _refuse_second(session, m.JobFlavor.name, _named(name), "flavor")
-    return _added(session, m.JobFlavor(name=_named(name), cpus=cpus, memory=_named(memory, "memory")))
+    flavor = m.JobFlavor(name=_named(name))
+    change_flavor(flavor, cpus=cpus, memory=memory)
+    return _added(session, flavor)
+
+
+def change_flavor(flavor: m.JobFlavor, *, cpus: int | None = None, memory: str | None = None) -> None:
+    """Give a flavor other amounts, where they are named; jobs under way keep what their pods were made with."""
+    if cpus is not None:
+        if cpus < 1:
+            raise InputError("A flavor has at least one CPU.", field="cpus")
+        flavor.cpus = cpus
+    if memory is not None:
+        units.mebibytes(memory)
+        flavor.memory = memory.strip()
+
+
+def flavor_named(session: Session, name: str) -> m.JobFlavor:
+    """The flavor of that name; raises InputError that names those there are."""
+    flavor: m.JobFlavor | None = _by(session, m.JobFlavor.name, name)
+    if flavor is None:
+        known = ", ".join(session.scalars(select(m.JobFlavor.name).order_by(m.JobFlavor.name))) or "none"
+        raise InputError(f"There is no flavor {name!r}; there are: {known}.", field="name")
+    return flavor
 
 
 def create_runtime(session: Session, name: str, steps: Sequence[RuntimeStep]) -> m.JobRuntime:
@@ -357,14 +378,17 @@ def ensure_embedded_site(
     )
 
 
-def point_defaults_at(session: Session, *, broker: str, queue: str, image: str | None) -> str:
-    """Give the default settings another broker and queue, and its steps another image if one is named.
+def change_defaults(
+    session: Session, *, broker: str, queue: str, image: str | None, cpus: int | None, memory: str | None
+) -> str:
+    """Give the default settings another broker and queue; its steps another image, its flavor other amounts, if named.
 
     Jobs read these when they are started, so those under way are not touched. Returns the image of the steps.
     """
     strategy = _by(session, m.JobStrategy.name, DEFAULT)
     connection, steps = strategy.job_settings.lando_connection, strategy.job_settings.runtime.steps
     connection.url, connection.queue_name = broker, _named(queue, "queue_name")
+    change_flavor(strategy.job_flavor, cpus=cpus, memory=memory)
     if image is not None:
         for step in steps:
             step.image_name = image

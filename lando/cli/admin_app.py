@@ -87,14 +87,18 @@ def setup(
     image: Annotated[
         str | None, typer.Option("--image", help="Image of the steps, built from the Dockerfile; kept where left out.")
     ] = None,
-    cpus: Annotated[int, typer.Option("--cpus", min=1, help="CPUs of a workflow's step.")] = 1,
-    memory: Annotated[str, typer.Option("--memory", help="Memory of a workflow's step.")] = "1Gi",
+    cpus: Annotated[
+        int | None, typer.Option("--cpus", min=1, help="CPUs of a workflow's step: 1; kept where left out.")
+    ] = None,
+    memory: Annotated[
+        str | None, typer.Option("--memory", help="Memory of a workflow's step: 1Gi; kept where left out.")
+    ] = None,
     config: SettingsFile = None,
 ) -> None:
     """Make a new site usable.
 
     Makes a first user, the daemons' user and the defaults for jobs. Prints both tokens as JSON, and on standard error
-    what to do next. Safe to repeat: broker, queue and image are then changed, the rest is kept.
+    what to do next. Safe to repeat: broker, queue and what else is named are then changed, the rest is kept.
 
     \b
     Example:
@@ -142,6 +146,30 @@ def token(
     from lando.cli import administration
 
     administration.token(config, name, renew=renew)
+
+
+@app.command()
+def flavors(as_json: AsJson = False, config: SettingsFile = None) -> None:
+    """List the flavors: the CPUs and memory that steps and workflows get."""
+    from lando.cli import administration
+
+    administration.flavors(config, as_json=as_json)
+
+
+@app.command()
+def set_flavor(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Its name, e.g. default: of the workflows' steps.")],
+    cpus: Annotated[int | None, typer.Option("--cpus", min=1, help="CPUs.")] = None,
+    memory: Annotated[str | None, typer.Option("--memory", help="Memory, e.g. 16Gi.")] = None,
+    config: SettingsFile = None,
+) -> None:
+    """Give a flavor other amounts; jobs that start from now on get them.
+
+    Example: lando admin set-flavor default --cpus 8 --memory 32Gi
+    """
+    from lando.cli import administration
+
+    administration.set_flavor(config, name, cpus=cpus, memory=memory)
 
 
 @app.command()

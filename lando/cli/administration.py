@@ -81,14 +81,14 @@ def skip_ids(config: Path | None, count: int) -> None:
 
 
 def setup(
-    config: Path | None, user: str, *, broker: str, queue: str, image: str | None, cpus: int, memory: str
+    config: Path | None, user: str, *, broker: str, queue: str, image: str | None, cpus: int | None, memory: str | None
 ) -> None:
     """Make the site usable; prints the tokens, and on standard error what to do with them."""
     if urlsplit(broker).scheme not in ("amqp", "amqps") or not urlsplit(broker).hostname:
         raise InputError("The broker's URL must look like amqps://user:password@host/vhost.", field="broker")
     with _site(config) as site, site.database.write() as session:
-        made = sites.ensure_embedded_site(session, username=user, key=site.key, cpus=cpus, memory=memory)
-        image = sites.point_defaults_at(session, broker=broker, queue=queue, image=image)
+        made = sites.ensure_embedded_site(session, username=user, key=site.key)
+        image = sites.change_defaults(session, broker=broker, queue=queue, image=image, cpus=cpus, memory=memory)
     typer.echo(json.dumps({"user": user, "user_token": made.user_token, "daemon_token": made.daemon_token}))
     for line in next_steps(queue, image):
         typer.echo(line, err=True)
@@ -130,6 +130,27 @@ def token(config: Path | None, name: str, *, renew: bool) -> None:
         issue = sites.renew_token if renew else sites.issue_token
         issued = issue(session, site.key, name)
     typer.echo(issued)
+
+
+def flavors(config: Path | None, *, as_json: bool) -> None:
+    """List the flavors by name."""
+    with _site(config) as site, site.database.read() as session:
+        rows = [
+            {"name": flavor.name, "cpus": flavor.cpus, "memory": flavor.memory}
+            for flavor in session.scalars(select(m.JobFlavor).order_by(m.JobFlavor.name))
+        ]
+    _show(rows, as_json=as_json)
+
+
+def set_flavor(config: Path | None, name: str, *, cpus: int | None, memory: str | None) -> None:
+    """Give the flavor other amounts; prints what it has now."""
+    if cpus is None and memory is None:
+        raise InputError("Say what the flavor should have: --cpus, --memory or both.")
+    with _site(config) as site, site.database.write() as session:
+        flavor = sites.flavor_named(session, name)
+        sites.change_flavor(flavor, cpus=cpus, memory=memory)
+        line = f"{flavor.name}: {flavor.cpus} CPUs, {flavor.memory}"
+    typer.echo(line)
 
 
 def workflows(config: Path | None, *, as_json: bool) -> None:

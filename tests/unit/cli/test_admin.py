@@ -29,6 +29,32 @@ def test_setup_says_what_to_do_next_and_takes_another_image_when_repeated(lando:
     assert "--image" not in kept.err
 
 
+def test_a_repeated_setup_changes_what_is_named_and_keeps_the_rest(lando: Any) -> None:
+    def default() -> tuple[int, str]:
+        (flavor,) = [row for row in json.loads(lando("admin", "flavors", "--json").out) if row["name"] == "default"]
+        return flavor["cpus"], flavor["memory"]
+
+    setup = ("admin", "setup", "ada", "--broker", "amqp://mq")
+    lando(*setup)
+    assert default() == (1, "1Gi")
+    lando(*setup, "--memory", "16Gi")
+    assert default() == (1, "16Gi")
+    lando(*setup, "--cpus", "8")
+    assert default() == (8, "16Gi")
+    lando(*setup)
+    assert default() == (8, "16Gi")
+    outcome = lando(*setup, "--memory", "plenty")
+    assert (outcome.code, outcome.err) == (2, "lando: 'plenty' is no amount of memory; write 16Gi or 512Mi.\n")
+
+
+def test_a_flavor_is_changed_by_name(lando: Any) -> None:
+    lando("admin", "setup", "ada", "--broker", "amqp://mq")
+    assert lando("admin", "set-flavor", "step", "--memory", "512Mi").out == "step: 1 CPUs, 512Mi\n"
+    outcome = lando("admin", "set-flavor", "large", "--cpus", "8")
+    assert outcome.err == "lando: There is no flavor 'large'; there are: default, step.\n"
+    assert lando("admin", "set-flavor", "step").err.startswith("lando: Say what the flavor should have")
+
+
 @pytest.mark.parametrize("broker", ["mq.example.org", "http://mq", "amqp://"])
 def test_a_broker_that_is_none_is_refused_before_anything_is_made(lando: Any, broker: str) -> None:
     outcome = lando("admin", "setup", "ada", "--broker", broker)
