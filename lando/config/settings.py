@@ -33,6 +33,10 @@ def begins_with(*schemes: str) -> Mapping[str, Any]:
     return {"schemes": schemes}
 
 
+PROXY: Mapping[str, Any] = {**SECRET, **begins_with("http", "https")}
+"""Metadata of a proxy's URL, which may hold its login."""
+
+
 def ends_in(suffix: str) -> Mapping[str, Any]:
     """Metadata of an http(s) URL whose path ends in ``suffix``."""
     return {"url_suffix": suffix}
@@ -97,9 +101,14 @@ class ClusterSettings:
     ssl_ca_cert: str | None = None
     """Path of the CA certificate (PEM) when it is none of the system's."""
     kubeconfig: str | None = None
-    """Path of a kubeconfig file; its current context is used."""
+    """Path of a kubeconfig file, instead of host and token."""
+    context: str | None = None
+    """Which of its contexts; the current one when not given."""
     in_cluster: bool = False
     """Use the service account of the pod that the daemon runs in."""
+    proxy: str | None = field(default=None, repr=False, metadata=PROXY)
+    """HTTP proxy on the way there, ``http://USER:PASSWORD@HOST:PORT``; when not given, the kubeconfig's, else that of
+    ``HTTPS_PROXY``, unless ``NO_PROXY`` names the host."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +119,10 @@ class BespinApiSettings:
     """Its base; ends in ``/api/v2``."""
     token: str = field(repr=False, metadata=SECRET)
     """Token of a staff user."""
+    ssl_ca_cert: str | None = None
+    """Path of the CA certificate (PEM) when it is none of the usual ones."""
+    proxy: str | None = field(default=None, repr=False, metadata=PROXY)
+    """HTTP proxy on the way there; when not given, that of ``HTTPS_PROXY``, unless ``NO_PROXY`` names the host."""
     lando_connection: int | None = field(default=None, metadata=at_least(1))
     """Number of the lando connection (broker and queue) that this lando serves, by which the resync knows its own runs.
     Needed only where several landos share one API: without it, those are its runs that have the number of runs with
@@ -124,6 +137,10 @@ class LandoApiSettings:
     """Its base; ends in ``/api/lando/v1``."""
     token: str = field(repr=False, metadata=SECRET)
     """Token of a staff user."""
+    ssl_ca_cert: str | None = None
+    """As of ``bespin_api``."""
+    proxy: str | None = field(default=None, repr=False, metadata=PROXY)
+    """As of ``bespin_api``."""
 
 
 @dataclass(frozen=True, kw_only=True)

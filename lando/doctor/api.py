@@ -12,8 +12,9 @@ from urllib.parse import urlsplit
 
 import requests
 
+from lando import proxies
 from lando.config import BespinApiSettings, LandoApiSettings
-from lando.doctor import certificates, clocks
+from lando.doctor import clocks, tls
 from lando.doctor.examining import Asking
 from lando.doctor.findings import Finding, failed, ok, unknown, warning
 from lando.errors import NotFound, PeerError, Rejected
@@ -49,9 +50,16 @@ def _examine(
     ask: Callable[[JsonApi], None],
 ) -> Iterator[Finding | Asking]:
     yield Asking("reach")
-    yield from _transport(section, settings)
     heard: list[Mapping[str, str]] = []
-    api = JsonApi(peer, settings.url, settings.token, on_answer=heard.append)
+    api = JsonApi(
+        peer,
+        settings.url,
+        settings.token,
+        on_answer=heard.append,
+        section=section,
+        ca_file=settings.ssl_ca_cert,
+        proxy=settings.proxy,
+    )
     try:
         yield Asking("token")
         try:
@@ -60,6 +68,8 @@ def _examine(
         except PeerError as error:
             refusal = error
         yield from judge(section, settings.url, refusal)
+        if refusal is None or refusal.status is not None:
+            yield from _transport(section, settings)
         if refusal is None or refusal.status is not None:
             yield Asking("clock")
             yield from clocks.judge(_date(heard), datetime.now(UTC), f"the {peer}'s")
@@ -79,7 +89,9 @@ def judge(section: str, url: str, refusal: PeerError | None) -> Iterator[Finding
     said = str(refusal).removeprefix(f"{refusal.peer}: ")
     match refusal.status:
         case None:
-            yield failed("reach", said, f"check {section}.url, and that a firewall lets this machine connect there")
+            seen, _, advice = said.partition("; ")
+            usual = f"check {section}.url, and that a firewall lets this machine connect there"
+            yield failed("TLS" if "certificate" in seen else "reach", seen, advice or usual)
         case 401:
             yield ok("reach", f"{url} answers")
             yield failed("token", "is not valid", f"make one for a staff user, and put it into {section}.token(_file)")
@@ -97,11 +109,12 @@ def judge(section: str, url: str, refusal: PeerError | None) -> Iterator[Finding
 def _transport(section: str, settings: BespinApiSettings | LandoApiSettings) -> Iterator[Finding | Asking]:
     parts = urlsplit(settings.url)
     host = parts.hostname or ""
-    if parts.scheme == "https":
+    if (proxy := proxies.proxy_for(settings.url, settings.proxy)) is not None:
+        yield ok("proxy", f"asked through {proxies.split(proxy)[0]}")
+    elif parts.scheme == "https":
         yield Asking("TLS")
-        context = ssl.create_default_context()
-        advice = f"give {section}.url the name that the certificate is for, and have this machine trust who signed it"
-        yield from certificates.examine(host, parts.port or 443, context, advice=advice)
+        context = ssl.create_default_context(cafile=settings.ssl_ca_cert)
+        yield from tls.examine(host, parts.port or 443, context, setting=f"{section}.url")
     elif host not in _LOOPBACK:
         yield warning("TLS", "none: the token can be read on the way", f"give {section}.url an https address")
 

@@ -17,7 +17,7 @@ import pika.exceptions
 from pika.adapters.blocking_connection import BlockingChannel
 
 from lando.config import WorkQueueSettings
-from lando.doctor import certificates, management, queue_answers
+from lando.doctor import management, queue_answers, tls
 from lando.doctor.examining import Asking
 from lando.doctor.findings import Finding, Level, failed, ok, unknown, warning
 from lando.doctor.queue_answers import Refusal
@@ -74,7 +74,7 @@ def _broker(broker: pika.ConnectionParameters, links: list[Link]) -> Iterator[Fi
     yield ok("reach", f"{where} answers: {queue_answers.product(link.connection._impl.server_properties)}")
     if broker.ssl_options is not None:
         context = broker.ssl_options.context
-        yield from certificates.examine(broker.host, broker.port, context, advice="check work_queue.tls")
+        yield from tls.examine(broker.host, broker.port, context, setting="work_queue.tls")
     else:
         yield queue_answers.without_tls(broker.host)
     yield ok("login", f"user {broker.credentials.username!r} may use virtual host {broker.virtual_host!r}")

@@ -14,11 +14,12 @@ from urllib.parse import quote, urlsplit
 
 from lando.config import ClusterSettings, Config
 from lando.config.secrets import current
-from lando.doctor import certificates, clocks, cluster_answers, namespace_answers
+from lando.doctor import clocks, cluster_answers, namespace_answers, tls
 from lando.doctor.examining import Asking
 from lando.doctor.findings import Finding, Level, failed, ok
 from lando.errors import PeerError, Unavailable
 from lando.k8s.cluster import KubernetesCluster, Manifest
+from lando.k8s.cluster_errors import UNTRUSTED
 from lando.k8s.permissions import BY_DAEMON, Permission
 from lando.plans import manifests
 from lando.sources.http import JsonApi
@@ -29,6 +30,7 @@ _AT_A_TIME = 6
 """Reviews under way."""
 API_S = 5.0
 """For the API to tell its flavors, which are but a help here."""
+_HOST = "cluster_api_settings.host"
 _NAME = "lando-doctor"
 """Of what is created in dry runs."""
 
@@ -48,10 +50,10 @@ def examine(
         try:
             version = cluster.ask("/version")
         except Unavailable as error:
-            yield _unreachable(error, cluster.url)
+            yield _unreachable(error, cluster)
             return
         yield ok("reach", f"{cluster.url} answers")
-        yield from _certificate(cluster, settings)
+        yield from _certificate(cluster)
         yield cluster_answers.version(version)
 
         yield Asking("token")
@@ -124,7 +126,14 @@ def _namespace(config: Config, cluster: KubernetesCluster, ask: Ask) -> Iterator
 
 def _flavors(config: Config) -> list[namespace_answers.Flavor]:
     """What jobs may ask for, as far as the API tells; its own part says why it does not."""
-    api = JsonApi("Bespin API", config.bespin_api.url, config.bespin_api.token, read_timeout_s=API_S)
+    api = JsonApi(
+        "Bespin API",
+        config.bespin_api.url,
+        config.bespin_api.token,
+        read_timeout_s=API_S,
+        ca_file=config.bespin_api.ssl_ca_cert,
+        proxy=config.bespin_api.proxy,
+    )
     try:
         return namespace_answers.flavors_of(api.request("GET", "job-strategies/").document)
     except PeerError:
@@ -133,24 +142,25 @@ def _flavors(config: Config) -> list[namespace_answers.Flavor]:
         api.close()
 
 
-def _unreachable(error: Unavailable, url: str) -> Finding:
+def _unreachable(error: Unavailable, cluster: KubernetesCluster) -> Finding:
     said, _, advice = str(error).removeprefix("cluster: ").removeprefix("GET /version: ").partition("; ")
     if error.status == 401:
-        return failed("token", f"{url} does not take it", cluster_answers.RENEWAL)
-    if "certificate" in said:
+        return failed("token", f"{cluster.url} does not take it", cluster_answers.RENEWAL)
+    if error.reason == UNTRUSTED:
+        names = tls.other_names(cluster.url, cluster.tls_context(), _HOST) if cluster.proxy is None else None
+        said, _, advice = names.partition("; ") if names else (said, "", advice)
         return failed("TLS", said, advice)
     usual = "check cluster_api_settings.host, and that a firewall lets this machine connect there"
     return failed("reach", said, advice or usual)
 
 
-def _certificate(cluster: KubernetesCluster, settings: ClusterSettings) -> Iterator[Finding | Asking]:
+def _certificate(cluster: KubernetesCluster) -> Iterator[Finding | Asking]:
     parts = urlsplit(cluster.url)
-    if parts.scheme != "https":
-        return
-    yield Asking("TLS")
-    context = cluster.tls_context()
-    advice = "give cluster_api_settings.ssl_ca_cert"
-    yield from certificates.examine(parts.hostname or "", parts.port or 443, context, advice=advice)
+    if cluster.proxy is not None:
+        yield ok("proxy", f"asked through {cluster.proxy}")
+    elif parts.scheme == "https":
+        yield Asking("TLS")
+        yield from tls.examine(parts.hostname or "", parts.port or 443, cluster.tls_context(), setting=_HOST)
 
 
 def _who(cluster: KubernetesCluster) -> str | PeerError:

@@ -18,6 +18,7 @@ import kubernetes.config
 import urllib3
 import yaml
 
+from lando import proxies
 from lando.config import ClusterSettings
 from lando.config.secrets import Credential
 from lando.errors import ConfigError, Expired, Unavailable
@@ -147,6 +148,7 @@ class KubernetesCluster:
         self._namespace = settings.namespace
         self._configuration = _configuration(settings)
         self._token = Credential(settings.token) if settings.token is not None else None
+        self._settings = settings
         self._on_call = on_call or (lambda verb, kind: None)
         self._clock = ClusterClock()
         self._client = kubernetes.client.ApiClient(self._configuration)
@@ -160,6 +162,11 @@ class KubernetesCluster:
     def url(self) -> str:
         """Of the API, as the settings name it."""
         return str(self._configuration.host).rstrip("/")
+
+    @property
+    def proxy(self) -> str | None:
+        """The address of the proxy on the way; None where there is none."""
+        return self._configuration.proxy or None
 
     def bearer_token(self) -> str | None:
         """What it shows the cluster now; None where it logs in otherwise."""
@@ -389,7 +396,12 @@ class KubernetesCluster:
             token = self._token.value if self._token is not None else None
             signed = {**headers, **self._authorization(token)}
             response = self._send(method, url, signed, body, read_timeout_s)
-            if response.status != 401 or self._token is None or token is None or not self._token.renewed(token):
+            if response.status != 401:
+                return response
+            if token is None or self._token is None:
+                if not self._kubeconfig_renewed(signed):
+                    return response
+            elif not self._token.renewed(token):
                 return response
             response.drain_conn()  # and with that its connection is free again
 
@@ -418,6 +430,20 @@ class KubernetesCluster:
                 raise
             return send()
 
+    def _kubeconfig_renewed(self, refused: dict[str, str]) -> bool:
+        """Whether the kubeconfig, read again, logs in otherwise than with the headers that were refused."""
+        if self._settings.kubeconfig is None:
+            return False
+        fresh = kubernetes.client.Configuration()
+        try:
+            _read_kubeconfig(self._settings, fresh)
+        except ConfigError as error:
+            log.warning("%s", error)
+            return False
+        self._configuration.api_key = fresh.api_key
+        self._configuration.refresh_api_key_hook = fresh.refresh_api_key_hook
+        return not self._authorization().items() <= refused.items()
+
     def _authorization(self, token: str | None = None) -> dict[str, str]:
         if token is not None:
             return {"Authorization": f"Bearer {token}"}
@@ -444,9 +470,10 @@ def _whole(response: urllib3.BaseHTTPResponse) -> bytes:
 def _configuration(settings: ClusterSettings) -> Any:
     """The client library's configuration for ``settings``."""
     configuration = kubernetes.client.Configuration()
+    configuration.proxy = None  # the library takes one from the environment also for plain HTTP and this very machine
     try:
         if settings.kubeconfig is not None:
-            _read_kubeconfig(settings.kubeconfig, configuration)
+            _read_kubeconfig(settings, configuration)
         elif settings.in_cluster:
             kubernetes.config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
         elif settings.host is not None:
@@ -464,16 +491,20 @@ def _configuration(settings: ClusterSettings) -> Any:
         urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # said once, just above
     elif configuration.host.startswith("http:") and settings.token:
         log.warning("the cluster at %s is reached without TLS: its token can be read on the way", configuration.host)
+    chosen = proxies.proxy_for(configuration.host, settings.proxy or configuration.proxy)
+    configuration.proxy, configuration.proxy_headers = proxies.split(chosen) if chosen else (None, None)
+    configuration.no_proxy = None
     configuration.connection_pool_maxsize = CONNECTIONS
     configuration.socket_options = _keep_alive()
     return configuration
 
 
-def _read_kubeconfig(path: str, configuration: Any) -> None:
+def _read_kubeconfig(settings: ClusterSettings, configuration: Any) -> None:
+    path = settings.kubeconfig
     place = f"cluster_api_settings.kubeconfig: {path}"
     try:
         kubernetes.config.load_kube_config(  # type: ignore[no-untyped-call]
-            path, client_configuration=configuration, persist_config=False
+            path, context=settings.context, client_configuration=configuration, persist_config=False
         )
     except kubernetes.config.ConfigException as error:
         raise ConfigError(f"{place}: {error}") from error

@@ -16,6 +16,7 @@ import urllib3.exceptions
 from kubernetes.client.exceptions import ApiException, OpenApiException
 from kubernetes.config import ConfigException
 
+from lando import certificates, proxies
 from lando.errors import (
     ConfigError,
     Conflict,
@@ -29,7 +30,11 @@ from lando.errors import (
 )
 
 PEER = "cluster"
+SECTION = "cluster_api_settings"
+UNTRUSTED = "CertificateUntrusted"
+"""``reason`` of an error: the certificate is of an authority we do not know, or for another name."""
 TEXT_LIMIT = 1024  # characters of a Status message passed on
+_VERIFY_WORDS = re.compile(r"certificate verify failed: (?P<words>[^()\n]+?)(?: \(_ssl|\)|$)")
 _NO_RIGHT = re.compile(r"\bcannot [a-z]+ (resource|path)\b")
 """How RBAC words a refusal, in contrast to admission, which has looked at the object."""
 
@@ -122,9 +127,12 @@ def from_exception(error: BaseException, *, what: str) -> LandoError:
         body = error.body.encode() if isinstance(error.body, str) else error.body
         return from_answer(int(error.status), body or b"", what=what)
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
-        return Unavailable(
-            PEER, f"{what}: its certificate is not trusted ({_one_line(error)}); set cluster_api_settings.ssl_ca_cert"
-        )
+        found = _VERIFY_WORDS.search(str(error))
+        words = found["words"] if found else _one_line(error)
+        return Unavailable(PEER, f"{what}: {certificates.untrusted(words, setting=SECTION)}", reason=UNTRUSTED)
+    if isinstance(error, urllib3.exceptions.ProxyError):
+        said = proxies.told(error)
+        return Unavailable(PEER, f"{what}: {said}; check {SECTION}.proxy, or HTTPS_PROXY in the environment")
     # A refused connection is a NewConnectionError, which urllib3 makes a kind of time-out.
     if isinstance(error, urllib3.exceptions.TimeoutError | TimeoutError) and not isinstance(
         error, urllib3.exceptions.NewConnectionError

@@ -38,8 +38,15 @@ class BespinSource:
     def __init__(
         self, settings: BespinApiSettings, lando_api: LandoApiSettings | None = None, *, on_call: OnCall | None = None
     ) -> None:
-        self._api = JsonApi(_PEER, f"{settings.url.rstrip('/')}/admin", settings.token, on_call=on_call)
-        self._lando = JsonApi("Lando API", lando_api.url, lando_api.token, on_call=on_call) if lando_api else None
+        self._api = JsonApi(
+            _PEER,
+            f"{settings.url.rstrip('/')}/admin",
+            settings.token,
+            on_call=on_call,
+            ca_file=settings.ssl_ca_cert,
+            proxy=settings.proxy,
+        )
+        self._lando = _lando(lando_api, on_call) if lando_api else None
         self._no_list_before = 0.0
         self._attempts = AttemptTeller(self._lando) if self._lando else None
 
@@ -223,6 +230,18 @@ class BespinSource:
     def probe(self) -> None:
         """An empty answer of a route that both APIs have."""
         self._api.request("GET", "job-errors/", query=[("job", "0")])
+
+
+def _lando(settings: LandoApiSettings, on_call: OnCall | None) -> JsonApi:
+    return JsonApi(
+        "Lando API",
+        settings.url,
+        settings.token,
+        on_call=on_call,
+        section="lando_api",
+        ca_file=settings.ssl_ca_cert,
+        proxy=settings.proxy,
+    )
 
 
 def _job(run: Run) -> BespinJob:

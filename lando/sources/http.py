@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 import requests
 from requests.adapters import HTTPAdapter
 
+from lando import certificates, proxies
 from lando.config.secrets import Credential
 from lando.errors import Conflict, NotFound, PeerError, Rejected, Unavailable
 from lando.sources import json_array
@@ -51,8 +53,12 @@ class JsonApi:
         on_call: OnCall | None = None,
         on_answer: OnAnswer = lambda _: None,
         read_timeout_s: float = READ_TIMEOUT_S,
+        section: str = "bespin_api",
+        ca_file: str | None = None,
+        proxy: str | None = None,
     ) -> None:
-        """``read_timeout_s`` is how long an answer may take, a list of :meth:`items` apart."""
+        """``read_timeout_s`` is how long an answer may take, a list of :meth:`items` apart; ``section`` names the
+        settings in errors. ``ca_file`` and ``proxy`` as in those settings."""
         self._peer = peer
         self._url = url.rstrip("/")
         self._place = urlsplit(url).netloc.rpartition("@")[2]
@@ -61,7 +67,11 @@ class JsonApi:
         self._read_timeout_s = read_timeout_s
         self._token = Credential(token)
         self._session = requests.Session()
-        self._session.trust_env = False  # neither netrc nor a proxy of the shell may redirect the token
+        self._section = section
+        self._session.trust_env = False  # netrc would replace the token
+        self._session.verify = ca_file or True
+        if (chosen := proxies.proxy_for(url, proxy)) is not None:
+            self._session.proxies = {urlsplit(url).scheme: chosen}
         self._session.headers["Accept"] = "application/json"
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         for scheme in ("http://", "https://"):
@@ -147,9 +157,13 @@ class JsonApi:
 
     def _why(self, error: BaseException) -> str:
         """Whom we asked, and what the system said of it, e.g. `` from lando.example.org: Connection refused``."""
+        if isinstance(error, requests.exceptions.ProxyError):
+            return f" from {self._place}: {proxies.told(error)}; check {self._section}.proxy, or HTTPS_PROXY"
         cause: BaseException | None = error
         while cause is not None and (isinstance(cause, requests.RequestException) or not isinstance(cause, OSError)):
             cause = cause.__cause__ or cause.__context__
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return f" from {self._place}: {certificates.untrusted(cause.verify_message, setting=self._section)}"
         said = (isinstance(cause, OSError) and cause.strerror) or str(cause or "") or type(error).__name__
         return f" from {self._place}: {said}"
 

@@ -192,3 +192,7 @@ def test_the_embedded_cluster_is_well_until_its_token_its_authority_or_its_name_
     found = of_cluster(replace(settings, ssl_ca_cert=str(certificates.make(tmp_path).ca)))
     assert list(found) == ["TLS"]
     assert "is not trusted" in found["TLS"].seen
+
+    found = of_cluster(replace(settings, host=embedded_cluster.url.replace("127.0.0.1", "127.1")))
+    assert list(found) == ["TLS"]
+    assert "is not for 127.1 but for localhost, " in found["TLS"].seen

@@ -15,9 +15,9 @@ import pika.frame
 import pika.spec
 from pika.adapters.utils.connection_workflow import AMQPConnectorException, AMQPConnectorStackTimeout
 
+from lando.certificates import OTHER_NAME, other_name
 from lando.errors import Unavailable
 from lando.queues.rabbitmq.blockage import Blockage
-from lando.queues.rabbitmq.certificate import OTHER_NAME, other_name
 
 CALL_TIMEOUT_S = 20.0
 """For an answer of the broker, such as to a declaration or the confirm of a message."""

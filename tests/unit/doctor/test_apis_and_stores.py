@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from lando.config import ArchiveSettings, BespinApiSettings, Config, DataStoreSettings, PodSettings
-from lando.doctor import api, certificates, clocks, stores
+from lando.doctor import api, clocks, stores, tls
 from lando.doctor.examining import Asking
 from lando.doctor.findings import Finding, Level
 from tests.services.providing import free_port
@@ -107,5 +107,5 @@ def test_a_clock_that_differs_is_warned_of(ahead_s: int, level: Level) -> None:
     ],
 )
 def test_a_certificate_that_ends_soon_or_is_not_verified(certificate: dict[str, Any], level: Level) -> None:
-    (found,) = certificates.judge(certificate, "TLSv1.3", NOW)
+    (found,) = tls.judge(certificate, "TLSv1.3", NOW)
     assert found.level is level

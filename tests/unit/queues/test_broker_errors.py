@@ -8,10 +8,10 @@ import threading
 import pika
 import pika.exceptions
 import pytest
+from lando.certificates import other_name
 from lando.config import WorkQueueSettings
 from lando.errors import Unavailable
 from lando.queues.rabbitmq import link, parameters
-from lando.queues.rabbitmq.certificate import other_name
 from lando.queues.rabbitmq.publisher import MAX_PENDING, RabbitPublisher
 from pika.adapters.utils import connection_workflow
 from tests.services.providing import free_port

@@ -1,4 +1,4 @@
-"""Which names a broker's certificate has: what to say when the one we know it by is none of them."""
+"""A peer's certificate that can't be used: what to say of it, and which names it has instead of ours."""
 
 from __future__ import annotations
 
@@ -13,16 +13,32 @@ OTHER_NAME = re.compile(r"mismatch, certificate is not valid for")
 _NAMES_SHOWN = 10
 
 
-def other_name(host: str, port: int, context: ssl.SSLContext, timeout_s: float) -> str:
-    """That the broker's certificate is not for ``host``, for which names it is, and what to do, in a sentence.
+def untrusted(words: str, *, setting: str) -> str:
+    """What OpenSSL's ``words`` about a certificate mean, and what to do; ``setting`` is the peer's section."""
+    if OTHER_NAME.search(words):
+        why = re.sub(r"^.*(mismatch, )", "", words).removesuffix(".")
+        return f"its {why}; name it in {setting} as its certificate does (lando doctor shows how)"
+    return f"its certificate is not trusted ({words}); set {setting}.ssl_ca_cert to the CA that signed it"
+
+
+def other_name(
+    host: str,
+    port: int,
+    context: ssl.SSLContext,
+    timeout_s: float,
+    *,
+    setting: str = "host in work_queue, or url",
+    peer: str = "the broker",
+) -> str:
+    """That the peer's certificate is not for ``host``, for which names it is, and what to do, in a sentence.
 
     The handshake that was refused does not tell the names, so they are asked for once more.
     """
     names = _names(host, port, context, timeout_s)
     shown = ", ".join(names[:_NAMES_SHOWN]) + (", …" if len(names) > _NAMES_SHOWN else "")
     found = f" but for {shown}" if names else ""
-    use = "connect to it by one of those names (host in work_queue, or url)" if names else "connect to it by its name"
-    return f"its certificate is not for {host}{found}; {use}, or give the broker a certificate for {host}"
+    use = f"connect to it by one of those names ({setting})" if names else "connect to it by its name"
+    return f"its certificate is not for {host}{found}; {use}, or give {peer} a certificate for {host}"
 
 
 def _names(host: str, port: int, context: ssl.SSLContext, timeout_s: float) -> list[str]:
