@@ -110,8 +110,9 @@ def _step(document: Mapping[str, Any]) -> StepRecord:
 
 
 def _failure(document: Mapping[str, Any]) -> Failure:
+    known = {category.value: category for category in Category}
     cause = Cause(
-        category=Category(document["category"]),
+        category=known.get(document["category"], Category.INFRASTRUCTURE),  # a newer lando may know more
         sentence=str(document["sentence"]),
         advice=str(document.get("advice", "")),
         exit_code=document.get("exit_code"),

@@ -16,10 +16,17 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from fastapi.testclient import TestClient
+from lando.api import setup
+from lando.api.app import create_app
 from lando.api.database import HEAD, Database
 from lando.api.migrating import versions
 from lando.api.models import Base
+from lando.api.settings import Settings
+from lando.api.site import Site
 from lando.errors import ConfigError
+from tests.services.providing import wait_until
+from tests.unit.api.serving import Api, FakeBroker
 
 VERSIONS = versions()
 MOMENT = datetime(2026, 3, 4, 10, 11, 12, 345678)
@@ -136,6 +143,29 @@ def test_the_version_before_writes_and_reads_on_with_each_schema(database: Datab
         database.migrate(newer)
         fill(database, before, numbers)
         contents(database, before)
+
+
+def test_a_server_is_started_and_works_on_the_schema_of_the_next_version(database: Database, tmp_path: Path) -> None:
+    database.migrate()
+    with database.write() as session:
+        for table in ("jobs", "users", "pending_commands"):
+            session.execute(sa.text(f"ALTER TABLE {table} ADD COLUMN since_next VARCHAR(9) NOT NULL DEFAULT 'x'"))
+        session.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    broker = FakeBroker()
+    folders = {"key_file": str(tmp_path / "key"), "files_dir": str(tmp_path / "files")}
+    url = database._url.render_as_string(hide_password=False)
+    app = create_app(Settings(database_url=url, **folders), publishers=broker)  # type: ignore[arg-type]
+    site: Site = app.state.site
+    with site.database.write() as session:
+        made = setup.ensure_embedded_site(session, username="operator", key=site.key)
+    with TestClient(app) as client:
+        api = Api(app, client, broker, {"operator": made.user_token, "lando": made.daemon_token})
+        assert client.get("/readyz").status_code == 200
+        job = api.new_job()
+        assert api.post(f"/api/v2/jobs/{job}/start/").status_code == 200
+        wait_until(lambda: len(broker.messages) == 1, what="the command")
+        api.write(job, "R/", "R/S", "F/")
+        assert api.state(job) == "F"
 
 
 def test_a_migration_that_fails_leaves_everything_as_it_was(database: Database) -> None:

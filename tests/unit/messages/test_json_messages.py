@@ -106,6 +106,11 @@ def test_a_category_of_a_newer_sender_is_left_out() -> None:
     assert evidence.category is None
 
 
+def test_a_condition_of_a_newer_sender_is_a_reason_to_look() -> None:
+    message = decode(_evidence(condition="Suspended"))
+    assert (message.command, message.run_id, message.evidence) == (Command.STEP_CHANGED, 42, None)
+
+
 @pytest.mark.parametrize("version", [..., None, 0, 2, "1", 1.5, True, [1]])
 def test_another_version_is_put_aside(version: object) -> None:
     with pytest.raises(UnsupportedVersion, match="version"):
@@ -139,7 +144,8 @@ def test_a_job_id_has_to_be_a_whole_number(job_id: object) -> None:
         (_body(evidence=[]), "evidence"),
         (_evidence(step=...), "step"),
         (_evidence(step=5), "step"),
-        (_evidence(condition="Maybe"), "condition"),
+        (_evidence(condition=...), "condition"),
+        (_evidence(condition=5), "condition"),
         (_evidence(exit_code="137"), "exit_code"),
         (_evidence(log_tail=["a"]), "log_tail"),
         (_evidence(termination_message="{}"), "termination_message"),
