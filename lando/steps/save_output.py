@@ -19,11 +19,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from lando.errors import ConfigError, InputError
 from lando.steps.activity import Activity
 from lando.steps.program import UsageError, log, read_command_file, required, run_program
-from lando.stores import Store, open_store, relative_path
+from lando.stores import DUKEDS_SCHEMES, Store, open_store, relative_path
+from lando.stores.dukeds import DukedsProject, open_api
 from lando.stores.transfer import LocalFile, Uploaded, files_below, upload, with_retries
 from lando.stores.urls import masked
 from lando.units import decimal_size
@@ -41,6 +43,8 @@ class Command:
     store_url: str
     project: str
     """The project's folder below the store's URL."""
+    recorded: str | None
+    """The id of the project that an earlier attempt made."""
     title: str
     paths: tuple[Path, ...]
     readme: str
@@ -59,7 +63,8 @@ class Command:
             )
         url = str(store["url"]).rstrip("/")
         recorded = command.get("project_id")
-        if isinstance(recorded, str) and recorded.startswith(f"{url}/"):
+        recorded = recorded if isinstance(recorded, str) and recorded else None
+        if recorded and recorded.startswith(f"{url}/"):
             project = recorded.removeprefix(f"{url}/")
         else:
             project = required(store, "project", str, f"{path}, store")
@@ -76,6 +81,7 @@ class Command:
         return cls(
             store_url=url,
             project=project,
+            recorded=recorded,
             title=title,
             paths=paths,
             readme=readme,
@@ -120,12 +126,31 @@ def save(command: Command, store: Store) -> dict[str, Any]:
     for path in sorted(set(ours) - {file.path for file in files}):
         log(f"  removing {path}, which an earlier attempt left")
         with_retries(lambda path=path: store.delete(path))  # type: ignore[misc]
-    _put_json(store, ACTIVITY_FILE, command.activity.done(command.title, saved, command.paths))
+    done = command.activity.done(command.title, saved, command.paths)
+    _put_json(store, ACTIVITY_FILE, done)
+    readme_url = _readme_url(command, saved)
     if command.share.get("dds_user_ids"):
         _put_json(store, SHARE_FILE, _share(command))
+    if isinstance(store, DukedsProject):
+        _tell_dukeds(command, store, done)
+        ids = {"project_id": store.project_id, "readme_file_id": store.id_of(command.readme)}
+    else:
+        ids = {"project_id": store.url, "readme_file_id": readme_url}
     sent = sum(1 for file in saved if file.sent)
     log(f"Saved: {sent} files sent, {len(saved) - sent} were there already.")
-    return {"project_id": store.url, "readme_file_id": _readme_id(command, saved)}
+    return ids
+
+
+def _tell_dukeds(command: Command, store: DukedsProject, done: dict[str, Any]) -> None:
+    """Let the Duke Data Service know in its own terms what ``activity.json`` and ``share.json`` say."""
+    used = [str(item["version_id"]) for item in done["used"] if item.get("version_id")]
+    generated = [store.version_of(file["path"]) for file in done["generated"] if file["output"]]
+    keys = ("name", "description", "started_on", "ended_on")
+    store.record({key: done[key] for key in keys}, used, generated)
+    if users := command.share.get("dds_user_ids"):
+        share = _share(command)
+        store.share(users, share["auth_role"], share["user_message"], log)
+        log(f"Shared with {len(users)} user{'' if len(users) == 1 else 's'}.")
 
 
 def _files(command: Command) -> list[LocalFile]:
@@ -171,7 +196,7 @@ def _fits(path: str) -> bool:
         return False
 
 
-def _readme_id(command: Command, saved: Sequence[Uploaded]) -> str:
+def _readme_url(command: Command, saved: Sequence[Uploaded]) -> str:
     for file in saved:
         if file.path == command.readme:
             return file.url
@@ -189,6 +214,14 @@ def _share(command: Command) -> dict[str, Any]:
 def _put_json(store: Store, path: str, content: dict[str, Any]) -> None:
     data = json.dumps(content, indent=1).encode()  # ASCII, as names of files need not be text
     with_retries(lambda: store.put_bytes(data, path))
+
+
+def _open_project(command: Command) -> Store:
+    """The job's own part of the store: a folder of its name, or a project of the Duke Data Service."""
+    if urlsplit(command.store_url).scheme in DUKEDS_SCHEMES:
+        elsewhere = command.recorded is not None and "/" in command.recorded  # the store of an earlier configuration
+        return DukedsProject.of_job(open_api(), command.title, command.project, None if elsewhere else command.recorded)
+    return open_store(f"{command.store_url}/{command.project}")
 
 
 def write_outfile(path: Path, ids: dict[str, Any], outfile_format: str) -> None:
@@ -212,7 +245,7 @@ def _work(argv: Sequence[str]) -> dict[str, Any]:
     if len(arguments) != 2 or outfile_format not in ("annotate_script", "json"):
         raise UsageError("two arguments and a known format are expected.")
     command = Command.read(arguments[0])
-    ids = save(command, open_store(f"{command.store_url}/{command.project}"))
+    ids = save(command, _open_project(command))
     write_outfile(Path(arguments[1]), ids, outfile_format)
     return ids
 

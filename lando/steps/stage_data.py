@@ -22,12 +22,12 @@ from urllib.parse import unquote, urlsplit
 
 from lando.errors import ConfigError, InputError, NotFound, StepError
 from lando.runs import Category, Cause
+from lando.steps.duke_files import DukeFiles
 from lando.steps.http_download import Downloader, Limits, Progress, check_expected_size, check_size_limit
 from lando.steps.program import UsageError, log, read_command_file, required, run_program
 from lando.steps.unzip import unzip
 from lando.stores import open_store
 from lando.stores.checksums import verified
-from lando.stores.dukeds import open_dukeds
 from lando.stores.files import FileStore
 from lando.stores.transfer import with_retries
 from lando.stores.urls import masked, without_query
@@ -97,6 +97,13 @@ def stage(command: dict[str, Any], metadata_file: Path | None, source: str = "Th
         ),
         log,
     )
+    duke = DukeFiles(
+        policy.schemes,
+        policy.max_bytes,
+        lambda chunks, source, size, dest: _write_verified(
+            chunks, source, size, dest, policy, Progress(tell=_Teller().tell)
+        ),
+    )
     files: list[dict[str, Any]] = []
     _check_destinations(items, source)
     try:
@@ -104,13 +111,13 @@ def stage(command: dict[str, Any], metadata_file: Path | None, source: str = "Th
             where = f"{source}, item {number}"
             if not isinstance(item, dict):
                 raise InputError(f"{where} is no object.")
-            record = _do_item(item, where, f"[{number}/{len(items)}]", policy, downloader)
+            record = _do_item(item, where, f"[{number}/{len(items)}]", policy, downloader, duke)
             if record is not None:
                 files.append(record)
     finally:
         downloader.close()
     if metadata_file is not None:
-        _write_text(json.dumps({"items": [], "files": files}, indent=1), metadata_file)
+        _write_text(json.dumps({"items": duke.records, "files": files}, indent=1), metadata_file)
     total = sum(record["size"] for record in files)
     log(f"Staged {len(items)} item{'' if len(items) == 1 else 's'}, {decimal_size(total)} from URLs.")
     return {}
@@ -127,7 +134,7 @@ def _check_destinations(items: list[Any], source: str) -> None:
 
 
 def _do_item(
-    item: dict[str, Any], where: str, number: str, policy: Policy, downloader: Downloader
+    item: dict[str, Any], where: str, number: str, policy: Policy, downloader: Downloader, duke: DukeFiles
 ) -> dict[str, Any] | None:
     kind = required(item, "type", str, where)
     source = required(item, "source", str, where)
@@ -153,7 +160,8 @@ def _do_item(
         log(f"  done, {decimal_size(size)}")
         record = {"source": without_query(source), "dest": str(dest), "size": size, "sha256": sha256}
     elif kind == "DukeDS":
-        open_dukeds(f"File {source}")
+        log(f"{number} file {source} of the Duke Data Service -> {dest.name}")
+        log(f"  {duke.stage(source, dest)}")
     else:
         raise InputError(f"{where} has the unknown type {kind!r}; known are url, write and DukeDS.", field="type")
     if item.get("unzip_to"):
@@ -215,6 +223,20 @@ def _check_store_root(source: str, policy: Policy) -> None:
             f"{source} is refused: it lies outside the stores that this installation stages from "
             "(the administrator names them in staging.store_roots)."
         )
+
+
+def _write_verified(
+    chunks: Iterable[bytes], source: str, total: int, dest: Path, policy: Policy, progress: Progress
+) -> None:
+    """Bring what a storage sends to ``dest``, whole or not at all."""
+    part = dest.with_name(_PART)
+    try:
+        _pour(chunks, part, source, total, policy, progress)
+        with part.open("rb") as written:
+            os.fsync(written.fileno())
+        os.replace(part, dest)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _copy(source: str, path: Path, part: Path, size: int | None, policy: Policy, progress: Progress) -> tuple[int, str]:

@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 from lando.errors import ConfigError, PeerError
 
 CHUNK = 1 << 20  # bytes moved at once
+DUKEDS_SCHEMES = ("dds", "dukeds")
+"""Of the Duke Data Service, whose projects and files have ids: :mod:`lando.stores.dukeds`."""
 
 Progress = Callable[[int], None]
 """Called with the number of bytes just moved."""
@@ -103,10 +105,8 @@ def open_store(url: str) -> Store:
 
         use_mounted_credential()
         return GoogleStore(url)
-    if scheme in ("dds", "dukeds"):
-        from lando.stores.dukeds import open_dukeds
-
-        return open_dukeds(url)
+    if scheme in DUKEDS_SCHEMES:
+        raise ConfigError(f"{url!r} is no place of a file: the Duke Data Service knows files by their ids.")
     if not scheme:
         raise ConfigError(
             f"The store {url!r} is no URL; write file:///folder, gs://bucket/folder or s3://bucket/folder."

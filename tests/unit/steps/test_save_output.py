@@ -16,6 +16,7 @@ from lando.steps.program import run_program
 from lando.steps.save_output import USAGE, _work
 from lando.stores import transfer
 from lando.stores.files import FileStore
+from tests.services.dukeds import AGENT_KEY, USER_KEY, duke_data_service
 from tests.services.step_surroundings import Termination
 
 
@@ -265,7 +266,7 @@ def test_missing_provenance_is_a_warning(volumes: Volumes, capsys: pytest.Captur
         ({"store": {"url": "file:///x"}}, "lacks the key 'project'"),
         ({"store": {"url": "results", "project": "p"}}, "is no URL"),
         ({"store": {"url": "carrier://x", "project": "p"}}, "Nothing here can speak carrier://"),
-        ({"store": {"url": "dds:", "project": "p"}}, "Duke Data Service"),
+        ({"store": {"url": "dds:", "project": "p"}}, "The Duke Data Service needs a credential"),
         ({"store": {"url": "file:///x", "project": "../y"}}, "'../y' is not a path inside a store"),
         ({"paths": ["/nowhere"]}, "/nowhere does not exist"),
         ({"readme_file_path": "results/none.md"}, "results/none.md is not among the results"),
@@ -295,3 +296,31 @@ def test_a_store_that_does_not_answer_is_infrastructure(
     monkeypatch.setattr("lando.stores.transfer.FIRST_PAUSE_S", 0.0)
     assert volumes.save() == 1
     assert termination.cause()["category"] == "infrastructure"
+
+
+def test_results_go_into_a_project_of_the_duke_data_service(
+    volumes: Volumes, termination: Termination, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with duke_data_service() as service:
+        (volumes.root / "config").write_text(service.config())
+        monkeypatch.setenv("DDSCLIENT_CONF", str(volumes.root / "config"))
+        volumes.command["store"]["url"] = "dds:"
+        volumes.command["share"] = {"dds_user_ids": ["1c1c", "2d2d"]}
+        assert volumes.save() == 0
+        ids = termination.read()
+        volumes.command["project_id"] = ids["project_id"]
+        assert volumes.save() == 0
+        assert termination.read() == ids
+    [project] = service.projects.values()
+    there = service.paths(project["id"])
+    assert ids == {"project_id": project["id"], "readme_file_id": there["results/docs/README.md"]["id"]}
+    assert project["name"] == volumes.command["destination"]
+    assert sorted(there) == ["activity.json", "results/a b.bam", "results/docs/README.md", "share.json"]
+    assert service.permissions == {(project["id"], user): "project_admin" for user in ("1c1c", "2d2d")}
+    [activity] = service.activities.values()
+    assert (activity["name"], activity["started_on"]) == ("batch 17 - Bespin Job 42", "2026-03-04T10:00:00Z")
+    bam = there["results/a b.bam"]["current_version"]["id"]
+    assert sorted(service.relations) == [("used", activity["id"], "77f0"), ("was_generated_by", activity["id"], bam)]
+    printed = capsys.readouterr().out
+    assert AGENT_KEY not in printed
+    assert USER_KEY not in printed

@@ -14,6 +14,9 @@ import fsspec
 import pytest
 from lando.steps.program import run_program
 from lando.steps.stage_data import USAGE, _work
+from lando.stores import Entry
+from lando.stores.fsspec_store import FsspecStore
+from tests.services.dukeds import duke_data_service
 from tests.services.step_surroundings import Answer, Termination, Web
 
 
@@ -214,7 +217,7 @@ def test_the_largest_file_is_bounded(volume: Volume, tmp_path: Path, termination
 @pytest.mark.parametrize(
     ("item", "sentence"),
     [
-        ({"type": "DukeDS", "source": "5b0f", "dest": "a"}, "Duke Data Service"),
+        ({"type": "DukeDS", "source": "5b0f", "dest": "a"}, "dds is not one of the schemes"),
         ({"type": "carrier pigeon", "source": "x", "dest": "a"}, "unknown type 'carrier pigeon'"),
         ({"type": "write", "source": {"a": 1}, "dest": "a"}, "'source' has the wrong type (dict)"),
         ({"type": "url", "source": "http://[broken", "dest": "a"}, "The source of a is not a valid URL"),
@@ -288,3 +291,65 @@ def test_ten_thousand_items_are_staged(volume: Volume) -> None:
 def test_arguments_are_counted(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_program("stage_data", USAGE, _work, []) == 2
     assert USAGE in capsys.readouterr().out
+
+
+def test_files_of_the_duke_data_service_are_staged_by_their_ids(
+    volume: Volume, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with duke_data_service() as service:
+        (volume.root / "config").write_text(service.config())
+        monkeypatch.setenv("DDSCLIENT_CONF", str(volume.root / "config"))
+        volume.policy["schemes"] = ["dds"]
+        files = [service.add_file(content, f"{content.decode()}.fastq") for content in (b"ACGT", b"TTTT")]
+        items = [
+            {"type": "DukeDS", "source": file["id"], "dest": volume.dest(f"dds_{number}.fastq")}
+            for number, file in enumerate(files)
+        ]
+        assert volume.stage(*items) == 0
+        fetched = [path for _method, path in service.calls if path.startswith("/object/")]
+        (volume.job_data / "dds_1.fastq").write_bytes(b"GGGG")
+        assert volume.stage(*items) == 0  # only what differs is fetched again
+        assert len([path for _method, path in service.calls if path.startswith("/object/")]) == len(fetched) + 1
+    assert [(volume.job_data / f"dds_{number}.fastq").read_bytes() for number in (0, 1)] == [b"ACGT", b"TTTT"]
+    assert json.loads(volume.metadata.read_text())["items"] == files
+    assert "there already" in capsys.readouterr().out
+
+
+def test_a_damaged_file_of_the_duke_data_service_is_fetched_again(
+    volume: Volume, monkeypatch: pytest.MonkeyPatch, termination: Termination
+) -> None:
+    monkeypatch.setattr("lando.stores.transfer.FIRST_PAUSE_S", 0.0)
+    with duke_data_service() as service:
+        (volume.root / "config").write_text(service.config())
+        monkeypatch.setenv("DDSCLIENT_CONF", str(volume.root / "config"))
+        volume.policy["schemes"] = ["dds"]
+        file = service.add_file(b"ACGT")
+        chunks = service.uploads[file["current_version"]["upload"]["id"]]["chunks"]
+        chunks[1] = b"ACGA"
+        item = {"type": "DukeDS", "source": file["id"], "dest": volume.dest("a.fastq")}
+        assert volume.stage(item) == 1
+        assert "its md5 is not what the store tells" in termination.cause()["sentence"]
+        assert not list(volume.job_data.glob("*a.fastq*"))
+        chunks[1] = b"ACGT"
+        assert volume.stage(item) == 0
+        assert volume.stage({**item, "source": "0000"}) == 1
+        assert "File 0000 can't be staged" in termination.cause()["sentence"]
+
+
+@pytest.mark.parametrize("told", ["md5", "sha256"])
+def test_what_a_store_tells_of_its_file_is_compared(
+    volume: Volume, bucket: Any, termination: Termination, monkeypatch: pytest.MonkeyPatch, told: str
+) -> None:
+    monkeypatch.setattr("lando.stores.transfer.FIRST_PAUSE_S", 0.0)
+    bucket.pipe_file("/bucket/a", b"ACGT")
+    checksum = hashlib.new(told, b"ACGT").hexdigest()
+    monkeypatch.setattr(
+        FsspecStore, "_entry", lambda _self, path, _info: Entry(path=path, size=4, checksum=(told, checksum))
+    )
+    volume.policy |= {"schemes": ["memory"], "store_roots": ["memory://bucket"]}
+    item = {"type": "url", "source": "memory://bucket/a", "dest": volume.dest("a")}
+    assert volume.stage(item) == 0
+    bucket.pipe_file("/bucket/a", b"ACGA")
+    assert volume.stage(item) == 1
+    assert f"its {told} is not what the store tells" in termination.cause()["sentence"]
+    assert (volume.job_data / "a").read_bytes() == b"ACGT"

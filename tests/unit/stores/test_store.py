@@ -177,7 +177,7 @@ def test_urls_that_would_chain_filesystems_are_refused() -> None:
         ("results", "is no URL"),
         ("file://host/folder", "must name an absolute folder"),
         ("gs:///folder", "must name a bucket"),
-        ("dds:", "Duke Data Service"),
+        ("dds:", "knows files by their ids"),
         ("pigeon://x", "Nothing here can speak pigeon://"),
     ],
 )
