@@ -48,6 +48,7 @@ from lando.api.routes import (
 )
 from lando.api.settings import Settings
 from lando.api.site import THREADS, LiveLogs, Site
+from lando.api.storage_rights import DukeDsRights
 from lando.api.unused_files import UnusedFiles
 from lando.archive import Archive
 
@@ -82,6 +83,7 @@ def create_app(
         unused=unused,
         changes=changes,
         provider=Provider(settings, key) if settings.oauth_client_id else None,
+        rights=DukeDsRights() if settings.storage_rights == "dukeds" else None,
         archive=Archive(settings.archive_url) if settings.archive_url else None,
         live_logs=live_logs,
     )

@@ -11,7 +11,7 @@ import logging
 import secrets
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,8 @@ class Person:
     first_name: str
     last_name: str
     email: str
+    access_token: str = field(repr=False)
+    """For other services that trust the provider."""
 
 
 class Provider:
@@ -82,9 +84,9 @@ class Provider:
         if "code" not in query:
             reason = query.get("error_description") or query.get("error") or "it gave no reason"
             raise NotSignedIn(f"The provider did not sign you in: {reason[:200]}.")
-        return self._person(self._claims(query["code"], begun["verifier"])), begun["then"]
+        return self._person(*self._claims(query["code"], begun["verifier"])), begun["then"]
 
-    def _claims(self, code: str, verifier: str) -> dict[str, Any]:
+    def _claims(self, code: str, verifier: str) -> tuple[dict[str, Any], str]:
         # Without a scope: the provider may well have granted another than was asked for.
         session = OAuth2Session(self._settings.oauth_client_id, redirect_uri=self._redirect_uri)
         session.register_compliance_hook("access_token_response", _not_failed)
@@ -107,9 +109,9 @@ class Provider:
             raise Unavailable("sign-in provider", f"it can't be asked who has signed in: {error}") from error
         if not isinstance(claims, dict):
             raise Unavailable("sign-in provider", "its userinfo endpoint answers no JSON object")
-        return claims
+        return claims, str(session.token.get("access_token", ""))
 
-    def _person(self, claims: Mapping[str, Any]) -> Person:
+    def _person(self, claims: Mapping[str, Any], access_token: str) -> Person:
         group, groups = self._settings.oauth_required_group, claims.get(self._settings.oauth_groups_claim)
         if group is not None and group not in (groups if isinstance(groups, list) else [groups]):
             raise NotSignedIn(f"Only members of the group {group} may use this service.")
@@ -122,6 +124,7 @@ class Provider:
             first_name=_text(claims.get("given_name"), 150),
             last_name=_text(claims.get("family_name"), 150),
             email=_text(claims.get("email"), 254),
+            access_token=access_token,
         )
 
     def _endpoint(self, name: str) -> str:

@@ -99,6 +99,9 @@ class Settings:
     """Only members of this group may sign in; None: whoever the provider knows."""
     oauth_staff: bool = False
     """Let the provider also sign in staff; otherwise whoever controls it can become any user but those."""
+    storage_rights: str = "none"
+    """``dukeds``: before a job starts, the service credential is granted the download right on its inputs' projects in
+    the Duke Data Service by the owner's own sign-in there. ``none``: whoever has files there shares them."""
     check_workflows: bool = True
     """Have cwltool check workflows when they are registered, where it is installed (the ``cwl`` extra)."""
     check_timeout_s: float = 60.0
@@ -119,7 +122,11 @@ class Settings:
     """``console`` for people, ``json`` for programs."""
 
     def __post_init__(self) -> None:
-        for name, choices in (("log_level", _LOG_LEVELS), ("log_format", ("console", "json"))):
+        for name, choices in (
+            ("log_level", _LOG_LEVELS),
+            ("log_format", ("console", "json")),
+            ("storage_rights", ("none", "dukeds")),
+        ):
             if getattr(self, name) not in choices:
                 raise ConfigError(f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}.")
         if self.public_url is not None and not self.public_url.startswith(("http://", "https://")):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from lando.api.outbox import Outbox
     from lando.api.provider import Provider
     from lando.api.settings import Settings
+    from lando.api.storage_rights import StorageRights
     from lando.api.unused_files import UnusedFiles
     from lando.archive import Archive
     from lando.k8s.health import Part
@@ -53,6 +54,8 @@ class Site:
     """Taken by each request that waits for something to happen, so that those never hold all threads."""
     throttle: Throttle = field(default_factory=Throttle)
     provider: Provider | None = None
+    rights: StorageRights | None = None
+    """Grants what jobs need to read; None where their inputs need no granting."""
     """Where people may sign in with their browsers, if the settings name it."""
     archive: Archive | None = None
     live_logs: LiveLogs | None = None

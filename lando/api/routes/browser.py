@@ -158,6 +158,7 @@ def _user(site: Site, person: Person) -> m.User:
             raise NotSignedIn("Staff do not sign in through the provider here; use your password.")
         user.first_name, user.last_name = person.first_name, person.last_name
         user.email = person.email
+        user.provider_token = person.access_token if site.rights is not None else None
     logger.info("%s signed in through the provider", user.username)
     return user
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
-from lando.api import documents, jobs, shapes
+from lando.api import documents, jobs, shapes, storage_rights
 from lando.api import models as m
 from lando.api.auth import Caller, SignedIn
 from lando.api.bodies import AnyText, Body, Empty, id_of
@@ -68,6 +68,7 @@ def authorize(job_id: str, site: TheSite, caller: SignedIn, permission: Permissi
 @router.post("/{job_id}/start")
 def start(job_id: str, site: TheSite, caller: SignedIn, _body: Empty | None = None) -> shapes.JobAfterAction:
     """Run an authorized job."""
+    _grant_rights(site, caller, job_id, "A")
     return _act(site, caller, job_id, partial(jobs.start, in_turn=bool(site.settings.limits)))
 
 
@@ -80,6 +81,7 @@ def cancel(job_id: str, site: TheSite, caller: SignedIn, _body: Empty | None = N
 @router.post("/{job_id}/restart")
 def restart(job_id: str, site: TheSite, caller: SignedIn, _body: Empty | None = None) -> shapes.JobAfterAction:
     """Run a failed or canceled job again, from where it stopped if possible."""
+    _grant_rights(site, caller, job_id, "EC")
     return _act(site, caller, job_id, partial(jobs.restart, in_turn=bool(site.settings.limits)))
 
 
@@ -88,6 +90,17 @@ def live_usage(job_id: str, site: TheSite, caller: SignedIn, _body: Empty | None
     """What the job has used until now, also while it runs."""
     with site.database.read() as session:
         return documents.job_usage(jobs.own_job(session, caller, id_of(job_id)))
+
+
+def _grant_rights(site: Site, caller: Caller, job_id: str, states: str) -> None:
+    """Have the job's inputs shared with the service, if its state lets it run; outside of any transaction."""
+    if site.rights is None:
+        return
+    with site.database.read() as session:
+        job = jobs.own_job(session, caller, id_of(job_id))
+        needs = storage_rights.needed(session, caller, job) if job.state in states else []
+    if needs:
+        site.rights.grant(needs)
 
 
 def _act(
