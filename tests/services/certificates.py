@@ -24,15 +24,15 @@ class Certificates:
     client_key: Path
 
 
-def make(folder: Path) -> Certificates:
-    """Fresh certificates in ``folder``, valid for one day."""
+def make(folder: Path, *, address: str = "127.0.0.1") -> Certificates:
+    """Fresh certificates in ``folder``, valid for one day; the server's is for ``address`` and localhost."""
     folder.mkdir(parents=True, exist_ok=True)
     ca_key = ec.generate_private_key(ec.SECP256R1())
     ca = _certificate("Lando test authority", ca_key, "Lando test authority", ca_key, ca=True)
     _write(folder, "ca", ca, ca_key)
     for name in ("server", "client"):
         key = ec.generate_private_key(ec.SECP256R1())
-        _write(folder, name, _certificate(name, key, "Lando test authority", ca_key, ca=False), key)
+        _write(folder, name, _certificate(name, key, "Lando test authority", ca_key, ca=False, address=address), key)
     return Certificates(
         ca=folder / "ca.pem",
         server=folder / "server.pem",
@@ -43,7 +43,13 @@ def make(folder: Path) -> Certificates:
 
 
 def _certificate(
-    name: str, key: ec.EllipticCurvePrivateKey, issuer: str, issuer_key: ec.EllipticCurvePrivateKey, *, ca: bool
+    name: str,
+    key: ec.EllipticCurvePrivateKey,
+    issuer: str,
+    issuer_key: ec.EllipticCurvePrivateKey,
+    *,
+    ca: bool,
+    address: str = "",
 ) -> x509.Certificate:
     now = datetime.now(UTC)
     builder = (
@@ -76,7 +82,7 @@ def _certificate(
         )
     )
     if not ca:
-        names = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost")]
+        names = [x509.IPAddress(ipaddress.ip_address(address)), x509.DNSName("localhost")]
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     return builder.sign(issuer_key, hashes.SHA256())
 

@@ -90,10 +90,10 @@ class Stack:
         for name in names:
             self.wait_for(f"{self.url_of(name)}/readyz")
 
-    def start_cluster(self, *options: str) -> None:
-        """The embedded cluster; says where it is on its first line."""
+    def start_cluster(self, *options: str, within: Sequence[str] = ()) -> None:
+        """The embedded cluster; says where it is on its first line. ``within`` comes before its command."""
         home = str(self.folder / "cluster")
-        command = [sys.executable, "-m", "lando.local", "--home", home, "--namespace", NAMESPACE, *options]
+        command = [*within, sys.executable, "-m", "lando.local", "--home", home, "--namespace", NAMESPACE, *options]
         process = self._spawn("cluster", command, stdout=subprocess.PIPE)
         assert process.stdout is not None
         line = process.stdout.readline()
