@@ -35,9 +35,10 @@ def file_record(api: DukedsApi, file_id: str) -> dict[str, Any]:
 
 
 def content_of(record: dict[str, Any]) -> Entry:
-    """Size and checksum of a file's current version."""
-    upload = record["current_version"]["upload"]
-    told = {str(item["algorithm"]).lower(): str(item["value"]).lower() for item in upload.get("hashes") or ()}
+    """Size and checksum of a file's current version; a project's listing has them at the record's top."""
+    upload = record["current_version"]["upload"] if "current_version" in record else record
+    hashes = upload.get("hashes") or ([upload["hash"]] if upload.get("hash") else [])  # the older form has one
+    told = {str(item["algorithm"]).lower(): str(item["value"]).lower() for item in hashes}
     known = next((name for name in ("sha256", "md5", "sha1") if name in told), None)
     return Entry(
         path=str(record["name"]), size=int(upload["size"]), checksum=(known, told[known]) if known is not None else None
@@ -109,7 +110,10 @@ class DukedsProject:
 
     def version_of(self, path: str) -> str:
         """The id of the current version of a file that is there."""
-        return str(self._record(path)["current_version"]["id"])
+        record = self._record(path)
+        if "current_version" not in record:
+            record = file_record(self._api, record["id"])
+        return str(record["current_version"]["id"])
 
     def entry(self, path: str) -> Entry | None:
         known = self._files().get(relative_path(path))

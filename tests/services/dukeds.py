@@ -80,7 +80,9 @@ class DukeDS:
             case ["POST", "projects"]:
                 return 201, self._make(self.projects, {"kind": "dds-project", "is_deleted": False, **document})
             case ["GET", "projects", project, "files"] if project in self.projects:
-                return 200, list(self.paths(project).values())
+                return 200, [self._listed(file) for file in self.paths(project).values()]
+            case ["GET", "projects", project] if project in self.projects:
+                return 200, self.projects[project]
             case ["GET", "projects" | "folders", parent, "children"]:
                 found = [*self.folders.values(), *self.files.values()]
                 part = document.get("name_contains", "")
@@ -95,6 +97,8 @@ class DukeDS:
             case ["PUT", "uploads", upload, "chunks"]:
                 self.uploads[upload]["told"][document["number"]] = (document["size"], document["hash"]["value"])
                 return 200, self._signed("PUT", f"/object/{upload}/{document['number']}")
+            case ["GET", "uploads", upload]:
+                return 200, {key: self.uploads[upload][key] for key in ("id", "name", "size")}
             case ["PUT", "uploads", upload, "complete"]:
                 return self._complete(upload, document)
             case ["POST", "folders"]:
@@ -125,6 +129,13 @@ class DukeDS:
                 return 201, {"id": str(uuid.uuid4())}
         return 404, {"error": "404", "code": "not_provided", "reason": "resource not found"}
 
+    def _listed(self, file: Document) -> Document:
+        """A file in its project's listing, which has another form than the file alone."""
+        upload = file["current_version"]["upload"]
+        listed = {key: file[key] for key in ("id", "name", "ancestors")}
+        url = self._signed("GET", f"/object/{upload['id']}/all")
+        return {**listed, "size": upload["size"], "hashes": upload["hashes"], "file_url": url}
+
     def _make(self, where: dict[str, Document], document: Document) -> Document:
         made = {"id": str(uuid.uuid4()), **document}
         where[made["id"]] = made
@@ -136,7 +147,11 @@ class DukeDS:
 
     def _upload(self, project: str, document: Document) -> Document:
         made = self._make(self.uploads, {"project": project, "chunks": {}, "told": {}, **document})
-        return {"id": made["id"], "name": made["name"], "size": made["size"]}
+        answer = {"id": made["id"], "name": made["name"], "size": made["size"]}
+        if made.get("chunked", True):
+            return answer
+        made["told"][1] = (made["size"], made["hash"]["value"])
+        return {**answer, "signed_url": self._signed("PUT", f"/object/{made['id']}/1")}
 
     def _complete(self, upload_id: str, document: Document) -> Answer:
         upload = self.uploads[upload_id]
@@ -191,13 +206,13 @@ class _Handler(BaseHTTPRequestHandler):
             if path.startswith("/object/"):
                 return self._object(path, query, body, lost=fault == "lost")
             form = self.headers.get("Content-Type") == "application/x-www-form-urlencoded"
-            values = parse_qs(body.decode()) if form else query
-            document = {key: value[0] for key, value in values.items()} if form or not body else json.loads(body)
+            values = parse_qs(body.decode()) if body and form else query
+            document = json.loads(body) if body and not form else {key: value[0] for key, value in values.items()}
             status, found = self._answer(path, document)
         headers = {}
         if isinstance(found, list):
             size = min(int(document["per_page"]), PER_PAGE_AT_MOST)
-            headers["x-total-pages"] = str(max(1, -(-len(found) // size)))
+            headers = {"x-total": str(len(found)), "x-total-pages": str(max(1, -(-len(found) // size)))}
             start = (int(document["page"]) - 1) * size
             found = {"results": found[start : start + size]}
         if fault == "lost":
