@@ -46,6 +46,10 @@ def is_password(password: str, stored: str | None) -> bool:
     if stored is None:
         _scrypt(password, b"0" * 16, _SCRYPT_N, _SCRYPT_R, _SCRYPT_P)
         return False
+    if stored.startswith("pbkdf2_sha256$"):  # taken over from an original bespin-api
+        _, rounds, text, digest = stored.split("$")
+        made = hashlib.pbkdf2_hmac("sha256", password.encode("utf-8", "replace"), text.encode(), int(rounds))
+        return hmac.compare_digest(made, base64.b64decode(digest))
     _, n, r, p, salt, digest = stored.split("$")
     found = _scrypt(password, base64.b64decode(salt), int(n), int(r), int(p))
     return hmac.compare_digest(found, base64.b64decode(digest))

@@ -79,6 +79,42 @@ def skip_ids(
     administration.skip_ids(config, count)
 
 
+@app.command("import")
+def import_site(
+    url: Annotated[
+        str, typer.Argument(metavar="URL", help="The original bespin-api, e.g. https://bespin.example.org.")
+    ],
+    token_file: Annotated[
+        Path, typer.Option("--token-file", metavar="FILE", exists=True, help="Holds a token of its staff.")
+    ],
+    operator: Annotated[str, typer.Option("--operator", metavar="NAME", help="Whose the service credentials become.")],
+    config: SettingsFile = None,
+) -> None:
+    """Carry over what staff set up at an original bespin-api.
+
+    Workflows with their versions and configurations, strategies, job settings, connections, share groups, credentials
+    and unused job tokens. What is known here by its name is left as it is, so it may be repeated. Jobs stay where they
+    are; new ones get ids that none of them has.
+    """
+    from lando.cli import administration
+
+    administration.import_site(config, url, token_file.read_text("utf-8").strip(), operator=operator)
+
+
+@app.command()
+def import_users(
+    file: Annotated[Path, typer.Argument(metavar="FILE", exists=True, help="CSV with a head, username in it.")],
+    config: SettingsFile = None,
+) -> None:
+    """Add users from an original bespin-api's database, with their passwords and tokens.
+
+    The columns are username, email, first_name, last_name, is_staff, is_active, password (pbkdf2_sha256$...), token.
+    """
+    from lando.cli import administration
+
+    administration.import_users(config, file)
+
+
 @app.command()
 def setup(
     user: Annotated[str, typer.Argument(metavar="NAME", help="A first user, who becomes staff.")],

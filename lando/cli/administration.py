@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ import typer
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from lando.api import backup
+from lando.api import backup, importing
 from lando.api import models as m
 from lando.api import settings as api_settings
 from lando.api import setup as sites
@@ -24,6 +24,7 @@ from lando.api.keys import ServerKey, load_or_create
 from lando.api.migrating import versions
 from lando.cli import rendering
 from lando.errors import InputError
+from lando.sources.http import JsonApi
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,28 @@ def skip_ids(config: Path | None, count: int) -> None:
     with _site(config) as site, site.database.write() as session:
         first = backup.skip_ids(session, count)
     typer.echo(f"the next job gets the id {first}")
+
+
+def import_site(config: Path | None, url: str, token: str, *, operator: str) -> None:
+    """Carry over what staff set up at the original whose address is ``url``."""
+    base = url.rstrip("/").removesuffix("/v2").removesuffix("/api")
+    with closing(JsonApi("Bespin API", f"{base}/api", token)) as reader:
+        original = importing.read(reader)
+    with _site(config) as site, site.database.write() as session:
+        done = importing.write(session, original, operator=operator)
+    for family in importing.LISTS:
+        if family in done.new or family in done.known:
+            typer.echo(f"{family}: {done.new[family]} new, {done.known[family]} known")
+    typer.echo(f"the next job gets the id {done.next_job}")
+    for sentence in done.left:
+        typer.echo(f"left to do: {sentence}", err=True)
+
+
+def import_users(config: Path | None, file: Path) -> None:
+    """Add the users of a CSV file."""
+    with open(file, encoding="utf-8", newline="") as text, _site(config) as site, site.database.write() as session:
+        done = importing.write_users(session, importing.users_of(text))
+    typer.echo(f"users: {done.new['users']} new, {done.known['users']} known; tokens: {done.new['tokens']} new")
 
 
 def setup(
