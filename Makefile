@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format published bench crash-points model chaos hostile image docs site clean
+.PHONY: help demo test check format published bench crash-points model chaos hostile image docs site screens clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -61,6 +61,9 @@ docs: $(VENV)/.installed-dev  ## write the parts of docs/ that are generated fro
 
 site: $(VENV)/.installed-dev  ## docs/ as a site in build/site; a broken link is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet --config-file docs/site/mkdocs.yml
+
+screens: $(VENV)/.installed-dev  ## draw the screens in docs/screens from a real run
+	$(BIN)/python docs/screens.py
 
 clean:  ## remove the virtual environment and caches
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
