@@ -6,6 +6,7 @@ import hashlib
 import io
 import mimetypes
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -15,7 +16,7 @@ from lando.errors import NotFound, PeerError, Unavailable
 from lando.stores import CHUNK, Entry, Progress, no_progress, put_each, relative_path
 from lando.stores.checksums import of_file
 from lando.stores.dukeds_api import PEER, Credential, DukedsApi
-from lando.stores.transfer import ATTEMPTS, with_retries
+from lando.stores.transfer import ATTEMPTS, Sleep, pause_s, with_retries
 
 PART = 16 * CHUNK  # bytes of a chunk, in memory while it is sent
 MOST_PARTS = 1_000  # of one file; larger files have larger chunks
@@ -45,7 +46,7 @@ def content_of(record: dict[str, Any]) -> Entry:
     )
 
 
-def read_file(api: DukedsApi, file_id: str, size: int) -> Iterator[bytes]:
+def read_file(api: DukedsApi, file_id: str, size: int, sleep: Sleep = time.sleep) -> Iterator[bytes]:
     """A file's content; where the connection breaks off it goes on, with a fresh address.
 
     Raises:
@@ -64,6 +65,7 @@ def read_file(api: DukedsApi, file_id: str, size: int) -> Iterator[bytes]:
             fruitless = fruitless + 1 if done == before else 0
             if fruitless == ATTEMPTS:
                 raise
+            sleep(pause_s(max(fruitless, 1)))
 
 
 class DukedsProject:
@@ -240,10 +242,14 @@ class DukedsProject:
             data = source.read(part)
             digest = {"value": hashlib.md5(data, usedforsecurity=False).hexdigest(), "algorithm": "md5"}
             chunk = {"number": number, "size": len(data), "hash": digest}
-            self._api.send(self._api.put(f"/uploads/{upload_id}/chunks", chunk), data)
+            self._send(upload_id, chunk, data)
             progress(len(data))
         self._api.put(f"/uploads/{upload_id}/complete", form={"hash[value]": md5, "hash[algorithm]": "md5"})
         return upload_id
+
+    def _send(self, upload_id: str, chunk: dict[str, Any], data: bytes) -> None:
+        """One chunk; each try has a fresh address, as addresses expire."""
+        with_retries(lambda: self._api.send(self._api.put(f"/uploads/{upload_id}/chunks", chunk), data))
 
     def _folder(self, path: str) -> str:
         """The id of a folder, made with those above it where they are not there."""

@@ -122,19 +122,14 @@ class DukedsApi:
             return
 
     def send(self, signed: dict[str, Any], data: bytes) -> None:
-        """Send a chunk to where the service said."""
-
-        def once() -> None:
-            answer = self._external(signed, data=data)
-            with answer:
-                _check(answer, f"a chunk for {answer.url}")
-
-        with_retries(once, self._sleep)
+        """Send a chunk to where the service said; no second try."""
+        with self._external(signed, data=data) as answer:
+            _check_external(answer)
 
     def receive(self, signed: dict[str, Any], start: int) -> Iterator[bytes]:
         """The content from byte ``start`` on, from where the service said; no second try."""
         with self._external(signed, more={"Range": f"bytes={start}-"} if start else {}, stream=True) as answer:
-            _check(answer, answer.url)
+            _check_external(answer)
             if start and answer.status_code != 206:
                 raise Rejected(PEER, f"{masked(answer.url)} can't be resumed", status=answer.status_code)
             try:
@@ -212,6 +207,14 @@ class DukedsApi:
             )
         except requests.RequestException as error:
             raise Unavailable(PEER, f"{masked(url).partition('?')[0]}: {type(error).__name__}") from None
+
+
+def _check_external(answer: requests.Response) -> None:
+    """Like :func:`_check`; an address that has expired is answered 403, and the next one will do."""
+    what = masked(answer.url).partition("?")[0]
+    if answer.status_code == 403:
+        raise Unavailable(PEER, f"{what} was answered 403", status=403)
+    _check(answer, what)
 
 
 def _check(answer: requests.Response, what: str) -> None:

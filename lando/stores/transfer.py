@@ -110,16 +110,20 @@ def upload(
 
 def with_retries(work: Callable[[], _T], sleep: Sleep = time.sleep) -> _T:
     """``work()``, tried again while the store is :class:`Unavailable`, with growing, jittered pauses."""
-    pause = FIRST_PAUSE_S
-    for left in range(ATTEMPTS - 1, -1, -1):
+    for tries in range(1, ATTEMPTS + 1):
         try:
             return work()
         except Unavailable:
-            if not left:
+            if tries == ATTEMPTS:
                 raise
-        sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - spreads load, guards nothing
-        pause = min(pause * 2, LONGEST_PAUSE_S)
+        sleep(pause_s(tries))
     raise AssertionError("unreachable")
+
+
+def pause_s(tries: int) -> float:
+    """Seconds to wait after so many tries in a row: growing, jittered, bounded."""
+    pause = min(FIRST_PAUSE_S * 2.0 ** (tries - 1), LONGEST_PAUSE_S)
+    return pause * random.uniform(0.5, 1.5)  # noqa: S311 - spreads load, guards nothing
 
 
 def _send(store: Store, files: Sequence[LocalFile], sha256: dict[str, str], progress: Progress, sleep: Sleep) -> None:

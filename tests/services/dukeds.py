@@ -240,7 +240,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _object(self, path: str, query: dict[str, list[str]], body: bytes, *, lost: bool) -> None:
         _object, upload_id, number = path.strip("/").split("/")
         assert "Authorization" not in self.headers  # the token is for the service alone
-        if query.get("signature") != ["s3cret"] or self.headers.get("X-Part") != "1":
+        if query.get("signature") != ["s3cret"] or (self.command == "PUT" and self.headers.get("X-Part") != "1"):
             return self._send(403, None)
         upload = self.service.uploads[upload_id]
         if self.command == "PUT":

@@ -124,8 +124,9 @@ def test_a_download_that_brings_nothing_ends(service: DukeDS, api: DukedsApi) ->
         list(read_file(api, file["id"], 3))
 
 
-def test_a_chunk_is_sent_again(service: DukeDS, project: DukedsProject) -> None:
-    service.fault = times(2, (500, None), "PUT", "/object/")  # type: ignore[assignment]
+@pytest.mark.parametrize("status", [500, 403])
+def test_a_chunk_is_sent_again_to_a_fresh_address(service: DukeDS, project: DukedsProject, status: int) -> None:
+    service.fault = times(2, (status, None), "PUT", "/object/")  # type: ignore[assignment]
     project.put_bytes(b"abc", "a")
     assert b"".join(project.read("a")) == b"abc"
 
@@ -174,7 +175,7 @@ def test_a_file_of_another_is_not_found(api: DukedsApi) -> None:
 def test_no_error_shows_a_key_a_token_or_a_signed_address(service: DukeDS, api: DukedsApi) -> None:
     file = service.add_file(b"abc")
     texts = [repr(Credential.mounted())]
-    for fault in ((403, {"reason": "no"}), (500, {})):
+    for fault in ((400, {"reason": "no"}), (403, {}), (500, {})):
         service.fault = lambda _method, path, fault=fault: fault if path.startswith("/object/") else None  # type: ignore[misc]
         with pytest.raises((Rejected, Unavailable)) as caught:
             list(read_file(api, file["id"], 3))
