@@ -48,9 +48,10 @@ hostile: $(VENV)/.installed-dev  ## N hostile messages before real daemons, with
 	LANDO_HOSTILE_COUNT=$(or $(N),10000) LANDO_HOSTILE_SEED=$(or $(SEED),7) \
 	  $(BIN)/python -m pytest -q -s tests/integration/test_hostile_messages.py $(PYTEST_ARGS)
 
-image: $(VENV)/.installed-dev  ## build the container image with buildah, and run what is in it; as root, on Debian
+image: $(VENV)/.installed-dev  ## build the container image with buildah, run what is in it, and a job; as root, on Debian
 	openshift/build-image.sh
-	LANDO_TEST_IMAGE=$$(openshift/build-image.sh --name) $(BIN)/python -m pytest -q tests/integration/test_image.py
+	LANDO_TEST_IMAGE=$$(openshift/build-image.sh --name) \
+	  $(BIN)/python -m pytest -q tests/integration/test_image.py tests/integration/test_image_deployed.py $(PYTEST_ARGS)
 
 docs: $(VENV)/.installed-dev  ## write the parts of docs/ that are generated from the code
 	$(BIN)/python -m lando.config > docs/configuration.md
