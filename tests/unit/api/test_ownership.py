@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from fastapi.routing import APIRoute
@@ -12,17 +13,16 @@ from tests.unit.api.serving import SIGN_IN, Api
 
 OPEN = {"/healthz", "/readyz", "/metrics", "/api/lando/v1/openapi.json", *SIGN_IN}
 """Routes that need no sign-in."""
+BY_SESSION = {"/auth/api-token-session"}
+"""Routes that only a browser's session opens, and no token."""
 EVERYBODYS = {
-    "/api/v2/workflows/{}",
-    "/api/v2/workflow-versions/{}",
-    "/api/v2/workflow-configurations/{}",
-    "/api/v2/job-strategies/{}",
-    "/api/v2/share-groups/{}",
-    "/api/v2/dds-endpoints/{}",
-    "/api/v2/dds-user-credentials/{}",
-    "/api/v2/admin/workflow-methods-documents/{}",
+    ("GET", "/api/v2/job-strategies/{}"),
+    ("GET", "/api/v2/share-groups/{}"),
+    ("GET", "/api/v2/dds-endpoints/{}"),
+    ("GET", "/api/v2/dds-user-credentials/{}"),
+    ("GET", "/api/v2/admin/workflow-methods-documents"),
 }
-"""Routes of single rows that any signed-in user may read; private workflows are hidden there, see below."""
+"""Single rows that hold nothing private, and the one staff route that is not for staff only."""
 STAFF_OUTSIDE_ADMIN = {
     ("POST", "/api/v2/dds-endpoints"),
     ("PUT", "/api/v2/dds-endpoints/{}"),
@@ -39,6 +39,23 @@ STAFF_OUTSIDE_ADMIN = {
     ("GET", "/api/lando/v1/prune"),
     ("POST", "/api/lando/v1/prune"),
 }
+OWNERS_AND_STAFFS = {
+    ("GET", "/api/v2/admin/workflow-methods-documents/{}"),
+    ("PUT", "/api/lando/v1/runs/{}/priority"),
+}
+"""Of single rows, what staff may do with everybody's."""
+
+
+def who(method: str, path: str) -> str:
+    """Whose a route is: ``open``, ``everybody``'s who signs in, ``staff``'s, or the ``owner``'s of the row it names."""
+    route = (method, path)
+    if path in OPEN:
+        return "open"
+    if route in STAFF_OUTSIDE_ADMIN:
+        return "staff"
+    if route in EVERYBODYS or ("{}" not in path and "/admin/" not in path):
+        return "everybody"
+    return "owner" if route in OWNERS_AND_STAFFS or "/admin/" not in path else "staff"
 
 
 def routes(api: Api) -> Iterator[tuple[str, str]]:
@@ -65,59 +82,79 @@ def _walk(known: list[BaseRoute], prefix: str) -> Iterator[tuple[str, str]]:
             raise AssertionError(f"the walk does not know {route!r}")
 
 
-def test_nobody_gets_further_than_the_sign_in(api: Api) -> None:
-    api.new_job()
-    for method, path in routes(api):
-        if path in OPEN:
+def test_every_route_lets_each_role_do_what_is_its_to_do(api: Api, capsys: pytest.CaptureFixture[str]) -> None:
+    """Ada owns row 1 of every kind of private row; nobody, somebody else, she and the staff ask for each."""
+    before = rows_of_ada(api)
+    found = list(routes(api))
+    assert set(found) >= EVERYBODYS | STAFF_OUTSIDE_ADMIN | OWNERS_AND_STAFFS
+    asked = dict.fromkeys(("nobody", "another user", "owner", "staff"), 0)
+    for number, (method, path) in enumerate(found):
+        whose, one = who(method, path), path.replace("{}", "1")
+        if whose == "open":
             continue
-        for headers in ({}, {"Authorization": "Token " + "0" * 40}):
-            answer = api.client.request(method, path.replace("{}", "1"), headers=headers)
-            assert answer.status_code == 401, (method, path, answer.status_code)
-            assert answer.headers["www-authenticate"] == 'JWT realm="api"'
-            assert list(answer.json()) == ["detail"]
+        body = None if method == "GET" else {}
+        asked["nobody"] += 1
+        answer = api.client.request(method, one, headers={"Authorization": "Token " + "0" * 40} if number % 2 else {})
+        assert (answer.status_code, list(answer.json())) == (401, ["detail"]), (method, path)
+        assert answer.headers["www-authenticate"] == 'JWT realm="api"'
+
+        if path in BY_SESSION:
+            continue
+
+        asked["another user"] += 1
+        status = refused(api, method, one, "eve")
+        assert (status in (401, 403)) == (whose == "staff"), (method, path, status)
+        assert whose != "owner" or status == 404, (method, path, status)
+
+        if whose == "staff" or method == "GET":
+            asked["owner"] += 1
+            status = api.call(method, one, body).status_code
+            assert (status in (401, 403)) == (whose == "staff"), (method, path, status)
+
+        asked["staff"] += 1
+        status = refused(api, method, one.replace("/1", "/0") if whose == "staff" else one, "operator")
+        assert status not in (401, 403), (method, path, status)
+        assert whose != "owner" or (status == 404) != ((method, path) in OWNERS_AND_STAFFS), (method, path, status)
+    assert api.get("/api/v2/jobs/1/").json() == before
+    with capsys.disabled():
+        print(f"\nroutes x roles: {len(found)} x {len(asked)}, {sum(asked.values())} requests answered as they should")
 
 
-def test_what_is_for_staff_is_for_staff_only(api: Api) -> None:
-    api.new_job()
-    assert set(routes(api)) >= STAFF_OUTSIDE_ADMIN
-    for method, path in routes(api):
-        is_admin = "/admin/" in path and "workflow-methods-documents" not in path
-        if is_admin or (method, path) in STAFF_OUTSIDE_ADMIN:
-            answer = api.call(method, path.replace("{}", "1"), None if method == "GET" else {})
-            assert answer.status_code == 403, (method, path, answer.status_code)
-
-
-@pytest.mark.parametrize("user", ["eve", "operator"])
-def test_nobody_else_reaches_a_users_rows_not_even_staff_by_a_users_route(api: Api, user: str) -> None:
-    """Ada has one row of every kind, of id 1; whoever else asks for row 1 of anything is told that there is none."""
+def rows_of_ada(api: Api) -> Any:
+    """A private row of every kind, each of id 1; her job."""
     job = api.new_job()
     assert api.post(f"/api/v2/jobs/{job}/start/").status_code == 200
     api.write(job, "R/S", "E/S")
     assert api.post("/api/v2/admin/job-errors/", {"job": job, "job_step": "S", "content": "x"}, "lando").is_success
-    stage = {"stage_group": 1, "destination_path": "a", "sequence_group": 0, "sequence": 0}
-    assert api.post("/api/v2/url-job-input-files/", {**stage, "url": "https://x.org/a"}).is_success
-    store = {"project_id": "p", "file_id": "f", "dds_user_credentials": 1, "destination_path": "b"}
-    assert api.post("/api/v2/dds-job-input-files/", {**stage, **store}).is_success
-    before = api.get(f"/api/v2/jobs/{job}/").json()
-    asked = 0
-    for method, path in routes(api):
-        is_admin = "/admin/" in path or (method, path) in STAFF_OUTSIDE_ADMIN
-        is_private = path not in EVERYBODYS or "/workflow" in path
-        if "{}" not in path or is_admin or not is_private or path.endswith("/priority"):
-            continue  # staff may set any run's priority: test_fair_use.py
-        asked += 1
-        answer = api.call(method, path.replace("{}", "1"), None if method == "GET" else {}, user)
-        if method in ("PUT", "POST") and answer.status_code == 400:
-            whole = {**stage, **store, "url": "https://x.org/a"}
-            answer = api.call(method, path.replace("{}", "1"), whole, user)
-        assert answer.status_code == 404, (method, path, answer.status_code, answer.text)
-    assert asked > 20
-    assert api.get(f"/api/v2/jobs/{job}/").json() == before
+    assert api.post("/api/v2/url-job-input-files/", {**INPUT, "url": "https://x.org/a"}).is_success
+    assert api.post("/api/v2/dds-job-input-files/", {**INPUT, **STORED, "destination_path": "b"}).is_success
+    for kind, text in (("methods-documents", {"content": "x"}), ("version-tool-details", {"details": []})):
+        body = {"workflow_version": 1, **text}
+        assert api.post(f"/api/lando/v1/admin/workflow-{kind}/", body, "operator").is_success
+    return api.get(f"/api/v2/jobs/{job}/").json()
+
+
+INPUT = {"stage_group": 1, "destination_path": "a", "sequence_group": 0, "sequence": 0}
+STORED = {"project_id": "p", "file_id": "f", "dds_user_credentials": 1}
+
+
+def refused(api: Api, method: str, path: str, user: str) -> int:
+    """The status of a request, with a whole body where an empty one is not looked at further."""
+    status = api.call(method, path, None if method == "GET" else {}, user).status_code
+    if method == "PUT" and status == 400:
+        status = api.call(method, path, {**INPUT, **STORED, "url": "https://x.org/a", "priority": 1}, user).status_code
+    return status
+
+
+@pytest.mark.parametrize("user", ["eve", "operator"])
+def test_lists_show_everybody_their_own_rows_only_also_staff(api: Api, user: str) -> None:
+    rows_of_ada(api)
     for path in ("jobs/", "workflows/", "workflow-versions/", "workflow-configurations/", "job-file-stage-groups/",
-                 "url-job-input-files/", "dds-job-input-files/"):  # fmt: skip
-        assert api.get(f"/api/v2/{path}", user).json() == []
+                 "url-job-input-files/", "dds-job-input-files/", "workflow-version-tool-details/"):  # fmt: skip
+        assert api.get(f"/api/v2/{path}", user).json() == [], path
     for path in ("/api/job-errors/", "/api/job-activities/", "/api/lando/v1/runs/", "/api/job-errors/?job=1"):
-        assert api.get(path, user).json() == []
+        assert api.get(path, user).json() == [], path
+    assert api.get("/api/v2/admin/workflow-methods-documents/", "eve").json() == []
 
 
 def test_no_input_may_name_a_file_of_somebody_else(api: Api) -> None:
