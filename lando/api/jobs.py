@@ -110,6 +110,19 @@ def remove(session: Session, caller: Caller, job_id: int) -> None:
     _move(session, job, "CEF", {"state": "D"}, refusal)
 
 
+def remove_by_staff(session: Session, job_id: int) -> None:
+    """Hide an ended job from its owner; remove for good what never ran or is hidden already."""
+    session.execute(select(Job.id).where(Job.id == job_id).with_for_update())
+    job = session.get(Job, job_id)
+    if job is None:
+        raise not_found()
+    if job.state in ("N", "A", "D"):
+        session.execute(delete(Job).where(Job.id == job_id))
+        return
+    refusal = detail(400, f"This job is {STATE_WORDS[job.state]}: it is deleted when it has ended.")
+    _move(session, job, "CEF", {"state": "D"}, refusal)
+
+
 def record(session: Session, job: Job, changes: dict[str, Any], if_match: Collection[str] | None) -> Job:
     """Write what a daemon or the staff say of a job; any state may follow any other.
 

@@ -118,6 +118,14 @@ def write_job(
     return answer
 
 
+@router.delete("/jobs/{job_id}", status_code=204, responses={400: {}})
+def delete_job(job_id: str, site: TheSite, _staff: Staff) -> None:
+    """Hide an ended job from its owner; remove for good what never ran or is hidden already."""
+    with site.database.write() as session:
+        jobs.remove_by_staff(session, id_of(job_id))
+    site.changes.announce()
+
+
 def _job(session: Session, text: str) -> m.Job:
     query = select(m.Job).where(m.Job.id == id_of(text)).options(*_EVERYTHING)
     job = session.scalars(query).unique().first()
