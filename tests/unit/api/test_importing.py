@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 from lando.api import importing, setup
 from lando.api import models as m
+from lando.api.app import create_app
 from lando.api.database import Database
 from lando.api.server import Server
 from lando.api.settings import Settings
@@ -106,6 +108,30 @@ def test_what_jobs_are_made_of_is_the_same_afterwards(here: Database, original: 
         assert session.scalars(select(m.Workflow.state).where(m.Workflow.tag == "old")).one() == "D"
         assert session.scalars(select(m.JobToken.token)).all() == ["T-1"]
         assert session.scalars(select(m.StorageCredential)).one().dds_id == ""
+
+
+def test_a_client_of_the_original_goes_on_with_its_token_and_tag(
+    api: Api, here: Database, original: importing.Original, settings: Settings
+) -> None:
+    rows = ["username,is_staff,token", f"ada,f,{api.tokens['ada']}", f"lando,t,{api.tokens['lando']}"]
+    with here.write() as session:
+        importing.write(session, original, operator="root")
+        importing.write_users(session, importing.users_of(rows))
+    broker = FakeBroker()
+    url = here._url.render_as_string(hide_password=False)
+    app = create_app(replace(settings, database_url=url), publishers=broker)  # type: ignore[arg-type]
+    with closing(app.state.site.database), closing(TestClient(app)) as client:
+        moved = Api(app, client, broker, {name: api.tokens[name] for name in ("ada", "lando")})
+        form = {"tag": "exome/4.1.0/b37", "name": "n", "fund_code": "f", "stage_group": moved.stage_group()}
+        made = moved.post("/api/v2/job-templates/create-job", form | {"job_order": {"threads": 2}})
+        assert made.status_code == 201, made.text
+        job = made.json()["job"]
+        assert job == original.last_job + 1
+        assert moved.post(f"/api/v2/jobs/{job}/start/").status_code == 200
+        assert moved.published() == [("start", job)]
+        assert broker.bodies[0].startswith(b"\x80"), "whoever reads the queue may be the original's lando"
+        moved.write(job, "R/", "R/S", "F/")
+        assert moved.state(job) == "F"
 
 
 def test_an_import_is_repeated_without_harm(here: Database, original: importing.Original) -> None:
