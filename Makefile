@@ -55,7 +55,7 @@ image: $(VENV)/.installed-dev  ## build the container image with buildah, run wh
 
 docs: $(VENV)/.installed-dev  ## write the parts of docs/ that are generated from the code
 	$(BIN)/python -m lando.config > docs/configuration.md
-	$(BIN)/python docs/transcript.py docs/first-cluster.md
+	$(BIN)/python docs/transcript.py docs/first-cluster.md docs/doctor.md
 	$(BIN)/python -m lando.k8s.diagnosis.page > docs/causes.md
 	$(BIN)/python -m lando.api.reference > docs/server.md
 	$(BIN)/python -m lando.api.metrics_page > docs/metrics.md

@@ -81,7 +81,9 @@ def permissions(
         errors = [allowed for _, allowed in reviewed if isinstance(allowed, PeerError)]
         if missing:
             seen = f"the account may not {_in_words(missing)} in {namespace}"
-            advice = f"kubectl -n {namespace} apply -f openshift/rbac.yaml, and bind the Role {_role(daemon)} to it"
+            advice = (
+                f"kubectl -n {namespace} apply -k openshift/runs, and take the token of its account {_role(daemon)}"
+            )
             yield failed(check, seen, advice)
         elif errors:
             advice = f"try kubectl -n {namespace} auth can-i --list"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -12,11 +13,12 @@ from lando.config import (
     BespinApiSettings,
     ClusterSettings,
     Config,
+    DataStoreSettings,
+    LandoApiSettings,
     Reading,
     WorkQueueSettings,
     secret_values,
 )
-from lando.config.settings import LandoApiSettings
 from lando.doctor import api, broker, cluster, configuration, stores
 from lando.doctor.examining import Asking, Part
 from lando.doctor.findings import Finding, failed, ok
@@ -55,12 +57,22 @@ def of_file(file: str, reading: Reading, options: Options) -> Site:
 def of_home(home: Home, options: Options) -> Site:
     """The parts of the stack that runs from ``home``; only the sentence that none does, otherwise."""
     known = home.read_client()
-    if known is None or known.pid is None:
+    if known is None or known.pid is None or not _lives(known.pid):
         advice = "start it with 'lando up', or name a daemons' file: lando doctor FILE"
-        return Site(parts=(_here([failed("home", f"no 'lando up' has run from {home.path}", advice)]),))
+        return Site(parts=(_here([failed("home", f"no 'lando up' runs from {home.path}", advice)]),))
     config = _embedded(home, known)
     first = _here([ok("home", f"{home.path}, server at {known.url}")])
     return Site(parts=(first, *_peers(config, options)), secrets=tuple(secret_values(config)))
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # somebody else's
+        pass
+    return True
 
 
 def _here(findings: Sequence[Finding]) -> Part:
@@ -75,11 +87,13 @@ def _embedded(home: Home, known: ClientSettings) -> Config:
         bespin_api=BespinApiSettings(url=f"{known.url}/api/v2", token=known.token),
         lando_api=LandoApiSettings(url=f"{known.url}/api/lando/v1", token=known.token),
         archive=ArchiveSettings(url=home.archive.as_uri()),
+        data_store_settings=DataStoreSettings(url=home.results.as_uri()),
     )
 
 
 def _peers(config: Config, options: Options) -> Iterator[Part]:
-    yield Part(name="broker", title="RabbitMQ", examine=partial(_broker, config.work_queue, options))
+    title = "Queue" if _is_in_memory(config.work_queue) else "RabbitMQ"
+    yield Part(name="broker", title=title, examine=partial(_broker, config.work_queue, options))
     yield Part(name="bespin_api", title="Bespin API", examine=partial(api.examine_bespin, config.bespin_api))
     if config.lando_api is not None:
         yield Part(name="lando_api", title="Lando API", examine=partial(api.examine_lando, config.lando_api))
@@ -92,8 +106,12 @@ def _peers(config: Config, options: Options) -> Iterator[Part]:
     yield Part(name="results", title="Results", examine=partial(stores.examine_results, config))
 
 
+def _is_in_memory(settings: WorkQueueSettings) -> bool:
+    return settings.url is not None and urlsplit(settings.url).scheme == "memory"
+
+
 def _broker(settings: WorkQueueSettings, options: Options) -> Iterator[Finding | Asking]:
-    if settings.url is not None and urlsplit(settings.url).scheme == "memory":
+    if _is_in_memory(settings):
         yield ok("queue", "within the one process that does everything; there is no broker to be asked")
         return
     yield from broker.examine(settings, management_url=options.management_url)

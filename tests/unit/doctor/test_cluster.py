@@ -54,7 +54,7 @@ BROKEN: list[tuple[dict[str, Any], str, Level, str]] = [
         {REVIEWS: no_access({("delete", "jobs"), ("create", "jobs"), ("list", "events")})},
         "permissions of lando",
         Level.FAILED,
-        "may not list events, create or delete jobs in jobs → kubectl -n jobs apply -f openshift/rbac.yaml",
+        "may not list events, create or delete jobs in jobs → kubectl -n jobs apply -k openshift/runs",
     ),
     ({REVIEWS: no_access({("patch", "jobs")})}, "permissions of watcher", Level.FAILED, "may not patch jobs in jobs"),
     ({REVIEWS: status(403)}, "permissions of lando", Level.UNKNOWN, "auth can-i --list"),

@@ -47,7 +47,7 @@ def test_all_well_is_a_line_each_and_exit_0(doctor: Any, file: Path) -> None:
     assert lines[:2] == ["Configuration", f"  ok       file                   {file} is fine"]
     assert [line for line in lines if line and not line.startswith(" ")] == [
         "Configuration",
-        "RabbitMQ",
+        "Queue",
         "Bespin API",
         "Cluster, namespace jobs",
         "Archive of logs",
@@ -87,7 +87,7 @@ def test_a_file_that_can_not_be_used_is_all_that_is_told(doctor: Any, file: Path
     code, out = doctor(file)
     assert code == 1
     assert "failed   cluster_api_settings.namespace line 8: still says TODO" in out
-    assert "RabbitMQ" not in out
+    assert "Queue" not in out
 
 
 def test_without_a_file_the_stack_of_this_user_is_examined(doctor: Any, tmp_path: Path, peer: Peer) -> None:
