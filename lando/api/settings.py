@@ -36,7 +36,8 @@ class Settings:
     """Everything that a site decides about its API server."""
 
     database_url: str = field(repr=False)
-    """``sqlite:////absolute/path.db`` or ``postgresql+psycopg://user:password@host/name``."""
+    """``sqlite:////absolute/path.db`` or ``postgresql+psycopg://user:password@host/name``. With several hosts, of which
+    one takes over from another: ``…://user:password@/name?host=a:5432&host=b:5432&target_session_attrs=read-write``."""
     key_file: str
     """File with the server's secret key, made at the first start (mode 0600); tokens and signed URLs derive from it."""
     files_dir: str
