@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format published bench crash-points model chaos hostile image docs site screens clean
+.PHONY: help demo test check format published bench crash-points model chaos hostile big image docs site screens clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -52,6 +52,10 @@ image: $(VENV)/.installed-dev  ## build the container image with buildah, run wh
 	openshift/build-image.sh
 	LANDO_TEST_IMAGE=$$(openshift/build-image.sh --name) \
 	  $(BIN)/python -m pytest -q tests/integration/test_image.py tests/integration/test_image_deployed.py $(PYTEST_ARGS)
+
+big: $(VENV)/.installed-dev  ## a file of MIB (1024) to and from every store, with the most memory that each step took
+	LANDO_STORE_TEST_MIB=$(or $(MIB),1024) \
+	  $(BIN)/python -m pytest -q -s --timeout 1800 tests/integration/steps/test_large_files.py $(PYTEST_ARGS)
 
 docs: $(VENV)/.installed-dev  ## write the parts of docs/ that are generated from the code
 	$(BIN)/python -m lando.config > docs/configuration.md

@@ -12,6 +12,7 @@ from lando.errors import ConfigError, NotFound, PeerError, Rejected, Unavailable
 from lando.stores import CHUNK, Entry, Progress, no_progress, put_each, relative_path
 
 AT_ONCE = 16 << 20  # bytes; larger files are sent in parts of this size
+PIECE = 8 << 20  # bytes of one request for a part of a file
 MOST_PARTS = 9_000  # of one file; S3 takes 10,000
 WORKERS = 4  # threads that upload, each with a part in memory
 _EXTRAS = {"s3": "s3", "s3a": "s3"}
@@ -55,7 +56,7 @@ class FsspecStore:
 
     def read(self, path: str) -> Iterator[bytes]:
         key = self._key(path)
-        with self._call(path, lambda: self._filesystem.open(key, "rb")) as stream:
+        with self._call(path, lambda: self._filesystem.open(key, "rb", block_size=PIECE)) as stream:
             while chunk := self._call(path, lambda: bytes(stream.read(CHUNK))):
                 yield chunk
 
