@@ -18,6 +18,7 @@ from lando.api.files import FileStore
 from lando.api.keys import load_or_create
 from lando.api.metrics import Metrics
 from lando.api.middleware import Doorman
+from lando.api.notices import Notices
 from lando.api.openapi import DESCRIPTION, OPENAPI_URL, Application
 from lando.api.opening import Opening
 from lando.api.outbox import Outbox, Publishers, default_publishers
@@ -39,6 +40,8 @@ from lando.api.routes import (
     job_templates,
     jobs,
     logs,
+    mail,
+    notices,
     operations,
     outputs,
     runs,
@@ -71,15 +74,17 @@ def create_app(
             changes.announce()
 
     outbox = Outbox(database, publishers or default_publishers, sweep_s=settings.outbox_sweep_s, release=release)
+    told = Notices(settings, database, publishers or default_publishers)
     unused = UnusedFiles(database, files, keep_s=settings.unused_upload_ttl_s)
     key = load_or_create(settings.key_file)
     site = Site(
         settings=settings,
         database=database,
-        opening=Opening(database, starting=(outbox.start, unused.start)),
+        opening=Opening(database, starting=(outbox.start, told.start, unused.start)),
         key=key,
         files=files,
         outbox=outbox,
+        notices=told,
         unused=unused,
         changes=changes,
         provider=Provider(settings, key) if settings.oauth_client_id else None,
@@ -131,6 +136,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         site.changes.close()
         site.opening.stop()
         await run_in_threadpool(site.unused.stop)
+        await run_in_threadpool(site.notices.stop)
         await run_in_threadpool(site.outbox.stop)
         site.database.close()
 
@@ -147,7 +153,7 @@ def _routes() -> Sequence[BaseRoute]:
 def _bespin_v2() -> APIRouter:
     router = APIRouter(prefix="/api/v2")
     router.add_api_route("", index.index, methods=["GET"], tags=["catalog"])
-    for module in (catalog, inputs, job_templates, jobs, admin_jobs, admin_records, admin_catalog):
+    for module in (catalog, inputs, job_templates, jobs, admin_jobs, admin_records, admin_catalog, mail):
         router.include_router(module.router)
     return router
 
@@ -162,6 +168,7 @@ def _bespin_v1() -> APIRouter:
 
 def _lando_v1() -> APIRouter:
     router = APIRouter(prefix="/api/lando/v1")
-    for module in (files, workflows, runs, attempts, evidence, logs, outputs, dead_letters, upkeep, administration):
+    for module in (files, workflows, runs, attempts, evidence, logs, outputs, dead_letters, notices, upkeep):
         router.include_router(module.router)
+    router.include_router(administration.router)
     return router

@@ -9,6 +9,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from sqlalchemy import func, select
 
 from lando.api.models import Job, PendingCommand
+from lando.api.notices.courier import undelivered
+from lando.api.notices.telling import FAILED, WAITING
 from lando.api.usage import STATE_WORDS
 from lando.errors import Unavailable
 from lando.metrics import Declared, Figures, text
@@ -59,6 +61,15 @@ class _SiteCollector:
         self._database = declare("lando_api_database_up", "gauge", "1 while the database answers, else 0.")
         self._jobs = declare("lando_api_jobs", "gauge", "Jobs by state.", "state")
         self._held = declare("lando_api_jobs_held", "gauge", "Jobs that wait for their turn, by the site's limits.")
+        self._delivered = declare(
+            "lando_api_notices_delivered_total", "counter", "Notices that their receivers took.", "channel"
+        )
+        self._undelivered = declare(
+            "lando_api_notice_failures_total", "counter", "Tries to deliver a notice that failed.", "channel"
+        )
+        self._notices = declare(
+            "lando_api_notices", "gauge", "Notices that wait for their delivery, or were given up.", "channel", "state"
+        )
         self._waiting = declare("lando_api_commands_waiting", "gauge", "Commands that wait for the broker.")
         self._oldest = declare("lando_api_oldest_command_seconds", "gauge", "Age of the oldest of them.")
 
@@ -73,6 +84,11 @@ class _SiteCollector:
             return
         yield CounterMetricFamily(self._published.name, self._published.meaning, site.outbox.published)
         yield CounterMetricFamily(self._failures.name, self._failures.meaning, site.outbox.failures)
+        for declared, name in ((self._delivered, "delivered"), (self._undelivered, "failures")):
+            family = CounterMetricFamily(declared.name, declared.meaning, labels=declared.labels)
+            for courier in site.notices.couriers:
+                family.add_metric([courier.channel], getattr(courier, name))
+            yield family
         if site.opening.waits_for is not None:
             yield _gauge(self._database, 0)
             return
@@ -81,6 +97,7 @@ class _SiteCollector:
                 rows = session.execute(select(Job.state, func.count(Job.id)).group_by(Job.state))
                 counts = {row[0]: row[1] for row in rows}
                 held = session.scalars(select(func.count()).where(PendingCommand.held.is_not(None))).one()
+                notices = undelivered(session)
             waiting, oldest_s = site.outbox.waiting()
         except Unavailable:
             yield _gauge(self._database, 0)
@@ -91,6 +108,11 @@ class _SiteCollector:
             jobs.add_metric([word], counts.get(letter, 0))
         yield jobs
         yield _gauge(self._held, held)
+        told = GaugeMetricFamily(self._notices.name, self._notices.meaning, labels=self._notices.labels)
+        for courier in site.notices.couriers:
+            for state in (WAITING, FAILED):
+                told.add_metric([courier.channel, state], notices.get((courier.channel, state), 0))
+        yield told
         yield _gauge(self._waiting, waiting)
         yield _gauge(self._oldest, oldest_s)
 

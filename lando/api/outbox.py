@@ -25,7 +25,7 @@ from sqlalchemy import ColumnElement, CursorResult, and_, delete, exists, func, 
 from sqlalchemy.orm import Session, aliased
 
 from lando import logs
-from lando.api.database import Database
+from lando.api.database import Database, time_of
 from lando.api.models import Job, JobSettings, LandoConnection, PendingCommand, now
 from lando.config import WorkQueueSettings
 from lando.errors import ConfigError, LandoError
@@ -216,7 +216,7 @@ class Outbox:
 
     def _until_due(self) -> float:
         with self._database.read() as session:
-            moment = _time(session)
+            moment = time_of(session)
             due = session.execute(select(func.min(PendingCommand.due)).where(_is_next())).scalar()
         if due is None:
             return self._sweep_s
@@ -224,11 +224,11 @@ class Outbox:
 
     def _claim(self) -> list[tuple[PendingCommand, Connection]]:
         with self._database.read() as session:
-            due = select(PendingCommand.id).where(_is_due(_time(session)), _is_next())
+            due = select(PendingCommand.id).where(_is_due(time_of(session)), _is_next())
             if not session.execute(due.limit(1)).first():
                 return []
         with self._database.write() as session:
-            moment = _time(session)
+            moment = time_of(session)
             rows = session.execute(
                 select(PendingCommand, LandoConnection)
                 .join(LandoConnection, LandoConnection.id == PendingCommand.lando_connection_id)
@@ -309,7 +309,7 @@ class Outbox:
         with self._database.write() as session:
             if confirmed:
                 session.execute(delete(PendingCommand).where(PendingCommand.id.in_(confirmed)))
-            moment = _time(session)
+            moment = time_of(session)
             for row, reason in failed:
                 attempts = row.attempts + 1
                 session.execute(
@@ -381,10 +381,3 @@ def _is_due(moment: datetime) -> ColumnElement[bool]:
     """Whether a row may be published. What is due later than any pause lasts was put off by a clock that was wrong."""
     longest = timedelta(seconds=max(LEASE_S, LONGEST_PAUSE_S))
     return or_(PendingCommand.due <= moment, PendingCommand.due > moment + longest)
-
-
-def _time(session: Session) -> datetime:
-    """The database's own time, the same for all servers; with SQLite, whose file is on this machine, this machine's."""
-    if session.get_bind().dialect.name == "sqlite":
-        return now()
-    return session.execute(select(func.now())).scalar_one()

@@ -20,6 +20,7 @@ import yaml
 
 from lando import home
 from lando.api.fair_use import Limits
+from lando.api.mail_addresses import is_address
 from lando.errors import ConfigError
 
 ENVIRONMENT_PREFIX = "LANDO_API_"
@@ -117,6 +118,31 @@ class Settings:
     fair-use.md). 0 begins none, e.g. before maintenance; None is no limit."""
     max_running_per_user: int | None = None
     """How many of these may be one user's; None is no limit."""
+    notify_states: list[str] = field(default_factory=lambda: ["Finished", "Error", "Canceled"])
+    """States of jobs that are told by webhook, and by mail where no template of the site says how; ``Running``, too,
+    can be told. See notices.md."""
+    webhook_url: str | None = None
+    """Where each notice is sent as a signed POST; None: nowhere."""
+    webhook_secret_file: str = ""
+    """File with the secret that the receiver knows the signature by, read at each delivery."""
+    webhook_ca_file: str | None = None
+    """Certificates that the receiver's is checked by, PEM; None: the usual ones."""
+    smtp_host: str | None = None
+    """The mail server; None: no mails are sent."""
+    smtp_port: int = 587
+    """Its port; 465 is usual with ``tls``."""
+    smtp_security: str = "starttls"
+    """``starttls``, ``tls`` from the first byte, or ``none``, for a relay on the same machine."""
+    smtp_username: str | None = None
+    """Login at the mail server; None: without."""
+    smtp_password_file: str | None = None
+    """File with its password, read at each mail."""
+    smtp_ca_file: str | None = None
+    """Certificates that the mail server's is checked by, PEM; None: the usual ones."""
+    mail_from: str = ""
+    """Sender of mails; needed with ``smtp_host``."""
+    mail_by_exchange: bool = False
+    """Tell a mailer of the site's own, on the broker's ``EmailExchange``, of each mail instead of sending it."""
     log_level: str = "INFO"
     """``DEBUG``, ``INFO``, ``WARNING``, ``ERROR`` or ``CRITICAL``."""
     log_format: str = "console"
@@ -150,9 +176,28 @@ class Settings:
         ):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} must be more than 0, not {getattr(self, name)}.")
+        self._check_notices()
         for name in ("max_running", "max_running_per_user"):
             if (limit := getattr(self, name)) is not None and limit < 0:
                 raise ConfigError(f"{name} must be 0 or more, or null for no limit, not {limit}.")
+
+    def _check_notices(self) -> None:
+        words = ("Running", "Finished", "Error", "Canceled")
+        if unknown := [word for word in self.notify_states if word not in words]:
+            raise ConfigError(f"notify_states may hold {', '.join(words)}, not {unknown[0]!r}.")
+        if self.webhook_url is not None:
+            if not self.webhook_url.startswith(("http://", "https://")):
+                raise ConfigError("webhook_url must begin with https:// or http://.")
+            if not self.webhook_secret_file:
+                raise ConfigError("webhook_secret_file must name a file with a secret, by which webhooks are signed.")
+        if self.smtp_security not in ("starttls", "tls", "none"):
+            raise ConfigError(f"smtp_security must be one of starttls, tls, none, not {self.smtp_security!r}.")
+        if self.smtp_host is not None and not is_address(self.mail_from):
+            raise ConfigError(f"mail_from must be the mail address of the sender, not {self.mail_from!r}.")
+        if bool(self.smtp_username) != bool(self.smtp_password_file):
+            raise ConfigError("smtp_username and smtp_password_file are only of use together.")
+        if self.smtp_username and self.smtp_security == "none":
+            raise ConfigError("smtp_security none would send smtp_password_file's password in clear; use starttls.")
 
     @property
     def limits(self) -> Limits:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from lando.api.database import Database
     from lando.api.files import FileStore
     from lando.api.keys import ServerKey
+    from lando.api.notices import Notices
     from lando.api.opening import Opening
     from lando.api.outbox import Outbox
     from lando.api.provider import Provider
@@ -48,6 +49,7 @@ class Site:
     key: ServerKey
     files: FileStore
     outbox: Outbox
+    notices: Notices
     unused: UnusedFiles
     changes: Changes
     patience: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(MAX_PATIENT))

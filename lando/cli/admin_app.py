@@ -209,6 +209,21 @@ def set_flavor(
 
 
 @app.command()
+def notices(
+    retry: Annotated[bool, typer.Option("--retry", help="Have those that were given up tried again.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Also those that were delivered in the last month.")
+    ] = False,
+    as_json: AsJson = False,
+    config: SettingsFile = None,
+) -> None:
+    """List the notices about runs that wait or were given up, with why."""
+    from lando.cli import administration
+
+    administration.notices(config, retry=retry, everything=everything, as_json=as_json)
+
+
+@app.command()
 def workflows(as_json: AsJson = False, config: SettingsFile = None) -> None:
     """List workflows, their versions and configurations."""
     from lando.cli import administration

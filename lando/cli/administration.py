@@ -12,16 +12,18 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import typer
-from sqlalchemy import select
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from lando.api import backup, importing
 from lando.api import models as m
 from lando.api import settings as api_settings
 from lando.api import setup as sites
-from lando.api.database import HEAD, Database
+from lando.api.database import HEAD, Database, time_of
 from lando.api.keys import ServerKey, load_or_create
 from lando.api.migrating import versions
+from lando.api.notices import telling
+from lando.api.usage import STATE_WORDS
 from lando.cli import rendering
 from lando.errors import InputError
 from lando.sources.http import JsonApi
@@ -174,6 +176,31 @@ def set_flavor(config: Path | None, name: str, *, cpus: int | None, memory: str 
         sites.change_flavor(flavor, cpus=cpus, memory=memory)
         line = f"{flavor.name}: {flavor.cpus} CPUs, {flavor.memory}"
     typer.echo(line)
+
+
+def notices(config: Path | None, *, retry: bool, everything: bool, as_json: bool) -> None:
+    """List notices, the newest last; with ``retry`` those that were given up are tried again."""
+    with _site(config) as site, site.database.write() as session:
+        if retry:
+            given_up = m.Notice.state == telling.FAILED
+            values = {"state": telling.WAITING, "attempts": 1, "settled": None, "due": time_of(session)}
+            session.execute(update(m.Notice).where(given_up).values(**values))
+        query = select(m.Notice).order_by(m.Notice.id)
+        if not everything:
+            query = query.where(m.Notice.state != telling.DELIVERED)
+        rows = [
+            {
+                "id": row.id,
+                "run": row.job_id,
+                "told": STATE_WORDS[row.job_state],
+                "by": row.channel,
+                "state": row.state,
+                "tries": row.attempts,
+                "why": row.last_error,
+            }
+            for row in session.scalars(query)
+        ]
+    _show(rows, as_json=as_json)
 
 
 def workflows(config: Path | None, *, as_json: bool) -> None:

@@ -13,6 +13,8 @@ from lando.messages.pickle_reader import PAYLOADS, PROTOCOL, WORK_REQUEST, Scala
 
 VERSION = "2.1.0"
 """The version of lando-messaging whose messages these are; receivers look at the part before the first dot."""
+MAIL_PROTOCOL = 3
+"""Of notices of mails; that of commands is another."""
 
 
 def write_request(command: str, payload_class: str, payload: Mapping[str, Scalar], version: str = VERSION) -> bytes:
@@ -34,6 +36,17 @@ def write_request(command: str, payload_class: str, payload: Mapping[str, Scalar
     writer.text("version")
     writer.text(version)
     writer.raw(b"ub.")
+    return writer.body()
+
+
+def write_mail_notice(message_id: int) -> bytes:
+    """What Bespin's mailer is told of a stored mail, as Python 3's pickler writes it (messages contract, 7)."""
+    writer = _Writer()
+    writer.raw(bytes((0x80, MAIL_PROTOCOL)) + b"}")
+    writer.remember()
+    writer.text("send_email")
+    writer.scalar(message_id)
+    writer.raw(b"s.")
     return writer.body()
 
 

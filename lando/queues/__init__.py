@@ -137,6 +137,13 @@ class Publisher(Protocol):
         """
         ...
 
+    def announce(self, exchange: str, routing_key: str, body: bytes) -> Future[None]:
+        """Publish to an exchange that somebody else has made, persistent, mandatory and with no other property.
+
+        The future is as :meth:`publish` promises; it fails, too, while no queue is bound there.
+        """
+        ...
+
     def notify(self, body: bytes) -> None:
         """Send a progress notice to the fanout exchange ``job_status``; never raises, never waits, may be dropped."""
         ...

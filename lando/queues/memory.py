@@ -343,6 +343,11 @@ class MemoryPublisher:
             confirmed.set_result(None)
         return confirmed
 
+    def announce(self, exchange: str, routing_key: str, body: bytes) -> Future[None]:
+        refused: Future[None] = Future()
+        refused.set_exception(Unavailable("broker", f"the broker within the process has no exchange {exchange}"))
+        return refused
+
     def depths(self, queue: str, delays_s: Sequence[float] = DELAYS_S) -> Future[Mapping[str, int]]:
         counted: Future[Mapping[str, int]] = Future()
         if self._closed:

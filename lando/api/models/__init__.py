@@ -26,6 +26,11 @@ from lando.api.models.jobs import (
     PendingCommand,
     StepAttempt,
 )
+from lando.api.models.notices import (
+    EmailMessage,
+    EmailTemplate,
+    Notice,
+)
 from lando.api.models.people import (
     ShareGroup,
     ShareGroupUser,
@@ -56,6 +61,8 @@ __all__ = [
     "STEPS",
     "Base",
     "DdsInputFile",
+    "EmailMessage",
+    "EmailTemplate",
     "Job",
     "JobActivity",
     "JobError",
@@ -68,6 +75,7 @@ __all__ = [
     "JsonText",
     "LandoConnection",
     "MethodsDocument",
+    "Notice",
     "OutputProject",
     "PendingCommand",
     "ShareGroup",

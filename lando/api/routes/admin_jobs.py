@@ -110,10 +110,14 @@ def write_job(
         # Writers of one job queue here, so that a write without a guard never fails because of another.
         session.execute(select(m.Job.id).where(m.Job.id == id_of(job_id)).with_for_update())
         job = _job(session, job_id)
+        before = job.state
         job = jobs.record(session, job, _columns(session, job, changes), _tags(if_match))
+        if job.state != before:
+            site.notices.note(session, job)
         answer = _answer(site, job, response)
     if answer["state"] not in fair_use.AT_WORK:
         site.outbox.wake()  # its place may be free
+    site.notices.wake()
     site.changes.announce()
     return answer
 

@@ -102,6 +102,8 @@ def _fill_error(site: Site, session: Session, _caller: Caller, row: m.JobError, 
         given = changes.get("generation")
         own = select(m.Job.generation).where(m.Job.id == row.job_id)
         row.generation = session.scalars(own).one() if given is None else given
+    site.notices.hurry(session, row.job_id)
+    site.notices.wake()
     if changes.get("category") in {category.value for category in Category}:
         row.category = changes["category"]
 

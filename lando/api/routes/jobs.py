@@ -107,7 +107,11 @@ def _act(
     site: Site, caller: Caller, job_id: str, action: Callable[[Session, Caller, int], m.Job]
 ) -> shapes.JobAfterAction:
     with site.database.write() as session:
-        answer = documents.job_after_action(action(session, caller, id_of(job_id)))
+        job = action(session, caller, id_of(job_id))
+        if job.state == "C":  # no daemon will say so
+            site.notices.note(session, job)
+        answer = documents.job_after_action(job)
     site.outbox.wake()
+    site.notices.wake()
     site.changes.announce()
     return answer

@@ -50,7 +50,7 @@ def ready(site: TheSite) -> JSONResponse:
 
 
 def _wrong(site: Site) -> str | None:
-    return site.opening.wrong() or site.outbox.wrong() or health.wrong(site.parts)
+    return site.opening.wrong() or site.outbox.wrong() or site.notices.wrong() or health.wrong(site.parts)
 
 
 @router.get("/metrics")

@@ -51,6 +51,8 @@ class Outgoing:
     headers: Mapping[str, Any] | None = None
     arguments: Mapping[str, Any] = field(default_factory=dict)
     """Of the queue's declaration; empty for any queue that others declare too."""
+    exchange: str = ""
+    """Else of somebody else, who has made it; ``queue`` is the routing key then."""
     deadline: float = field(default_factory=lambda: time.monotonic() + PUBLISH_TIMEOUT_S)
     confirmed: Future[None] = field(default_factory=Future)
     context: Context = field(default_factory=copy_context, repr=False)
@@ -111,6 +113,9 @@ class RabbitPublisher:
         told = "the publisher is closed" if self._closing else f"{MAX_PENDING} messages wait to be published already"
         _fail(outgoing, Unavailable("broker", told))
         return outgoing.confirmed
+
+    def announce(self, exchange: str, routing_key: str, body: bytes) -> Future[None]:
+        return self.send(Outgoing(exchange=exchange, queue=routing_key, body=body))
 
     def depths(self, queue: str, delays_s: Sequence[float] = DELAYS_S) -> Future[Mapping[str, int]]:
         delayed = [ladder.delay_queue(queue, delay_s) for delay_s in delays_s]
@@ -229,12 +234,16 @@ class RabbitPublisher:
             if self._commands is None or self._commands.is_closed:
                 self._commands, self._declared = link.connection.channel(), set()
                 self._commands.confirm_delivery()
-            if queue not in self._declared:
+            if queue not in self._declared and not outgoing.exchange:
                 self._commands.queue_declare(queue, durable=True, arguments=dict(outgoing.arguments) or None)
                 self._declared.add(queue)
             try:
-                self._commands.basic_publish("", queue, outgoing.body, _properties(outgoing), mandatory=True)
+                self._commands.basic_publish(
+                    outgoing.exchange, queue, outgoing.body, _properties(outgoing), mandatory=True
+                )
             except pika.exceptions.UnroutableError:
+                if outgoing.exchange:
+                    raise Unavailable("broker", f"no queue is bound to the exchange {outgoing.exchange}") from None
                 self._declared.discard(queue)
                 raise Unavailable("broker", f"the queue {queue} was gone") from None
             except pika.exceptions.NackError:
