@@ -36,6 +36,8 @@ TAGS = (
     ("files", "Uploads and downloads."),
     ("workflows", "Workflows of one's own."),
     ("runs", "Jobs in people's words: steps, causes, logs, results."),
+    ("notices", "Who was told of jobs' ends; for staff."),
+    ("mail", "Mails about jobs, and how they are worded; for staff."),
     ("dead letters", "Messages that daemons put aside; for staff."),
     ("operations", "Upkeep; for staff."),
 )

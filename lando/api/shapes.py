@@ -531,6 +531,23 @@ class Run(RunBrief):
     readme: str | None
 
 
+class Notice(TypedDict):
+    """Something that was to be told of a job's new state."""
+
+    id: int
+    notice_id: str
+    run: int
+    run_state: str
+    channel: str
+    email_message: int | None
+    state: str
+    attempts: int
+    due: str | None
+    last_error: str
+    created: str | None
+    settled: str | None
+
+
 class RunPriority(TypedDict):
     """Whose turn comes first: the highest number's."""
 

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter
 from pydantic import AfterValidator, Field
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from lando.api import models as m
-from lando.api.answers import Json, Refusal, detail, invalid, not_found
+from lando.api.answers import Json, Refusal, detail, not_found
 from lando.api.auth import Caller, Staff
 from lando.api.bodies import AnyText, Body, LongName, Name, id_of
 from lando.api.mail_addresses import is_address
 from lando.api.notices import wording
-from lando.api.resource import Resource, add_routes
+from lando.api.resource import Plain, Resource, add_routes, plain
 from lando.api.site import Site, TheSite
 from lando.errors import Conflict, InputError, LandoError, NotFound
 
@@ -58,37 +57,10 @@ class EmailMessageBody(Body):
     bcc_email: Address | None = None
 
 
-def show_template(row: m.EmailTemplate) -> Json:
-    """A template's row."""
-    return {
-        "id": row.id,
-        "name": row.name,
-        "body_template": row.body_template,
-        "subject_template": row.subject_template,
-    }
-
-
-def show_message(row: m.EmailMessage) -> Json:
-    """A mail's row."""
-    return {
-        "id": row.id,
-        "body": row.body,
-        "subject": row.subject,
-        "sender_email": row.sender_email,
-        "to_email": row.to_email,
-        "bcc_email": row.bcc_email,
-        "state": row.state,
-        "errors": row.errors,
-    }
-
-
-def _fill_template(_site: Site, session: Session, _caller: Caller, row: m.EmailTemplate, changes: Json) -> None:
-    if "name" in changes and changes["name"] != row.name:
-        taken = select(m.EmailTemplate.id).where(m.EmailTemplate.name == changes["name"])
-        if session.scalars(taken).first() is not None:
-            raise invalid("name", "There is such a template already.")
-    for key, value in changes.items():
-        setattr(row, key, value)
+_SHOW_MESSAGE = Plain(
+    {key: key for key in ("body", "subject", "sender_email", "to_email", "bcc_email", "state", "errors")}
+)
+_SHAPE: Any = _SHOW_MESSAGE.shape("EmailMessageRow", m.EmailMessage)
 
 
 def _fill_message(_site: Site, _session: Session, _caller: Caller, row: m.EmailMessage, changes: Json) -> None:
@@ -101,10 +73,10 @@ add_routes(
     Resource(
         path="email-templates",
         model=m.EmailTemplate,
-        show=lambda _site, row: show_template(row),
+        show=plain(EmailTemplateBody, {}),
         staff_only=True,
         body=EmailTemplateBody,
-        fill=_fill_template,
+        unique=(("name",),),
         filters={"name": m.EmailTemplate.name},
     ),
 )
@@ -113,7 +85,7 @@ add_routes(
     Resource(
         path="email-messages",
         model=m.EmailMessage,
-        show=lambda _site, row: show_message(row),
+        show=_SHOW_MESSAGE,
         staff_only=True,
         body=EmailMessageBody,
         fill=_fill_message,
@@ -121,7 +93,7 @@ add_routes(
 )
 
 
-@router.post("/email-messages/{message_id}/send", status_code=201)
+@router.post("/email-messages/{message_id}/send", status_code=201, response_model=_SHAPE)
 def send_message(message_id: str, site: TheSite, _staff: Staff) -> Json:
     """Send a mail now: 400 for one that has been sent, 503 where that fails, which is noted."""
     number = id_of(message_id)
@@ -134,7 +106,7 @@ def send_message(message_id: str, site: TheSite, _staff: Staff) -> Json:
     except LandoError as error:
         raise _unsent(error) from error
     with site.database.read() as session:
-        return show_message(session.get_one(m.EmailMessage, number))
+        return _SHOW_MESSAGE(site, session.get_one(m.EmailMessage, number))
 
 
 def _unsent(error: LandoError) -> Refusal:

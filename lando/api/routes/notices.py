@@ -8,7 +8,8 @@ from fastapi import APIRouter, Query
 from sqlalchemy import select
 
 from lando.api import models as m
-from lando.api.answers import Json, invalid, not_found
+from lando.api import shapes
+from lando.api.answers import invalid, not_found
 from lando.api.auth import Staff
 from lando.api.bodies import MAX_ID, id_of
 from lando.api.database import time_of
@@ -29,7 +30,7 @@ def list_notices(
     state: Annotated[list[str], Query()] = [],  # noqa: B006 - FastAPI copies it
     run: Annotated[int | None, Query(ge=0, le=MAX_ID)] = None,
     limit: Annotated[int, Query(ge=1, le=1000)] = 100,
-) -> list[Json]:
+) -> list[shapes.Notice]:
     """The newest ``limit`` notices, the newest first; ``?state=waiting&state=failed`` picks. Delivered ones are kept
     for 30 days."""
     if unknown := [word for word in state if word not in STATES]:
@@ -44,7 +45,7 @@ def list_notices(
 
 
 @router.post("/{number}/retry")
-def retry_notice(number: str, site: TheSite, _staff: Staff) -> Json:
+def retry_notice(number: str, site: TheSite, _staff: Staff) -> shapes.Notice:
     """Try a notice that waits or has failed again at once."""
     with site.database.write() as session:
         row = session.get(m.Notice, id_of(number), with_for_update=True)
@@ -60,7 +61,7 @@ def retry_notice(number: str, site: TheSite, _staff: Staff) -> Json:
     return answer
 
 
-def show(row: m.Notice) -> Json:
+def show(row: m.Notice) -> shapes.Notice:
     """One notice."""
     return {
         "id": row.id,

@@ -62,7 +62,7 @@ def test_a_command_that_another_server_is_publishing_is_left_alone(api: Api) -> 
 
 
 def test_a_command_waits_for_no_clock_that_was_put_back(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outbox, "_time", lambda _session: now() + timedelta(hours=3))
+    monkeypatch.setattr(outbox, "time_of", lambda _session: now() + timedelta(hours=3))
     api.broker.away = True
     add_command(api)
     assert api.published() == []
@@ -73,7 +73,7 @@ def test_a_command_waits_for_no_clock_that_was_put_back(api: Api, monkeypatch: p
 
 def test_a_command_is_due_at_once_by_whichever_clock_it_was_written(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     add_command(api)
-    monkeypatch.setattr(outbox, "_time", lambda _session: now() - timedelta(seconds=30))
+    monkeypatch.setattr(outbox, "time_of", lambda _session: now() - timedelta(seconds=30))
     assert api.published() == [("start", 42)]
 
 
