@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from lando.api import models as m
 from lando.api.answers import Json, Refusal, detail, not_found
 from lando.api.auth import Caller, Staff
-from lando.api.bodies import AnyText, Body, LongName, Name, id_of
+from lando.api.bodies import AnyText, Body, Empty, LongName, Name, id_of
 from lando.api.mail_addresses import is_address
 from lando.api.notices import wording
 from lando.api.resource import Plain, Resource, add_routes, plain
@@ -94,7 +94,7 @@ add_routes(
 
 
 @router.post("/email-messages/{message_id}/send", status_code=201, response_model=_SHAPE)
-def send_message(message_id: str, site: TheSite, _staff: Staff) -> Json:
+def send_message(message_id: str, site: TheSite, _staff: Staff, _body: Empty | None = None) -> Json:
     """Send a mail now: 400 for one that has been sent, 503 where that fails, which is noted."""
     number = id_of(message_id)
     try:

@@ -11,7 +11,7 @@ from lando.api import models as m
 from lando.api import shapes
 from lando.api.answers import invalid, not_found
 from lando.api.auth import Staff
-from lando.api.bodies import MAX_ID, id_of
+from lando.api.bodies import MAX_ID, Empty, id_of
 from lando.api.database import time_of
 from lando.api.documents import timestamp
 from lando.api.notices.telling import DELIVERED, FAILED, WAITING
@@ -45,7 +45,7 @@ def list_notices(
 
 
 @router.post("/{number}/retry")
-def retry_notice(number: str, site: TheSite, _staff: Staff) -> shapes.Notice:
+def retry_notice(number: str, site: TheSite, _staff: Staff, _body: Empty | None = None) -> shapes.Notice:
     """Try a notice that waits or has failed again at once."""
     with site.database.write() as session:
         row = session.get(m.Notice, id_of(number), with_for_update=True)

@@ -30,6 +30,8 @@ STAFF_OUTSIDE_ADMIN = {
     ("DELETE", "/api/v2/dds-endpoints/{}"),
     ("PUT", "/api/lando/v1/runs/{}/condition"),
     ("PUT", "/api/lando/v1/runs/{}/attempts"),
+    ("GET", "/api/lando/v1/notices"),
+    ("POST", "/api/lando/v1/notices/{}/retry"),
     ("GET", "/api/lando/v1/dead-letters"),
     ("GET", "/api/lando/v1/dead-letters/{}"),
     ("POST", "/api/lando/v1/dead-letters/retry"),
