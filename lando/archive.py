@@ -26,12 +26,15 @@ from uuid import uuid4
 import fsspec
 
 from lando.config import STEP_TYPES
+from lando.credentials import use_mounted_credential
 from lando.errors import ConfigError, Unavailable
 from lando.runs import cut_middle
 
 MAX_BYTES = 10 * 1024 * 1024  # of one container's log, unless the archive is told otherwise
 TERMINATION_LIMIT = 4096  # bytes; what Kubernetes allows a termination message
 MAX_EVIDENCE = 20  # documents of one run that are read at a time
+TIMEOUT_S = 60.0  # without an answer of a bucket
+RETRY_S = 60.0  # for which one write to it is tried again
 PEER = "archive"
 
 _PLAIN, _LOG, _MISSING = ".log", ".log.gz", ".missing"
@@ -54,10 +57,10 @@ class Entry:
 
 
 class Archive:
-    """Below one fsspec URL; the schemes ``file`` and none are served without fsspec.
+    """Below one URL: a folder (``file:`` or no scheme), ``gs:``, or whatever fsspec knows.
 
-    Raises ConfigError when the URL's scheme is not installed; every method raises Unavailable when the store
-    can't be reached or refuses.
+    Raises ConfigError when the URL's scheme is not installed or no credentials are there; every method raises
+    Unavailable when the store can't be reached or refuses.
     """
 
     def __init__(self, url: str, max_bytes: int = MAX_BYTES) -> None:
@@ -250,6 +253,54 @@ class _LocalFiles:
             shutil.rmtree(self._root / folder)
 
 
+class _Bucket:
+    """A bucket of Google Cloud Storage, through Google's own library, as results are."""
+
+    def __init__(self, url: str) -> None:
+        from google.auth.exceptions import DefaultCredentialsError
+        from google.cloud import storage
+
+        parts = urlsplit(url)
+        try:
+            self._client = storage.Client()
+        except (DefaultCredentialsError, OSError) as error:
+            raise ConfigError(f"archive.url: gs:// needs Google credentials: {error}") from error
+        self._bucket = self._client.bucket(parts.netloc)
+        self._root = f"{parts.path.strip('/')}/".lstrip("/")
+
+    def write(self, path: str, data: bytes) -> None:
+        from google.cloud.storage.retry import DEFAULT_RETRY
+
+        blob = self._bucket.blob(self._root + path)
+        retry = DEFAULT_RETRY.with_timeout(RETRY_S)  # the same bytes at the same name may always be sent again
+        blob.upload_from_string(data, content_type="application/octet-stream", timeout=TIMEOUT_S, retry=retry)
+
+    def read(self, path: str) -> bytes | None:
+        from google.api_core.exceptions import NotFound
+
+        try:
+            return bytes(self._bucket.blob(self._root + path).download_as_bytes(timeout=TIMEOUT_S))
+        except NotFound:
+            return None
+
+    def names(self, folder: str) -> list[str]:
+        return [blob.name.removeprefix(f"{self._root}{folder}/") for blob in self._below(f"{folder}/")]
+
+    def sizes(self) -> Iterator[tuple[str, int]]:
+        for blob in self._below(""):
+            yield blob.name.removeprefix(self._root), int(blob.size or 0)
+
+    def remove(self, folder: str) -> None:
+        from google.api_core.exceptions import NotFound
+
+        for blob in self._below(f"{folder}/"):
+            with contextlib.suppress(NotFound):
+                blob.delete(timeout=TIMEOUT_S)
+
+    def _below(self, folder: str) -> list[Any]:
+        return list(self._client.list_blobs(self._bucket, prefix=self._root + folder, timeout=TIMEOUT_S))
+
+
 class _RemoteFiles:
     """Any other fsspec file system; listings are never taken from its cache."""
 
@@ -289,6 +340,9 @@ def _files(url: str) -> _Files:
     parts = urlsplit(url)
     if parts.scheme in ("", "file"):
         return _LocalFiles(Path(unquote(parts.path)))
+    use_mounted_credential()
+    if parts.scheme == "gs":
+        return _Bucket(url)
     try:
         filesystem, root = fsspec.core.url_to_fs(url)
     except (ValueError, ImportError) as error:

@@ -100,7 +100,7 @@ def open_store(url: str) -> Store:
 
         return FileStore(url)
     if scheme == "gs":
-        from lando.stores.credentials import use_mounted_credential
+        from lando.credentials import use_mounted_credential
         from lando.stores.gs import GoogleStore
 
         use_mounted_credential()
@@ -111,7 +111,7 @@ def open_store(url: str) -> Store:
         raise ConfigError(
             f"The store {url!r} is no URL; write file:///folder, gs://bucket/folder or s3://bucket/folder."
         )
-    from lando.stores.credentials import use_mounted_credential
+    from lando.credentials import use_mounted_credential
     from lando.stores.fsspec_store import FsspecStore
     from lando.stores.s3 import S3Store
 

@@ -18,9 +18,9 @@ from urllib.parse import urlsplit
 import requests
 import yaml
 
+from lando.credentials import MOUNTED
 from lando.errors import ConfigError, NotFound, Rejected, Unavailable
 from lando.stores import CHUNK
-from lando.stores.credentials import MOUNTED
 from lando.stores.transfer import Sleep, with_retries
 from lando.stores.urls import masked
 

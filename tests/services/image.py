@@ -139,7 +139,7 @@ class Kubelet:
         return (self.folder / f"{name}.log").read_text("utf-8", "replace")
 
     def _files_of(self, secret: str) -> dict[str, str]:
-        return {key: base64.b64decode(value).decode() for key, value in self.secrets[secret].items()}
+        return {key: base64.b64decode(value).decode() for key, value in self.secrets.get(secret, {}).items()}
 
     def _volume(self, pod: str, volume: Mapping[str, Any], fs_group: int) -> Path:
         if "secret" in volume:

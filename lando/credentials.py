@@ -1,4 +1,4 @@
-"""The storage credential that the operator's Secret brings into a pod, handed to the library that can read it.
+"""The storage credential that a Secret brings into a pod, handed to the library that can read it.
 
 The Secret's key ``config`` is mounted as one file, named by ``DDSCLIENT_CONF`` as in the original. What it holds tells
 whose it is: a Google key or workload identity configuration (JSON), an AWS shared credentials file, or the YAML of the

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from lando.stores.credentials import MOUNTED, use_mounted_credential
+from lando.credentials import MOUNTED, use_mounted_credential
 
 GOOGLE, AWS = "GOOGLE_APPLICATION_CREDENTIALS", "AWS_SHARED_CREDENTIALS_FILE"
 
