@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import iter_route_contexts
 from pydantic import ValidationError
 from sqlalchemy.exc import DataError, IntegrityError
 from starlette.exceptions import HTTPException
@@ -76,10 +77,13 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
-        if request.method == "OPTIONS" and error.status_code == 405:
-            return JSONResponse({}, 200, error.headers)
+        headers = dict(error.headers or {})
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(_allowed(app, request.scope["path"]))
+            if request.method == "OPTIONS":
+                return JSONResponse({}, 200, headers)
         text = "Not found." if error.status_code == 404 else str(error.detail)
-        return JSONResponse({"detail": text}, error.status_code, error.headers)
+        return JSONResponse({"detail": text}, error.status_code, headers)
 
     @app.exception_handler(RequestValidationError)
     async def validation(_request: Request, error: RequestValidationError) -> JSONResponse:
@@ -112,6 +116,13 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def unforeseen(_request: Request, _error: Exception) -> JSONResponse:
         return JSONResponse({"detail": "The server failed; its log says why."}, 500)
+
+
+def _allowed(app: FastAPI, path: str) -> list[str]:
+    """The methods that ``path`` answers, those of all its routes; a route itself knows only its own."""
+    known = [route for route in iter_route_contexts(app.routes) if route.path_regex.match(path)]
+    methods = {method for route in known for method in route.methods or ()}
+    return sorted(methods | ({"HEAD", "OPTIONS"} if "GET" in methods else {"OPTIONS"}))
 
 
 def _validation_body(errors: Sequence[Any]) -> Json:

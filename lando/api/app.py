@@ -9,9 +9,10 @@ from functools import cache
 import anyio.to_thread
 from fastapi import APIRouter, FastAPI
 from starlette.concurrency import run_in_threadpool
+from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
 
-from lando.api import answers, fair_use
+from lando.api import answers, fair_use, sessions
 from lando.api.changes import Changes
 from lando.api.database import Database
 from lando.api.files import FileStore
@@ -111,6 +112,15 @@ def create_app(
     app.add_middleware(
         Doorman, max_body_bytes=settings.max_body_bytes, metrics=metrics, waits_for=lambda: site.opening.waits_for
     )
+    if settings.web_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.web_origins,
+            allow_credentials=True,
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "If-Match", sessions.CSRF_HEADER, "X-Request-ID"],
+            expose_headers=["ETag", "Retry-After", "X-Request-ID"],
+        )
     return app
 
 

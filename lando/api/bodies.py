@@ -115,13 +115,10 @@ def _step_type(value: str) -> str:
     return value
 
 
-Reference = Annotated[
-    int,
-    Field(ge=0, le=MAX_ID),
-    WithJsonSchema(
-        {"anyOf": [{"type": "integer", "minimum": 0, "maximum": MAX_ID}, {"type": "string", "pattern": "^[0-9]{1,9}$"}]}
-    ),
-]
+REFERENCE_SCHEMA: dict[str, Any] = {
+    "anyOf": [{"type": "integer", "minimum": 0, "maximum": MAX_ID}, {"type": "string", "pattern": "^[0-9]{1,9}$"}]
+}
+Reference = Annotated[int, Field(ge=0, le=MAX_ID), WithJsonSchema(REFERENCE_SCHEMA)]
 """An id in a body: a number or its decimal text."""
 AnyText = Annotated[str, AfterValidator(_clean)]
 """Text of any length, may be empty."""

@@ -19,7 +19,7 @@ from lando.k8s.upkeep import Upkeep
 
 LONGEST_S = 100 * 366 * 24 * 3600
 
-router = APIRouter(tags=["operations"])
+router = APIRouter(tags=["operations"], responses={404: {}})
 
 OlderThan = Annotated[int | None, Query(ge=0, le=LONGEST_S)]
 Unknown = Annotated[list[Annotated[int, Query(ge=0, le=MAX_ID)]], Query(max_length=100)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from lando.api import answers
 from lando.api.metrics import Metrics
 from lando.api.middleware import Doorman
 from starlette.types import Message
-from tests.unit.api.serving import Api
+from tests.unit.api.serving import Api, Serve
 
 JSON = {"Content-Type": "application/json"}
 
@@ -63,6 +64,53 @@ def test_a_method_that_a_route_does_not_know_is_405(api: Api, method: str) -> No
     answer = api.call(method, "/api/v2/workflows/")
     assert (answer.status_code, list(answer.json())) == (405, ["detail"])
     assert "GET" in answer.headers["allow"]
+
+
+def test_every_path_tells_all_its_methods(api: Api) -> None:
+    """Each once by OPTIONS and by a method that it does not know, in the same words."""
+    paths = api.app.openapi()["paths"]
+    for path, operations in paths.items():
+        filled = re.sub(r"\{[^}]*\}", "1", path)
+        methods = {method.upper() for method in operations}
+        at_least = methods | {"OPTIONS"} | ({"HEAD"} if "GET" in methods else set())
+        refused = api.call("BREW", filled)
+        assert (refused.status_code, list(refused.json())) == (405, ["detail"]), path
+        asked = api.client.options(filled)
+        assert (asked.status_code, asked.json()) == (200, {}), path
+        assert refused.headers["allow"] == asked.headers["allow"], path
+        assert at_least <= set(asked.headers["allow"].split(", ")), path
+
+
+def test_other_paths_are_404_by_any_method(api: Api) -> None:
+    for method in ("GET", "HEAD", "OPTIONS", "POST", "BREW"):
+        for path in ("/", "/nothing", "/api/v2/nothing/", "/api/lando/v1/nothing", "/api/v2/jobs/1/2/3/"):
+            answer = api.call(method, path)
+            assert answer.status_code == 404, (method, path)
+            assert method == "HEAD" or answer.json() == {"detail": "Not found."}
+
+
+def test_pages_of_front_ends_that_the_site_knows_may_call_it(serve: Serve) -> None:
+    front = {"Origin": "https://front.example.org"}
+    asks = {**front, "Access-Control-Request-Method": "PUT", "Access-Control-Request-Headers": "authorization,if-match"}
+    api = serve(web_origins=[front["Origin"]])
+    preflight = api.client.options("/api/v2/admin/jobs/1/", headers=asks)
+    assert preflight.status_code == 200
+    assert preflight.headers["access-control-allow-origin"] == front["Origin"]
+    assert "PUT" in preflight.headers["access-control-allow-methods"]
+    for answer in (api.get("/api/v2/jobs/", headers=front), api.client.get("/api/v2/jobs/", headers=front)):
+        assert answer.headers["access-control-allow-origin"] == front["Origin"], "errors can be read, too"
+        assert answer.headers["access-control-allow-credentials"] == "true"
+        assert "ETag" in answer.headers["access-control-expose-headers"]
+    stranger = api.get("/api/v2/jobs/", headers={"Origin": "https://evil.example.org"})
+    assert "access-control-allow-origin" not in stranger.headers
+    assert (
+        api.client.options("/api/v2/jobs/", headers={**asks, "Origin": "https://evil.example.org"}).status_code == 400
+    )
+
+
+def test_by_default_no_other_sites_page_may_call_the_server(api: Api) -> None:
+    answer = api.get("/api/v2/jobs/", headers={"Origin": "https://front.example.org"})
+    assert not [name for name in answer.headers if name.startswith("access-control")]
 
 
 def test_odd_methods_make_no_measures_of_their_own(api: Api) -> None:

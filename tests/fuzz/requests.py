@@ -1,0 +1,207 @@
+"""Requests that schemathesis makes up from the OpenAPI document, sent to the server in this process, as staff, as a
+user and as nobody: each answer has to be one that the document tells of.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from unittest import mock
+
+import hypothesis
+import schemathesis
+from hypothesis import HealthCheck, Phase, given
+from hypothesis import strategies as st
+from lando.api import setup
+from lando.api.bodies import REFERENCE_SCHEMA
+from lando.api.media_types import JSON, ROOT_OBJECT, has_resources
+from lando.api.models import Token, User
+from lando.api.site import MAX_PATIENT
+from schemathesis.core.failures import FailureGroup
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+from sqlalchemy import delete, select
+from tests.unit.api.serving import Api
+
+STAFF, USER, NOBODY = "fuzz-staff", "fuzz-user", "nobody"
+ROLES = (STAFF, USER, NOBODY)
+CHECKS = [
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+]
+_FIRST = "/api/lando/v1/dead-letters"
+"""Before there are connections to brokers that nobody has."""
+
+
+@dataclass
+class Report:
+    """What was sent and what came of it."""
+
+    operations: int = 0
+    requests: int = 0
+    answers: Counter[int] = field(default_factory=Counter)
+    findings: dict[str, str] = field(default_factory=dict)
+    """By method, path, role and what is wrong: the first such request and its answer."""
+
+    def __str__(self) -> str:
+        answers = ", ".join(f"{status}: {count}" for status, count in sorted(self.answers.items()))
+        return f"{self.operations} operations, {self.requests} requests, {len(self.findings)} findings ({answers})"
+
+
+def fuzz(api: Api, *, examples: int, seed: int, only: str = "") -> Report:
+    """Send ``examples`` requests for each operation (its path holds ``only``), as staff and a user; one as nobody."""
+    report = Report()
+    _populate(api)
+    schema = schemathesis.openapi.from_dict(_with_ids(api.app.openapi()))
+    operations = [result.ok() for result in schema.get_all_operations()]
+    with _no_waiting(api), _no_network():
+        for operation in sorted(operations, key=lambda one: not one.path.startswith(_FIRST)):
+            if only in operation.path:
+                report.operations += 1
+                _try(api, operation, report, examples=examples, seed=seed)
+    return report
+
+
+def _try(api: Api, operation: Any, report: Report, *, examples: int, seed: int) -> None:
+    modes = schemathesis.GenerationMode
+    cases = operation.as_strategy(generation_mode=modes.POSITIVE) | operation.as_strategy(
+        generation_mode=modes.NEGATIVE
+    )
+    tokens = _sign_ins(api)
+
+    roles = list(ROLES)
+
+    @hypothesis.seed(seed)
+    @hypothesis.settings(
+        max_examples=examples,
+        database=None,
+        deadline=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(case=cases, wraps=st.booleans())
+    def send(case: Any, wraps: bool) -> None:
+        for role in roles:
+            _send(api, case, role, tokens.get(role), ROOT_OBJECT if wraps else JSON, report)
+        roles[:] = [STAFF, USER]  # to nobody, all that differs has been said
+
+    send()
+
+
+def _send(api: Api, case: Any, role: str, token: str | None, accept: str, report: Report) -> None:
+    request = case.as_transport_kwargs(base_url="http://testserver")
+    headers = {str(key): str(value) for key, value in (request.pop("headers", None) or {}).items()}
+    headers = {key: value for key, value in headers.items() if key.lower() not in ("authorization", "cookie")}
+    if token is not None:
+        headers["Authorization"] = f"Token {token}"
+    if has_resources(case.path):
+        headers["Accept"] = accept
+    request.pop("cookies", None)
+    api.client.cookies.clear()
+    answer = api.client.request(
+        request.pop("method"),
+        request.pop("url"),
+        headers=_sendable(headers),
+        follow_redirects=False,
+        **{
+            "content" if key == "data" and isinstance(value, bytes | str) else key: value
+            for key, value in request.items()
+        },
+    )
+    report.requests += 1
+    report.answers[answer.status_code] += 1
+    problems = [f"a failure of the server: {answer.text[:500]}"] if answer.status_code >= 500 else []
+    try:
+        case.validate_response(answer, checks=CHECKS)
+    except FailureGroup as group:
+        problems += [f"{failure.title}: {failure.message}" for failure in group.exceptions]
+    for problem in problems:
+        place = f"{case.method} {case.path} as {role}: {problem.splitlines()[0][:120]} [{answer.status_code}]"
+        shown = case.as_curl_command(headers={"Authorization": role})
+        report.findings.setdefault(place, f"{shown}\n{problem}\n{answer.text[:300]}")
+
+
+def _sendable(headers: dict[str, str]) -> dict[bytes, bytes]:
+    return {key.encode("latin-1", "replace"): value.encode("latin-1", "replace") for key, value in headers.items()}
+
+
+def _with_ids(document: dict[str, Any]) -> dict[str, Any]:
+    """The document with ids that there are, most of the time, so that more than 400 and 404 is answered."""
+    document = _replaced(document)
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            for parameter in operation.get("parameters", ()):
+                if parameter["in"] == "path" and parameter["name"].endswith("_id"):
+                    parameter["schema"] = {"enum": ["1", "2", "3", "99", "x"]}
+    return document
+
+
+def _replaced(part: Any) -> Any:
+    if isinstance(part, list):
+        return [_replaced(one) for one in part]
+    if not isinstance(part, dict):
+        return part
+    if part.get("anyOf") == REFERENCE_SCHEMA["anyOf"]:
+        return {"enum": [1, 2, "1", 99]}
+    return {key: _replaced(value) for key, value in part.items()}
+
+
+def _populate(api: Api) -> None:
+    """One row of every kind, of id 1, of the ordinary user."""
+    with api.site.database.write() as session:
+        setup.create_user(session, STAFF, is_staff=True)
+        setup.create_user(session, USER)
+    for name, token in _sign_ins(api).items():
+        api.tokens[name] = token
+    job = api.new_job(USER)
+    assert api.post(f"/api/v2/jobs/{job}/start/", user=USER).is_success
+    api.write(job, "R/S", "E/S")
+    error = {"job": job, "job_step": "S", "content": "x"}
+    assert api.post("/api/v2/admin/job-errors/", error, "lando").is_success
+    stage = {"stage_group": 1, "destination_path": "a", "sequence_group": 0, "sequence": 0}
+    assert api.post("/api/v2/url-job-input-files/", {**stage, "url": "https://x.org/a"}, USER).is_success
+    store = {"project_id": "p", "file_id": "f", "dds_user_credentials": 1, "destination_path": "b"}
+    assert api.post("/api/v2/dds-job-input-files/", {**stage, **store}, USER).is_success
+    assert api.post("/api/admin/job-tokens/", {"token": "T-1"}, "lando").is_success
+
+
+def _sign_ins(api: Api) -> dict[str, str]:
+    """Tokens that work, whatever was done to the users before."""
+    tokens = {}
+    with api.site.database.write() as session:
+        for name in (STAFF, USER):
+            user = session.scalars(select(User).where(User.username == name)).first() or setup.create_user(
+                session, name
+            )
+            user.is_active, user.is_staff = True, name == STAFF
+            session.execute(delete(Token).where(Token.user_id == user.id))
+            tokens[name] = setup.issue_token(session, api.site.key, name)
+    return tokens
+
+
+@contextmanager
+def _no_waiting(api: Api) -> Iterator[None]:
+    """Nobody may wait for something to happen: all places are taken."""
+    for _ in range(MAX_PATIENT):
+        api.site.patience.acquire()
+    try:
+        yield
+    finally:
+        for _ in range(MAX_PATIENT):
+            api.site.patience.release()
+
+
+@contextmanager
+def _no_network() -> Iterator[None]:
+    with mock.patch("socket.getaddrinfo", side_effect=socket.gaierror("there is no network here")):
+        yield

@@ -1,0 +1,13 @@
+"""A small part of what ``make fuzz`` does, always the same."""
+
+from __future__ import annotations
+
+from tests.fuzz.requests import fuzz
+from tests.unit.api.serving import Api
+
+
+def test_no_request_that_schemathesis_makes_up_is_answered_otherwise_than_documented(api: Api) -> None:
+    report = fuzz(api, examples=1, seed=7)
+    assert not report.findings, "\n\n".join([*report.findings, *report.findings.values()])
+    assert report.operations > 150
+    assert report.requests >= 3 * report.operations
