@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.service("rabbitmq"),
     pytest.mark.service("postgres"),
     pytest.mark.service("kubectl"),
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(480),
 ]
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "production.md"
@@ -143,7 +143,7 @@ def test_each_command_of_the_page_does_what_it_says(
     with (tmp_path / "page.log").open("w+b") as log:
         shell = start_group(["bash", "-x", "-c", script], env=environment, cwd=here, stdout=log, stderr=log)
         try:
-            status = shell.wait(180)
+            status = shell.wait(420)
         finally:
             end_group(shell)
         log.seek(0)
