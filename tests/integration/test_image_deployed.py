@@ -51,6 +51,7 @@ class Deployment:
             (self.site / name).write_text(content)
         (self.site / "server.env").write_text(
             f"LANDO_API_DATABASE_URL={database}\nLANDO_API_PUBLIC_URL={self.url}\nLANDO_API_LOG_FORMAT=json\n"
+            f"LANDO_BROKER={broker}\n"
         )
         self.configure(token="not-known-yet")
 
@@ -156,7 +157,7 @@ def test_a_job_goes_through_the_deployment_of_the_manual(deployment: Deployment)
     deployment.apply()
     deployment.start("lando-server", "lando-server")  # the schema comes from its init container
     deployment.wait_until_ready("lando-server", "lando-server")
-    setup = ("lando", "admin", "setup", "ada", "--broker", deployment.broker, "--queue", deployment.queue)
+    setup = ("lando", "admin", "setup", "ada", "--queue", deployment.queue)
     tokens = json.loads(deployment.execute("lando-server", "lando-server", *setup))
 
     deployment.configure(token=tokens["daemon_token"])
