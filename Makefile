@@ -63,6 +63,7 @@ docs: $(VENV)/.installed-dev  ## write the parts of docs/ that are generated fro
 	$(BIN)/python -m lando.k8s.diagnosis.page > docs/causes.md
 	$(BIN)/python -m lando.api.reference > docs/server.md
 	$(BIN)/python -m lando.api.metrics_page > docs/metrics.md
+	$(BIN)/python -m lando.api.routes_page > docs/routes.md
 
 site: $(VENV)/.installed-dev  ## docs/ as a site in build/site; a broken link is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet --config-file docs/site/mkdocs.yml

@@ -13,6 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
 
 from lando.api import answers, fair_use, sessions
+from lando.api.answers import Json
 from lando.api.changes import Changes
 from lando.api.database import Database
 from lando.api.files import FileStore
@@ -158,6 +159,11 @@ def _routes() -> Sequence[BaseRoute]:
     for router in (_bespin_v2(), _bespin_v1(), _lando_v1(), signin.router, browser.router, operations.router):
         everything.include_router(router)
     return everything.routes
+
+
+def document() -> Json:
+    """The OpenAPI document of every server; its routes are the same whatever the settings."""
+    return Application(title="Lando", version="1", routes=list(_routes())).openapi()
 
 
 def _bespin_v2() -> APIRouter:

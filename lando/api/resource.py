@@ -118,6 +118,7 @@ def add_routes(router: APIRouter, resource: Resource[Any]) -> None:
         methods=["GET"],
         name=f"list_{name}",
         summary=f"List {resource.path}",
+        description=(resource.model.__doc__ or "").strip().partition("\n")[0],
         response_model=Sequence[shape],
         openapi_extra={"parameters": [_filter(name) for name in resource.filters]},
     )
@@ -181,7 +182,9 @@ def _add_writes(router: APIRouter, resource: Resource[Any], body: type[Body], wh
             whole = body.model_validate({**resource.show(site, row), **payload})
             changes = whole.model_copy()
             changes.__pydantic_fields_set__ = set(payload) & whole.model_fields_set
-            return _change(resource, site, session, caller, row_id, changes)
+            shown = _change(resource, site, session, caller, row_id, changes)
+        site.changes.announce()
+        return shown
 
     def remove(row_id: str, site: TheSite, caller: who) -> None:
         with site.database.write() as session:
