@@ -20,7 +20,7 @@ import requests
 import yaml
 from tests.services import manifests
 from tests.services.image import Kubelet, built_image
-from tests.services.kubectl import find_kubectl
+from tests.services.kubectl import find_kustomize
 from tests.services.providing import end_group, free_port, start_group, wait_until
 from tests.services.rabbitmq import RabbitMQ
 from tests.services.user import EXAMPLES
@@ -70,7 +70,7 @@ class Deployment:
 
     def apply(self) -> None:
         """Render the site and start what has not been started: as `kubectl apply -k` makes pods."""
-        objects = manifests.rendered(find_kubectl(), self.site)
+        objects = manifests.rendered(find_kustomize(), self.site)
         secrets = {item["metadata"]["name"]: item["data"] for item in objects if item["kind"] == "Secret"}
         address = self._cluster["url"].rpartition("//")[2].split(":")
         self._kubelet = Kubelet(

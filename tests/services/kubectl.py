@@ -22,6 +22,15 @@ def find_kubectl() -> str:
     return found or missing("kubectl", HOW)
 
 
+def find_kustomize() -> str:
+    """A kubectl that renders kustomizations of today: from 1.24 on it says which kustomize is in it."""
+    program = find_kubectl()
+    told = subprocess.run(
+        [program, "version", "--client"], capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+    )
+    return program if "Kustomize Version" in told.stdout else missing("kubectl", "kubectl 1.24 or newer, for kustomize")
+
+
 @dataclass(frozen=True, kw_only=True)
 class Kubectl:
     """Runs kubectl as one user in one namespace."""
