@@ -436,6 +436,7 @@ class Daemon(StrEnum):
     BOTH = "both"
     LANDO = "lando"
     WATCHER = "watcher"
+    SERVER = "server"
 
 
 @app.command()
@@ -477,7 +478,7 @@ def doctor(
     from lando.doctor.parts import Options
 
     options = Options(
-        daemons=("lando", "watcher") if daemon is Daemon.BOTH else (daemon.value,),
+        processes=("lando", "watcher") if daemon is Daemon.BOTH else (daemon.value,),
         management_url=management,
         admin_kubeconfig=str(admin_kubeconfig) if admin_kubeconfig else None,
     )

@@ -20,7 +20,8 @@ from lando.doctor.findings import Finding, failed, ok, unknown, warning
 from lando.errors import NotFound, PeerError, Rejected
 from lando.sources.http import JsonApi
 
-_LOOPBACK = ("localhost", "127.0.0.1", "::1")
+ANSWER_S = 8.0
+"""For one answer; a connection has its own limit."""
 
 
 def examine_bespin(settings: BespinApiSettings) -> Iterator[Finding | Asking]:
@@ -56,6 +57,7 @@ def _examine(
         settings.url,
         settings.token,
         on_answer=heard.append,
+        read_timeout_s=ANSWER_S,
         section=section,
         ca_file=settings.ssl_ca_cert,
         proxy=settings.proxy,
@@ -75,7 +77,7 @@ def _examine(
             yield from clocks.judge(_date(heard), datetime.now(UTC), f"the {peer}'s")
         if section == "bespin_api" and refusal is None:
             yield Asking("version")
-            yield _version(settings.url)
+            yield _version(settings)
     finally:
         api.close()
 
@@ -115,8 +117,8 @@ def _transport(section: str, settings: BespinApiSettings | LandoApiSettings) -> 
         yield Asking("TLS")
         context = ssl.create_default_context(cafile=settings.ssl_ca_cert)
         yield from tls.examine(host, parts.port or 443, context, setting=f"{section}.url")
-    elif host not in _LOOPBACK:
-        yield warning("TLS", "none: the token can be read on the way", f"give {section}.url an https address")
+    else:
+        yield tls.without(host, "the token", f"give {section}.url an https address")
 
 
 def _date(heard: list[Mapping[str, str]]) -> datetime | None:
@@ -126,11 +128,14 @@ def _date(heard: list[Mapping[str, str]]) -> datetime | None:
         return None
 
 
-def _version(url: str) -> Finding:
+def _version(settings: BespinApiSettings | LandoApiSettings) -> Finding:
     """Ours tells its readiness at its root; an original knows no such route."""
-    root = url.rstrip("/").removesuffix("/api/v2")
+    root = settings.url.rstrip("/").removesuffix("/api/v2")
     with requests.Session() as session:
         session.trust_env = False
+        session.verify = settings.ssl_ca_cert or True
+        if (proxy := proxies.proxy_for(root, settings.proxy)) is not None:
+            session.proxies = {urlsplit(root).scheme: proxy}
         try:
             answer = session.get(f"{root}/readyz", timeout=5)
             document: Any = answer.json()

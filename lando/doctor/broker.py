@@ -76,7 +76,8 @@ def _broker(broker: pika.ConnectionParameters, links: list[Link]) -> Iterator[Fi
         context = broker.ssl_options.context
         yield from tls.examine(broker.host, broker.port, context, setting="work_queue.tls")
     else:
-        yield queue_answers.without_tls(broker.host)
+        advice = "give work_queue.tls (or an amqps:// url), unless nobody else can listen on that network"
+        yield tls.without(broker.host, "login and messages", advice)
     yield ok("login", f"user {broker.credentials.username!r} may use virtual host {broker.virtual_host!r}")
 
 

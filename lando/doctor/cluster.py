@@ -20,7 +20,7 @@ from lando.doctor.findings import Finding, Level, failed, ok
 from lando.errors import PeerError, Unavailable
 from lando.k8s.cluster import KubernetesCluster, Manifest
 from lando.k8s.cluster_errors import UNTRUSTED
-from lando.k8s.permissions import BY_DAEMON, Permission
+from lando.k8s.permissions import BY_PROCESS, DAEMONS, Permission
 from lando.plans import manifests
 from lando.sources.http import JsonApi
 
@@ -38,9 +38,9 @@ Ask = Callable[[str], Manifest]
 
 
 def examine(
-    config: Config, *, daemons: Sequence[str] = tuple(BY_DAEMON), admin_kubeconfig: str | None = None
+    config: Config, *, processes: Sequence[str] = DAEMONS, admin_kubeconfig: str | None = None
 ) -> Iterator[Finding | Asking]:
-    """As the account of the ``daemons`` named; ``admin_kubeconfig`` is used to read what they may not.
+    """As the account of the ``processes`` named; ``admin_kubeconfig`` is used to read what they may not.
 
     Raises :class:`lando.errors.LandoError`.
     """
@@ -66,7 +66,7 @@ def examine(
         yield from clocks.judge(cluster.now(), datetime.now(UTC), "the cluster's")
 
         yield Asking("permissions")
-        yield from cluster_answers.permissions(_reviews(cluster, daemons), settings.namespace)
+        yield from cluster_answers.permissions(_reviews(cluster, processes), settings.namespace)
 
         ask: Ask = cluster.ask
         if admin_kubeconfig is None:
@@ -158,7 +158,9 @@ def _certificate(cluster: KubernetesCluster) -> Iterator[Finding | Asking]:
     parts = urlsplit(cluster.url)
     if cluster.proxy is not None:
         yield ok("proxy", f"asked through {cluster.proxy}")
-    elif parts.scheme == "https":
+    elif parts.scheme != "https":
+        yield tls.without(parts.hostname or "", "the token", f"give {_HOST} an https address")
+    else:
         yield Asking("TLS")
         yield from tls.examine(parts.hostname or "", parts.port or 443, cluster.tls_context(), setting=_HOST)
 
@@ -174,10 +176,10 @@ def _who(cluster: KubernetesCluster) -> str | PeerError:
 
 
 def _reviews(
-    cluster: KubernetesCluster, daemons: Sequence[str]
+    cluster: KubernetesCluster, processes: Sequence[str]
 ) -> dict[str, list[tuple[Permission, bool | PeerError]]]:
-    """By daemon what its account may do, one review for each permission."""
-    wanted = sorted(set().union(*(BY_DAEMON[daemon] for daemon in daemons)))
+    """By process what its account may do, one review for each permission."""
+    wanted = sorted(set().union(*(BY_PROCESS[process] for process in processes)))
     answers: dict[Permission, bool | PeerError] = {}
     left = iter(wanted)
 
@@ -191,7 +193,7 @@ def _reviews(
         thread.start()
     for thread in threads:
         thread.join()
-    return {daemon: [(one, answers[one]) for one in sorted(BY_DAEMON[daemon])] for daemon in daemons}
+    return {process: [(one, answers[one]) for one in sorted(BY_PROCESS[process])] for process in processes}
 
 
 def _may(cluster: KubernetesCluster, permission: Permission) -> bool | PeerError:

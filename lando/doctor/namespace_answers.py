@@ -73,9 +73,11 @@ def namespace(name: str, dry: Manifest | PeerError, read: Manifest | PeerError, 
 def storage(classes: Manifest | PeerError, wanted: str | None, access_mode: str) -> Iterator[Finding]:
     """Whether there is the class of the volumes, and whether it can do the access mode."""
     check = "storage class"
+    if isinstance(classes, NotFound):
+        yield ok(check, "this cluster knows none: it gives every claim a folder")
+        return
     if isinstance(classes, PeerError):
-        why = unreadable(classes) or "the cluster does not serve them"
-        yield unknown(check, f"{wanted or 'the default'}: {why}", "kubectl get storageclass")
+        yield unknown(check, f"{wanted or 'the default'}: {unreadable(classes)}", "kubectl get storageclass")
         return
     found = {str(one["metadata"]["name"]): one for one in classes.get("items") or []}
     defaults = [name for name, one in found.items() if _annotations(one).get(DEFAULT_CLASS) == "true"]

@@ -23,7 +23,7 @@ from lando.doctor import api, broker, cluster, configuration, stores
 from lando.doctor.examining import Asking, Part
 from lando.doctor.findings import Finding, failed, ok
 from lando.home import ClientSettings, Home
-from lando.k8s.permissions import BY_DAEMON
+from lando.k8s.permissions import DAEMONS
 
 LOCAL_NAMESPACE = "lando"
 
@@ -32,7 +32,7 @@ LOCAL_NAMESPACE = "lando"
 class Options:
     """What the doctor is told besides the file."""
 
-    daemons: Sequence[str] = tuple(BY_DAEMON)
+    processes: Sequence[str] = DAEMONS
     """Whose permissions are looked at."""
     management_url: str | None = None
     admin_kubeconfig: str | None = None
@@ -100,7 +100,9 @@ def _peers(config: Config, options: Options) -> Iterator[Part]:
     yield Part(
         name="cluster",
         title=f"Cluster, namespace {config.cluster_api_settings.namespace}",
-        examine=partial(cluster.examine, config, daemons=options.daemons, admin_kubeconfig=options.admin_kubeconfig),
+        examine=partial(
+            cluster.examine, config, processes=options.processes, admin_kubeconfig=options.admin_kubeconfig
+        ),
     )
     yield Part(name="archive", title="Archive of logs", examine=partial(stores.examine_archive, config))
     yield Part(name="results", title="Results", examine=partial(stores.examine_results, config))

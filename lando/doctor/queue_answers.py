@@ -11,7 +11,6 @@ from lando.doctor.findings import Finding, failed, ok, warning
 
 NOT_FOUND, LOCKED, CLASHES, REFUSED = 404, 405, 406, 403
 """AMQP's codes."""
-_LOOPBACK = ("localhost", "127.0.0.1", "::1", "[::1]")
 _INEQUIVALENT = re.compile(r"inequivalent arg '(?P<key>[^']+)' .*: received (?P<ours>.+) but current is (?P<theirs>.+)")
 _VALUE = re.compile(r"(?:the value )?'(?P<value>[^']*)'")
 
@@ -28,13 +27,6 @@ def product(properties: Mapping[str, Any] | None) -> str:
     """Name and version, as the broker tells them at the login."""
     told = properties or {}
     return " ".join(str(told[key]) for key in ("product", "version") if told.get(key)) or "an AMQP broker"
-
-
-def without_tls(host: str) -> Finding:
-    if host in _LOOPBACK:
-        return ok("TLS", "none, and none is needed on one machine")
-    advice = "give work_queue.tls (or an amqps:// url), unless nobody else can listen on that network"
-    return warning("TLS", "none: login and messages can be read on the way", advice)
 
 
 def absent_or_refused(refusal: Refusal, queue: str) -> Finding:

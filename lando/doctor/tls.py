@@ -14,6 +14,7 @@ from lando.doctor.findings import Finding, failed, ok, unknown, warning
 
 CHECK = "TLS"
 TIMEOUT_S = 5.0
+_LOOPBACK = ("localhost", "127.0.0.1", "::1")
 SOON = timedelta(days=14)
 
 
@@ -32,6 +33,13 @@ def examine(host: str, port: int, context: ssl.SSLContext, *, setting: str) -> I
         yield unknown(CHECK, f"the certificate can't be had: {error.strerror or error}")
     else:
         yield from judge(certificate, protocol, datetime.now(UTC))
+
+
+def without(host: str, what: str, advice: str) -> Finding:
+    """Of a peer that is reached in clear."""
+    if host.strip("[]") in _LOOPBACK:
+        return ok(CHECK, "none, and none is needed on one machine")
+    return warning(CHECK, f"none: {what} can be read on the way", advice)
 
 
 def other_names(url: str, context: ssl.SSLContext, setting: str) -> str | None:

@@ -54,4 +54,5 @@ SERVER = (
 """Of ``lando serve --daemons FILE``: logs of running steps, and its routes of upkeep. Also of `lando resync` and
 `lando prune` with a daemons' file."""
 
-BY_DAEMON = {"lando": LANDO, "watcher": WATCHER}
+BY_PROCESS = {"lando": LANDO, "watcher": WATCHER, "server": SERVER}
+DAEMONS = ("lando", "watcher")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from lando.config import WorkQueueSettings
-from lando.doctor import management, queue_answers
+from lando.doctor import management, queue_answers, tls
 from lando.doctor.findings import Finding, Level
 from lando.doctor.management import Told
 from lando.doctor.queue_answers import Refusal
@@ -83,6 +83,7 @@ def test_a_command_queue_that_may_not_be_declared_or_clashes_in_unknown_words() 
 
 
 def test_a_remote_broker_without_tls_is_warned_of() -> None:
-    assert queue_answers.without_tls("mq.example.org").level is Level.WARNING
+    assert tls.without("mq.example.org", "logins", "x").level is Level.WARNING
+    assert tls.without("127.0.0.1", "logins", "x").level is Level.OK
     assert queue_answers.product({"product": "RabbitMQ", "version": "4.1.0"}) == "RabbitMQ 4.1.0"
     assert queue_answers.product(None) == "an AMQP broker"

@@ -23,14 +23,14 @@ from tests.unit.doctor.conftest import CLASSES, JOBS, NAMESPACE, REVIEWS, WHO, P
 NOW = datetime(2026, 3, 4, 12, tzinfo=UTC)
 
 
-def findings(config: Config, daemons: Sequence[str] = ("watcher",), **options: Any) -> dict[str, Finding]:
+def findings(config: Config, processes: Sequence[str] = ("watcher",), **options: Any) -> dict[str, Finding]:
     return {
-        one.check: one for one in cluster.examine(config, daemons=daemons, **options) if not isinstance(one, Asking)
+        one.check: one for one in cluster.examine(config, processes=processes, **options) if not isinstance(one, Asking)
     }
 
 
 def test_a_cluster_as_it_should_be_has_nothing_but_good_lines(config: Config, peer: Peer) -> None:
-    found = findings(config, daemons=("lando", "watcher"))
+    found = findings(config, processes=("lando", "watcher"))
     assert {check: one.seen for check, one in found.items() if one.level is not Level.OK} == {}
     assert found["permissions of lando"].seen == "all 21 that it needs in jobs"
     created = [query for route, query in peer.asked if route.startswith("POST") and "selfsubject" not in route]
@@ -103,7 +103,7 @@ def test_each_thing_that_is_broken_has_its_line(
     config: Config, peer: Peer, answers: dict[str, Any], check: str, level: Level, words: str
 ) -> None:
     peer.answers |= answers
-    found = findings(config, daemons=("lando" if "of lando" in check else "watcher",))
+    found = findings(config, processes=("lando" if "of lando" in check else "watcher",))
     assert found[check].level is level, found[check]
     assert words in f"{found[check].seen} → {found[check].advice}"
 
