@@ -115,6 +115,10 @@ def _step_type(value: str) -> str:
     return value
 
 
+def _one_of(choices: Iterable[str]) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "enum": list(choices)})
+
+
 REFERENCE_SCHEMA: dict[str, Any] = {
     "anyOf": [{"type": "integer", "minimum": 0, "maximum": MAX_ID}, {"type": "string", "pattern": "^[0-9]{1,9}$"}]
 }
@@ -138,9 +142,9 @@ Size = Annotated[int, Field(ge=0, le=MAX_SIZE)]
 Number = Annotated[int, Field(ge=-MAX_ID, le=MAX_ID)]
 Priority = Annotated[int, Field(ge=-1000, le=1000)]
 """Whose turn comes first: the highest."""
-StateLetter = Annotated[str, AfterValidator(_state)]
-StepLetter = Annotated[str, AfterValidator(_step)]
-StepType = Annotated[str, AfterValidator(_step_type)]
+StateLetter = Annotated[str, AfterValidator(_state), _one_of(STATES)]
+StepLetter = Annotated[str, AfterValidator(_step), _one_of(STEPS)]
+StepType = Annotated[str, AfterValidator(_step_type), _one_of(STEP_TYPES)]
 JsonObject = Annotated[dict[str, Any], AfterValidator(_storable)]
 JsonValue = Annotated[dict[str, Any] | list[Any], AfterValidator(_storable)]
 """A JSON object or list."""

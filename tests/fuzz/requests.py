@@ -29,9 +29,10 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 from sqlalchemy import delete, select
-from tests.unit.api.serving import Api
+from tests.unit.api.serving import PACKED, Api
 
 STAFF, USER, NOBODY = "fuzz-staff", "fuzz-user", "nobody"
+PASSWORD = "s3cret"
 ROLES = (STAFF, USER, NOBODY)
 CHECKS = [
     status_code_conformance,
@@ -39,6 +40,23 @@ CHECKS = [
     response_headers_conformance,
     response_schema_conformance,
 ]
+LIKELY: dict[str, list[Any]] = {
+    "destination_path": ["a", "b", "c/d"],
+    "details": [[]],
+    "fields": [[], [{"name": "reads", "type": "File[]"}]],
+    "job_order": [{"threads": 4, "reads": []}],
+    "memory": ["1Gi"],
+    "packed": [PACKED],
+    "password": [PASSWORD],
+    "tag": [f"{USER}-read-counts/1/default", "some-tag"],
+    "token": ["T-1"],
+    "url": ["https://x.org/a"],
+    "username": [USER],
+    "version": ["1", "2.0"],
+    "version_info_url": ["https://x.org/v", None],
+    "volume_mounts": ["{}"],
+}
+"""Values that get a body past the first checks, by its keys."""
 _FIRST = "/api/lando/v1/dead-letters"
 """Before there are connections to brokers that nobody has."""
 
@@ -62,13 +80,13 @@ class Report:
 
 
 def fuzz(api: Api, *, examples: int, seed: int, only: str = "") -> Report:
-    """Send ``examples`` requests for each operation (its path holds ``only``), as staff and a user; one as nobody."""
+    """Send ``examples`` requests for each operation (its path holds ``only``) by whom it is for, and one by others."""
     report = Report()
     _populate(api)
     schema = schemathesis.openapi.from_dict(_with_ids(api.app.openapi()))
     operations = [result.ok() for result in schema.get_all_operations()]
     with _no_waiting(api), _no_network():
-        for operation in sorted(operations, key=lambda one: not one.path.startswith(_FIRST)):
+        for operation in sorted(operations, key=lambda one: (not one.path.startswith(_FIRST), one.method == "delete")):
             if only in operation.path:
                 report.operations += 1
                 _try(api, operation, report, examples=examples, seed=seed)
@@ -80,7 +98,8 @@ def _try(api: Api, operation: Any, report: Report, *, examples: int, seed: int) 
     cases = operation.as_strategy(generation_mode=modes.POSITIVE) | operation.as_strategy(
         generation_mode=modes.NEGATIVE
     )
-    roles = list(ROLES)
+    roles = _who_gets_further(operation)
+    strangers = [role for role in ROLES if role not in roles] if examples > 1 else []
 
     @hypothesis.seed(seed)
     @hypothesis.settings(
@@ -92,13 +111,21 @@ def _try(api: Api, operation: Any, report: Report, *, examples: int, seed: int) 
     )
     @given(case=cases, wraps=st.booleans())
     def send(case: Any, wraps: bool) -> None:
-        for role in roles:
+        for role in (*roles, *strangers):
             _send(api, case, role, ROOT_OBJECT if wraps else JSON, report)
-        roles[:] = [STAFF, USER]  # to nobody, all that differs has been said
+        strangers.clear()  # to them, all has been said
 
     send()
     if "user" in operation.path or "token" in operation.path:
         _sign_in(api)
+
+
+def _who_gets_further(operation: Any) -> list[str]:
+    """The roles that an operation may do something for; it refuses all others alike."""
+    ways = operation.definition.raw.get("security")
+    if not ways:
+        return list(ROLES)
+    return [STAFF] if all("staff" in names for way in ways for names in way.values()) else [STAFF, USER]
 
 
 def _send(api: Api, case: Any, role: str, accept: str, report: Report) -> None:
@@ -158,7 +185,11 @@ def _replaced(part: Any) -> Any:
         return part
     if part.get("anyOf") == REFERENCE_SCHEMA["anyOf"]:
         return {"enum": [1, 2, "1", 99]}
-    return {key: _replaced(value) for key, value in part.items()}
+    changed = {key: _replaced(value) for key, value in part.items()}
+    if isinstance(properties := changed.get("properties"), dict):
+        for name in properties.keys() & LIKELY.keys():
+            properties[name] = {"anyOf": [{"enum": LIKELY[name]}, properties[name]]}
+    return changed
 
 
 def _populate(api: Api) -> None:
@@ -182,7 +213,7 @@ def _sign_in(api: Api) -> None:
         for name in (STAFF, USER):
             user = session.scalars(select(User).where(User.username == name)).first()
             if user is None:
-                user = setup.create_user(session, name)
+                user = setup.create_user(session, name, password=PASSWORD)
             user.is_active, user.is_staff = True, name == STAFF
             session.execute(delete(Token).where(Token.user_id == user.id))
             api.tokens[name] = setup.issue_token(session, api.site.key, name)
