@@ -18,6 +18,8 @@ def untrusted(words: str, *, setting: str) -> str:
     if OTHER_NAME.search(words):
         why = re.sub(r"^.*(mismatch, )", "", words).removesuffix(".")
         return f"its {why}; name it in {setting} as its certificate does (lando doctor shows how)"
+    if "expired" in words:
+        return "its certificate has expired; have it renewed"
     return f"its certificate is not trusted ({words}); set {setting}.ssl_ca_cert to the CA that signed it"
 
 

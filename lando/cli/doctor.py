@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import typer
@@ -33,12 +33,15 @@ def doctor(file: Path | None, home_folder: Path | None, options: Options, *, as_
     told = _Teller(site, as_json=as_json)
     examinations = examine(site.parts, on_change=told.hear)
     told.close()
-    findings = [finding for one in examinations for finding in one.findings]
-    counted = count(findings)
+    counted = count(finding for one in examinations for finding in one.findings)
     if as_json:
-        typer.echo(json.dumps(_document(examinations, told.masker), indent=2, ensure_ascii=False))
+        document = {
+            "parts": [_part(one.part, one.findings, told.masker) for one in examinations],
+            "counts": {level.value: counted[level] for level in Level},
+        }
+        typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
     else:
-        typer.echo(f"\n{summary(findings)}")
+        typer.echo(f"\n{summary(counted)}")
     return FAILED if counted[Level.FAILED] else 0
 
 
@@ -81,21 +84,11 @@ def line(finding: Finding) -> str:
     return f"  {level} {plain(finding.check).ljust(WIDTH)} {text}"
 
 
-def summary(findings: Sequence[Finding]) -> str:
-    """How many of each kind, in a sentence."""
-    counted = count(findings)
+def summary(counted: Mapping[Level, int]) -> str:
+    """How many of each kind, and what that means."""
     words = [f"{counted[level]} {level.value}" for level in Level if counted[level] or level is Level.OK]
     verdict = "Lando can't work like this." if counted[Level.FAILED] else "Lando can work."
     return f"{', '.join(words)}. {verdict}"
-
-
-def _document(examinations: Sequence[Examination], masker: Masker) -> dict[str, object]:
-    findings = [finding for one in examinations for finding in one.findings]
-    counted = count(findings)
-    return {
-        "parts": [_part(one.part, one.findings, masker) for one in examinations],
-        "counts": {level.value: counted[level] for level in Level},
-    }
 
 
 def _part(part: Part, findings: Sequence[Finding], masker: Masker) -> dict[str, object]:

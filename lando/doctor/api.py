@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -24,13 +24,16 @@ ANSWER_S = 8.0
 """For one answer; a connection has its own limit."""
 
 
-def examine_bespin(settings: BespinApiSettings) -> Iterator[Finding | Asking]:
-    """The admin routes that the daemons use."""
+def examine_bespin(settings: BespinApiSettings, *, is_alone: bool) -> Iterator[Finding | Asking]:
+    """The admin routes that the daemons use; ``is_alone`` where no ``lando_api`` is set beside it."""
 
     def ask(api: JsonApi) -> None:
         api.request("GET", "admin/job-errors/", query=[("job", "0")])
 
-    yield from _examine("bespin_api", settings, "Bespin API", ask)
+    found = yield from _examine("bespin_api", settings, "Bespin API", ask)
+    if found is None:
+        yield Asking("version")
+        yield from _version(settings, is_alone=is_alone)
 
 
 def examine_lando(settings: LandoApiSettings) -> Iterator[Finding | Asking]:
@@ -49,7 +52,8 @@ def _examine(
     settings: BespinApiSettings | LandoApiSettings,
     peer: str,
     ask: Callable[[JsonApi], None],
-) -> Iterator[Finding | Asking]:
+) -> Generator[Finding | Asking, None, PeerError | None]:
+    """Returns the refusal, if it is one."""
     yield Asking("reach")
     heard: list[Mapping[str, str]] = []
     api = JsonApi(
@@ -72,12 +76,9 @@ def _examine(
         yield from judge(section, settings.url, refusal)
         if refusal is None or refusal.status is not None:
             yield from _transport(section, settings)
-        if refusal is None or refusal.status is not None:
             yield Asking("clock")
             yield from clocks.judge(_date(heard), datetime.now(UTC), f"the {peer}'s")
-        if section == "bespin_api" and refusal is None:
-            yield Asking("version")
-            yield _version(settings)
+        return refusal
     finally:
         api.close()
 
@@ -128,7 +129,7 @@ def _date(heard: list[Mapping[str, str]]) -> datetime | None:
         return None
 
 
-def _version(settings: BespinApiSettings | LandoApiSettings) -> Finding:
+def _version(settings: BespinApiSettings, *, is_alone: bool) -> Iterator[Finding]:
     """Ours tells its readiness at its root; an original knows no such route."""
     root = settings.url.rstrip("/").removesuffix("/api/v2")
     with requests.Session() as session:
@@ -143,7 +144,13 @@ def _version(settings: BespinApiSettings | LandoApiSettings) -> Finding:
             document = None
     status = document.get("status") if isinstance(document, Mapping) else None
     if not isinstance(status, str):
-        return unknown("version", "an original bespin-api, or one of ours whose /readyz is not shown here")
+        yield unknown("version", "an original bespin-api, or one of ours whose /readyz is not shown here")
+        return
     if status == "ok":
-        return ok("version", "one of ours, and ready")
-    return warning("version", f"one of ours; it says: {document.get('waits_for') or status}", "see docs/operations.md")
+        yield ok("version", "one of ours, and ready")
+    else:
+        said = document.get("waits_for") or document.get("broker") or status
+        yield warning("version", f"one of ours; it says: {said}", "see docs/operations.md")
+    if is_alone:
+        advice = f"set lando_api.url to {root}/api/lando/v1, with the same token"
+        yield warning("lando_api", "not set: users are not told why a step waits, nor of its attempts", advice)

@@ -23,6 +23,7 @@ from lando.doctor.findings import Finding, Level, failed, ok, unknown, warning
 from lando.doctor.queue_answers import Refusal
 from lando.errors import Unavailable
 from lando.queues import ladder
+from lando.queues.rabbitmq.blockage import Blockage
 from lando.queues.rabbitmq.link import ACCESS_REFUSED, TLS_FAILED, Link, connect
 from lando.queues.rabbitmq.parameters import parameters
 from lando.queues.rabbitmq.publisher import NOTICE_EXCHANGE
@@ -70,6 +71,7 @@ def _broker(broker: pika.ConnectionParameters, links: list[Link]) -> Iterator[Fi
         usual = "check host and port of work_queue, and that a firewall lets this machine connect there"
         yield failed(_CHECK_OF.get(error.reason or "", "reach"), said, advice or usual)
         return
+    link.watch_blocking(Blockage())  # so that a check that gets no answer for that says so
     links.append(link)
     yield ok("reach", f"{where} answers: {queue_answers.product(link.connection._impl.server_properties)}")
     if broker.ssl_options is not None:
@@ -107,7 +109,10 @@ def _inside(link: Link, settings: WorkQueueSettings, management_url: str | None)
 
     yield Asking("dead letters")
     dead = _depth(link, ladder.dead_queue(queue))
-    yield queue_answers.dead_letters(ladder.dead_queue(queue), dead.messages if isinstance(dead, _Depth) else 0)
+    if isinstance(dead, Refusal) and dead.code != queue_answers.NOT_FOUND:
+        yield unknown("dead letters", dead.text)
+    else:
+        yield queue_answers.dead_letters(ladder.dead_queue(queue), dead.messages if isinstance(dead, _Depth) else 0)
 
     yield Asking("notices")
     yield _notices(link)
@@ -157,11 +162,9 @@ def _permissions(link: Link, queue: str, user: str, virtual_host: str) -> Findin
         return f"user {user!r} may make, write and read queues named {queue}.…"
 
     done = _try(link, turn)
-    return (
-        queue_answers.forbidden(done, queue, user, virtual_host)
-        if isinstance(done, Refusal)
-        else ok("permissions", done)
-    )
+    if isinstance(done, Refusal):
+        return queue_answers.forbidden(done, queue, user, virtual_host)
+    return ok("permissions", done)
 
 
 def _notices(link: Link) -> Finding:

@@ -13,7 +13,6 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from lando.config import ClusterSettings, Config
-from lando.config.secrets import current
 from lando.doctor import clocks, cluster_answers, namespace_answers, tls
 from lando.doctor.examining import Asking
 from lando.doctor.findings import Finding, Level, failed, ok
@@ -57,9 +56,8 @@ def examine(
         yield cluster_answers.version(version)
 
         yield Asking("token")
-        token = current(settings.token) if settings.token is not None else cluster.bearer_token()
         who = _who(cluster)
-        yield from cluster_answers.token(who, token, settings.token, datetime.now(UTC))
+        yield from cluster_answers.token(who, cluster.bearer_token(), settings.token, datetime.now(UTC))
         if isinstance(who, Unavailable) and who.status == 401:
             return
         yield Asking("clock")

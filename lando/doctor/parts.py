@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -24,8 +23,8 @@ from lando.doctor.examining import Asking, Part
 from lando.doctor.findings import Finding, failed, ok
 from lando.home import ClientSettings, Home
 from lando.k8s.permissions import DAEMONS
-
-LOCAL_NAMESPACE = "lando"
+from lando.local import presence
+from lando.local.presence import Presence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,34 +55,24 @@ def of_file(file: str, reading: Reading, options: Options) -> Site:
 
 def of_home(home: Home, options: Options) -> Site:
     """The parts of the stack that runs from ``home``; only the sentence that none does, otherwise."""
-    known = home.read_client()
-    if known is None or known.pid is None or not _lives(known.pid):
+    known, cluster_here = home.read_client(), presence.find(home.cluster)
+    if known is None or known.pid is None or cluster_here is None:
         advice = "start it with 'lando up', or name a daemons' file: lando doctor FILE"
         return Site(parts=(_here([failed("home", f"no 'lando up' runs from {home.path}", advice)]),))
-    config = _embedded(home, known)
+    config = _embedded(home, known, cluster_here)
     first = _here([ok("home", f"{home.path}, server at {known.url}")])
     return Site(parts=(first, *_peers(config, options)), secrets=tuple(secret_values(config)))
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:  # somebody else's
-        pass
-    return True
 
 
 def _here(findings: Sequence[Finding]) -> Part:
     return Part(name="home", title="This machine", examine=lambda: iter(findings))
 
 
-def _embedded(home: Home, known: ClientSettings) -> Config:
+def _embedded(home: Home, known: ClientSettings, cluster_here: Presence) -> Config:
     """What a file would say of the stack, as far as it concerns a visitor."""
     return Config(
         work_queue=WorkQueueSettings(listen_queue="lando", url="memory://embedded"),
-        cluster_api_settings=ClusterSettings(namespace=LOCAL_NAMESPACE, kubeconfig=str(home.cluster / "kubeconfig")),
+        cluster_api_settings=ClusterSettings(namespace=cluster_here.namespace, kubeconfig=cluster_here.kubeconfig),
         bespin_api=BespinApiSettings(url=f"{known.url}/api/v2", token=known.token),
         lando_api=LandoApiSettings(url=f"{known.url}/api/lando/v1", token=known.token),
         archive=ArchiveSettings(url=home.archive.as_uri()),
@@ -94,7 +83,11 @@ def _embedded(home: Home, known: ClientSettings) -> Config:
 def _peers(config: Config, options: Options) -> Iterator[Part]:
     title = "Queue" if _is_in_memory(config.work_queue) else "RabbitMQ"
     yield Part(name="broker", title=title, examine=partial(_broker, config.work_queue, options))
-    yield Part(name="bespin_api", title="Bespin API", examine=partial(api.examine_bespin, config.bespin_api))
+    yield Part(
+        name="bespin_api",
+        title="Bespin API",
+        examine=partial(api.examine_bespin, config.bespin_api, is_alone=config.lando_api is None),
+    )
     if config.lando_api is not None:
         yield Part(name="lando_api", title="Lando API", examine=partial(api.examine_lando, config.lando_api))
     yield Part(

@@ -7,18 +7,20 @@ import socket
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from lando import proxies
 from lando.archive import Archive
 from lando.config import Config
 from lando.doctor.examining import Asking
 from lando.doctor.findings import Finding, failed, ok, unknown, warning
 from lando.errors import LandoError, PeerError
+from lando.stores.dukeds_api import DEFAULT_URL as DUKEDS_URL
 from lando.stores.urls import masked
 
 CONNECT_S = 5.0
 _ENDPOINTS = {
     "gs": "https://storage.googleapis.com",
     "s3": "https://s3.amazonaws.com",
-    "dds": "https://api.dataservice.duke.edu",
+    "dds": DUKEDS_URL,
 }
 """Where a store is that has no address of its own in its URL."""
 
@@ -53,6 +55,9 @@ def examine_results(config: Config) -> Iterator[Finding | Asking]:
     endpoint = _endpoint(parts.scheme, config)
     if endpoint is None:
         yield unknown(check, f"{masked(url)}: where that is, only the pods know")
+        return
+    if proxies.proxy_for(endpoint, None) is not None:
+        yield unknown(check, f"{masked(url)}: from here only through a proxy, which is not how the pods go")
         return
     place = urlsplit(endpoint)
     port = place.port or (443 if place.scheme == "https" else 80)

@@ -22,9 +22,13 @@ def of(part: Any) -> dict[str, Finding]:
     return {one.check: one for one in part if not isinstance(one, Asking)}
 
 
+def bespin(settings: BespinApiSettings) -> Any:
+    return api.examine_bespin(settings, is_alone=False)
+
+
 def test_apis_as_they_should_be_have_nothing_but_good_lines(config: Config) -> None:
     assert config.lando_api is not None
-    found = of(api.examine_bespin(config.bespin_api)) | of(api.examine_lando(config.lando_api))
+    found = of(bespin(config.bespin_api)) | of(api.examine_lando(config.lando_api))
     assert {one.level for one in found.values()} == {Level.OK}
     assert found["version"].seen == "one of ours, and ready"
 
@@ -42,7 +46,7 @@ def test_an_api_that_refuses_says_what_of_us_it_refuses(
     config: Config, peer: Peer, code: int, check: str, words: str
 ) -> None:
     peer.answers["/api/v2/admin/job-errors/"] = (code, {"detail": "no"})
-    found = of(api.examine_bespin(config.bespin_api))[check]
+    found = of(bespin(config.bespin_api))[check]
     assert found.level is Level.FAILED
     assert words in f"{found.seen} → {found.advice}"
 
@@ -55,13 +59,23 @@ def test_an_api_of_ours_whose_token_is_of_no_staff(config: Config, peer: Peer) -
 
 def test_an_api_that_is_away_an_original_and_one_that_waits(config: Config, peer: Peer) -> None:
     away = BespinApiSettings(url=f"http://127.0.0.1:{free_port()}/api/v2", token="t")
-    found = of(api.examine_bespin(away))
+    found = of(bespin(away))
     assert [(one.check, one.level) for one in found.values()] == [("reach", Level.FAILED)]
     assert "Connection refused" in found["reach"].seen
     peer.answers["/readyz"] = (404, {"detail": "Not found."})
-    assert of(api.examine_bespin(config.bespin_api))["version"].level is Level.UNKNOWN
+    assert of(bespin(config.bespin_api))["version"].level is Level.UNKNOWN
     peer.answers["/readyz"] = (503, {"status": "unavailable", "waits_for": "the database"})
-    assert "it says: the database" in of(api.examine_bespin(config.bespin_api))["version"].seen
+    assert "it says: the database" in of(bespin(config.bespin_api))["version"].seen
+
+
+def test_an_api_of_ours_without_its_other_routes_tells_users_less(config: Config, peer: Peer) -> None:
+    found = of(api.examine_bespin(config.bespin_api, is_alone=True))["lando_api"]
+    assert (found.level, found.advice) == (
+        Level.WARNING,
+        f"set lando_api.url to {peer.url}/api/lando/v1, with the same token",
+    )
+    peer.answers["/readyz"] = (404, "an original")
+    assert "lando_api" not in of(api.examine_bespin(config.bespin_api, is_alone=True))
 
 
 def test_an_archive_is_tried_and_left_as_it_was(config: Config, tmp_path: Path) -> None:

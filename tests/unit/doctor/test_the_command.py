@@ -12,6 +12,8 @@ import pytest
 import yaml
 from lando import cli
 from lando.home import ClientSettings, Home
+from lando.local.credentials import write_kubeconfig
+from lando.local.presence import Presence, announce, held
 from tests.unit.doctor.conftest import WHO, Peer, status
 
 
@@ -22,6 +24,7 @@ def file(peer: Peer, tmp_path: Path) -> Path:
         "work_queue": {"url": "memory://here", "listen_queue": "lando"},
         "cluster_api_settings": {"host": peer.url, "namespace": "jobs", "token": "cluster-s3cret"},
         "bespin_api": {"url": f"{peer.url}/api/v2", "token": "api-s3cret"},
+        "lando_api": {"url": f"{peer.url}/api/lando/v1", "token": "api-s3cret"},
         "record_output_project_settings": {},
         "archive": {"url": (tmp_path / "archive").as_uri()},
     }
@@ -49,6 +52,7 @@ def test_all_well_is_a_line_each_and_exit_0(doctor: Any, file: Path) -> None:
         "Configuration",
         "Queue",
         "Bespin API",
+        "Lando API",
         "Cluster, namespace jobs",
         "Archive of logs",
         "Results",
@@ -96,11 +100,25 @@ def test_without_a_file_the_stack_of_this_user_is_examined(doctor: Any, tmp_path
     assert "start it with 'lando up', or name a daemons' file" in out
     home = Home(tmp_path / "home")
     home.prepare()
+    home.cluster.mkdir()
     home.write_client(ClientSettings(url=peer.url, token="mine", pid=os.getpid()))
-    code, out = doctor("--home", home.path)
+    file = home.cluster / "kubeconfig"
+    write_kubeconfig(file, url=peer.url, ca_file=file, user="admin", token="root", namespace="jobs")
+    with held(home.cluster):
+        here = Presence(
+            pid=os.getpid(),
+            url=peer.url,
+            namespace="jobs",
+            mounts="bwrap",
+            ephemeral=False,
+            kubeconfig=str(file),
+            users={},
+        )
+        announce(home.cluster, here)
+        code, out = doctor("--home", home.path)
     assert f"ok       home                   {home.path}, server at {peer.url}" in out
-    assert "kubeconfig" in out, "the cluster has not been started"
-    assert code == 1
+    assert "Cluster, namespace jobs" in out
+    assert code == 0, out
 
 
 def test_help_teaches(doctor: Any) -> None:
