@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import requests
+from moto.server import ThreadedMotoServer
 from tests.services.image import SOMEBODY, Container, Image, built_image
 from tests.services.providing import end_group, free_port, start_group, wait_until
 
@@ -24,6 +25,23 @@ inputs: {number: int}
 outputs: {doubled: int}
 expression: "${ return {'doubled': 2 * inputs.number}; }"
 """
+KEEP_A_LOG = """
+import s3fs
+from lando.archive import Archive
+
+s3fs.S3FileSystem().mkdir("bucket")
+archive = Archive("s3://bucket/logs")
+archive.store(7, "stage_data", 1, "main", "said")
+print(archive.read(7))
+"""
+
+
+@pytest.fixture
+def s3_url() -> Iterator[str]:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    yield "http://{}:{}".format(*server.get_host_and_port())
+    server.stop()
 
 
 @pytest.fixture(scope="module")
@@ -119,3 +137,11 @@ def test_data_is_staged_and_a_workflow_with_javascript_is_run(container: Contain
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert json.loads((bespin / "output.json").read_text()) == {"doubled": 42}
+
+
+def test_results_go_to_s3_by_what_is_left_of_its_library(container: Container, s3_url: str) -> None:
+    container.environment.update(
+        AWS_ENDPOINT_URL=s3_url, AWS_ACCESS_KEY_ID="k", AWS_SECRET_ACCESS_KEY="s", AWS_DEFAULT_REGION="us-east-1"
+    )
+    kept = container.run("python", "-c", KEEP_A_LOG)
+    assert kept.stdout.strip() == "said", kept.stdout + kept.stderr
