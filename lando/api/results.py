@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import mimetypes
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from lando.errors import NotFound, Unavailable
+from lando.errors import ConfigError, NotFound, PeerError, Unavailable
+from lando.stores import open_store
 
 MAX_FILES = 20_000
 """A longer listing is cut; the answer says so."""
-CHUNK_BYTES = 256 * 1024
 _PEER = "result store"
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,19 +31,17 @@ class ResultFile:
 
 
 class Results:
-    """The files of one output project, at a ``file:`` URL, a path or any fsspec URL."""
+    """The files of one output project, at a ``file:`` URL, a path or the URL of a store.
+
+    Raises :class:`Unavailable` when this server can't speak to that store, or has no credential for it.
+    """
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
         self.local: Path | None = Path(unquote(parts.path)) if parts.scheme in ("", "file") else None
-        self._filesystem: Any = None
         if self.local is None:
-            import fsspec
-
-            try:
-                self._filesystem, self._root = fsspec.core.url_to_fs(url)
-            except (ImportError, ValueError) as error:
-                raise Unavailable(_PEER, f"{parts.scheme}:// can't be read here") from error
+            with _store_errors(""):
+                self._store = open_store(url)
 
     def files(self) -> Iterator[ResultFile]:
         """Every file, by path; links that lead out of the project are left out."""
@@ -54,15 +54,9 @@ class Results:
                 except (OSError, RuntimeError):
                     continue  # gone meanwhile, not to be read, or a link that leads to itself
             return
-        root = self._root.rstrip("/") + "/"
-        try:
-            found = self._filesystem.find(root, detail=True)
-        except FileNotFoundError:
-            return
-        except OSError as error:
-            raise Unavailable(_PEER, "can't be listed now") from error
-        for name in sorted(found):
-            yield ResultFile(path=str(name).removeprefix(root), size=int(found[name].get("size") or 0))
+        with _store_errors(""):
+            for entry in self._store.list():
+                yield ResultFile(path=entry.path, size=entry.size)
 
     def local_file(self, path: str) -> Path | None:
         """The file ``path`` on this machine; None for a store elsewhere. Raises NotFound."""
@@ -79,30 +73,28 @@ class Results:
 
     def size(self, path: str) -> int:
         """Bytes of a file of a store elsewhere; raises NotFound or Unavailable."""
-        name = self._name(path)
         with _store_errors(path):
-            information = self._filesystem.info(name)
-            if information.get("type") != "file":
-                raise FileNotFoundError(name)
-        return int(information["size"])
+            entry = self._store.entry(safe_path(path))
+        if entry is None:
+            raise NotFound(_PEER, f"has no file {path}")
+        return entry.size
 
     def open(self, path: str) -> Iterator[bytes]:
         """The content of a file of a store elsewhere; raises NotFound or Unavailable."""
         with _store_errors(path):
-            return _chunks(self._filesystem.open(self._name(path), "rb"))
-
-    def _name(self, path: str) -> str:
-        return f"{self._root.rstrip('/')}/{safe_path(path)}"
+            yield from self._store.read(safe_path(path))
 
 
 @contextmanager
 def _store_errors(path: str) -> Iterator[None]:
+    """A store's errors without its address, and a refusal of this server's credential as the fault that it is."""
     try:
         yield
-    except FileNotFoundError as error:
+    except NotFound as error:
         raise NotFound(_PEER, f"has no file {path}") from error
-    except OSError as error:
-        raise Unavailable(_PEER, "can't be read now") from error
+    except (ConfigError, PeerError) as error:
+        log.warning("results can't be read: %s", error)
+        raise Unavailable(_PEER, "can't be read now; the server's log says why") from error
 
 
 def safe_path(path: str) -> str:
@@ -137,9 +129,3 @@ def _place(url: str) -> tuple[str, str, PurePosixPath] | None:
 def _shown(path: Path) -> str:
     """A path as JSON can hold it: names need not be Unicode."""
     return path.as_posix().encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def _chunks(stream: Any) -> Iterator[bytes]:
-    with stream:
-        while chunk := stream.read(CHUNK_BYTES):
-            yield chunk

@@ -146,7 +146,7 @@ def open_filesystem(url: str) -> tuple[Any, str]:
     if "::" in url:  # fsspec would chain filesystems
         raise ConfigError(f"The store {url!r} may not have '::' in its URL.")
     try:
-        filesystem, path = fsspec.core.url_to_fs(url)
+        filesystem, path = fsspec.core.url_to_fs(url, use_listings_cache=False)  # others write there too
     except ImportError as error:
         extra = _EXTRAS.get(scheme)
         hint = f"pip install 'lando[{extra}]'" if extra else str(error)

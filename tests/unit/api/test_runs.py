@@ -328,7 +328,7 @@ def test_only_what_lies_below_a_root_is_served(url: str, below: bool) -> None:
     assert results.is_below(url, ["/data/results", "s3://bucket/results"]) is below
 
 
-def test_results_in_another_store_are_read_by_fsspec() -> None:
+def test_results_in_another_store_are_read() -> None:
     import fsspec
 
     store = fsspec.filesystem("memory")

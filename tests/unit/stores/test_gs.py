@@ -9,10 +9,11 @@ import pytest
 from google import resumable_media
 from google.api_core import exceptions
 from google.cloud import storage
+from lando.api.results import Results
 from lando.errors import NotFound, Rejected, Unavailable
 from lando.stores import CHUNK
 from lando.stores.checksums import of_file
-from lando.stores.gs import GoogleStore
+from lando.stores.gs import GoogleStore, _client
 from lando.stores.transfer import files_below, upload
 
 google: Any = exceptions  # its classes are untyped
@@ -116,3 +117,16 @@ def test_every_error_of_google_has_a_place_in_ours(
     monkeypatch.setattr(storage.Bucket, "get_blob", fail)
     with pytest.raises(expected):
         GoogleStore("gs://bucket/x", gs).entry("a")
+
+
+def test_the_server_reads_results_from_there_with_its_own_credential(gs: storage.Client) -> None:
+    _client.cache_clear()
+    GoogleStore("gs://bucket/x/1-a", gs).put_bytes(b"abc", "results/a.txt")
+    found = Results("gs://bucket/x/1-a")
+    assert [(file.path, file.size) for file in found.files()] == [("results/a.txt", 3)]
+    assert (found.size("results/a.txt"), b"".join(found.open("results/a.txt"))) == (3, b"abc")
+    with pytest.raises(NotFound, match="has no file b"):
+        found.size("b")
+    with pytest.raises(Unavailable, match="can't be read now"):
+        list(Results("pigeon://x").files())
+    _client.cache_clear()

@@ -84,3 +84,10 @@ def test_the_etag_of_others_objects_is_their_md5_only_sometimes() -> None:
     assert _checksum({"ETag": f'"{md5}"', "ServerSideEncryption": "AES256"}) == ("md5", md5)
     assert _checksum({"ETag": f'"{md5}-3"'}) is None
     assert _checksum({"ETag": f'"{md5}"', "ServerSideEncryption": "aws:kms"}) is None
+
+
+def test_a_listing_shows_what_others_have_put_there_meanwhile(s3: Any) -> None:
+    store = open_store("s3://bucket/x")
+    assert list(store.list()) == []
+    s3.pipe_file("bucket/x/a", b"x")
+    assert [entry.path for entry in store.list()] == ["a"]

@@ -187,7 +187,7 @@ def test_a_url_that_names_no_store_is_refused(url: str, sentence: str) -> None:
 
 
 def test_a_missing_package_is_named_with_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    def missing(*_args: Any) -> None:
+    def missing(*_args: Any, **_options: Any) -> None:
         raise ImportError("Install s3fs to access S3")
 
     monkeypatch.setattr(fsspec.core, "url_to_fs", missing)
