@@ -128,6 +128,7 @@ class EmbeddedStack:
                 port=port,
                 archive_url=self.home.archive.as_uri(),
                 results_roots=[self.home.results.as_uri()],
+                allow_local_addresses=True,
             )
             return Server(settings, live_logs=live_logs(cluster))
 

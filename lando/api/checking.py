@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import unquote, urlsplit
 
-from lando.api.answers import detail, invalid
+from lando.api.answers import Refusal, detail, invalid
 from lando.api.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -31,8 +32,10 @@ AT_A_TIME = 2
 """Checks of one server that run side by side; more of them wait."""
 MAX_BYTES = 256 * 1024 * 1024
 """Of a workflow's file, and of all that an archive holds."""
-MAX_MEMORY_BYTES = 4 * 1024**3
-"""Address space of a check: cwltool alone takes one of them."""
+MAX_MEMORY_BYTES = 384 * 1024 * 1024
+"""Data of one check: most take 40 MiB, and all at once have to fit beside the server in its container."""
+SILENCE_S = 10.0
+"""How long a server may say nothing before a download is given up."""
 _PASSED_ON = re.compile(r"PATH|PYTHONPATH|LANG|LC_\w+|SSL_CERT_\w+|(?i:https?|no|all)_proxy")
 """Variables of the environment that a check gets; the server's settings are none of its business."""
 _places = threading.BoundedSemaphore(AT_A_TIME)
@@ -90,7 +93,8 @@ def checked(settings: Settings, source: Source) -> Iterator[tuple[Checked, Path]
             "url": source.url,
             "max_bytes": MAX_BYTES,
             "max_memory_bytes": MAX_MEMORY_BYTES,
-            "timeout_s": settings.check_timeout_s,
+            "max_time_s": settings.check_timeout_s,
+            "timeout_s": min(settings.check_timeout_s, SILENCE_S),
             "allow_local_addresses": settings.allow_local_addresses,
         }
         (folder / "work").mkdir()
@@ -122,16 +126,21 @@ def _run(request: dict[str, Any], folder: Path, timeout_s: float, field: str) ->
             if found.returncode == 0:
                 answer: dict[str, Any] = json.loads(found.stdout)
                 return answer
+            if found.returncode == -signal.SIGXCPU:
+                raise _too_slow(timeout_s, field)
             stderr.seek(max(0, stderr.tell() - 2000))
             logger.error(
                 "checking a workflow ended with %s: %s", found.returncode, stderr.read().decode(errors="replace")
             )
     except subprocess.TimeoutExpired as error:
-        text = f"It could not be checked within {timeout_s:g} s; try again, or ask the site's staff."
-        raise invalid(field, text) from error
+        raise _too_slow(timeout_s, field) from error
     finally:
         _places.release()
     raise invalid(field, "It broke the program that checks workflows; the server's log says how.")
+
+
+def _too_slow(timeout_s: float, field: str) -> Refusal:
+    return invalid(field, f"It could not be checked within {timeout_s:g} s; try again, or ask the site's staff.")
 
 
 def _answer(source: Source, found: dict[str, Any]) -> Checked:

@@ -133,7 +133,7 @@ def _read(packed: dict[str, Any]) -> Checked:
 def _source(site: Site, caller: Caller, new: NewWorkflow) -> tuple[Source, UploadedFile | None]:
     stored = None
     if new.file is not None:
-        stored = _own_file(site, caller, new.file)
+        stored = _own_file(site, caller, new.file, "file")
     name = stored.name if stored is not None else safe_name(checking.file_name(str(new.url)))
     source = Source(
         field="url" if stored is None else "file",
@@ -146,19 +146,21 @@ def _source(site: Site, caller: Caller, new: NewWorkflow) -> tuple[Source, Uploa
     return source, stored
 
 
-def _own_file(site: Site, caller: Caller, text: str) -> UploadedFile:
+def _own_file(site: Site, caller: Caller, text: str, field: str) -> UploadedFile:
     file_id = site.urls.file_id(site.urls.to_store(text)) or text
     with site.database.read() as session:
         file = session.get(UploadedFile, file_id) if file_id.isalnum() else None
     if file is None or file.owner_id != caller.id:
-        raise invalid("file", "You have no such uploaded file.")
+        raise invalid(field, "You have no such uploaded file.")
+    if file.size > checking.MAX_BYTES:
+        raise invalid(field, f"A workflow's file may have at most {checking.MAX_BYTES} bytes.")
     return file
 
 
 def derived(site: Site, caller: Caller, url: str, kind: Literal["packed", "zipped"], path: str | None) -> Checked:
     """What the workflow at ``url`` is, which may be an uploaded file of the caller's; raises the 400."""
     is_own = site.urls.file_id(site.urls.to_store(url)) is not None
-    stored = _own_file(site, caller, url) if is_own else None
+    stored = _own_file(site, caller, url, "url") if is_own else None
     source = Source(
         field="url",
         name=safe_name(checking.file_name(url)),

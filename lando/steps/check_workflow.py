@@ -1,12 +1,13 @@
 """Fetch, unpack and check a workflow that somebody else made; a process of its own, because it may do anything.
 
 The API server starts it and kills it after a while. It reads a request in JSON from standard input and answers one in
-JSON on standard output: ``{"problem", "field"}``, or what the workflow is. Its memory is limited by itself.
+JSON on standard output: ``{"problem", "field"}``, or what the workflow is. It limits its own memory and time.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import posixpath
 import resource
@@ -138,8 +139,9 @@ def _download(request: Mapping[str, Any], file: Path) -> None:
 def main() -> int:
     """The program; its result is the exit code."""
     request = json.load(sys.stdin)
-    limit = request["max_memory_bytes"]
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    cpu_s = math.ceil(request["max_time_s"])  # should the server die, nobody else would end this process
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
+    resource.setrlimit(resource.RLIMIT_DATA, (request["max_memory_bytes"],) * 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)  # what libraries print is no answer
