@@ -19,6 +19,7 @@ import sys
 import termios
 import threading
 from collections.abc import Callable
+from itertools import groupby
 from pathlib import Path
 
 import pyte
@@ -71,12 +72,12 @@ class Terminal:
 
     def lines(self) -> list[Text]:
         """What the terminal shows now, without what is empty at the end."""
-        rows = [self._screen.buffer[number] for number in range(self._screen.lines)]
         texts = []
-        for row in rows:
+        for number in range(self._screen.lines):
+            row = self._screen.buffer[number]
             text = Text(end="")
-            for column in range(self._screen.columns):
-                text.append(row[column].data, _style(row[column]))
+            for style, chars in groupby((row[column] for column in range(self._screen.columns)), _style):
+                text.append("".join(char.data for char in chars), style)
             text.rstrip()
             texts.append(text)
         while texts and not texts[-1].plain:
