@@ -33,7 +33,7 @@ def blocks() -> Iterator[tuple[str, str, str]]:
 
 def commands(block: str) -> Iterator[tuple[str | None, list[str], int]]:
     """The variable that takes a command's answer, its words, and the status it says in a comment (else 200)."""
-    for line in re.sub(r"\n  +", " ", block).splitlines():
+    for line in re.sub(r"( \\)?\n  +", " ", block).splitlines():
         command, _, comment = line.partition("  # ")
         expected = re.search(r"\b[45]\d\d\b", comment)
         if taken := re.fullmatch(r"(\w+)=\$\((api .*) \| jq -r (\.\w+)\)", command):
@@ -43,16 +43,21 @@ def commands(block: str) -> Iterator[tuple[str | None, list[str], int]]:
 
 
 def call(api: Api, user: str, words: list[str]) -> Any:
-    method, content, headers = "GET", None, {}
+    method, content = "GET", None
+    headers: dict[str, str] = {}
     options = iter(words[2:])
     for option in options:
         value = next(options)
         if option == "-X":
             method = value
             continue
-        assert option in ("--json", "--data-binary"), option
+        if option == "-H":
+            name, _, text = value.partition(": ")
+            headers[name] = text
+            continue
+        assert option in ("--json", "--data-binary", "-d"), option
         content = FILES[value[1:]] if value.startswith("@") else value.encode()
-        headers = {"Content-Type": "application/json"} if option == "--json" else {}
+        headers |= {"Content-Type": "application/json"} if option == "--json" else {}
         method = "POST" if method == "GET" else method
     return api.call(method, words[1], user=user, content=content, headers=headers)
 
