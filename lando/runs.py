@@ -99,6 +99,14 @@ class AttemptState(Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class VolumeUse:
+    """How full a run's output volume was at the end of an attempt; both in bytes."""
+
+    used: int
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Attempt:
     """One Job that a step was given to: what the history of a run is made of."""
 
@@ -116,6 +124,8 @@ class Attempt:
     """When it ended, or when that was noticed."""
     cause: Cause | None = None
     """Why it failed."""
+    volume: VolumeUse | None = None
+    """How full the output volume was then, if its program said so."""
 
 
 @dataclass(frozen=True, kw_only=True)

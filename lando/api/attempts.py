@@ -39,6 +39,8 @@ def record(session: Session, job: m.Job, told: Sequence[Attempt]) -> bool:
         elif row.state == AttemptState.RUNNING.value:
             row.state = one.state.value
             row.ended = min(max(one.ended or m.now(), row.began), m.now())
+            if one.volume is not None:
+                row.volume_used, row.volume_size = one.volume.used, one.volume.size
             if one.cause is not None:
                 row.category, row.exit_code = one.cause.category.value, one.cause.exit_code
                 row.sentence = one.cause.sentence
@@ -73,9 +75,21 @@ def attempts(job: m.Job) -> list[shapes.RunAttempt]:
                 "category": row.category,
                 "sentence": row.sentence or None,
                 "exit_code": row.exit_code,
+                "volume": _volume(row),
             }
         )
     return shown
+
+
+def volume(job: m.Job) -> shapes.VolumeUse | None:
+    """How full the output volume was when it was last told."""
+    return next(filter(None, (_volume(row) for row in reversed(job.step_attempts))), None)
+
+
+def _volume(row: m.StepAttempt) -> shapes.VolumeUse | None:
+    if row.volume_used is None or row.volume_size is None:
+        return None
+    return {"used": row.volume_used, "size": row.volume_size}
 
 
 def timeline(job: m.Job) -> list[shapes.RunEvent]:

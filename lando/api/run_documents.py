@@ -6,7 +6,7 @@ from datetime import datetime
 
 from lando.api import models as m
 from lando.api import shapes, usage
-from lando.api.attempts import attempts, timeline
+from lando.api.attempts import attempts, timeline, volume
 from lando.api.documents import timestamp
 
 ENDED = "FECD"
@@ -50,6 +50,7 @@ def whole(job: m.Job) -> shapes.Run:
         "version": job.revision,
         "activities": timeline(job),
         "attempts": attempts(job),
+        "volume": volume(job),
         "outputs": project.project_id if project and project.project_id else None,
         "readme": project.readme_file_id if project and project.readme_file_id else None,
     }

@@ -486,6 +486,13 @@ class RunEvent(TypedDict):
     sentence: str | None
 
 
+class VolumeUse(TypedDict):
+    """How full a run's output volume was; both in bytes."""
+
+    used: int
+    size: int
+
+
 class RunAttempt(TypedDict):
     """One Job that a step of a run was given to."""
 
@@ -499,6 +506,7 @@ class RunAttempt(TypedDict):
     category: str | None
     sentence: str | None
     exit_code: int | None
+    volume: VolumeUse | None
 
 
 class RunBrief(TypedDict):
@@ -527,6 +535,7 @@ class Run(RunBrief):
     version: int
     activities: list[RunEvent]
     attempts: list[RunAttempt]
+    volume: VolumeUse | None
     outputs: str | None
     readme: str | None
 

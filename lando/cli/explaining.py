@@ -13,7 +13,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from lando.cli.options import connect
-from lando.cli.rendering import LOG_LINES, headline, plain, title, utc_now
+from lando.cli.rendering import LOG_LINES, headline, plain, title, utc_now, volume
 from lando.client import RunView
 
 _ENDLESS_WIDTH = 1_000_000  # columns of what is no terminal: lines are not broken for programs
@@ -35,6 +35,9 @@ def explain(url: str | None, token: str | None, run_id: int, *, step: str | None
     shown = documents if step else of_concern(run, documents)
     if step or not shown:
         typer.echo(_verdict(run))
+    for line in (*(f"note: {plain(warning)}" for warning in run.warnings), volume(run)):
+        if line:
+            typer.echo(line)
     console = Console(highlight=False, width=None if sys.stdout.isatty() else _ENDLESS_WIDTH)
     for document in shown:
         console.print(tree(document))

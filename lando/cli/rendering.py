@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from lando.client import OutputFile, RunView, StepView
-from lando.units import decimal_size
+from lando.units import binary_size, decimal_size
 
 LOG_LINES = 12  # of a failed step's log that are shown with its cause
 _MARKS = {"Pending": "·", "Running": "▶", "Complete": "✔", "Failed": "✘", "Canceled": "⊘"}
@@ -49,6 +49,17 @@ def tree(run: RunView, now: datetime) -> Iterator[Line]:
         yield Line(f"waits for: {run.condition}", "yellow")
     for warning in run.warnings:
         yield Line(f"note: {warning}", "yellow")
+    if told := volume(run):
+        yield Line(told, "dim")
+
+
+def volume(run: RunView) -> str:
+    """How full its output volume was last; empty where nobody said."""
+    use = run.document.get("volume")
+    if not use:
+        return ""
+    share = use["used"] / use["size"]
+    return f"output volume: {share:.0%} full, {binary_size(use['used'])} of {binary_size(use['size'])}"
 
 
 def _attempts(run: RunView, step: StepView, now: datetime) -> Iterator[str]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
-from lando.runs import Cause, RunState, StepState
+from lando.runs import Cause, RunState, StepState, VolumeUse
 
 
 @dataclass(frozen=True, order=True)
@@ -105,6 +105,8 @@ class ObservedJob:
     """Whether no pod of it is left that has ended, so that what its program reported can't be read."""
     warnings: tuple[str, ...] = ()
     """What its program wants the owner to know of a success."""
+    volume: VolumeUse | None = None
+    """How full its program found the output volume."""
 
 
 @dataclass(frozen=True, kw_only=True)

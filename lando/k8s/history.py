@@ -8,7 +8,7 @@ from datetime import datetime
 from lando.decide import JobPhase, ObservedJob, StepRecord
 from lando.k8s.cluster import Manifest
 from lando.k8s.diagnosis.facts import created, mapping, moment, name, true_condition, uid
-from lando.runs import Attempt, AttemptState, Cause
+from lando.runs import Attempt, AttemptState, Cause, VolumeUse
 
 _ENDS: Mapping[JobPhase, AttemptState] = {
     JobPhase.COMPLETE: AttemptState.COMPLETE,
@@ -47,13 +47,22 @@ class History:
         """``job`` is about to be removed: how it ended, unless it had not."""
         state = _ENDS.get(observed.phase, AttemptState.CANCELED)
         cause = observed.cause if state is AttemptState.FAILED else None
-        self._ended(step, observed.attempt, name(job), observed.uid, job, state, cause)
+        self._ended(step, observed.attempt, name(job), observed.uid, job, state, cause, observed.volume)
 
-    def failed(self, step: str, record: StepRecord, job_name: str, job: Manifest | None, cause: Cause) -> None:
+    def failed(
+        self,
+        step: str,
+        record: StepRecord,
+        job_name: str,
+        job: Manifest | None,
+        cause: Cause,
+        observed: ObservedJob | None = None,
+    ) -> None:
         """The attempt that the run record names has failed, whether its Job is still there or not."""
         if record.uid is not None:
             there = job if job is not None and uid(job) == record.uid else None
-            self._ended(step, record.attempt, job_name, record.uid, there, AttemptState.FAILED, cause)
+            volume = observed.volume if observed is not None and observed.uid == record.uid else None
+            self._ended(step, record.attempt, job_name, record.uid, there, AttemptState.FAILED, cause, volume)
 
     def _ended(
         self,
@@ -64,6 +73,7 @@ class History:
         job: Manifest | None,
         state: AttemptState,
         cause: Cause | None,
+        volume: VolumeUse | None,
     ) -> None:
         self._note(
             Attempt(
@@ -75,6 +85,7 @@ class History:
                 began=created(job) if job else None,
                 ended=_ended_at(job) if job else None,
                 cause=cause,
+                volume=volume,
             )
         )
 

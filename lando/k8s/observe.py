@@ -33,7 +33,7 @@ from lando.k8s.diagnosis.facts import (
 )
 from lando.messages import Evidence
 from lando.plans import StepTimes
-from lando.runs import Cause
+from lando.runs import Cause, VolumeUse
 
 LOG_LINES = 400  # of a failed container, from its end
 LOG_BYTES = 56 * 1024  # of those; a job error holds 64 KiB with its cause
@@ -271,7 +271,14 @@ def _observed_job(
         ids=_ids(message) or _annotated_ids(pods),
         unheard=not _ended(pods),
         warnings=tuple(str(warning) for warning in warnings) if isinstance(warnings, list) else (),
+        volume=_volume(mapping(message.get("volume"))),
     )
+
+
+def _volume(told: Mapping[str, Any]) -> VolumeUse | None:
+    used, size = told.get("used"), told.get("size")
+    is_right = all(type(amount) is int and 0 <= amount < 2**63 for amount in (used, size))
+    return VolumeUse(used=int(used or 0), size=int(size or 0)) if is_right and size else None
 
 
 def _ids(told: Mapping[str, Any]) -> dict[str, str]:

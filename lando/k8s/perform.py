@@ -216,7 +216,8 @@ class Performer:
         if ref is None:
             return
         job = self._observation.jobs.get(ref)
-        self._history.failed(step, ended, ref.name, job, cause)
+        observed = self._observation.observed.jobs.get(step)
+        self._history.failed(step, ended, ref.name, job, cause, observed)
         if job is None and ended.uid is not None:
             self._archiving.vanished(step, ended.attempt, ref, ended.uid)
 

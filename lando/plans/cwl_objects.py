@@ -128,6 +128,10 @@ class StepObjects:
                 working_dir = cwl_names.RESULTS
                 account = self.config.record_output_project_settings.service_account_name
                 needs_token = True
+        if self._is_ours() and self.step in (RUN_WORKFLOW, ORGANIZE_OUTPUT, SAVE_OUTPUT):
+            # As steps/volume.py reads them.
+            env.append({"name": "LANDO_VOLUME", "value": cwl_names.OUTPUT_DATA})
+            env.append({"name": "LANDO_VOLUME_BYTES", "value": str(self.job.volume_size * 2**30)})
         spec = JobSpec(
             name=self.names.step(self.step),
             labels={**self.labels, labels.BESPIN_JOB_STEP: self.step},

@@ -76,6 +76,7 @@ def _document(attempt: Attempt) -> dict[str, Any]:
         "category": cause.category.value if cause else None,
         "sentence": cause.sentence if cause else "",
         "exit_code": cause.exit_code if cause else None,
+        "volume": {"used": attempt.volume.used, "size": attempt.volume.size} if attempt.volume else None,
     }
 
 

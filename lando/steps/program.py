@@ -21,6 +21,7 @@ from typing import Any, NoReturn
 
 from lando.errors import InputError, LandoError, StepError, Unavailable
 from lando.runs import Category, Cause
+from lando.steps import volume
 from lando.steps.memory import MemoryWatch
 
 TERMINATION_MESSAGE_LIMIT = 4096  # bytes; the kubelet's own limit for one container
@@ -50,6 +51,8 @@ def run_program(name: str, usage: str, work: Callable[[Sequence[str]], dict[str,
         exit_code, report = _outcome(name, usage, work, argv)
     if exit_code != 0 and memory.peak is not None:
         report |= memory.peak.told()
+    if (use := volume.of_this_container()) is not None:
+        report |= use.told()
     write_termination_message(report)
     return exit_code
 

@@ -26,10 +26,12 @@ from typing import Any, NoReturn
 from lando import cwl
 from lando.errors import StepError
 from lando.runs import Category, Cause
+from lando.steps import volume
 from lando.steps.cwl_log import TAIL_LINES, CwlLog, ToolRun
 from lando.steps.engines import Engine, find_engine, search_path
 from lando.steps.program import ProgramFailedError, UsageError, log, run_program
 from lando.steps.runner_log import follow
+from lando.steps.volume import VolumeWatch
 from lando.units import cores, mebibytes
 
 USAGE = (
@@ -142,7 +144,8 @@ def run_workflow(options: Options) -> dict[str, Any]:
     _clear(options)
     progress = CwlLog(expected=cwl.count_tools(document, job_order, options.process_name))
     started = datetime.now(UTC)
-    exit_code = _run_cwltool(options, engine, bool(needs), progress)
+    with VolumeWatch(log):
+        exit_code = _run_cwltool(options, engine, bool(needs), progress)
     finished = datetime.now(UTC)
     if options.usage_report is not None:
         report = usage_report(options, progress, started, finished, exit_code, warnings)
@@ -153,6 +156,10 @@ def run_workflow(options: Options) -> dict[str, Any]:
             for line in cause.log_tail.splitlines():
                 log(f"  | {line}")
         raise ProgramFailedError(cause, exit_code=_own_exit_code(exit_code), report=told)
+    use = volume.of_this_container()
+    if use is not None and use.share > volume.NEARLY_FULL:
+        told["warnings"] = [*warnings, use.warning()]
+        log(f"warning: {use.warning()}")
     log(f"Workflow finished in {(finished - started).total_seconds():.1f} s; tools run: {len(progress.runs)}.")
     return told
 

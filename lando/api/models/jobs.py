@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from sqlalchemy import ForeignKey, String, Text
+from sqlalchemy import BigInteger, ForeignKey, String, Text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from lando.api.models.columns import Base, JsonText, UtcDateTime, now, unique
@@ -150,6 +150,10 @@ class StepAttempt(Base):
     sentence: Mapped[str] = mapped_column(Text, default="")
     """Why it failed."""
     exit_code: Mapped[int | None]
+    volume_used: Mapped[int | None] = mapped_column(BigInteger)
+    """Bytes of the output volume that were in use at its end."""
+    volume_size: Mapped[int | None] = mapped_column(BigInteger)
+    """Bytes that it had."""
 
 
 class PendingCommand(Base):

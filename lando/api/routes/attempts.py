@@ -11,14 +11,21 @@ from lando.api import attempts, shapes
 from lando.api import models as m
 from lando.api.answers import not_found
 from lando.api.auth import Staff
-from lando.api.bodies import MAX_ID, Body, LogText, Name, StepType, id_of
+from lando.api.bodies import MAX_ID, Body, LogText, Name, Size, StepType, id_of
 from lando.api.site import TheSite
-from lando.runs import Attempt, AttemptState, Category, Cause, cut_middle
+from lando.runs import Attempt, AttemptState, Category, Cause, VolumeUse, cut_middle
 
 MOST = 100  # told at once
 SENTENCE_BYTES = 4096
 
 router = APIRouter(prefix="/runs", tags=["daemons"])
+
+
+class VolumeBody(Body):
+    """How full the output volume was; both in bytes."""
+
+    used: Size
+    size: Annotated[Size, Field(ge=1)]
 
 
 class AttemptBody(Body):
@@ -34,6 +41,7 @@ class AttemptBody(Body):
     category: Category | None = None
     sentence: LogText = ""
     exit_code: Annotated[int, Field(ge=-MAX_ID, le=MAX_ID)] | None = None
+    volume: VolumeBody | None = None
 
 
 class AttemptsBody(Body):
@@ -68,4 +76,5 @@ def _attempt(body: AttemptBody) -> Attempt:
         began=body.began,
         ended=body.ended,
         cause=Cause(category=body.category, sentence=sentence, exit_code=body.exit_code) if body.category else None,
+        volume=VolumeUse(used=body.volume.used, size=body.volume.size) if body.volume else None,
     )

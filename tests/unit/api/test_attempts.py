@@ -223,3 +223,15 @@ def test_without_an_attempt_all_are_read(api: Api) -> None:
 @pytest.mark.parametrize("attempt", ["0", "-1", "x", "99999999999"])
 def test_what_is_no_attempt_has_no_log(api: Api, attempt: str) -> None:
     assert api.get(f"{RUNS}/{api.new_job()}/logs?attempt={attempt}").status_code == 400
+
+
+def test_the_use_of_the_output_volume_is_kept_with_the_attempt_that_told_it(api: Api) -> None:
+    job = api.new_job()
+    api.post(f"/api/v2/jobs/{job}/start/")
+    assert run(api, job)["volume"] is None
+    api.write(job, "R/R")
+    use = {"used": 90 * 2**30, "size": 100 * 2**30}
+    tell(api, job, told(1, "Complete", "run_workflow", volume=use), told(1, step="organize_output"))
+    assert run(api, job)["volume"] == use
+    assert [one["volume"] for one in run(api, job)["attempts"]] == [use, None]
+    tell(api, job, told(1, volume={"used": -1, "size": 0}), status=400)

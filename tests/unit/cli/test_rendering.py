@@ -64,3 +64,10 @@ def test_the_history_names_each_attempts_job_and_why_there_was_another() -> None
         "2026-03-04T15:06:00Z  Running  Running Workflow",
         "2026-03-04T15:06:00Z  Running  Running Workflow  2        run-workflow-1-ada (u2)  infrastructure: Lost.",
     ]
+
+
+def test_how_full_the_output_volume_is_stands_below_the_steps() -> None:
+    document = {"id": 1, "state": "Running", "name": "batch", "volume": {"used": 90 * 2**30, "size": 100 * 2**30}}
+    shown = [line.text for line in rendering.tree(run_view(document), rendering.utc_now())]
+    assert shown[-1] == "output volume: 90% full, 90Gi of 100Gi"
+    assert rendering.volume(run_view({"id": 1, "state": "Running", "name": "batch"})) == ""

@@ -9,7 +9,7 @@ import pytest
 from lando.errors import Unavailable
 from lando.k8s import engine
 from lando.messages import Command, Condition
-from lando.runs import Attempt, Run
+from lando.runs import Attempt, Run, VolumeUse
 
 STAGE_JOB = "stage-data-42-ada"
 
@@ -56,6 +56,19 @@ def test_each_step_of_a_run_is_told_with_its_job_from_beginning_to_end(world: An
     assert begun.began
     assert ended.began
     assert ended.ended
+
+
+@pytest.mark.parametrize("exit_code", [0, 3])
+def test_how_full_the_output_volume_was_is_told_with_the_end_of_an_attempt(
+    world: Any, told: Told, waiting: Callable[..., Any], exit_code: int
+) -> None:
+    world.send(Command.START)
+    world.reach("R/S")
+    world.settle()
+    world.cluster.finish(STAGE_JOB, exit_code, {"volume": {"used": 9, "size": 10}})
+    world.step_changed("stage_data", Condition.FAILED if exit_code else Condition.COMPLETE)
+    waiting(lambda: len(told.of("stage_data")) == 2, "the end of the attempt")
+    assert [one.volume for one in told.attempts if one.step == "stage_data"] == [None, VolumeUse(used=9, size=10)]
 
 
 def test_the_end_of_a_step_and_the_beginning_of_the_next_are_told_at_once(world: Any, told: Told) -> None:

@@ -28,6 +28,7 @@ from lando.errors import StepError
 from lando.plans import Making, StepTimes
 from lando.plans.cwl import CwlPlanner
 from lando.runs import Run
+from lando.steps import volume
 
 L2 = {"bespin-job": "true", "bespin-job-id": "42"}
 BASE_COMMANDS = {
@@ -332,6 +333,20 @@ def test_our_own_images_are_told_policy_sizes_and_store() -> None:
     told = json.loads(saved["saveoutput.json"])
     assert told["store"] == {"url": "file:///results", "project": "42-batch-17"}
     assert told["project_id"] == "file:///results/42-batch-17"
+
+
+@pytest.mark.parametrize("step", ["run_workflow", "organize_output", "save_output"])
+def test_our_own_images_are_told_which_volume_to_measure_against_which_size(step: str) -> None:
+    def told(*, ours: bool) -> dict[str, str]:
+        (container,) = objects(step, None, ours=ours)["Job"]["spec"]["template"]["spec"]["containers"]
+        return {one["name"]: one["value"] for one in container.get("env", []) if "value" in one}
+
+    mine = told(ours=True)
+    assert {name: mine[name] for name in (volume.PATH, volume.SIZE)} == {
+        "LANDO_VOLUME": "/bespin/output-data",
+        "LANDO_VOLUME_BYTES": str(107 * 2**30),
+    }
+    assert volume.PATH not in told(ours=False)
 
 
 def test_ten_thousand_inputs_go_compressed_to_our_image_and_are_refused_for_others() -> None:
