@@ -29,14 +29,16 @@ from lando.api.settings import Settings
 logger = logging.getLogger(__name__)
 
 AT_A_TIME = 2
-"""Checks of one server that run side by side; more of them wait."""
+"""Checks of one server that run side by side."""
+WAIT_S = 5.0
+"""How long others wait for their turn, each of them with a thread of the server's."""
 MAX_BYTES = 256 * 1024 * 1024
 """Of a workflow's file, and of all that an archive holds."""
 MAX_MEMORY_BYTES = 384 * 1024 * 1024
 """Data of one check: most take 40 MiB, and all at once have to fit beside the server in its container."""
 SILENCE_S = 10.0
 """How long a server may say nothing before a download is given up."""
-_PASSED_ON = re.compile(r"PATH|PYTHONPATH|LANG|LC_\w+|SSL_CERT_\w+|(?i:https?|no|all)_proxy")
+_PASSED_ON = re.compile(r"PATH|PYTHONPATH|LANG|LC_\w+|SSL_CERT_\w+|REQUESTS_CA_BUNDLE|(?i:(https?|no|all)_proxy)")
 """Variables of the environment that a check gets; the server's settings are none of its business."""
 _places = threading.BoundedSemaphore(AT_A_TIME)
 
@@ -109,7 +111,7 @@ def file_name(url: str) -> str:
 
 
 def _run(request: dict[str, Any], folder: Path, timeout_s: float, field: str) -> dict[str, Any]:
-    if not _places.acquire(timeout=timeout_s):
+    if not _places.acquire(timeout=WAIT_S):
         raise detail(503, "Too many workflows are being checked; try again.", {"Retry-After": "10"})
     try:
         with open(folder / "stderr", "w+b") as stderr:
