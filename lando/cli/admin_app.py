@@ -233,10 +233,16 @@ def workflows(as_json: AsJson = False, config: SettingsFile = None) -> None:
 
 @app.command()
 def add_workflow(
-    file: Annotated[Path, typer.Argument(metavar="WORKFLOW", help="A CWL file.")],
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="WORKFLOW", help="A CWL file, or a .zip of CWL files."),
+    ],
     tag: Annotated[str, typer.Option("--tag", help="Its short name, e.g. exome.")],
     version: Annotated[str, typer.Option("--version", help="E.g. 4.1.0.")],
-    url: Annotated[str, typer.Option("--url", help="Where the pods fetch this packed file, e.g. https://….")],
+    url: Annotated[
+        str | None,
+        typer.Option("--url", help="Where the pods fetch this very file, packed; by default the server keeps it."),
+    ] = None,
     name: Annotated[str | None, typer.Option("--name", help="What people call it.")] = None,
     configuration: Annotated[str, typer.Option("--configuration", help="Tag of its configuration.")] = "default",
     system_job_order: Annotated[
@@ -248,7 +254,7 @@ def add_workflow(
 
     \b
     Example:
-      lando admin add-workflow exome.cwl --tag exome --version 4.1.0 --url https://example.org/exome.cwl
+      lando admin add-workflow exome.cwl --tag exome --version 4.1.0
     """
     from lando.cli import administration
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -20,11 +21,14 @@ from lando.api import models as m
 from lando.api import settings as api_settings
 from lando.api import setup as sites
 from lando.api.database import HEAD, Database, time_of
+from lando.api.files import FileStore, FileUrls
 from lando.api.keys import ServerKey, load_or_create
 from lando.api.migrating import versions
 from lando.api.notices import telling
+from lando.api.registering import slug
 from lando.api.usage import STATE_WORDS
 from lando.cli import rendering
+from lando.cwl_inputs import main_process
 from lando.errors import InputError
 from lando.sources.http import JsonApi
 
@@ -226,21 +230,31 @@ def add_workflow(
     *,
     tag: str,
     version: str,
-    url: str,
+    url: str | None,
     name: str | None,
     configuration: str,
     system_job_order: Path | None,
 ) -> None:
-    """Add a version whose packed file lies at ``url``; its inputs are read from ``file``."""
-    from lando.submission import joborder, workflow
+    """Add a version whose file lies at ``url``, or is kept by the server; what it is, is read from ``file``."""
+    from lando.submission import joborder
 
-    packed = workflow.pack(file)
+    if not file.is_file():
+        raise InputError(f"There is no workflow file {file}.", field="workflow")
+    read = _zipped(file) if file.suffix.lower() == ".zip" else _packed(file)
     order = joborder.load(system_job_order) if system_job_order else {}
-    fields = [{"name": one.name, "type": one.type} for one in packed.inputs]
     with _site(config) as site, site.database.write() as session:
         known = session.scalars(select(m.Workflow).where(m.Workflow.tag == tag)).first()
-        row = known or sites.create_workflow(session, name or packed.name, tag=tag)
-        sites.create_workflow_version(session, row, version, url=url, fields=fields)
+        row = known or sites.create_workflow(session, name or read.name, tag=tag)
+        sites.create_workflow_version(
+            session,
+            row,
+            version,
+            url=url or _keep(config, session, f"{slug(read.name)}{read.suffix}", read.data),
+            fields=read.fields,
+            kind=read.kind,
+            workflow_path=read.path,
+            description=read.description,
+        )
         if not _has_configuration(session, row, configuration):
             sites.create_configuration(
                 session,
@@ -251,6 +265,59 @@ def add_workflow(
                 system_job_order=order,
             )
     typer.echo(f"{tag}/{version}/{configuration}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Read:
+    """What a workflow's file is."""
+
+    name: str
+    kind: str
+    suffix: str
+    path: str
+    fields: list[dict[str, Any]]
+    description: str
+    data: bytes
+
+
+def _packed(file: Path) -> _Read:
+    from lando.submission import workflow
+
+    packed = workflow.pack(file)
+    process = main_process(packed.document)
+    return _Read(
+        name=packed.name,
+        kind="packed",
+        suffix=".cwl",
+        path=process.path,
+        fields=process.fields,
+        description=process.description,
+        data=json.dumps(packed.document, ensure_ascii=False, indent=1).encode(),
+    )
+
+
+def _zipped(file: Path) -> _Read:
+    from lando.steps import check_workflow
+
+    with tempfile.TemporaryDirectory() as folder:
+        found = check_workflow.of_archive(file, Path(folder))
+    return _Read(
+        name=found["label"] or file.stem,
+        kind="zipped",
+        suffix=".zip",
+        path=found["workflow_path"],
+        fields=found["fields"],
+        description=found["description"],
+        data=file.read_bytes(),
+    )
+
+
+def _keep(config: Path | None, session: Session, name: str, data: bytes) -> str:
+    """Store a file at the server, as the daemons' user; what to record as its URL."""
+    kept = FileStore(api_settings.load(config).files_dir).save(data)
+    owner = sites.user_named(session, sites.DAEMON_USER)
+    session.add(m.UploadedFile(id=kept.id, owner_id=owner.id, name=name, size=kept.size, sha256=kept.sha256))
+    return FileUrls.stored(kept.id, name)
 
 
 def _has_configuration(session: Session, workflow: m.Workflow, tag: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,24 @@ def test_a_workflow_is_added_with_its_inputs_and_listed(lando: Any, tmp_path: Pa
     assert lando(*add, "--version", "2").out == "count/2/default\n"
     listed = json.loads(lando("admin", "workflows", "--json").out)
     assert [one["tag"] for one in listed] == ["count/1/default", "count/2/default"]
+
+
+def test_a_workflow_without_a_url_is_kept_by_the_server(lando: Any, tmp_path: Path) -> None:
+    tool = tmp_path / "count.cwl"
+    inputs = "{text: File, lines: {type: int, default: 3}}"
+    tool.write_text(f"cwlVersion: v1.2\nclass: CommandLineTool\nbaseCommand: [wc]\ninputs: {inputs}\noutputs: []\n")
+    with zipfile.ZipFile(tmp_path / "flows.zip", "w") as archive:
+        archive.write(tool, "flows/count.cwl")
+    lando("admin", "setup", "ada", "--broker", "amqp://mq")
+    for file, version in ((tool, "1"), (tmp_path / "flows.zip", "2")):
+        outcome = lando("admin", "add-workflow", file, "--tag", "count", "--version", version)
+        assert outcome.out == f"count/{version}/default\n", outcome.err
+    urls = [row["url"] for row in json.loads(lando("admin", "workflows", "--json").out)]
+    assert [url.rpartition("/")[2] for url in urls] == ["count.cwl", "flows.zip"]
+    assert all(url.startswith("/api/lando/v1/files/") for url in urls)
+    (tmp_path / "flows.zip").write_bytes(b"no archive")
+    outcome = lando("admin", "add-workflow", tmp_path / "flows.zip", "--tag", "count", "--version", "3")
+    assert (outcome.code, outcome.err) == (2, "lando: flows.zip can't be unpacked: File is not a zip file.\n")
 
 
 def test_the_database_is_migrated(lando: Any) -> None:
