@@ -58,7 +58,7 @@ RESOURCES: Mapping[str, str | None] = MappingProxyType(
 """By a route's path below its prefix, as far as it tells them apart: the resource's name in the contract, None for the
 routes without one, which take and answer plain JSON only. A path with ``admin/`` is looked up without it, too."""
 
-_SIGN_IN = ("/api-auth-token", "/auth/api-token-")
+_OTHER_TYPES = re.compile(r"/api/lando/v1/(files/.|runs/[^/]+/(logs$|outputs/.))")
 _BELOW_PREFIX = re.compile(r"/api(?:/v2)?(?:/(?!v2(?:/|$)|lando(?:/|$))(?P<rest>.*))?")
 
 
@@ -69,7 +69,7 @@ def has_resources(path: str) -> bool:
 
 def is_json_only(path: str) -> bool:
     """Whether what ``path`` answers is JSON in any case; elsewhere there are also files, logs and pages."""
-    return has_resources(path) or path.startswith(_SIGN_IN)
+    return path.startswith(("/api/", "/api-auth-token", "/auth/api-token-")) and not _OTHER_TYPES.match(path)
 
 
 def resource_of(path: str) -> str | None:

@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lando import logs
-from lando.api import media_types
+from lando.api import media_types, sessions
 from lando.api.files import PREFIX
 from lando.api.media_types import JSON, ROOT_OBJECT
 from lando.api.metrics import Metrics
@@ -33,7 +33,7 @@ _HEAD = "lando.head"
 _WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _METHODS = _WITH_BODY | {"GET", "DELETE", "OPTIONS"}
 _FORM = "application/x-www-form-urlencoded"
-_FORMS = frozenset({"/api-auth/login", "/api-auth/logout"})
+_FORMS = frozenset({sessions.LOGIN, sessions.LOGOUT})
 """Paths that take what browsers send."""
 OPERATIONS = ("/healthz", "/readyz", "/metrics")
 """Paths that are answered always."""

@@ -21,6 +21,8 @@ from lando.api.keys import NotSigned, ServerKey
 from lando.api.models import User
 from lando.api.settings import Settings
 
+LOGIN, LOGOUT = "/api-auth/login", "/api-auth/logout"
+"""The pages; they take forms."""
 COOKIE = "sessionid"
 CSRF_COOKIE = "csrftoken"
 CSRF_HEADER = "X-CSRFToken"

@@ -18,6 +18,7 @@ from lando.api import auth, sessions, setup
 from lando.api import models as m
 from lando.api.answers import Refusal, detail
 from lando.api.provider import CALLBACK, TIME_S, NotSignedIn, Person
+from lando.api.sessions import LOGIN, LOGOUT
 from lando.api.site import Site, TheSite
 from lando.errors import InputError, Unavailable
 
@@ -25,7 +26,6 @@ logger = logging.getLogger(__name__)
 
 router = APIRouter(tags=["sign-in"])
 
-LOGIN, LOGOUT = "/api-auth/login", "/api-auth/logout"
 _BEGUN = "signin"
 """Cookie of a sign-in that is under way at the provider."""
 _TOKEN = re.compile("[0-9a-f]{64}")

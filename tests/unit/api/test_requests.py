@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from fastapi import FastAPI, Request
-from lando.api import answers
+from lando.api import answers, media_types
 from lando.api.metrics import Metrics
 from lando.api.middleware import Doorman
 from starlette.types import Message
-from tests.unit.api.serving import Api, Serve
+from tests.unit.api.serving import Api, Serve, described
 
 JSON = {"Content-Type": "application/json"}
 
@@ -45,6 +45,23 @@ def test_what_can_not_be_answered_as_asked_for_is_406(api: Api, accept: str, cod
     answer = api.get("/api/v2/jobs/", headers={"Accept": accept})
     assert answer.status_code == code
     assert answer.headers["content-type"] == "application/json"
+
+
+def test_every_route_refuses_alike_what_it_can_not_read_or_answer(api: Api) -> None:
+    too_large = {**JSON, "Content-Length": str(api.site.settings.max_body_bytes + 1)}
+    read, answered = 0, 0
+    for method, path, _ in described(api):
+        if method in ("POST", "PUT", "PATCH") and path != "/api/lando/v1/files":
+            read += 1
+            for headers, code in (({"Content-Type": "text/x"}, 415), (too_large, 413)):
+                answer = api.client.request(method, path, content=b"x", headers=headers)
+                assert (answer.status_code, list(answer.json())) == (code, ["detail"]), (method, path)
+        if media_types.is_json_only(path):
+            answered += 1
+            answer = api.client.request(method, path, headers={"Accept": "text/x"})
+            assert (answer.status_code, list(answer.json())) == (406, ["detail"]), (method, path)
+    assert read > 100
+    assert answered > 200
 
 
 def test_our_own_routes_answer_files_to_whoever_takes_only_those(api: Api) -> None:
