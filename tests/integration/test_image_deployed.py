@@ -15,9 +15,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import requests
 import yaml
+from lando.stopping import GRACE_S
 from tests.services import manifests
 from tests.services.image import Kubelet, built_image
 from tests.services.kubectl import find_kustomize
@@ -39,6 +41,7 @@ class Deployment:
     def __init__(self, folder: Path, parts: ExitStack, broker: str, queue: str, database: str) -> None:
         self.folder = folder
         self._parts = parts
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self.broker, self.queue = broker, queue
         self._ports = {"lando-server": free_port()}
         self.url = f"http://127.0.0.1:{self._ports['lando-server']}"
@@ -99,6 +102,7 @@ class Deployment:
         words = [{"0.0.0.0": "127.0.0.1", "8080": port}.get(word, word) for word in each["command"]]
         process = self._kubelet.start(pod, containers[each["name"]], words)
         self._parts.callback(end_group, process)
+        self._processes[pod] = process
         path = each["startupProbe"]["httpGet"]["path"]
         wait_until(lambda: self._answers(pod, path, process), 90, what=f"{path} of {pod}")
 
@@ -112,6 +116,13 @@ class Deployment:
         done = self._kubelet.containers(pod, spec)[spec["containers"][0]["name"]].run(*words)
         assert done.returncode == 0, done.stderr
         return done.stdout
+
+    def end(self) -> dict[str, int]:
+        """Tell every pod's process 1 to end, as the kubelet does; their exit statuses."""
+        for process in self._processes.values():
+            (first,) = psutil.Process(process.pid).children()
+            first.terminate()
+        return {pod: process.wait(GRACE_S) for pod, process in self._processes.items()}
 
     def _give_a_port(self, pod: str, containers: dict[str, Any]) -> None:
         """In the cluster each pod has the port of the settings on an address of its own."""
@@ -176,4 +187,7 @@ def test_a_job_goes_through_the_deployment_of_the_manual(deployment: Deployment)
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert list((deployment.folder / "results").rglob("README.md"))
+    doctor = ("lando", "doctor", "--daemon", "lando", "/etc/lando/k8s.config")
+    assert "Lando can work." in deployment.execute("lando", "lando-1", *doctor)
     assert deployment.execute("lando-prune", "lando-prune", "lando", "prune", "--dry-run", "/etc/lando/k8s.config")
+    assert set(deployment.end().values()) == {0}

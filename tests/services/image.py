@@ -41,7 +41,7 @@ class Container:
 
     def command(self, *words: str) -> list[str]:
         """``words`` as the container's process."""
-        sandbox = ["bwrap", "--die-with-parent", "--unshare-pid", "--unshare-ipc", "--clearenv"]
+        sandbox = ["bwrap", "--die-with-parent", "--unshare-pid", "--as-pid-1", "--unshare-ipc", "--clearenv"]
         sandbox += ["--ro-bind", str(self.root), "/", "--dev", "/dev", "--proc", "/proc", "--chdir", "/tmp"]
         if "/tmp" not in self.mounts:
             sandbox += ["--perms", "1777", "--tmpfs", "/tmp"]
