@@ -19,11 +19,12 @@ from lando.doctor.findings import Finding, Level, failed, ok
 from lando.errors import PeerError, Unavailable
 from lando.k8s.cluster import KubernetesCluster, Manifest
 from lando.k8s.cluster_errors import UNTRUSTED
-from lando.k8s.permissions import BY_PROCESS, DAEMONS, Permission
+from lando.k8s.permissions import BY_PROCESS, DAEMONS, RECORD, Permission
 from lando.plans import manifests
 from lando.sources.http import JsonApi
 
 REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+REVIEWS_OF_OTHERS = "/apis/authorization.k8s.io/v1/{}/localsubjectaccessreviews"
 WHO = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 _AT_A_TIME = 6
 """Reviews under way."""
@@ -66,13 +67,13 @@ def examine(
         yield Asking("permissions")
         yield from cluster_answers.permissions(_reviews(cluster, processes), settings.namespace)
 
-        ask: Ask = cluster.ask
         if admin_kubeconfig is None:
-            yield from _namespace(config, cluster, ask)
+            yield from _namespace(config, cluster, cluster.ask)
         else:
             lent = ClusterSettings(namespace=settings.namespace, kubeconfig=admin_kubeconfig)
             with KubernetesCluster(lent) as administrator:
                 yield from _namespace(config, cluster, administrator.ask)
+                yield from _record_account(config, administrator)
 
 
 def _namespace(config: Config, cluster: KubernetesCluster, ask: Ask) -> Iterator[Finding | Asking]:
@@ -194,7 +195,17 @@ def _reviews(
     return {process: [(one, answers[one]) for one in sorted(BY_PROCESS[process])] for process in processes}
 
 
-def _may(cluster: KubernetesCluster, permission: Permission) -> bool | PeerError:
+def _record_account(config: Config, administrator: KubernetesCluster) -> Iterator[Finding | Asking]:
+    """What the account of a record step may do, which only an administrator may ask."""
+    account = config.record_output_project_settings.service_account_name
+    if account is not None:
+        yield Asking("record account")
+        reviewed = [(one, _may(administrator, one, account=account)) for one in sorted(RECORD)]
+        yield from cluster_answers.permissions({account: reviewed}, administrator.namespace)
+
+
+def _may(cluster: KubernetesCluster, permission: Permission, *, account: str | None = None) -> bool | PeerError:
+    """Whether the cluster's own user, or a service account, has the permission."""
     resource, _, subresource = permission.resource.partition("/")
     attributes = {
         "namespace": cluster.namespace,
@@ -203,13 +214,16 @@ def _may(cluster: KubernetesCluster, permission: Permission) -> bool | PeerError
         "resource": resource,
         "subresource": subresource,
     }
-    question: dict[str, Any] = {
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SelfSubjectAccessReview",
-        "spec": {"resourceAttributes": attributes},
-    }
+    question: dict[str, Any] = {"apiVersion": "authorization.k8s.io/v1", "spec": {"resourceAttributes": attributes}}
+    if account is None:
+        path, question["kind"] = REVIEWS, "SelfSubjectAccessReview"
+    else:
+        inside = f"namespaces/{quote(cluster.namespace, safe='')}"
+        path, question["kind"] = REVIEWS_OF_OTHERS.format(inside), "LocalSubjectAccessReview"
+        question["metadata"] = {"namespace": cluster.namespace}
+        question["spec"]["user"] = f"system:serviceaccount:{cluster.namespace}:{account}"
     try:
-        return bool(cluster.ask(REVIEWS, question).get("status", {}).get("allowed"))
+        return bool(cluster.ask(path, question).get("status", {}).get("allowed"))
     except PeerError as error:
         return error
 

@@ -16,6 +16,8 @@ from lando.k8s.permissions import Permission
 
 OLDEST_MINOR = 25
 """Of Kubernetes 1: what docs/deployment.md asks for."""
+_ACCOUNTS = {"lando": "lando", "watcher": "lando-watcher", "server": "lando-server"}
+"""By process, as openshift/runs makes them."""
 SOON = timedelta(days=14)
 RENEWAL = "make a new one (kubectl create token lando --duration 8760h), or have one renewed in a token_file"
 
@@ -74,7 +76,7 @@ def _expiry(claims: Mapping[str, Any]) -> datetime | None:
 def permissions(
     answers: Mapping[str, Sequence[tuple[Permission, bool | PeerError]]], namespace: str
 ) -> Iterator[Finding]:
-    """One finding for each daemon, with every verb that is missing."""
+    """One finding for each process or account, with every verb that is missing."""
     for daemon, reviewed in answers.items():
         check = f"permissions of {daemon}"
         missing = [permission for permission, allowed in reviewed if allowed is False]
@@ -82,7 +84,9 @@ def permissions(
         if missing:
             seen = f"the account may not {_in_words(missing)} in {namespace}"
             advice = (
-                f"kubectl -n {namespace} apply -k openshift/runs, and take the token of its account {_role(daemon)}"
+                f"kubectl -n {namespace} apply -k openshift/runs, and take the token of its account {_ACCOUNTS[daemon]}"
+                if daemon in _ACCOUNTS
+                else f"bind a Role with these verbs to the account {daemon}"
             )
             yield failed(check, seen, advice)
         elif errors:
@@ -90,10 +94,6 @@ def permissions(
             yield unknown(check, str(errors[0]).removeprefix("cluster: "), advice)
         else:
             yield ok(check, f"all {len(reviewed)} that it needs in {namespace}")
-
-
-def _role(daemon: str) -> str:
-    return "lando" if daemon == "lando" else f"lando-{daemon}"
 
 
 def _in_words(missing: Sequence[Permission]) -> str:

@@ -54,5 +54,8 @@ SERVER = (
 """Of ``lando serve --daemons FILE``: logs of running steps, and its routes of upkeep. Also of `lando resync` and
 `lando prune` with a daemons' file."""
 
+RECORD = _of("", "pods", "get", "patch")
+"""Of a record step's account, which notes the ids of its project on its own pod."""
+
 BY_PROCESS = {"lando": LANDO, "watcher": WATCHER, "server": SERVER}
 DAEMONS = ("lando", "watcher")

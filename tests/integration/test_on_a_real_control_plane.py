@@ -120,6 +120,9 @@ def test_a_job_runs_through_all_five_steps_of_a_site_of_the_original(
         stop.set()
         recorder.join()
 
+    for daemon in ("lando", "watcher"):
+        doctor = stack.command("doctor", str(stack.config_file(daemon)), "--daemon", daemon, check=False)
+        assert (doctor.returncode, " failed " in doctor.stdout) == (0, False), doctor.stdout
     assert (ended["state"], ended["job_errors"]) == ("F", [])
     assert ended["output_project"]["project_id"] == IDS["project_id"]
     core, batch = client.CoreV1Api(admin), client.BatchV1Api(admin)

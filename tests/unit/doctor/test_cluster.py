@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lando.config import ClusterSettings, Config, DataStoreSettings, PodSettings
+from lando.config import ClusterSettings, Config, DataStoreSettings, PodSettings, RecordOutputProjectSettings
 from lando.config.secrets import FileSecret
 from lando.config.settings import RunWorkflowSettings, SystemDataVolume
 from lando.doctor import cluster, cluster_answers
@@ -183,9 +183,8 @@ def test_the_secret_of_the_data_store(config: Config, peer: Peer, answer: Reply,
     assert (found.level, found.seen) == (level, words)
 
 
-def test_secrets_are_read_with_the_administrators_kubeconfig_where_one_is_lent(
-    config: Config, peer: Peer, tmp_path: Path
-) -> None:
+@pytest.fixture
+def administrator(peer: Peer, tmp_path: Path) -> str:
     file = tmp_path / "kubeconfig"
     file.write_text(
         json.dumps(
@@ -197,9 +196,15 @@ def test_secrets_are_read_with_the_administrators_kubeconfig_where_one_is_lent(
             }
         )
     )
+    return str(file)
+
+
+def test_secrets_are_read_with_the_administrators_kubeconfig_where_one_is_lent(
+    config: Config, peer: Peer, administrator: str
+) -> None:
     peer.answers[f"/admin{NAMESPACE}/secrets/pull"] = (200, {"data": {".dockerconfigjson": "e30="}})
     config = replace(config, pods=PodSettings(image_pull_secrets=["pull"]))
-    assert findings(config, admin_kubeconfig=str(file))["image pull secret"].level is Level.OK
+    assert findings(config, admin_kubeconfig=administrator)["image pull secret"].level is Level.OK
 
 
 @pytest.mark.parametrize(
@@ -221,6 +226,23 @@ def test_the_claim_of_reference_data(config: Config, peer: Peer, answer: Reply, 
     found = findings(replace(config, run_workflow_settings=RunWorkflowSettings(system_data_volume=volume)))
     assert found["system data"].level is level
     assert words in found["system data"].seen
+
+
+def test_the_account_of_a_record_step_is_asked_for_by_the_administrator(
+    config: Config, peer: Peer, administrator: str
+) -> None:
+    reviews = "/admin/apis/authorization.k8s.io/v1/namespaces/jobs/localsubjectaccessreviews"
+    asked = []
+
+    def review(question: Any) -> Reply:
+        asked.append(question["spec"]["user"])
+        return 201, {"status": {"allowed": question["spec"]["resourceAttributes"]["verb"] == "get"}}
+
+    peer.answers[reviews] = review
+    config = replace(config, record_output_project_settings=RecordOutputProjectSettings(service_account_name="writer"))
+    found = findings(config, admin_kubeconfig=administrator)["permissions of writer"]
+    assert (found.level, found.seen) == (Level.FAILED, "the account may not patch pods in jobs")
+    assert set(asked) == {"system:serviceaccount:jobs:writer"}
 
 
 def jwt(**claims: Any) -> str:
