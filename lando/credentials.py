@@ -2,7 +2,7 @@
 
 The Secret's key ``config`` is mounted as one file, named by ``DDSCLIENT_CONF`` as in the original. What it holds tells
 whose it is: a Google key or workload identity configuration (JSON), an AWS shared credentials file, or the YAML of the
-Duke Data Service, which these programs leave alone. What the environment says already goes first.
+Duke Data Service, which :mod:`lando.stores.dukeds_api` reads itself. What the environment says already goes first.
 """
 
 from __future__ import annotations

@@ -114,6 +114,12 @@ def warnings(config: Config, keys: Collection[str]) -> Iterator[tuple[str, str]]
             "cluster_api_settings.verify_ssl",
             "is off: anyone on the way can read the token. Give ssl_ca_cert instead.",
         )
+    store = config.data_store_settings
+    if store.url is not None and store.url.startswith(("dds:", "dukeds:")) and store.secret_name is None:
+        yield (
+            "data_store_settings.url",
+            "is the Duke Data Service, which needs a credential: give secret_name, or no result can be saved.",
+        )
     if "record_output_project_settings" not in keys:
         yield (
             "record_output_project_settings",

@@ -149,11 +149,11 @@ class DataStoreSettings:
 
     secret_name: str | None = None
     """Existing Secret with the credential under the key ``config``: a Google key (JSON), an AWS credentials file, or
-    what a lando-util image reads; mounted only by the steps that need it. Pods with an account of their own need
+    the YAML of the Duke Data Service; mounted only by the steps that need it. Pods with an account of their own need
     none."""
     url: str | None = None
-    """``file:///…``, ``gs://…``, ``s3://…`` or ``dds:``; not given, it is left to the
-    step's image, as in the original."""
+    """``file:///…``, ``gs://…``, ``s3://…`` or ``dds:`` (the Duke Data Service); not given, it is left to the step's
+    image, as in the original."""
 
 
 @dataclass(frozen=True, kw_only=True)

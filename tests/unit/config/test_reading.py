@@ -227,6 +227,13 @@ def test_what_is_risky_is_warned_of(write: Write) -> None:
     ]
 
 
+def test_a_data_service_without_a_credential_is_warned_of(write: Write) -> None:
+    path = write(("  secret_name: ddsclient-agent", "  url: 'dds:'"))
+    [warning] = [str(warning) for warning in read(path, environ={}).warnings]
+    assert "data_store_settings.url: is the Duke Data Service, which needs a credential" in warning
+    assert not read(write(("  secret_name: ddsclient-agent", "  secret_name: x\n  url: 'dds:'")), environ={}).warnings
+
+
 def test_neither_a_finding_nor_a_configuration_shows_a_secret(write: Write) -> None:
     config = load(write(), environ=NO_ENVIRONMENT)
     assert "s3cret" not in repr(config)
