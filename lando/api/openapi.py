@@ -122,7 +122,7 @@ def complete(document: Json) -> Json:
 def _complete(path: str, method: str, operation: Json) -> None:
     responses = operation["responses"]
     responses.pop("422", None)  # what FastAPI would answer is 400 here
-    declared = {int(status) for status in responses if int(status) in _REFUSALS}
+    declared = {status for status in _REFUSALS if str(status) in responses}
     for status in declared.union(_statuses(path, method, operation)):
         response = responses.setdefault(str(status), {})
         response["description"] = _REFUSALS[status]
@@ -159,7 +159,7 @@ def _add_root_object(name: str | None, operation: Json) -> None:
     for status, response in operation["responses"].items():
         content = response.get("content", {})
         if JSON in content:
-            is_error = int(status) >= 400
+            is_error = status[0] in "45"
             errors = {"schema": {"$ref": "#/components/schemas/RootObjectErrors"}}
             content[ROOT_OBJECT] = errors if is_error else _under(name, content[JSON])
     content = operation.get("requestBody", {}).get("content", {})

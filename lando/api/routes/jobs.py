@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from fastapi import APIRouter
 from sqlalchemy import select
@@ -24,6 +25,14 @@ _EVERYTHING = (
     selectinload(m.Job.errors),
     selectinload(m.Job.activities),
 )
+
+
+_SHARED: dict[int | str, dict[str, Any]] = {
+    "4XX": {
+        "description": "The data service's refusal to share the job's inputs, with its status.",
+        "model": shapes.Detail,
+    }
+}
 
 
 class Permission(Body):
@@ -65,7 +74,7 @@ def authorize(job_id: str, site: TheSite, caller: SignedIn, permission: Permissi
     return {"token": token, "job": job}
 
 
-@router.post("/{job_id}/start")
+@router.post("/{job_id}/start", responses=_SHARED)
 def start(job_id: str, site: TheSite, caller: SignedIn, _body: Empty | None = None) -> shapes.JobAfterAction:
     """Run an authorized job."""
     _grant_rights(site, caller, job_id, "A")
@@ -78,7 +87,7 @@ def cancel(job_id: str, site: TheSite, caller: SignedIn, _body: Empty | None = N
     return _act(site, caller, job_id, jobs.cancel)
 
 
-@router.post("/{job_id}/restart")
+@router.post("/{job_id}/restart", responses=_SHARED)
 def restart(job_id: str, site: TheSite, caller: SignedIn, _body: Empty | None = None) -> shapes.JobAfterAction:
     """Run a failed or canceled job again, from where it stopped if possible."""
     _grant_rights(site, caller, job_id, "EC")

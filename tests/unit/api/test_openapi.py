@@ -42,7 +42,7 @@ def test_every_route_has_a_summary_a_tag_and_a_name_of_its_own(document: dict[st
 
 def test_every_answer_has_a_description_and_a_schema(document: dict[str, Any]) -> None:
     for method, path, operation in operations(document):
-        successes = [status for status in operation["responses"] if int(status) < 400]
+        successes = [status for status in operation["responses"] if status[0] in "23"]
         assert successes, (method, path)
         for status, response in operation["responses"].items():
             where = (method, path, status)
