@@ -35,17 +35,23 @@ def back_up(settings: Settings, folder: Path) -> None:
     with closing(Database(settings.database_url)) as database:
         if database.version() is None:
             raise ConfigError("There is nothing to back up: the database is empty.")
-    if folder.exists() and any(folder.iterdir()):
-        raise ConfigError(f"{folder} is not empty; name a new folder.")
-    folder.mkdir(parents=True, exist_ok=True)
-    folder.chmod(0o700)
-    if url.get_backend_name() == "sqlite":
-        with closing(sqlite3.connect(str(url.database))) as connection:
-            connection.execute("VACUUM INTO ?", (str(folder / SQLITE_COPY),))
-    else:
-        _run("pg_dump", url, "--format=custom", "--no-owner", f"--file={folder / POSTGRES_COPY}")
-    _copy_key(Path(settings.key_file), folder / KEY_COPY)
-    _copy_files(Path(settings.files_dir), folder / FILES_COPY)
+    key = Path(settings.key_file)
+    if not key.is_file():
+        raise ConfigError(f"The server's key {key} is not there: back up with the server's settings, where it runs.")
+    try:
+        if folder.exists() and any(folder.iterdir()):
+            raise ConfigError(f"{folder} is not empty; name a new folder.")
+        folder.mkdir(parents=True, exist_ok=True)
+        folder.chmod(0o700)
+        if url.get_backend_name() == "sqlite":
+            with closing(sqlite3.connect(str(url.database))) as connection:
+                connection.execute("VACUUM INTO ?", (str(folder / SQLITE_COPY),))
+        else:
+            _run("pg_dump", url, "--format=custom", "--no-owner", f"--file={folder / POSTGRES_COPY}")
+        _copy_key(key, folder / KEY_COPY)
+        _copy_files(Path(settings.files_dir), folder / FILES_COPY)
+    except (OSError, sqlite3.Error) as error:
+        raise ConfigError(f"The backup in {folder} is not whole: {error}.") from error
 
 
 def restore(settings: Settings, folder: Path, *, skip: int) -> int:
@@ -56,8 +62,9 @@ def restore(settings: Settings, folder: Path, *, skip: int) -> int:
     url = make_url(settings.database_url)
     is_sqlite = url.get_backend_name() == "sqlite"
     saved = folder / (SQLITE_COPY if is_sqlite else POSTGRES_COPY)
-    if not saved.is_file():
-        raise ConfigError(f"{folder} holds no backup of a database of this kind: {saved.name} is not there.")
+    for needed in (saved, folder / KEY_COPY):
+        if not needed.is_file():
+            raise ConfigError(f"{folder} holds no backup for these settings: {needed.name} is not there.")
     with closing(Database(settings.database_url)) as database:
         if database.version() is not None:
             raise ConfigError("The database is not empty: restore into a new one.")
@@ -109,10 +116,9 @@ def _run(program: str, url: URL, *words: str) -> None:
 
 
 def _copy_key(source: Path, target: Path) -> None:
-    if source.is_file():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(source, target)
-        target.chmod(0o600)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.touch(0o600)
+    shutil.copyfile(source, target)
 
 
 def _copy_files(source: Path, target: Path) -> None:

@@ -110,17 +110,21 @@ def test_what_can_not_be_saved_or_put_back_is_one_sentence(new_place: New, tmp_p
     settings = new_place("old")
     with pytest.raises(ConfigError, match="nothing to back up"):
         backup.back_up(settings, tmp_path / "saved")
-    with pytest.raises(ConfigError, match="holds no backup of a database of this kind"):
+    with pytest.raises(ConfigError, match="holds no backup for these settings"):
         backup.restore(settings, tmp_path, skip=0)
     with closing(Database(settings.database_url)) as database:
         database.migrate()
-    with pytest.raises(ConfigError, match="is not empty; name a new folder"):
-        backup.back_up(settings, Path(__file__).parent)
+    with pytest.raises(ConfigError, match="is not there: back up with the server's settings"):
+        backup.back_up(settings, tmp_path / "saved")
     other = new_place("other")
     Path(other.key_file).parent.mkdir(exist_ok=True)
     Path(other.key_file).write_text("another\n")
     Path(settings.key_file).parent.mkdir(exist_ok=True)
     Path(settings.key_file).write_text("one\n")
+    with pytest.raises(ConfigError, match="is not empty; name a new folder"):
+        backup.back_up(settings, Path(__file__).parent)
+    with pytest.raises(ConfigError, match="is not whole"):
+        backup.back_up(settings, Path(__file__) / "below-a-file")
     backup.back_up(settings, tmp_path / "saved")
     with pytest.raises(ConfigError, match="holds another key"):
         backup.restore(other, tmp_path / "saved", skip=0)
@@ -138,7 +142,7 @@ def test_a_password_is_given_to_pg_dump_and_shown_to_nobody(
     monkeypatch.setattr(backup.subprocess, "run", refuse)
     with closing(Database(postgres_url)) as database:
         database.migrate()
-        assert database.version()
+    (tmp_path / "k").write_text("key")
     url = make_url(postgres_url).set(password="s3cret").render_as_string(hide_password=False)
     settings = Settings(database_url=url, key_file=str(tmp_path / "k"), files_dir=str(tmp_path / "f"))
     with pytest.raises(ConfigError, match="pg_dump is not installed"):

@@ -27,13 +27,14 @@ class Databases(Protocol):
 
 
 class SqliteFiles:
-    """Databases as files below ``folder``."""
+    """Databases as files below ``folder``; the names of dropped ones are used again."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._idle: list[str] = []
 
     def new(self) -> str:
-        return f"sqlite:///{self._folder}/{uuid.uuid4().hex[:12]}.db"
+        return self._idle.pop() if self._idle else f"sqlite:///{self._folder}/{uuid.uuid4().hex[:12]}.db"
 
     def copy(self, url: str) -> str:
         copy = self.new()
@@ -43,6 +44,7 @@ class SqliteFiles:
     def drop(self, url: str) -> None:
         for suffix in ("", "-wal", "-shm"):
             Path(_file(url) + suffix).unlink(missing_ok=True)
+        self._idle.append(url)
 
 
 class PostgresDatabases:

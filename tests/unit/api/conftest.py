@@ -11,13 +11,15 @@ import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from fastapi.testclient import TestClient
-from lando.api import setup
+from lando.api import database, setup
 from lando.api.app import create_app
 from lando.api.database import Database
 from lando.api.keys import load_or_create
@@ -43,6 +45,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         bare = [item for item in items if "databases" not in getattr(item, "fixturenames", ())]
         config.hook.pytest_deselected(items=bare)
         items[:] = [item for item in items if item not in bare]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_engine_for_each_url() -> Iterator[None]:
+    """Whatever a test uses after another one is compiled already."""
+    with mock.patch.object(database, "_engine", cache(database._engine)):
+        yield
 
 
 @pytest.fixture(scope="session")
