@@ -22,6 +22,8 @@ from lando.errors import StepError
 from lando.runs import Category, Cause
 from lando.steps import addresses
 from lando.steps.guarded_session import REDIRECTS, GuardedSession
+from lando.steps.http_checksums import told
+from lando.stores.checksums import Checksum, begin
 from lando.stores.urls import masked, without_query
 
 CHUNK = 1 << 18  # bytes
@@ -65,10 +67,28 @@ class _Partial:
     size: int = 0
     validator: str | None = None
     digest: Any = field(default_factory=hashlib.sha256)
+    told: tuple[str, str] | None = None
+    """What the server said of the whole content: algorithm and value, and"""
+    checksum: Checksum | None = None
+    """that of what has come so far."""
 
     def start_over(self) -> None:
         self.path.unlink(missing_ok=True)
         self.size, self.validator, self.digest = 0, None, hashlib.sha256()
+        self.told, self.checksum = None, None
+
+    def expect(self, told: tuple[str, str] | None) -> None:
+        """Compare the content with this at its end."""
+        self.told, self.checksum = told, begin(told[0]) if told else None
+
+    def add(self, chunk: bytes) -> None:
+        self.digest.update(chunk)
+        if self.checksum is not None:
+            self.checksum.update(chunk)
+        self.size += len(chunk)
+
+    def is_damaged(self) -> bool:
+        return self.told is not None and self.checksum is not None and self.checksum.digest().hex() != self.told[1]
 
 
 class _TransientError(Exception):
@@ -194,14 +214,15 @@ class Downloader:
         decode = encoding != "identity" and not urlsplit(url).path.endswith((".gz", ".tgz", ".bgz"))
         if decode:
             partial.validator, total = None, None
+        elif response.status_code == 200:
+            partial.expect(told(response.headers))
         if total is not None:
             self._check_size(url, total, expected_size)
         pace = _Pace(window_s=self._limits.timeout_s)
         with partial.path.open("ab") as sink:
             while chunk := response.raw.read1(CHUNK, decode_content=decode):
                 sink.write(chunk)
-                partial.digest.update(chunk)
-                partial.size += len(chunk)
+                partial.add(chunk)
                 self._check_limit(url, partial.size)
                 progress.tell(partial.size, total)
                 pace.add(len(chunk))
@@ -214,6 +235,10 @@ class Downloader:
         if total is not None and partial.size < total:
             raise _TransientError(f"the connection ended after {partial.size} of {total} bytes")
         self._check_size(url, partial.size, expected_size)
+        if partial.is_damaged():
+            algorithm = partial.told[0] if partial.told else ""
+            partial.start_over()
+            raise _TransientError(f"what came is damaged: its {algorithm} is not what its server says", fruitless=True)
 
     def _check_size(self, url: str, size: int, expected: int | None) -> None:
         self._check_limit(url, size)

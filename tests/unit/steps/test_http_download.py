@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import socket
 from pathlib import Path
@@ -10,7 +11,9 @@ import pytest
 from lando.errors import StepError
 from lando.runs import Category
 from lando.steps import addresses
+from lando.steps.http_checksums import told
 from lando.steps.http_download import ATTEMPTS, Downloader, Limits, Progress
+from requests.structures import CaseInsensitiveDict
 from tests.services.step_surroundings import Answer, Web
 
 BODY = bytes(range(256)) * 64
@@ -251,3 +254,61 @@ def test_this_machines_own_server_is_reached_past_the_sites_proxy(
     monkeypatch.delenv("NO_PROXY", raising=False)
     web.serve(Answer(body=BODY))
     assert client.fetch(f"{web.url}/a")[0] == len(BODY)
+
+
+def base64_of(data: bytes) -> str:
+    return base64.b64encode(data).decode()
+
+
+MD5, SHA256 = hashlib.md5(b"abc"), hashlib.sha256(b"abc")
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, None),
+        ({"Content-MD5": base64_of(MD5.digest())}, ("md5", MD5.hexdigest())),
+        ({"Repr-Digest": f"sha-256=:{base64_of(SHA256.digest())}:"}, ("sha256", SHA256.hexdigest())),
+        (
+            {"digest": f"MD5={base64_of(MD5.digest())},sha-256={base64_of(SHA256.digest())}"},
+            ("sha256", SHA256.hexdigest()),
+        ),
+        ({"x-goog-hash": f"crc32c=NksztA==, md5={base64_of(MD5.digest())}"}, ("md5", MD5.hexdigest())),
+        ({"x-goog-hash": "crc32c=NksztA=="}, ("crc32c", "364b33b4")),
+        ({"x-goog-hash": "crc32c=NksztA==", "x-goog-stored-content-encoding": "gzip"}, None),
+        ({"Content-MD5": "no base64!"}, None),
+        ({"Content-MD5": "YWJj"}, None),
+        ({"Repr-Digest": "unixsum=:YWJj:"}, None),
+    ],
+)
+def test_the_strongest_checksum_that_a_server_says_is_taken(
+    headers: dict[str, str], expected: tuple[str, str] | None
+) -> None:
+    assert told(CaseInsensitiveDict(headers)) == expected
+
+
+def test_what_does_not_fit_the_servers_checksum_is_fetched_again(client: Client, web: Web) -> None:
+    digest = {"Content-MD5": base64_of(MD5.digest())}
+    web.serve(Answer(body=b"abd", headers=digest), Answer(body=b"abc", headers=digest))
+    assert client.fetch(f"{web.url}/a") == (3, SHA256.hexdigest())
+    assert "what came is damaged: its md5 is not what its server says" in client.lines[0]
+
+
+def test_a_checksum_counts_for_all_parts_of_a_resumed_download(client: Client, web: Web) -> None:
+    head = {"ETag": '"v1"', "Content-MD5": base64_of(hashlib.md5(BODY).digest())}
+    rest = {"Content-Range": f"bytes 5000-{len(BODY) - 1}/{len(BODY)}", "Content-MD5": base64_of(MD5.digest())}
+    web.serve(
+        Answer(body=BODY, headers=head, send_only=5000),
+        Answer(status=206, body=bytes(len(BODY) - 5000), headers=rest),
+        Answer(body=BODY, headers=head),
+    )
+    assert client.fetch(f"{web.url}/a") == (len(BODY), hashlib.sha256(BODY).hexdigest())
+    assert len(web.requests) == 3
+
+
+def test_a_server_whose_files_never_fit_is_given_up(client: Client, web: Web) -> None:
+    web.serve(Answer(body=b"abd", headers={"Content-MD5": base64_of(MD5.digest())}))
+    with pytest.raises(StepError) as caught:
+        client.fetch(f"{web.url}/a")
+    assert "what came is damaged" in caught.value.cause.sentence
+    assert len(web.requests) == ATTEMPTS
