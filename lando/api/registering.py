@@ -131,17 +131,18 @@ def _read(packed: dict[str, Any]) -> Checked:
 
 
 def _source(site: Site, caller: Caller, new: NewWorkflow) -> tuple[Source, UploadedFile | None]:
-    stored = None
-    if new.file is not None:
-        stored = _own_file(site, caller, new.file, "file")
-    name = stored.name if stored is not None else safe_name(checking.file_name(str(new.url)))
+    """Where the workflow's file is, and the upload that it is, if it is one of the caller's."""
+    field, text = ("url", str(new.url)) if new.file is None else ("file", new.file)
+    is_ours = field == "file" or site.urls.file_id(site.urls.to_store(text)) is not None
+    stored = _own_file(site, caller, text, field) if is_ours else None
+    name = safe_name(checking.file_name(text)) if stored is None else stored.name
     source = Source(
-        field="url" if stored is None else "file",
+        field=field,
         name=name,
         type=new.type or ("zipped" if name.lower().endswith(".zip") else "packed"),
         workflow_path=new.workflow_path or None,
-        file=site.files.path(stored.id) if stored is not None else None,
-        url=new.url,
+        file=None if stored is None else site.files.path(stored.id),
+        url=text if stored is None else None,
     )
     return source, stored
 
@@ -157,18 +158,9 @@ def _own_file(site: Site, caller: Caller, text: str, field: str) -> UploadedFile
     return file
 
 
-def derived(site: Site, caller: Caller, url: str, kind: Literal["packed", "zipped"], path: str | None) -> Checked:
-    """What the workflow at ``url`` is, which may be an uploaded file of the caller's; raises the 400."""
-    is_own = site.urls.file_id(site.urls.to_store(url)) is not None
-    stored = _own_file(site, caller, url, "url") if is_own else None
-    source = Source(
-        field="url",
-        name=safe_name(checking.file_name(url)),
-        type=kind,
-        workflow_path=path,
-        file=site.files.path(stored.id) if stored is not None else None,
-        url=None if stored is not None else url,
-    )
+def derived(site: Site, caller: Caller, new: NewWorkflow) -> Checked:
+    """What the workflow at a URL is, which may be an uploaded file of the caller's; raises the 400."""
+    source, _ = _source(site, caller, new)
     with checking.checked(site.settings, source) as (process, _):
         return process
 
@@ -182,8 +174,9 @@ def _is_registered(site: Site, caller: Caller, digest: str) -> bool:
 
 def _known(session: Session, workflow: Workflow, wanted: str | None, digest: str) -> WorkflowVersion | None:
     same = select(WorkflowVersion).where(WorkflowVersion.workflow_id == workflow.id, WorkflowVersion.sha256 == digest)
-    known = session.scalars(same).first()
-    return known if known is not None and wanted in (None, known.version) else None
+    if wanted is not None:
+        same = same.where(WorkflowVersion.version == wanted)
+    return session.scalars(same.order_by(WorkflowVersion.id)).first()
 
 
 def _version(

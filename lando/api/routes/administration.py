@@ -78,9 +78,9 @@ def _complete_version(site: Site, caller: Caller, body: NewVersionBody) -> NewVe
     given = body.model_fields_set
     if "fields" in given:
         return body
-    process = registering.derived(
-        site, caller, body.url, body.type, body.workflow_path if "workflow_path" in given else None
-    )
+    path = body.workflow_path if "workflow_path" in given else None
+    new = registering.NewWorkflow(url=body.url, type=body.type, workflow_path=path)
+    process = registering.derived(site, caller, new)
     found = {"fields": process.fields, "workflow_path": process.workflow_path, "description": process.description}
     return body.model_copy(update={key: value for key, value in found.items() if key not in given})
 
@@ -105,7 +105,7 @@ def _remove_workflow(session: Session, row: m.Workflow) -> None:
 
 
 def _refuse_while_at_work(session: Session, versions: list[int]) -> None:
-    at_work = select(m.Job.id).where(m.Job.workflow_version_id.in_(versions), m.Job.state.not_in(["F", "C", "D"]))
+    at_work = select(m.Job.id).where(m.Job.workflow_version_id.in_(versions), m.Job.state.not_in(["F", "D"]))
     job = session.scalars(at_work.limit(1)).first()
     if job is not None:
         raise invalid("workflow_version", f"Job {job} still needs it; make the workflow's state D to hide it.")

@@ -13,6 +13,7 @@ from lando.api import setup
 from lando.api.models import User
 from lando.api.provider import Provider
 from lando.api.settings import Settings
+from lando.api.storage_rights import DukeDsRights
 from lando.errors import ConfigError
 from sqlalchemy import select, update
 from tests.unit.api.oauth import CLIENT, ISSUER, SECRET, FakeProvider
@@ -213,6 +214,17 @@ def test_the_provider_signs_in_somebody_new_with_what_it_knows_of_them(site: Any
     assert "Sign in with your institution" not in api.client.get("/api-auth/login/").text
     api.client.cookies.clear()
     assert "Sign in with your institution" in api.client.get("/api-auth/login/").text
+
+
+def test_what_the_provider_gives_out_is_kept_only_for_a_data_service_that_takes_it(
+    site: Any, provider: FakeProvider
+) -> None:
+    api = site()
+    for rights, kept in ((None, None), (DukeDsRights(), "for-grace"), (None, None)):
+        api.site.rights = rights
+        assert through(api, provider).status_code == 303
+        with api.site.database.read() as session:
+            assert session.scalars(select(User.provider_token).where(User.username == "grace")).one() == kept
 
 
 def test_the_endpoints_may_be_given_instead_of_the_issuer(site: Any, provider: FakeProvider) -> None:

@@ -38,7 +38,7 @@ def test_an_uploaded_archive_becomes_a_version_whose_jobs_can_be_ordered(api: Ap
     assert made.status_code == 201, made.text
     assert made.json() | {"type": "zipped", "workflow_path": "flow/count.cwl", "fields": FIELDS} == made.json()
     assert made.json()["tag"] == "ada-count-reads/1/default"
-    again = api.post(REGISTER, {"file": file["id"]}).json()
+    again = api.post(REGISTER, {"url": file["url"]}).json()
     assert again["workflow_version"] == made.json()["workflow_version"]
     job = api.new_job(tag=made.json()["tag"], job_order={"reads": [{"class": "File", "path": "a"}]})
     version = api.get(f"/api/v2/admin/jobs/{job}/", "lando").json()["workflow_version"]
