@@ -12,7 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
 
-from lando.api import answers, fair_use, sessions
+from lando.api import answers, fair_use, openapi, sessions
 from lando.api.answers import Json
 from lando.api.changes import Changes
 from lando.api.database import Database
@@ -21,7 +21,6 @@ from lando.api.keys import load_or_create
 from lando.api.metrics import Metrics
 from lando.api.middleware import Doorman
 from lando.api.notices import Notices
-from lando.api.openapi import DESCRIPTION, OPENAPI_URL, Application
 from lando.api.opening import Opening
 from lando.api.outbox import Outbox, Publishers, default_publishers
 from lando.api.provider import Provider
@@ -96,17 +95,15 @@ def create_app(
     )
     metrics = Metrics()
     metrics.watch(site)
-    app = Application(
-        title="Lando",
-        version="1",
-        description=DESCRIPTION,
-        openapi_url=OPENAPI_URL,
+    app = FastAPI(
+        openapi_url=openapi.URL,
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         lifespan=_lifespan,
         routes=list(_routes()),
     )
+    app.openapi = document  # type: ignore[method-assign]
     app.state.site = site
     app.state.metrics = metrics
     answers.install(app)
@@ -161,9 +158,10 @@ def _routes() -> Sequence[BaseRoute]:
     return everything.routes
 
 
+@cache
 def document() -> Json:
     """The OpenAPI document of every server; its routes are the same whatever the settings."""
-    return Application(title="Lando", version="1", routes=list(_routes())).openapi()
+    return openapi.document(_routes())
 
 
 def _bespin_v2() -> APIRouter:

@@ -6,16 +6,17 @@ that can't be read. A route itself declares only what it alone answers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
-from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.routing import BaseRoute
 
 from lando.api import media_types
 from lando.api.answers import Json
 from lando.api.media_types import JSON, ROOT_OBJECT
 
-OPENAPI_URL = "/api/lando/v1/openapi.json"
+URL = "/api/lando/v1/openapi.json"
 
 DESCRIPTION = """\
 Bespin's API as its clients know it (`/api/v2`, and of the older `/api` what they still use), and Lando's own
@@ -96,27 +97,18 @@ _SCHEMAS: Mapping[str, Json] = MappingProxyType(
 )
 
 
-class Application(FastAPI):
-    """An application whose document tells everything that its routes answer."""
-
-    def openapi(self) -> Json:
-        """The document; made once."""
-        if not self.openapi_schema:
-            self.openapi_schema = complete(super().openapi())
-        return self.openapi_schema
-
-
-def complete(document: Json) -> Json:
-    """FastAPI's ``document`` with every answer, both media types and the tags; changed in place."""
-    schemas = document["components"]["schemas"]
+def document(routes: Sequence[BaseRoute]) -> Json:
+    """The document of ``routes``: FastAPI's, with every answer, both media types and the tags."""
+    made = get_openapi(title="Lando", version="1", description=DESCRIPTION, routes=routes)
+    schemas = made["components"]["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     schemas.update(_SCHEMAS)
-    document["tags"] = [{"name": name, "description": text} for name, text in TAGS]
-    for path, operations in document["paths"].items():
+    made["tags"] = [{"name": name, "description": text} for name, text in TAGS]
+    for path, operations in made["paths"].items():
         for method, operation in operations.items():
             _complete(path, method, operation)
-    return document
+    return made
 
 
 def _complete(path: str, method: str, operation: Json) -> None:
