@@ -62,3 +62,8 @@ def test_lists_are_indented_as_the_site_wants_them(hooks: Any) -> None:
 def test_a_diagram_that_cannot_be_drawn_ends_the_build(hooks: Any) -> None:
     with pytest.raises(Exception, match="can't be drawn"):
         hooks.diagram("flowchart LR\n  a -->", "mermaid", "diagram", None, None)
+
+
+def test_every_page_is_in_the_readmes_list() -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert [page.name for page in (ROOT / "docs").glob("*.md") if f"(docs/{page.name})" not in readme] == []
