@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -12,10 +13,16 @@ from pathlib import Path
 import httpx2
 import pytest
 from fastapi.testclient import TestClient
-from lando.api import setup
+from lando.api import fair_use, setup
+from lando.api import jobs as actions
 from lando.api.app import create_app
+from lando.api.auth import Caller
 from lando.api.database import Database
+from lando.api.fair_use import Limits
 from lando.api.models import Job, JobActivity, LandoConnection, PendingCommand
+from lando.api.notices import telling
+from lando.api.notices.courier import Courier
+from lando.api.notices.telling import Channels
 from lando.api.outbox import Outbox
 from lando.api.settings import Settings
 from lando.api.site import Site
@@ -71,6 +78,59 @@ def test_a_server_waits_for_its_database_to_be_migrated_by_somebody(database_url
         wait_until(lambda: client.get("/readyz").status_code == 200, what="the server's opening")
         assert client.get("/api/v2/jobs/").status_code == 401
         assert {"outbox", "unused files"} <= {thread.name for thread in threading.enumerate()}
+
+
+def test_servers_that_release_and_users_who_cancel_at_once_keep_the_limit_and_block_nobody(api: Api) -> None:
+    limits = Limits(running=3, per_user=2)
+    users = ["ada", "bob", "eve"]
+    jobs = {api.new_job(user): user for user in users for _ in range(4)}
+    with api.site.database.write() as session:
+        for job in jobs:
+            row = session.get_one(Job, job)
+            caller = Caller(id=row.user_id, username=jobs[job], is_staff=False)
+            actions.start(session, caller, job, in_turn=True)
+    servers = [Database(api.site.settings.database_url) for _ in range(2)]
+    canceled = list(jobs)[::3]
+    try:
+        with ThreadPoolExecutor(6) as pool:
+            released = [pool.submit(fair_use.release, server, limits) for server in servers for _ in range(6)]
+            answers = [pool.submit(api.post, f"/api/v2/jobs/{job}/cancel/", {}, jobs[job]) for job in canceled]
+            assert {answer.result().status_code for answer in answers} == {200}
+            assert True in {one.result() for one in released}
+    finally:
+        for server in servers:
+            server.close()
+    fair_use.release(api.site.database, limits)
+    with api.site.database.read() as session:
+        rows = session.execute(select(Job.id, Job.user_id, Job.state))
+        held = set(session.scalars(select(PendingCommand.job_id).where(PendingCommand.held.is_not(None))))
+        at_work = [(job, user) for job, user, state in rows if state in fair_use.AT_WORK and job not in held]
+        assert len(at_work) == 3
+        assert max(Counter(user for _, user in at_work).values()) <= 2
+        assert not held & set(canceled)
+
+
+def test_of_two_servers_one_delivers_a_notice(api: Api) -> None:
+    job = api.new_job()
+    channels = Channels(webhook=True, mail=None, letters=frozenset("SF"), sender="", base_url="")
+    with api.site.database.write() as session:
+        session.execute(update(Job).where(Job.id == job).values(state="F"))
+        telling.note(session, session.get_one(Job, job), channels)
+    taken: list[str] = []
+    couriers = [
+        Courier(
+            api.site.database,
+            "webhook",
+            deliver=lambda parcel: taken.append(parcel.body),
+            word=lambda session, notice: telling.word(session, notice, channels),
+            sweep_s=60,
+        )
+        for _ in range(4)
+    ]
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(Courier.deliver_due, couriers))
+    assert len(taken) == 1
+    assert '"event": "run.finished"' in taken[0]
 
 
 def test_of_simultaneous_starts_exactly_one_wins(api: Api) -> None:

@@ -149,6 +149,24 @@ def test_a_notice_travels_as_the_original_sends_it(publisher: RabbitPublisher, c
     assert got == [("", {"delivery_mode": 2}, b'{"job": 42, "state": "R", "step": "S"}')]
 
 
+def test_a_mailer_is_told_on_its_own_exchange_once_it_listens_there(
+    publisher: RabbitPublisher, channel: BlockingChannel, queue_name: str, quick: None
+) -> None:
+    exchange = f"EmailExchange-{queue_name}"
+    with pytest.raises(Unavailable):
+        publisher.announce(exchange, "SendEmail", b"mail 16").result(TIMEOUT_S)
+    channel.exchange_declare(exchange, "direct")
+    with pytest.raises(Unavailable, match="no queue is bound"):
+        publisher.announce(exchange, "SendEmail", b"mail 16").result(TIMEOUT_S)
+    queue = channel.queue_declare("", exclusive=True).method.queue
+    channel.queue_bind(queue, exchange, "SendEmail")
+    publisher.announce(exchange, "SendEmail", b"mail 17").result(TIMEOUT_S)
+    method, properties, body = channel.basic_get(queue, auto_ack=True)
+    assert (method.exchange, method.routing_key, body) == (exchange, "SendEmail", b"mail 17")
+    assert {name: getattr(properties, name) for name in PROPERTIES if getattr(properties, name)} == {"delivery_mode": 2}
+    channel.exchange_delete(exchange)
+
+
 def test_unmodified_peers_may_declare_queue_and_exchange_their_way(
     settings: WorkQueueSettings, publisher: RabbitPublisher, rabbitmq: RabbitMQ
 ) -> None:
