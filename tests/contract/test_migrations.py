@@ -207,6 +207,7 @@ def test_a_row_that_refers_to_nothing_stops_a_migration(tmp_path: Path) -> None:
 
 
 def test_of_servers_that_migrate_at_once_one_does_and_the_others_find_it_done(database: Database) -> None:
+    assert database.version() is None
     gate = threading.Barrier(3)
 
     def migrate(_number: int) -> None:

@@ -20,7 +20,7 @@ from tests.services.consuming import consuming
 from tests.services.published import Published
 from tests.services.rabbitmq import RabbitMQ
 
-pytestmark = [pytest.mark.service("rabbitmq"), pytest.mark.service("lando-messaging")]
+pytestmark = [pytest.mark.service("rabbitmq"), pytest.mark.service("lando-messaging"), pytest.mark.timeout(240)]
 
 CLASSES = "lando_messaging.messaging"
 STEPS = {

@@ -49,7 +49,7 @@ class Published:
 
     def _run(self, doing: str, name: str, lines: str) -> None:
         done = subprocess.run(
-            self._command(doing, name), input=lines, capture_output=True, text=True, timeout=60, check=False
+            self._command(doing, name), input=lines, capture_output=True, text=True, timeout=180, check=False
         )
         assert done.returncode == 0, done.stderr
 
