@@ -206,3 +206,6 @@ def go_wrong(site: Stack, told: Told) -> None:
 
         wait_until(refused, 60, what=f"the refusal of {name}")
         told.add(f"metrics of {name}", requests.get(f"{site.url_of(name)}/metrics", timeout=10).text)
+        done = site.command("doctor", str(site.config_file(name)), check=False)
+        assert done.returncode == 1, done.stdout
+        told.add(f"doctor of {name}", done.stdout + done.stderr)
