@@ -67,6 +67,8 @@ def needed(session: Session, caller: Caller, job: Job) -> list[Need]:
     needs = []
     for project_id, credential_id in session.execute(files.distinct().order_by(*files.selected_columns)):
         service = session.get_one(StorageCredential, credential_id)
+        if not service.endpoint.api_root:
+            continue  # no data service that could be asked
         own = select(StorageCredential).where(
             StorageCredential.user_id == caller.id,
             StorageCredential.endpoint_id == service.endpoint_id,

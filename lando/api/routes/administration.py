@@ -12,8 +12,9 @@ from sqlalchemy.orm import Session, joinedload, selectinload
 
 from lando.api import auth, documents, registering, shapes
 from lando.api import models as m
-from lando.api.answers import Json, invalid
+from lando.api.answers import NON_FIELD, Json, invalid
 from lando.api.auth import Caller
+from lando.api.files import FileUrls
 from lando.api.resource import Resource, add_routes, plain
 from lando.api.site import Site
 from lando.api.staff_bodies import (
@@ -96,6 +97,15 @@ def _assign(row: m.Base, changes: Json) -> None:
         setattr(row, key, value)
 
 
+def _remove_user(session: Session, row: m.User) -> None:
+    if row.is_staff:
+        raise invalid("is_staff", "Take the staff's mark away first; nobody can do that to themselves.")
+    files = set(session.scalars(select(m.UploadedFile.id).where(m.UploadedFile.owner_id == row.id)))
+    public = select(m.WorkflowVersion.url).join(m.Workflow).where(m.Workflow.owner_id.is_(None))
+    if files and any(FileUrls.file_id(url) in files for url in session.scalars(public)):
+        raise invalid(NON_FIELD, "A public workflow is a file of this user's; make the user inactive instead.")
+
+
 def _remove_version(session: Session, row: m.WorkflowVersion) -> None:
     _refuse_while_at_work(session, [row.id])
 
@@ -136,6 +146,7 @@ USERS: Resource[m.User] = Resource(
     staff_only=True,
     body=UserBody,
     fill=_fill_user,
+    remove=_remove_user,
     unique=[("username",)],
     filters={"username": m.User.username},
 )

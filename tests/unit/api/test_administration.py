@@ -9,7 +9,7 @@ import pytest
 from lando.api import auth
 from lando.api.models import LandoConnection, StorageCredential, StorageEndpoint, User
 from sqlalchemy import select
-from tests.unit.api.serving import Api
+from tests.unit.api.serving import PACKED, Api
 
 OURS = "/api/lando/v1/admin"
 BESPIN = "/api/v2/admin"
@@ -146,6 +146,22 @@ def test_staff_can_not_lock_themselves_out(api: Api) -> None:
         assert api.call("PATCH", f"{OURS}/users/{me}", change, "operator").status_code == 400
     bob = create(api, "users", {"username": "bob"})["id"]
     assert api.call("PATCH", f"{OURS}/users/{bob}", {"is_staff": True}, "operator").json()["is_staff"] is True
+
+
+def test_a_user_is_not_removed_while_others_need_what_is_theirs(api: Api) -> None:
+    me = api.get("/api/users/current-user/", "operator").json()["id"]
+    assert list(api.call("DELETE", f"{OURS}/users/{me}", user="operator").json()) == ["is_staff"]
+    bob = create(api, "users", {"username": "bob", "is_staff": True})["id"]
+    assert list(api.call("DELETE", f"{OURS}/users/{bob}", user="operator").json()) == ["is_staff"]
+    api.as_user("ada")
+    ada = api.get("/api/users/current-user/").json()["id"]
+    api.call("PATCH", f"{OURS}/users/{ada}", {"is_staff": True}, "operator")
+    api.post("/api/lando/v1/workflows", {"name": "Exome", "packed": PACKED, "public": True})
+    api.call("PATCH", f"{OURS}/users/{ada}", {"is_staff": False}, "operator")
+    assert list(api.call("DELETE", f"{OURS}/users/{ada}", user="operator").json()) == ["non_field_errors"]
+    api.call("DELETE", f"{OURS}/workflows/1", user="operator")
+    assert api.call("DELETE", f"{OURS}/users/{ada}", user="operator").status_code == 204
+    assert api.get("/api/v2/jobs/").status_code == 401
 
 
 def test_a_deactivated_user_is_signed_out(api: Api) -> None:

@@ -145,4 +145,7 @@ def test_nothing_outside_is_asked_where_nothing_is_to_be_granted(api: Api, servi
     assert api.post(f"/api/v2/jobs/{job}/restart/").status_code == 400
     assert api.post(f"/api/v2/jobs/{job}/start/", user="eve").status_code == 404
     assert api.post(f"/api/v2/jobs/{job}/cancel/").status_code == 200
+    with api.site.database.write() as session:
+        session.scalars(select(StorageEndpoint)).one().api_root = ""
+    assert api.post(f"/api/v2/jobs/{new_job(api, 'p1')}/start/").status_code == 200
     assert service.asked == []
