@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-import s3fs
 from gcp_storage_emulator import server as emulator
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
@@ -57,11 +56,3 @@ def s3_environment(url: str) -> dict[str, str]:
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_EC2_METADATA_DISABLED": "true",
     }
-
-
-def s3_filesystem() -> s3fs.S3FileSystem:
-    """A filesystem of s3fs at the environment's server, with a bucket named ``bucket``."""
-    s3fs.S3FileSystem.clear_instance_cache()
-    filesystem = s3fs.S3FileSystem()
-    filesystem.mkdir("bucket")
-    return filesystem

@@ -14,7 +14,6 @@ from tests.services.stores import (
     google_client,
     google_storage,
     s3_environment,
-    s3_filesystem,
     s3_storage,
 )
 
@@ -41,10 +40,13 @@ def s3_server() -> Iterator[str]:
 
 
 @pytest.fixture
-def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """A filesystem of s3fs, with the empty bucket ``bucket``; ``s3://`` leads to the same server."""
-    requests.post(f"{s3_server}/moto-api/reset", timeout=10)
+def s3(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> s3fs.S3FileSystem:
+    """A filesystem of s3fs, with the empty bucket ``bucket``; ``s3://`` leads to the same server.
+
+    Its instances are kept from test to test: each loads all that botocore knows of S3.
+    """
     for name, value in s3_environment(s3_server).items():
         monkeypatch.setenv(name, value)
-    yield s3_filesystem()
-    s3fs.S3FileSystem.clear_instance_cache()
+    requests.post(f"{s3_server}/moto-api/reset", timeout=10).raise_for_status()
+    requests.put(f"{s3_server}/bucket", timeout=10).raise_for_status()
+    return s3fs.S3FileSystem(use_listings_cache=False)
