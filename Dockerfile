@@ -8,7 +8,8 @@ ARG BASE=debian:bookworm-slim
 FROM ${BASE} AS python
 RUN apt-get update -qq && \
     DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends ca-certificates python3 >/dev/null && \
-    rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/*-old /var/log/* /usr/share/doc/* /usr/share/man/*
+    rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/cache/debconf/*-old /var/log/* /usr/share/doc/* /usr/share/man/* && \
+    find / -xdev -type f -perm /6000 -exec chmod a-s {} +
 
 FROM python AS build
 # Where pip finds packages, for sites with a mirror or a proxy of their own; unset is the public index.
@@ -21,12 +22,12 @@ RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends binutil
     python3 -m venv /opt/pip && \
     python3 -m venv --without-pip /opt/lando
 WORKDIR /src
-COPY pyproject.toml setup.py constraints.txt README.md LICENSE ./
+COPY pyproject.toml setup.py constraints.txt ./
 # What Lando needs, without Lando: this layer stays the same from one version of Lando to the next.
-RUN mkdir lando && touch lando/__init__.py && \
+RUN mkdir lando && touch lando/__init__.py README.md LICENSE && \
     /opt/pip/bin/pip --python /opt/lando/bin/python install -q --no-compile -c constraints.txt ".[$EXTRAS]" && \
     /opt/pip/bin/pip --python /opt/lando/bin/python uninstall -q -y lando && \
-    rm -rf lando build *.egg-info
+    rm -rf lando build *.egg-info README.md LICENSE
 # Off with what no program of ours ever opens: node's headers and npm (node alone evaluates CWL's JavaScript), the
 # asynchronous twin of the Kubernetes client, AWS' other services, other packages' tests. The rest is compiled here, as
 # nothing can be written later, but for the models of the Kubernetes client, which are loaded on demand and never demanded.
@@ -37,6 +38,7 @@ RUN cd /opt/lando/lib/python3*/site-packages && \
     find botocore/data -mindepth 1 -maxdepth 1 -type d ! -name s3 ! -name 'sso*' ! -name sts -exec rm -rf {} + && \
     find . -type d -name tests -prune -exec rm -rf {} + && \
     python3 -m compileall -q --invalidation-mode unchecked-hash -x 'kubernetes/client/(api|models)/' .
+COPY README.md LICENSE ./
 COPY lando lando
 COPY examples examples
 RUN /opt/pip/bin/pip --python /opt/lando/bin/python install -q --no-compile --no-deps --prefix /opt/own . && \

@@ -4,6 +4,7 @@
 #   openshift/build-image.sh                     base made by debootstrap from Debian's archive, once
 #   openshift/build-image.sh --name              only say what the image is called
 #   FRESH=1 openshift/build-image.sh             the base made anew, with today's security updates
+#   MIRROR=http://… openshift/build-image.sh     that archive instead of debootstrap's own choice
 #   BASE=debian:bookworm-slim openshift/build-image.sh      base pulled from a registry instead
 #
 # IMAGE names the result (default: lando:<version>). PIP_INDEX_URL, PIP_EXTRA_INDEX_URL and PIP_CERT are passed on.
@@ -12,7 +13,6 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 SUITE=bookworm
-MIRROR=${MIRROR:-http://deb.debian.org/debian}
 OWN_BASE=lando-base:$SUITE
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 IMAGE=${IMAGE:-lando:$version}
@@ -38,15 +38,19 @@ trap clean_up EXIT
 
 # As debian:bookworm-slim is: the minimal system without documentation and translations.
 make_base() {
-  say "base: debootstrap of $SUITE from $MIRROR"
-  debootstrap --variant=minbase "$SUITE" "$work/root" "$MIRROR" >"$work/debootstrap.log" 2>&1 ||
+  local sources=$work/root/etc/apt/sources.list archive
+  say "base: debootstrap of $SUITE"
+  debootstrap --variant=minbase "$SUITE" "$work/root" ${MIRROR:+"$MIRROR"} >"$work/debootstrap.log" 2>&1 ||
     { tail -n 20 "$work/debootstrap.log" >&2; die 'debootstrap failed'; }
-  cat >"$work/root/etc/apt/sources.list" <<END
-deb $MIRROR $SUITE main
-deb $MIRROR $SUITE-updates main
-deb ${MIRROR%/debian}/debian-security $SUITE-security main
+  archive=$(awk '$1 == "deb" {print $2; exit}' "$sources")
+  archive=${archive%/}
+  cat >"$sources" <<END
+deb $archive $SUITE main
+deb $archive $SUITE-updates main
+deb ${archive%/debian}/debian-security $SUITE-security main
 END
   printf 'path-exclude /usr/share/%s/*\n' doc info locale man >"$work/root/etc/dpkg/dpkg.cfg.d/slim"
+  rm -f "$work"/root/etc/{hostname,resolv.conf}  # this machine's
   rm -rf "$work"/root/usr/share/{doc,info,locale,man}/* "$work"/root/var/{cache/apt,lib/apt/lists,log}/*
   working=$(buildah from scratch)
   buildah add -q "$working" "$work/root" / >/dev/null
@@ -83,7 +87,7 @@ cd "$(buildah mount "$working")"
 du -xsm .
 du -xsm usr/bin usr/lib/x86_64-linux-gnu usr/lib/python3* opt/lando/lib/python3*/site-packages/* | sort -rn | sed -n 1,14p
 cd - >/dev/null
-say 'and as it is sent, layer by layer: the system, what Lando needs, Lando'
+say 'and as it is sent, its layers: what Lando needs, Debian, Python, Lando'
 buildah push -q "$IMAGE" "oci:$work/oci"
 find "$work/oci/blobs" -type f -size +100k -printf '%s\n' | sort -rn | awk '{printf "%.1f\n", $1 / 2^20}'
 say "built $IMAGE"

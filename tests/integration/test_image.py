@@ -82,6 +82,12 @@ def test_no_compiler_and_no_package_cache_is_left(image: Image) -> None:
     assert not list((image.root / "opt/lando").rglob("pip"))
 
 
+def test_no_program_gives_rights_and_nothing_tells_where_it_was_built(image: Image) -> None:
+    assert image.container().run("find", "/", "-xdev", "-type", "f", "-perm", "/6000").stdout == ""
+    told = [image.root / "etc" / name for name in ("hostname", "resolv.conf")]
+    assert [file for file in told if file.exists() and file.stat().st_size] == []
+
+
 @pytest.mark.parametrize(
     "words", [("lando", "--help"), *(("python", "-m", f"lando.steps.{step}", "--help") for step in STEPS)]
 )
