@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import uuid
@@ -17,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from lando.api.setup import EMBEDDED_IMAGE
-from tests.services.kubectl import find_kubectl
+from tests.services.kubectl import find_kubectl, find_kustomize
 from tests.services.postgres import LocalPostgres
 from tests.services.providing import end_group, free_port, start_group
 from tests.services.rabbitmq import LocalServer
@@ -91,6 +92,9 @@ def cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
 def test_each_command_of_the_page_does_what_it_says(
     tmp_path: Path, broker: LocalServer, database: LocalPostgres, cluster: dict[str, str]
 ) -> None:
+    for program in ("curl", "jq", "openssl"):
+        if shutil.which(program) is None:
+            pytest.skip(f"the page's commands need {program}: apt-get install {program}")
     etc, units, programs, here = (tmp_path / name for name in ("etc", "units", "bin", "here"))
     for folder in (etc, units, programs, here, tmp_path / "var", tmp_path / "store"):
         folder.mkdir()
@@ -167,7 +171,7 @@ def test_the_commands_for_a_real_cluster_give_each_daemon_its_account_and_token(
     chosen = [text for mark, text in blocks() if mark.startswith("real cluster:") or "kubectl create namespace" in text]
     script = "set -euo pipefail\n" + "".join(chosen)
     script = script.replace("lando-job-runner", namespace).replace("/etc/lando/", f"{tmp_path}/")
-    kubectl = [find_kubectl(), "--kubeconfig", str(own)]
+    kubectl = [find_kustomize(), "--kubeconfig", str(own)]
     try:
         done = subprocess.run(
             ["bash", "-x", "-c", script],
