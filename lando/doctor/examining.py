@@ -52,12 +52,13 @@ def examine(
     on_change: Callable[[Sequence[Examination]], None] = lambda _: None,
     check_s: float = CHECK_S,
     whole_s: float = WHOLE_S,
+    clock: Callable[[], float] = time.monotonic,
 ) -> list[Examination]:
     """Every part in a thread of its own; a part whose check takes longer than it may ends with that as its finding.
 
     ``on_change`` is called in the caller's thread whenever there is something new.
     """
-    began = time.monotonic()
+    began = clock()
     all_of_them = [Examination(part, asking_since=began) for part in parts]
     news: queue.SimpleQueue[tuple[Examination, Finding | Asking | None]] = queue.SimpleQueue()
     for one in all_of_them:
@@ -65,16 +66,16 @@ def examine(
     while pending := [one for one in all_of_them if not one.is_over]:
         due = min(began + whole_s, *(one.asking_since + check_s for one in pending))
         try:
-            one, item = news.get(timeout=max(due - time.monotonic(), 0.0))
+            one, item = news.get(timeout=max(due - clock(), 0.0))
         except queue.Empty:
-            now = time.monotonic()
+            now = clock()
             for late in pending:
                 if now >= min(late.asking_since + check_s, began + whole_s):
                     late.findings.append(_no_answer(late.asking, now - late.asking_since))
                     late.is_over = True
         else:
             if not one.is_over:
-                _take(one, item)
+                _take(one, item, clock())
         on_change(all_of_them)
     return all_of_them
 
@@ -95,8 +96,8 @@ def _work(one: Examination, news: queue.SimpleQueue[tuple[Examination, Finding |
         news.put((one, None))
 
 
-def _take(one: Examination, item: Finding | Asking | None) -> None:
-    one.asking_since = time.monotonic()
+def _take(one: Examination, item: Finding | Asking | None, now: float) -> None:
+    one.asking_since = now
     if item is None:
         one.is_over = True
     elif isinstance(item, Asking):
