@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
@@ -33,6 +34,11 @@ class LocalFile:
     path: str
     """Its place in the store."""
     size: int
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of its content when this is first asked for."""
+        return sha256_of(self.local)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,14 +84,13 @@ def upload(
         Unavailable: The store could not be reached in :data:`ATTEMPTS` tries.
         Rejected: It said no.
     """
-    sha256 = {file.path: sha256_of(file.local) for file in files}
     there = with_retries(lambda: {entry.path: entry for entry in store.list()}, sleep)
 
     def is_there(file: LocalFile) -> bool:
         entry = there.get(file.path)
         if entry is not None and entry.size == file.size and entry.checksum is None:  # may be told of a file alone
             entry = with_retries(lambda: store.entry(file.path), sleep)
-        return bool(_same(entry, file, sha256[file.path]))
+        return bool(_same(entry, file))
 
     missing = []
     for file in files:
@@ -94,14 +99,14 @@ def upload(
         else:
             missing.append(file)
     for at in range(0, len(missing), BATCH):
-        _send(store, missing[at : at + BATCH], sha256, progress, sleep)
+        _send(store, missing[at : at + BATCH], progress, sleep)
     sent = {file.path for file in missing}
     return [
         Uploaded(
             path=file.path,
             url=store.url_of(file.path),
             size=file.size,
-            sha256=sha256[file.path],
+            sha256=file.sha256,
             sent=file.path in sent,
         )
         for file in files
@@ -126,13 +131,13 @@ def pause_s(tries: int) -> float:
     return pause * random.uniform(0.5, 1.5)  # noqa: S311 - spreads load, guards nothing
 
 
-def _send(store: Store, files: Sequence[LocalFile], sha256: dict[str, str], progress: Progress, sleep: Sleep) -> None:
+def _send(store: Store, files: Sequence[LocalFile], progress: Progress, sleep: Sleep) -> None:
     """Send ``files`` and see that they have arrived; those that have not are sent again."""
     left = list(files)
 
     def check(file: LocalFile) -> Unavailable | None:
         entry = with_retries(lambda: store.entry(file.path), sleep)
-        if _same(entry, file, sha256[file.path]) is not False:
+        if _same(entry, file) is not False:
             return None
         return Unavailable("store", f"{store.url_of(file.path)} is not what was sent, or the file changed meanwhile")
 
@@ -142,18 +147,18 @@ def _send(store: Store, files: Sequence[LocalFile], sha256: dict[str, str], prog
         with ThreadPoolExecutor(CHECKERS, thread_name_prefix="check") as pool:
             errors = list(pool.map(lambda pair: pair[1] or check(pair[0]), zip(left, errors, strict=True)))
         left = [file for file, error in zip(left, errors, strict=True) if error is not None]
-        # What is not worth another try goes first.
-        for error in sorted(filter(None, errors), key=lambda error: isinstance(error, Unavailable)):
-            raise error
+        final_first = sorted(filter(None, errors), key=lambda error: isinstance(error, Unavailable))
+        if final_first:
+            raise final_first[0]
 
     with_retries(once, sleep)
 
 
-def _same(entry: Entry | None, file: LocalFile, sha256: str) -> bool | None:
+def _same(entry: Entry | None, file: LocalFile) -> bool | None:
     """Whether ``entry`` is that of ``file``'s content; None when its size is the same and no checksum is told."""
     if entry is None or entry.size != file.size:
         return False
     if entry.checksum is None:
         return None
     algorithm, value = entry.checksum
-    return value == (sha256 if algorithm == "sha256" else of_file(file.local, algorithm))
+    return value == (file.sha256 if algorithm == "sha256" else of_file(file.local, algorithm))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,7 @@ def test_only_what_differs_is_sent(tmp_path: Path) -> None:
     assert not upload(store, [file], moved.append)[0].sent
     assert sum(moved) == 6
     local.write_text("two")
-    [second] = upload(store, [file])
+    [second] = upload(store, [replace(file)])
     assert second.sent
     assert second.sha256 == sha256_of(tmp_path / "store/x/a")
 
@@ -70,7 +71,7 @@ def test_what_arrives_damaged_is_sent_again(tmp_path: Path) -> None:
     store.bad = 99
     local.write_text("ONE")
     with pytest.raises(Unavailable, match="is not what was sent"):
-        upload(store, [file], sleep=lambda _seconds: None)
+        upload(store, [replace(file)], sleep=lambda _seconds: None)
 
 
 def test_an_upload_that_was_killed_leaves_nothing_once_it_is_done_again(tmp_path: Path) -> None:
