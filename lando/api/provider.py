@@ -42,6 +42,8 @@ class NotSignedIn(LandoError):
 class Person:
     """What the provider says of who has signed in there."""
 
+    subject: str | None
+    """Who this is there, for ever: the issuer and its ``sub``; None where it tells none."""
     username: str
     first_name: str
     last_name: str
@@ -119,7 +121,10 @@ class Provider:
         if not isinstance(username, str) or not username.strip():
             logger.warning("The sign-in provider gives no %s", self._settings.oauth_username_claim)
             raise NotSignedIn("The provider does not say what your user name is; ask this service's staff.")
+        subject = _text(claims.get("sub"), 255)
+        issuer = (self._settings.oauth_issuer or self._settings.oauth_userinfo_url or "").rstrip("/")
         return Person(
+            subject=f"{issuer} {subject}"[:512] if subject else None,
             username=username.strip(),
             first_name=_text(claims.get("given_name"), 150),
             last_name=_text(claims.get("family_name"), 150),

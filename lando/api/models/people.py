@@ -22,6 +22,8 @@ class User(Base):
     password_hash: Mapped[str | None] = mapped_column(Text)
     is_staff: Mapped[bool] = mapped_column(default=False)
     is_active: Mapped[bool] = mapped_column(default=True)
+    provider_subject: Mapped[str | None] = mapped_column(String(512), unique=True, index=True)
+    """Who this is at the sign-in provider (issuer and subject), from the first sign-in there on."""
     provider_token: Mapped[str | None] = mapped_column(Text)
     """The access token of the last sign-in at the provider, kept where the data service takes it; it expires soon."""
     created: Mapped[datetime] = mapped_column(UtcDateTime, default=now)

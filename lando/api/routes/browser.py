@@ -13,6 +13,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from jinja2 import Environment, PackageLoader
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from lando.api import auth, sessions, setup
 from lando.api import models as m
@@ -146,7 +147,7 @@ def code_callback(request: Request, site: TheSite) -> Response:
 
 def _user(site: Site, person: Person) -> m.User:
     with site.database.write() as session:
-        user = session.scalars(select(m.User).where(m.User.username == person.username)).first()
+        user = _known(session, person)
         if user is None:
             try:
                 user = setup.create_user(session, person.username)
@@ -156,10 +157,23 @@ def _user(site: Site, person: Person) -> m.User:
             raise NotSignedIn("This account is disabled; ask the service's staff.")
         if user.is_staff and not site.settings.oauth_staff:
             raise NotSignedIn("Staff do not sign in through the provider here; use your password.")
+        user.provider_subject = person.subject or user.provider_subject
         user.first_name, user.last_name = person.first_name, person.last_name
         user.email = person.email
         user.provider_token = person.access_token if site.rights is not None else None
     logger.info("%s signed in through the provider", user.username)
+    return user
+
+
+def _known(session: Session, person: Person) -> m.User | None:
+    """Whoever signed in before is known again by their subject, also by another name; at first by their name."""
+    if person.subject is not None:
+        known = session.scalars(select(m.User).where(m.User.provider_subject == person.subject)).first()
+        if known is not None:
+            return known
+    user = session.scalars(select(m.User).where(m.User.username == person.username)).first()
+    if user is not None and user.provider_subject is not None:
+        raise NotSignedIn("Somebody else has signed in by this user name before; ask the service's staff.")
     return user
 
 

@@ -263,6 +263,23 @@ def test_nobody_becomes_staff_by_choosing_their_name_at_the_provider(site: Any, 
     assert through(api, provider).status_code == 303
 
 
+def test_people_are_known_by_their_subject_also_when_names_change_hands(site: Any, provider: FakeProvider) -> None:
+    api = site()
+    provider.person["sub"] = "1"
+    assert through(api, provider).status_code == 303
+    first = api.client.get(ME).json()
+    provider.person["preferred_username"] = "hopper"
+    assert through(api, provider).status_code == 303
+    assert api.client.get(ME).json() == first, "renamed at the provider, the same here"
+    api.client.cookies.clear()
+    for somebody_else in ({"sub": "2"}, {}):
+        provider.person = {"preferred_username": "grace", **somebody_else}
+        answer = through(api, provider)
+        assert answer.status_code == 403
+        assert "Somebody else" in answer.text
+    assert api.client.get(ME).status_code == 401
+
+
 def test_a_disabled_user_is_refused(site: Any, provider: FakeProvider) -> None:
     api = grace(site())
     with api.site.database.write() as session:
