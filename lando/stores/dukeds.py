@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
-from lando.errors import NotFound, PeerError, Unavailable
+from lando.errors import NotFound, PeerError, Rejected, Unavailable
 from lando.stores import CHUNK, Entry, Progress, no_progress, put_each, relative_path
 from lando.stores.checksums import of_file
 from lando.stores.dukeds_api import PEER, Credential, DukedsApi
@@ -21,6 +21,7 @@ from lando.stores.transfer import ATTEMPTS, Sleep, pause_s, with_retries
 PART = 16 * CHUNK  # bytes of a chunk, in memory while it is sent
 MOST_PARTS = 1_000  # of one file; larger files have larger chunks
 WORKERS = 4  # threads that upload
+_OTHER_HASH = "reported hash value does not match"  # the service's words when a file is not what was announced
 FILE, FOLDER, PROJECT = "dds-file", "dds-folder", "dds-project"
 
 
@@ -244,7 +245,12 @@ class DukedsProject:
             chunk = {"number": number, "size": len(data), "hash": digest}
             self._send(upload_id, chunk, data)
             progress(len(data))
-        self._api.put(f"/uploads/{upload_id}/complete", form={"hash[value]": md5, "hash[algorithm]": "md5"})
+        try:
+            self._api.put(f"/uploads/{upload_id}/complete", form={"hash[value]": md5, "hash[algorithm]": "md5"})
+        except Rejected as error:
+            if _OTHER_HASH not in str(error):
+                raise
+            raise Unavailable(PEER, f"{name} was damaged on its way: {error}") from error
         return upload_id
 
     def _send(self, upload_id: str, chunk: dict[str, Any], data: bytes) -> None:

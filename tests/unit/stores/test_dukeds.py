@@ -131,6 +131,15 @@ def test_a_chunk_is_sent_again_to_a_fresh_address(service: DukeDS, project: Duke
     assert b"".join(project.read("a")) == b"abc"
 
 
+def test_what_the_service_found_damaged_is_sent_again(service: DukeDS, project: DukedsProject, tmp_path: Path) -> None:
+    found = (400, {"reason": "reported hash value does not match size computed by StorageProvider"})
+    service.fault = times(1, found, "PUT", "/complete")  # type: ignore[assignment]
+    (tmp_path / "a").write_bytes(b"one")
+    upload(project, list(files_below(tmp_path / "a", "a", lambda _path: None)))
+    assert len(service.uploads) == 2
+    assert [service.content(file) for file in service.files.values()] == [b"one"]
+
+
 def test_a_deleted_file_is_gone(project: DukedsProject) -> None:
     project.put_bytes(b"abc", "a/b")
     project.put_bytes(b"abc", "ab")
