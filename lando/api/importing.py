@@ -21,6 +21,7 @@ from lando.api import models as m
 from lando.api import setup
 from lando.api.backup import skip_ids
 from lando.api.keys import token_hash
+from lando.api.notices import wording
 from lando.errors import InputError
 
 Item = Mapping[str, Any]
@@ -69,6 +70,7 @@ LISTS = {
     "tool details": "v2/admin/workflow-version-tool-details/",
     "configurations": "v2/admin/workflow-configurations/",
     "job tokens": "admin/job-tokens/",
+    "email templates": "v2/admin/email-templates/",
 }
 
 
@@ -122,6 +124,7 @@ class _Import:
         self._each("tool details", self._tool_details)
         self._each("configurations", self._configuration)
         self._each("job tokens", self._job_token)
+        self._each("email templates", self._email_template)
 
     def _each(self, family: str, add: Any) -> None:
         for item in self._original.lists[family]:
@@ -297,6 +300,20 @@ class _Import:
         if known or item.get("job") is not None:
             return known, False
         return setup.create_job_token(self._session, item["token"]), True
+
+    def _email_template(self, item: Item) -> tuple[Any, bool]:
+        if known := self._known(m.EmailTemplate, m.EmailTemplate.name == item["name"]):
+            return known, False
+        texts = {key: item[key] for key in ("subject_template", "body_template")}
+        try:
+            for text in texts.values():
+                wording.check(text)
+        except InputError as error:
+            self._left(f"The email template {item['name']} is left out: {error}")
+            return None, False
+        made = m.EmailTemplate(name=item["name"], **texts)
+        self._session.add(made)
+        return made, True
 
     def _left(self, sentence: str) -> None:
         self._done.left.append(sentence)
