@@ -28,6 +28,7 @@ from lando.api.models import (
     JobStrategy,
     ShareGroup,
     UploadedFile,
+    User,
     Workflow,
     WorkflowConfiguration,
     WorkflowVersion,
@@ -81,12 +82,16 @@ def register(site: Site, caller: Caller, new: NewWorkflow) -> tuple[int, bool]:
     """
     if new.public and not caller.is_staff:
         raise detail(403, "Only staff may register public workflows.")
+    if new.tag is not None and not new.public:
+        raise invalid("tag", "Only public workflows have a tag of one's choice; leave it out, or make it public.")
     given = sum(part is not None for part in (new.packed, new.file, new.url))
     if given != 1:
         raise invalid(NON_FIELD if given else "packed", "Give one of packed, file and url.")
     with _examined(site, caller, new) as (process, file):
         name = new.name or process.label or Path(file.name).stem
         with site.database.write() as session:
+            # One after the other for each user: the same workflow sent twice at once is registered once.
+            session.execute(select(User.id).where(User.id == caller.id).with_for_update())
             workflow = _workflow(session, None if new.public else caller, name, _tag_base(caller, new, name))
             version = _known(session, workflow, new.version, file.sha256)
             if version is None:
@@ -260,6 +265,8 @@ def _workflow(session: Session, owner: Caller | None, name: str, base: str) -> W
     if (known := session.scalars(same).first()) is not None:
         return known
     taken = set(session.scalars(select(Workflow.tag).where(Workflow.tag.startswith(base, autoescape=True))))
+    if owner is None and base in taken:
+        raise invalid("tag", f"A workflow of somebody's own has the tag {base!r} already; choose another.")
     tag, number = base, 1
     while tag in taken:
         number += 1

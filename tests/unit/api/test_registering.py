@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -81,6 +82,7 @@ def test_a_workflow_is_not_fetched_from_the_servers_own_inside(api: Api) -> None
         ({"packed": {}}, "packed"),
         ({"packed": PACKED, "version": "1/2"}, "version"),
         ({"packed": PACKED, "type": "tarred"}, "type"),
+        ({"packed": PACKED, "tag": "exome"}, "tag"),
     ],
 )
 def test_what_is_no_workflow_is_refused_naming_the_field(api: Api, body: dict[str, Any], field: str) -> None:
@@ -106,6 +108,21 @@ def test_staff_register_workflows_for_everybody(api: Api) -> None:
     assert [row["version"] for row in api.get("/api/v2/workflow-versions/").json()] == ["4.1.0", "4.2.0"]
     assert api.get(made["url"]).json()["cwlVersion"] == "v1.2", "whoever may run it may read it"
     assert api.get(api.post(REGISTER, {"packed": PACKED}, "eve").json()["url"]).status_code == 404
+
+
+def test_a_public_workflow_takes_no_tag_of_somebodys_own(api: Api) -> None:
+    tag = api.register("ada", name="exome").partition("/")[0]
+    body = {"name": "Exome", "packed": PACKED, "public": True, "tag": tag}
+    answer = api.post(REGISTER, body, "operator")
+    assert (answer.status_code, list(answer.json())) == (400, ["tag"])
+
+
+def test_the_same_workflow_sent_several_times_at_once_is_registered_once(api: Api) -> None:
+    body = {"name": "Read counts", "packed": PACKED}
+    api.as_user("ada")
+    with ThreadPoolExecutor(4) as senders:
+        answers = list(senders.map(lambda _: api.post(REGISTER, body), range(4)))
+    assert {(answer.status_code, answer.json()["workflow_version"]) for answer in answers} == {(201, 1)}
 
 
 def test_a_version_without_fields_takes_them_from_its_file(api: Api) -> None:
