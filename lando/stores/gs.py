@@ -19,7 +19,7 @@ from lando.stores import CHUNK, Entry, Progress, no_progress, relative_path
 from lando.stores.checksums import CRC32C, verified
 
 TIMEOUT_S = 60.0  # seconds without an answer
-RETRY_S = 120.0  # seconds for which the library tries one call again by itself, with growing pauses
+RETRY_S = 30.0  # seconds for which the library tries one call again by itself, with growing pauses
 PIECE = 8 * CHUNK  # bytes of one request of a large file, all of them in memory
 WORKERS = 8  # threads that upload; no more connections than the library's session keeps
 _PEER = "Google Cloud Storage"
@@ -47,19 +47,19 @@ class GoogleStore:
         return f"{self.url}/{relative_path(path)}"
 
     def entry(self, path: str) -> Entry | None:
-        blob = self._call(lambda: self._bucket.get_blob(self._key(path), timeout=TIMEOUT_S))
+        blob = self._call(lambda: self._bucket.get_blob(self._key(path), **_asking()))
         return None if blob is None else _entry(path, blob)
 
     def list(self, prefix: str = "") -> Iterator[Entry]:
         below = "/".join(part for part in (self._prefix, prefix) if part)
         start = f"{below}/" if below else ""
-        blobs = self._call(lambda: iter(self._client.list_blobs(self._bucket, prefix=start, timeout=TIMEOUT_S)))
+        blobs = self._call(lambda: iter(self._client.list_blobs(self._bucket, prefix=start, **_asking())))
         cut = len(self._prefix) + 1 if self._prefix else 0
         while (blob := self._call(lambda: next(blobs, None))) is not None:
             yield _entry(blob.name[cut:], blob)
 
     def read(self, path: str) -> Iterator[bytes]:
-        blob = self._call(lambda: self._bucket.get_blob(self._key(path), timeout=TIMEOUT_S))
+        blob = self._call(lambda: self._bucket.get_blob(self._key(path), **_asking()))
         if blob is None:
             raise NotFound(_PEER, f"{self.url_of(path)} does not exist", status=404)
         told = (CRC32C, _hex(blob.crc32c)) if blob.crc32c else None
@@ -67,7 +67,7 @@ class GoogleStore:
 
     def _pieces(self, blob: Any) -> Iterator[bytes]:
         """The object's bytes as they lie there, whatever its encoding; of one generation, also if it is replaced."""
-        with blob.open("rb", chunk_size=PIECE, timeout=TIMEOUT_S, retry=_retry(), raw_download=True) as stream:
+        with blob.open("rb", chunk_size=PIECE, raw_download=True, **_asking()) as stream:
             while chunk := self._call(lambda: bytes(stream.read(CHUNK))):
                 yield chunk
 
@@ -99,7 +99,7 @@ class GoogleStore:
 
     def delete(self, path: str) -> None:
         try:
-            self._call(lambda: self._blob(path).delete(timeout=TIMEOUT_S))
+            self._call(lambda: self._blob(path).delete(**_asking()))
         except NotFound:
             return
 
@@ -152,15 +152,16 @@ def _hex(base64_value: str) -> str:
     return base64.b64decode(base64_value).hex()
 
 
-def _retry() -> Any:
+def _asking() -> dict[str, Any]:
+    """How long every call may take; all of them may be repeated, as they leave the same each time."""
     from google.cloud.storage.retry import DEFAULT_RETRY
 
-    return DEFAULT_RETRY.with_timeout(RETRY_S)
+    return {"timeout": TIMEOUT_S, "retry": DEFAULT_RETRY.with_timeout(RETRY_S)}
 
 
 def _sending() -> dict[str, Any]:
-    """How every upload is made: the same bytes at the same name, so that it may always be repeated."""
-    return {"timeout": TIMEOUT_S, "checksum": CRC32C, "retry": _retry()}
+    """The same for uploads, whose bytes the server compares with their checksum."""
+    return {**_asking(), "checksum": CRC32C}
 
 
 @functools.cache

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from google import resumable_media
 from google.api_core import exceptions
+from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage
 from lando.api.results import Results
 from lando.errors import NotFound, Rejected, Unavailable
@@ -15,6 +16,10 @@ from lando.stores import CHUNK
 from lando.stores.checksums import of_file
 from lando.stores.gs import GoogleStore, _client
 from lando.stores.transfer import files_below, upload
+from tests.services.step_surroundings import Answer, Web, web
+from tests.services.stores import GS_VARIABLE
+
+__all__ = ["web"]
 
 google: Any = exceptions  # its classes are untyped
 resumable: Any = resumable_media
@@ -130,3 +135,15 @@ def test_the_server_reads_results_from_there_with_its_own_credential(gs: storage
     with pytest.raises(Unavailable, match="can't be read now"):
         list(Results("pigeon://x").files())
     _client.cache_clear()
+
+
+def test_a_server_that_stays_away_is_given_up(web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lando.stores.gs.RETRY_S", 0.0)
+    monkeypatch.setenv(GS_VARIABLE, web.url)
+    web.serve(Answer(status=503))
+    with storage.Client(project="p", credentials=AnonymousCredentials()) as client:  # type: ignore[no-untyped-call]
+        store = GoogleStore("gs://bucket/x", client)
+        for work in (lambda: store.entry("a"), lambda: list(store.list()), lambda: list(store.read("a"))):
+            with pytest.raises(Unavailable, match="503"):
+                work()  # type: ignore[no-untyped-call]
+    assert web.requests
