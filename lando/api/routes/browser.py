@@ -34,8 +34,6 @@ _NO_PROVIDER = "This site has no sign-in provider; sign in at /api-auth/login/."
 _PAGES = Environment(loader=PackageLoader("lando.api", "pages"), autoescape=True)
 
 Next = Annotated[str, Query(alias="next", max_length=2000)]
-
-
 _A_PAGE: dict[str, Any] = {"content": {"text/html": {"schema": {"type": "string"}}}}
 
 
@@ -76,7 +74,9 @@ def sign_in(request: Request, site: TheSite, form: Form) -> Response:
     try:
         user = auth.sign_in(site, request, form.get("username", ""), form.get("password", ""))
     except Refusal as refusal:
-        return _page(request, site, then, refusal.status, refusal.body["detail"])
+        response = _page(request, site, then, refusal.status, refusal.body["detail"])
+        response.headers.update(refusal.headers)
+        return response
     if user is None:
         return _page(request, site, then, 400, "User name and password do not match.")
     return _welcome(site, user, sessions.safe_next(site.settings, then, LOGIN + "/"))
@@ -97,7 +97,8 @@ def sign_out_page(request: Request, site: TheSite, then: Next = "") -> Response:
 )
 def sign_out(request: Request, site: TheSite, form: Form) -> Response:
     """Sign this browser out."""
-    sessions.check_csrf(site.settings, site.key, request, form.get("csrfmiddlewaretoken"))
+    if sessions.csrf_token(site.key, request) is not None:  # else it has ended by itself
+        sessions.check_csrf(site.settings, site.key, request, form.get("csrfmiddlewaretoken", ""))
     then = sessions.safe_next(site.settings, form.get("next", ""), LOGIN + "/")
     response = RedirectResponse(then, 303)
     sessions.end(response)

@@ -67,8 +67,10 @@ def test_the_page_signs_a_browser_in_and_out(api: Api) -> None:
     assert "signed in as <strong>grace</strong>" in page
     assert api.client.get("/api-auth/logout/").status_code == 200
     assert api.client.get(ME).status_code == 200, "a link alone signs nobody out"
+    assert post(api, "/api-auth/logout/", {}, **csrf(api)).status_code == 403, "nor does another site's form"
     assert post(api, "/api-auth/logout/", form(api)).status_code == 303
     assert api.client.get(ME).status_code == 401
+    assert post(api, "/api-auth/logout/", {}).status_code == 303, "nor is there anything to complain about"
 
 
 def test_the_page_can_be_used_without_seeing_it(api: Api) -> None:
@@ -104,8 +106,9 @@ def test_a_form_from_elsewhere_signs_nobody_in(api: Api) -> None:
 
 def test_guessing_at_the_page_is_slowed_down_as_elsewhere(api: Api) -> None:
     fields = form(grace(api), password="x")
-    codes = [post(api, "/api-auth/login/", fields).status_code for _ in range(6)]
-    assert codes == [400] * 5 + [429]
+    answers = [post(api, "/api-auth/login/", fields) for _ in range(6)]
+    assert [answer.status_code for answer in answers] == [400] * 5 + [429]
+    assert int(answers[-1].headers["retry-after"]) > 0
     assert api.client.post("/api-auth-token/", json={"username": "grace", "password": "x"}).status_code == 429
 
 
