@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from google import resumable_media
 from google.api_core import exceptions
 from google.auth.credentials import AnonymousCredentials
@@ -85,6 +86,30 @@ def test_the_crc_of_a_large_upload_is_compared_with_what_the_server_has(
     monkeypatch.setattr(session, "request", damaging)
     with pytest.raises(Unavailable, match="damaged on their way"):
         GoogleStore("gs://bucket/x", gs).put(local, "a")
+
+
+def test_a_piece_that_failed_is_sent_again_alone(
+    gs: storage.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    local = tmp_path / "local"
+    local.write_bytes(b"a" * (8 * CHUNK) + b"b" * CHUNK)
+    session = gs._http  # type: ignore[attr-defined]
+    request, ranges = session.request, []
+
+    def failing_once(method: str, url: str, **options: Any) -> Any:
+        if part := (options.get("headers") or {}).get("content-range"):
+            ranges.append(part)
+            if ranges.count(part) == 1 and not part.startswith("bytes 0-"):
+                answer = requests.Response()
+                answer.status_code = 503
+                return answer
+        return request(method, url, **options)
+
+    monkeypatch.setattr(session, "request", failing_once)
+    store = GoogleStore("gs://bucket/x", gs)
+    store.put(local, "a")
+    assert [part.partition("-")[0] for part in ranges] == ["bytes 0", "bytes 8388608", "bytes 8388608"]
+    assert b"".join(store.read("a")) == local.read_bytes()
 
 
 def test_what_arrives_damaged_is_not_taken(gs: storage.Client, monkeypatch: pytest.MonkeyPatch) -> None:
