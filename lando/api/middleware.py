@@ -25,6 +25,8 @@ from lando.api.metrics import Metrics
 
 PREFIXES = ("/api/lando/v1", "/api/v2", "/api")
 """Under which families of routes stand, the longer first."""
+_FORMAT = ".json"
+"""What Bespin's paths may end in, as the original's do."""
 _SLASHES = re.compile(r"/{2,}")
 REQUEST_ID = b"x-request-id"
 """The header with which client and server call one request by the same name."""
@@ -177,6 +179,8 @@ def _normalised(scope: Scope) -> Scope:
     path = _SLASHES.sub("/", scope["path"])
     if len(path) > 1:
         path = path.rstrip("/") or "/"
+    if media_types.has_resources(path.removesuffix(_FORMAT)):
+        path = path.removesuffix(_FORMAT)
     changes: dict[str, Any] = {"path": path, "raw_path": path.encode("utf-8", "surrogateescape")}
     if scope["method"] == "HEAD":
         changes |= {"method": "GET", _HEAD: True}

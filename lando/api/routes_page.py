@@ -22,8 +22,8 @@ at `/api/lando/v1/openapi.json`.
 their own jobs, inputs, runs, files and private workflows only, those of others are 404, also for staff; catalogs
 (public workflows, strategies, share groups, endpoints) are everybody's to read.
 
-Paths end in a slash or not; doubled slashes are one. Each path answers `HEAD` where it answers `GET`, `OPTIONS` with
-the header `Allow`, and any other method with 405. What is not listed is 404.
+Paths end in a slash or not, Bespin's also in `.json`; doubled slashes are one. Each path answers `HEAD` where it
+answers `GET`, `OPTIONS` with the header `Allow`, and any other method with 405. What is not listed is 404.
 """
 _ORDER = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _ROW = "/{row_id}"

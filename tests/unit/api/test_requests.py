@@ -70,9 +70,10 @@ def test_our_own_routes_answer_files_to_whoever_takes_only_those(api: Api) -> No
 
 
 @pytest.mark.parametrize(
-    "path", ["http://testserver//api//v2///jobs//", "/api/v2/jobs", "/api/v2/jobs/", "/api/v2//jobs"]
+    "path",
+    ["http://testserver//api//v2///jobs//", "/api/v2/jobs", "/api/v2/jobs/", "/api/v2//jobs", "/api/v2/jobs.json"],
 )
-def test_slashes_do_not_matter(api: Api, path: str) -> None:
+def test_slashes_and_the_formats_suffix_do_not_matter(api: Api, path: str) -> None:
     assert api.get(path).json() == []
 
 
