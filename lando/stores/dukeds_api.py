@@ -95,24 +95,24 @@ class DukedsApi:
 
     def get(self, path: str, **parameters: Any) -> Any:
         """The document at ``path``."""
-        return self._call("GET", path, params=parameters).json()
+        return _document(self._call("GET", path, params=parameters))
 
     def collection(self, path: str, **parameters: Any) -> Iterator[dict[str, Any]]:
         """Every item of a paged collection."""
         page, pages = 1, 1
         while page <= pages:
             answer = self._call("GET", path, params={**parameters, "page": page, "per_page": PER_PAGE})
-            yield from answer.json()["results"]
+            yield from _document(answer)["results"]
             pages = int(answer.headers.get("x-total-pages") or 1)
             page += 1
 
     def post(self, path: str, document: dict[str, Any]) -> Any:
         """What was made."""
-        return self._call("POST", path, json=document).json()
+        return _document(self._call("POST", path, json=document))
 
     def put(self, path: str, document: dict[str, Any] | None = None, *, form: dict[str, str] | None = None) -> Any:
         """What became of it; some calls want a form."""
-        return self._call("PUT", path, json=document, data=form).json()
+        return _document(self._call("PUT", path, json=document, data=form))
 
     def delete(self, path: str) -> None:
         """None there is fine."""
@@ -128,19 +128,21 @@ class DukedsApi:
 
     def receive(self, signed: dict[str, Any], start: int) -> Iterator[bytes]:
         """The content from byte ``start`` on, from where the service said; no second try."""
-        with self._external(signed, more={"Range": f"bytes={start}-"} if start else {}, stream=True) as answer:
+        more = {"Accept-Encoding": "identity", **({"Range": f"bytes={start}-"} if start else {})}
+        with self._external(signed, more=more, stream=True) as answer:
             _check_external(answer)
-            if start and answer.status_code != 206:
-                raise Rejected(PEER, f"{masked(answer.url)} can't be resumed", status=answer.status_code)
+            skip = 0 if answer.status_code == 206 else start  # of what brings the whole all the same
             try:
-                yield from answer.iter_content(CHUNK)
+                for chunk in answer.iter_content(CHUNK):
+                    yield chunk[skip:]
+                    skip = max(skip - len(chunk), 0)
             except requests.RequestException as error:
                 raise Unavailable(PEER, f"the connection broke off ({type(error).__name__})") from error
 
     def mail(self, path: str, document: dict[str, Any]) -> Any:
         """POST to the service that mails, with the token that both share; where there is one."""
         url = f"{self.credential.d4s2_url}{path}"
-        return self._exchange("POST", url, {"X-DukeDS-Authorization": self._valid_token()}, json=document).json()
+        return _document(self._exchange("POST", url, {"X-DukeDS-Authorization": self._valid_token()}, json=document))
 
     def _call(self, method: str, path: str, **how: Any) -> requests.Response:
         def once() -> requests.Response:
@@ -177,9 +179,8 @@ class DukedsApi:
                 return self._token
             keys = {"agent_key": self.credential.agent_key, "user_key": self.credential.user_key}
             try:
-                answer = self._exchange(
-                    "POST", f"{self.credential.url}/software_agents/api_token", {}, json=keys
-                ).json()
+                url = f"{self.credential.url}/software_agents/api_token"
+                answer = _document(self._exchange("POST", url, {}, json=keys))
             except (NotFound, Rejected) as error:
                 raise Rejected(
                     PEER, "the agent_key or the user_key of the credential is not valid", status=401
@@ -207,6 +208,14 @@ class DukedsApi:
             )
         except requests.RequestException as error:
             raise Unavailable(PEER, f"{masked(url).partition('?')[0]}: {type(error).__name__}") from None
+
+
+def _document(answer: requests.Response) -> Any:
+    try:
+        return answer.json()
+    except ValueError:
+        where = masked(answer.url).partition("?")[0]
+        raise Unavailable(PEER, f"{where} answered no JSON; is something else in its place?") from None
 
 
 def _check_external(answer: requests.Response) -> None:

@@ -40,6 +40,8 @@ class DukeDS:
     """Roles by project and user."""
     mails: list[Document] = field(default_factory=list)
     tokens: set[str] = field(default_factory=set)
+    ranges: bool = True
+    """Whether its object store knows them."""
     calls: list[tuple[str, str]] = field(default_factory=list)
     fault: Callable[[str, str], Answer | str | None] = lambda _method, _path: None
     """Asked before each call: an answer to give instead, or ``lost`` (done, but its answer is not sent)."""
@@ -249,7 +251,8 @@ class _Handler(BaseHTTPRequestHandler):
             upload["chunks"][int(number)] = body
             return self._send(201, None)
         data = b"".join(upload["chunks"][number] for number in sorted(upload["chunks"]))
-        start = int((self.headers.get("Range") or "bytes=0-").removeprefix("bytes=").rstrip("-"))
+        wanted = self.headers.get("Range") if self.service.ranges else None
+        start = int((wanted or "bytes=0-").removeprefix("bytes=").rstrip("-"))
         self.send_response(206 if start else 200)
         self.send_header("Content-Length", str(len(data) - start))
         self.end_headers()

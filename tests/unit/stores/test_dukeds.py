@@ -109,7 +109,9 @@ def test_a_token_that_was_withdrawn_is_claimed_anew(service: DukeDS, api: Dukeds
     assert len(service.tokens) == 1
 
 
-def test_a_download_that_breaks_off_goes_on_where_it_was(service: DukeDS, api: DukedsApi) -> None:
+@pytest.mark.parametrize("ranges", [True, False])
+def test_a_download_that_breaks_off_goes_on_where_it_was(service: DukeDS, api: DukedsApi, ranges: bool) -> None:
+    service.ranges = ranges
     content = bytes(range(256)) * 100
     file = service.add_file(content)
     service.fault = times(3, "lost", "GET", "/object/")  # type: ignore[assignment]
@@ -174,6 +176,13 @@ def test_an_activity_is_recorded_once_with_its_relations(service: DukeDS, projec
     made = project.record(activity, ["v1", "v2"], ["v3"])
     assert list(service.activities) == [made]
     assert sorted(service.relations) == [("used", made, "v1"), ("used", made, "v2"), ("was_generated_by", made, "v3")]
+
+
+def test_a_page_in_the_services_place_is_no_answer(service: DukeDS, api: DukedsApi) -> None:
+    api.get("/current_user")
+    service.fault = lambda *_call: (200, None)
+    with pytest.raises(Unavailable, match="answered no JSON"):
+        api.get("/current_user")
 
 
 def test_a_file_of_another_is_not_found(api: DukedsApi) -> None:
