@@ -12,7 +12,8 @@ RUN apt-get update -qq && \
     find / -xdev -type f -perm /6000 -exec chmod a-s {} +
 
 FROM python AS build
-# Where pip finds packages, for sites with a mirror or a proxy of their own; unset is the public index.
+# Where pip finds packages, for sites with a mirror or a proxy of their own; unset is the public index. What pip is to
+# trust there comes as the secret pip-certificates, with PIP_CERT=/run/pip-certificates.crt.
 ARG PIP_INDEX_URL
 ARG PIP_EXTRA_INDEX_URL
 ARG PIP_CERT
@@ -24,7 +25,8 @@ RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends binutil
 WORKDIR /src
 COPY pyproject.toml setup.py constraints.txt ./
 # What Lando needs, without Lando: this layer stays the same from one version of Lando to the next.
-RUN mkdir lando && touch lando/__init__.py README.md LICENSE && \
+RUN --mount=type=secret,id=pip-certificates,target=/run/pip-certificates.crt \
+    mkdir lando && touch lando/__init__.py README.md LICENSE && \
     /opt/pip/bin/pip --python /opt/lando/bin/python install -q --no-compile -c constraints.txt ".[$EXTRAS]" && \
     /opt/pip/bin/pip --python /opt/lando/bin/python uninstall -q -y lando && \
     rm -rf lando build *.egg-info README.md LICENSE
@@ -41,7 +43,8 @@ RUN cd /opt/lando/lib/python3*/site-packages && \
 COPY README.md LICENSE ./
 COPY lando lando
 COPY examples examples
-RUN /opt/pip/bin/pip --python /opt/lando/bin/python install -q --no-compile --no-deps --prefix /opt/own . && \
+RUN --mount=type=secret,id=pip-certificates,target=/run/pip-certificates.crt \
+    /opt/pip/bin/pip --python /opt/lando/bin/python install -q --no-compile --no-deps --prefix /opt/own . && \
     /opt/lando/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/own
 
 FROM python

@@ -71,7 +71,7 @@ for variable in PIP_INDEX_URL PIP_EXTRA_INDEX_URL; do
   [[ -z ${!variable:-} ]] || options+=(--build-arg "$variable=${!variable}")
 done
 if [[ -n ${PIP_CERT:-} ]]; then  # the certificates that this machine's pip trusts
-  options+=(--volume "$(realpath "$PIP_CERT"):/run/pip-certificates.crt:ro" --build-arg PIP_CERT=/run/pip-certificates.crt)
+  options+=(--secret "id=pip-certificates,src=$(realpath "$PIP_CERT")" --build-arg PIP_CERT=/run/pip-certificates.crt)
 fi
 
 before=$(buildah images -q --no-trunc "$IMAGE" 2>/dev/null || true)

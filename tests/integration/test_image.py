@@ -86,6 +86,7 @@ def test_no_program_gives_rights_and_nothing_tells_where_it_was_built(image: Ima
     assert image.container().run("find", "/", "-xdev", "-type", "f", "-perm", "/6000").stdout == ""
     told = [image.root / "etc" / name for name in ("hostname", "resolv.conf")]
     assert [file for file in told if file.exists() and file.stat().st_size] == []
+    assert not (image.root / "run" / "pip-certificates.crt").exists()
 
 
 @pytest.mark.parametrize(
