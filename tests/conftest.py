@@ -37,6 +37,7 @@ LONG = (
     "contract/test_queue_on_rabbitmq.py",
     "integration/test_starting_in_any_order.py",
     "contract/test_api_databases.py",
+    "contract/test_migrations.py",
     "e2e/test_runs.py",
     "integration/test_stopping_while_peers_are_silent.py",
     "integration/test_standby.py",
