@@ -53,7 +53,13 @@ def client_of(settings: Settings, broker_url: str | None = None, **parts: Any) -
 
 
 def settings_for(database_url: str, folder: Path) -> Settings:
-    return Settings(database_url=database_url, key_file=str(folder / "key"), files_dir=str(folder / "files"), port=0)
+    return Settings(
+        database_url=database_url,
+        key_file=str(folder / "key"),
+        files_dir=str(folder / "files"),
+        port=0,
+        check_workflows=False,
+    )
 
 
 @pytest.fixture

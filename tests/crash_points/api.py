@@ -35,6 +35,7 @@ class Api:
             files_dir=str(folder / "files"),
             host="127.0.0.1",
             port=0,
+            check_workflows=False,
         )
         self._file = folder / "lando.db"
         self.server = self._serve(settings)

@@ -129,7 +129,7 @@ class Api:
 
     def register(self, user: str = "ada", name: str = "Read counts", **more: Any) -> str:
         """A workflow of the user's; its tag."""
-        answer = self.post("/api/lando/v1/workflows", {"name": name, "packed": PACKED, **more}, user)
+        answer = self.post("/api/lando/v1/workflows", {"name": name, "packed": PACKED, "checked": True, **more}, user)
         assert answer.status_code == 201, answer.text
         return str(answer.json()["tag"])
 
