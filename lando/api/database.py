@@ -82,8 +82,7 @@ class Database:
         A schema that is newer than this program is left as it is, unless ``target`` is given. Raises ConfigError when
         it fails, which leaves the schema as it was.
         """
-        version = self.version()
-        if version == target or (target == HEAD and version is not None and version > HEAD):
+        if is_reached(target, self.version()):
             return
         from lando.api import migrating
 
@@ -166,6 +165,11 @@ def version_of(connection: Connection) -> str | None:
     if not inspect(connection).has_table("alembic_version"):
         return None
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def is_reached(target: str, version: str | None) -> bool:
+    """Whether a schema of that version needs no migration to ``target``; a newer one does for this program's own."""
+    return version == target or (target == HEAD and version is not None and version > HEAD)
 
 
 def _engine(url: URL, *, migrates: bool = False) -> Engine:

@@ -10,7 +10,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from lando.api.database import version_of
+from lando.api.database import is_reached, version_of
 from lando.errors import ConfigError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -38,6 +38,8 @@ def migrate(connection: Connection, target: str) -> None:
         connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
         connection.execute(text(f"SET LOCAL lock_timeout = '{_TABLE_S}s'"))
     version = version_of(connection)
+    if is_reached(target, version):
+        return  # by somebody else, meanwhile
     config = _config()
     config.attributes["connection"] = connection
     step = command.upgrade if version is None or version < target else command.downgrade

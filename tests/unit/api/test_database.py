@@ -115,7 +115,11 @@ def test_a_newer_schema_is_worked_with_and_left_as_it_is(empty: Database) -> Non
         session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     assert empty.require_current() == "9999"
     empty.migrate()
+    with empty.write() as session:
+        migrating.migrate(session.connection(), database.HEAD)  # as one that waited for its turn
     assert empty.version() == "9999"
+    with pytest.raises(ConfigError, match=r"from version 9999 to 0001: .*'9999'\. It is as it was\."):
+        empty.migrate("0001")
 
 
 def test_a_server_that_can_only_read_is_away_for_writers(empty: Database) -> None:
