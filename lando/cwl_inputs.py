@@ -37,9 +37,13 @@ def main_process(packed: Mapping[str, Any]) -> MainProcess:
             f"The main process has class {process.get('class')!r}; it must be one of {', '.join(_CLASSES)}.",
             field="packed",
         )
+    try:
+        fields = _fields(process.get("inputs", []))
+    except RecursionError as error:
+        raise InputError("The types of the main process's inputs are nested too deeply.", field="packed") from error
     return MainProcess(
         path=path,
-        fields=_fields(process.get("inputs", [])),
+        fields=fields,
         description=_text(process.get("doc") or process.get("label")),
         label=" ".join(_text(process.get("label")).split())[:255],
     )

@@ -53,8 +53,8 @@ def _repaired(value: Any) -> Any:
     return value.replace("\0", "\N{REPLACEMENT CHARACTER}").encode("utf-8", "replace").decode()
 
 
-def _storable(value: Any) -> Any:
-    """Raise ValueError for JSON that can't be stored and read again: NaN, lone surrogates, too deep."""
+def storable(value: Any) -> Any:
+    """``value``; raises ValueError for JSON that can't be stored and read again: NaN, lone surrogates, too deep."""
     level = [value]
     for _ in range(MAX_DEPTH):
         for item in level:
@@ -145,8 +145,8 @@ Priority = Annotated[int, Field(ge=-1000, le=1000)]
 StateLetter = Annotated[str, AfterValidator(_state), _one_of(STATES)]
 StepLetter = Annotated[str, AfterValidator(_step), _one_of(STEPS)]
 StepType = Annotated[str, AfterValidator(_step_type), _one_of(STEP_TYPES)]
-JsonObject = Annotated[dict[str, Any], AfterValidator(_storable)]
-JsonValue = Annotated[dict[str, Any] | list[Any], AfterValidator(_storable)]
+JsonObject = Annotated[dict[str, Any], AfterValidator(storable)]
+JsonValue = Annotated[dict[str, Any] | list[Any], AfterValidator(storable)]
 """A JSON object or list."""
 
 

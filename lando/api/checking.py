@@ -20,10 +20,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 from urllib.parse import unquote, urlsplit
 
 from lando.api.answers import Refusal, detail, invalid
+from lando.api.bodies import storable
 from lando.api.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -54,6 +55,14 @@ class Checked:
     """May be empty."""
     with_cwltool: bool
     """Whether cwltool had nothing against it; else it was not there to be asked, or should not be."""
+
+    def keepable(self, field: str) -> Self:
+        """Itself; raises the 400, naming ``field``, for what could be stored but never be shown again."""
+        try:
+            storable([self.workflow_path, self.fields, self.description, self.label])
+        except ValueError as error:
+            raise invalid(field, f"The workflow's inputs or description can't be kept: {error}") from error
+        return self
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +164,7 @@ def _answer(source: Source, found: dict[str, Any]) -> Checked:
         description=found["description"],
         label=found["label"],
         with_cwltool=found["checked"],
-    )
+    ).keepable(source.field)
 
 
 def _environment(folder: Path) -> dict[str, str]:

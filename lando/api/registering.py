@@ -132,7 +132,7 @@ def _read(packed: dict[str, Any]) -> Checked:
         description=process.description,
         label=process.label,
         with_cwltool=False,
-    )
+    ).keepable("packed")
 
 
 def _source(site: Site, caller: Caller, new: NewWorkflow) -> tuple[Source, UploadedFile | None]:

@@ -26,6 +26,9 @@ from lando.steps.unzip import unzip
 
 ENDINGS = (".cwl", ".yml", ".yaml", ".json")
 USUAL_NAMES = ("workflow.cwl", "main.cwl")
+SENTENCE_CHARACTERS = 10_000
+ANSWER_BYTES = 4 * 1024 * 1024
+"""Of what is told of a workflow: in YAML, a short text can stand for an endless one."""
 
 
 def check(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,6 +53,21 @@ def check(request: Mapping[str, Any]) -> dict[str, Any]:
         shutil.copyfile(file, content / request["name"])
         path = request["name"] + (request["workflow_path"] or "")
     return _described(content, path, request)
+
+
+def written(answer: Mapping[str, Any]) -> bytes:
+    """``answer`` in JSON; raises InputError for one that is too large, or that nobody could read again."""
+    parts: list[bytes] = []
+    left = ANSWER_BYTES
+    try:
+        for part in json.JSONEncoder(ensure_ascii=False, allow_nan=False, default=str).iterencode(answer):
+            parts.append(part.encode())
+            left -= len(parts[-1])
+            if left < 0:
+                raise InputError("The workflow's inputs and description take more room than they may.")
+    except (ValueError, TypeError) as error:
+        raise InputError(f"The workflow's inputs or description can't be kept as JSON: {error}.") from error
+    return b"".join(parts)
 
 
 def of_archive(file: Path, folder: Path) -> dict[str, Any]:
@@ -149,19 +167,25 @@ def main() -> int:
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))
     resource.setrlimit(resource.RLIMIT_DATA, (request["max_memory_bytes"],) * 2)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    resource.setrlimit(resource.RLIMIT_FSIZE, (request["max_bytes"],) * 2)  # of what is logged, too
+    answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print is no answer
     try:
-        answer = check(request)
+        answer = written(check(request))
     except StepError as error:
-        answer = {"problem": error.cause.sentence, "field": "url"}
+        answer = _problem(error.cause.sentence, "url")
     except InputError as error:
-        answer = {"problem": str(error), "field": error.field}
+        answer = _problem(str(error), error.field)
     except (MemoryError, RecursionError):
-        answer = {"problem": "The workflow takes more memory to read than a workflow may.", "field": None}
-    json.dump(answer, answers, default=str)
-    answers.close()
+        answer = _problem("The workflow takes more memory to read than a workflow may.", None)
+    with answers:
+        answers.write(answer)
     return 0
+
+
+def _problem(sentence: str, field: str | None) -> bytes:
+    readable = sentence[:SENTENCE_CHARACTERS].encode("utf-8", "replace").decode()
+    return json.dumps({"problem": readable, "field": field}).encode()
 
 
 if __name__ == "__main__":

@@ -137,3 +137,15 @@ def test_a_version_without_fields_takes_them_from_its_file(api: Api) -> None:
     body = {"workflow": 1, "version": "2", "url": "http://127.0.0.1:1/a.cwl"}
     answer = api.post("/api/v2/admin/workflow-versions/", body, "operator")
     assert (answer.status_code, list(answer.json())) == (400, ["url"])
+
+
+def test_a_workflow_that_could_never_be_shown_again_is_refused(api: Api) -> None:
+    """Whoever lists versions, or reads a job of this one, would get an error instead."""
+    deep = {**FLOW, "inputs": {"a": "File" + "[]" * 300}}
+    answer = api.post(REGISTER, {"name": "deep", "packed": deep, "checked": True})
+    assert (answer.status_code, list(answer.json())) == (400, ["packed"]), answer.text
+    odd = json.dumps({**FLOW, "steps": {}, "inputs": {"a": {"type": {"type": "enum", "symbols": [], "x": 1}}}})
+    file = upload(api, "odd.cwl", odd.replace('"x": 1', '"x": NaN').encode())
+    answer = api.post(REGISTER, {"file": file["id"]})
+    assert (answer.status_code, list(answer.json())) == (400, ["file"]), answer.text
+    assert api.get("/api/v2/workflow-versions/").status_code == 200

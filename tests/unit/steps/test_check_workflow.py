@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lando.cwl_inputs import main_process
 from lando.errors import InputError
-from lando.steps.check_workflow import check
+from lando.steps.check_workflow import ANSWER_BYTES, check, written
 
 TOOL = {"class": "CommandLineTool", "cwlVersion": "v1.2", "baseCommand": "true", "inputs": {}, "outputs": {}}
 FLOW = {
@@ -135,3 +136,25 @@ def test_cwltool_finds_what_is_wrong_in_one_sentence_and_passes_what_is_right(tm
     other.mkdir()
     (other / "given").write_text(json.dumps(TOOL))
     assert examined(other, with_cwltool=True)["checked"] is True
+
+
+@pytest.mark.parametrize(
+    ("inputs", "why"),
+    [
+        ("a: {type: {type: enum, symbols: [x], 'http://x.org/y': .nan}}", "can't be kept as JSON"),
+        (r'"a\ud800": string', "can't be kept as JSON"),
+        (f"a: {{type: [&long {'x' * 10_000}{', *long' * (ANSWER_BYTES // 10_000)}]}}", "more room than they may"),
+    ],
+    ids=["a number that JSON has not", "half a character", "a short text that stands for a long one"],
+)
+def test_what_nobody_could_read_again_is_not_told_of_a_workflow(tmp_path: Path, inputs: str, why: str) -> None:
+    text = f"cwlVersion: v1.2\nclass: Workflow\noutputs: []\nsteps: []\ninputs:\n  {inputs}\n"
+    (tmp_path / "given").write_text(text)
+    with pytest.raises(InputError, match=why):
+        written(examined(tmp_path))
+
+
+def test_a_type_nested_without_end_is_refused() -> None:
+    flow = {**FLOW, "inputs": {"a": "File" + "[]" * 5000}}
+    with pytest.raises(InputError, match="nested too deeply"):
+        main_process(flow)
