@@ -465,6 +465,7 @@ def test_attempts_go_to_our_own_api_with_their_cause(api: Api, source: BespinSou
                     "category": "infrastructure",
                     "sentence": "The pod was evicted.",
                     "exit_code": 137,
+                    "volume": None,
                 }
             ]
         }
