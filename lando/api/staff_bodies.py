@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field
 
@@ -31,6 +32,17 @@ def _memory(text: str) -> str:
     except InputError as error:
         raise ValueError(str(error)) from error
     return text
+
+
+def _broker(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        is_broker = parts.scheme in ("amqp", "amqps", "memory") and bool(parts.hostname)
+    except ValueError:
+        is_broker = False
+    if not is_broker:
+        raise ValueError("Must look like amqps://user:password@host/vhost.")
+    return url
 
 
 def _json_text(text: str) -> str:
@@ -101,7 +113,7 @@ class ConnectionBody(Body):
     username: ShortText = ""
     password: ShortText = ""
     queue_name: Name
-    url: LongName | None = None
+    url: Annotated[LongName, AfterValidator(_broker)] | None = None
     message_format: Literal["json", "pickle"] = "json"
 
 

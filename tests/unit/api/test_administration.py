@@ -84,6 +84,7 @@ def test_each_kind_is_created_read_changed_and_removed_in_one_way(api: Api, path
         ("job-runtime-steps", {**NEW["job-runtime-steps"], "runtime": 9}, "runtime"),
         ("lando-connections", {"queue_name": "q"}, "host"),
         ("lando-connections", {"queue_name": "q", "host": "h", "cluster_type": "cloud"}, "cluster_type"),
+        ("lando-connections", {"queue_name": "q", "url": "https://mq"}, "url"),
         ("job-settings", {"name": "x", "lando_connection": 9}, "lando_connection"),
         ("job-settings", {**NEW["job-settings"], "job_runtime_openstack": 1}, "job_runtime_openstack"),
         ("job-strategies", {**NEW["job-strategies"], "volume_mounts": "{"}, "volume_mounts"),
