@@ -84,7 +84,7 @@ class Settings:
     oauth_client_secret_file: str | None = None
     """File with the client secret, read at each sign-in."""
     oauth_issuer: str | None = None
-    """The provider's issuer URL, where OpenID Connect Discovery finds its endpoints; or give all three yourself:"""
+    """The provider's issuer URL, where OpenID Connect Discovery finds its endpoints; or give the three URLs below."""
     oauth_authorize_url: str | None = None
     """Where browsers are sent to."""
     oauth_token_url: str | None = None
@@ -94,7 +94,8 @@ class Settings:
     oauth_scope: str = "openid profile email"
     """What is asked for, words with blanks between."""
     oauth_username_claim: str = "preferred_username"
-    """What of the provider's userinfo is the user name here: must be something that people can't choose there."""
+    """What of the provider's userinfo is the user name here, which tells who somebody is at their first sign-in: must
+    be something that people can't choose there."""
     oauth_groups_claim: str = "groups"
     """What of it holds somebody's groups."""
     oauth_required_group: str | None = None
