@@ -61,6 +61,12 @@ class ModelApi:
         self._clock = clock
         self.jobs: dict[int, Job] = {}
         self.outbox: list[Pending] = []
+        self.held: list[Pending] = []
+        """Starts and restarts that wait for their turn."""
+        self.places: int | None = None
+        """How many runs may be at work at a time."""
+        self.never_begun: set[int] = set()
+        """Runs that were canceled while their start was held."""
         self.on_change: Callable[[Job], None] = lambda job: None
         """Told of each change of a job's state or step."""
         self._commands = 0
@@ -84,6 +90,12 @@ class ModelApi:
         if job.state == "A":
             self._move(job, {"state": "C", "step": ""})
             return
+        if self.is_held(job):
+            self._drop_held(job)
+            if job.state == "S":
+                self.never_begun.add(job.id)
+                self._move(job, {"state": "C", "step": ""})
+                return
         self._command(job, "SRrcE", "c", Command.CANCEL)
 
     def remove(self, job: Job) -> None:
@@ -96,11 +108,12 @@ class ModelApi:
         if job.state not in expected:
             raise RefusedError(f"job {job.id} is in state {job.state}")
         job.generation += 1
-        self._move(job, {"state": state})
         self._commands += 1
-        self.outbox.append(
-            Pending(job_id=job.id, command=command, generation=job.generation, message_id=f"command-{self._commands}")
+        pending = Pending(
+            job_id=job.id, command=command, generation=job.generation, message_id=f"command-{self._commands}"
         )
+        (self.outbox if command is Command.CANCEL or self.places is None else self.held).append(pending)
+        self._move(job, {"state": state})
 
     def _move(self, job: Job, changes: Mapping[str, str]) -> None:
         for key, value in changes.items():
@@ -109,6 +122,24 @@ class ModelApi:
         job.last_updated = self._clock.now()
         job.condition = None
         self.on_change(job)
+        if job.state not in "Sr":
+            self._drop_held(job)
+        self.release()
+
+    def _drop_held(self, job: Job) -> None:
+        self.held = [pending for pending in self.held if pending.job_id != job.id]
+
+    def is_held(self, job: Job) -> bool:
+        """Whether the run waits for its turn."""
+        return any(pending.job_id == job.id for pending in self.held)
+
+    def release(self) -> None:
+        """Let those begin for whom there is a place."""
+        while self.held:
+            at_work = [job for job in self.jobs.values() if job.state in "SRrc" and not self.is_held(job)]
+            if self.places is not None and len(at_work) >= self.places:
+                return
+            self.outbox.append(self.held.pop(0))
 
     # -- the outbox ---------------------------------------------------------------------------------------------------
 
@@ -150,9 +181,10 @@ class ModelApi:
             case "GET", "jobs" if not number:
                 asked = set(query or [])
                 jobs = [job for job in self.jobs.values() if {("state", job.state), ("id", str(job.id))} & asked]
-                return Answer(document=[_document(job) for job in jobs])
+                return Answer(document=[_document(job, self.is_held(job)) for job in jobs])
             case "GET", "jobs":
-                return _answer(self._job(number))
+                job = self._job(number)
+                return _answer(job, self.is_held(job))
             case "PUT", "jobs":
                 return self._write(self._job(number), body or {}, if_match)
             case "GET", "job-file-stage-groups":
@@ -188,7 +220,7 @@ class ModelApi:
         changes = {key: body[key] for key in ("state", "step") if key in body and body[key] != getattr(job, key)}
         if changes:
             self._move(job, changes)
-        return _answer(job)
+        return _answer(job, self.is_held(job))
 
     def _record_error(self, body: Mapping[str, Any]) -> Answer:
         if not str(body.get("content", "")).strip() or not body.get("job_step"):
@@ -215,11 +247,11 @@ def _stamp(moment: datetime) -> str:
     return moment.replace(tzinfo=None).isoformat() + "Z"
 
 
-def _answer(job: Job) -> Answer:
-    return Answer(document=_document(job), etag=f'"{job.version}"')
+def _answer(job: Job, is_held: bool) -> Answer:
+    return Answer(document=_document(job, is_held), etag=f'"{job.version}"')
 
 
-def _document(job: Job) -> dict[str, Any]:
+def _document(job: Job, is_held: bool) -> dict[str, Any]:
     return {
         "id": job.id,
         "workflow_version": {
@@ -238,6 +270,7 @@ def _document(job: Job) -> dict[str, Any]:
         "step": job.step,
         "last_updated": _stamp(job.last_updated),
         "generation": job.generation,
+        "held": is_held,
         "job_settings": {
             "id": 2,
             "job_runtime_k8s": {

@@ -10,6 +10,7 @@ from dataclasses import replace
 from hypothesis import event
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
+from lando.messages import Command, Message, codec
 from tests.model.api import QUEUE, Job, RefusedError
 from tests.model.clock import Clock
 from tests.model.faults import Fault, Trouble
@@ -78,7 +79,7 @@ class Machine(RuleBasedStateMachine):
             getattr(self.world.api, what)(job)
         except RefusedError:
             return
-        self.note(f"command {what} in {job.state}")
+        self.note(f"command {what} in {job.state}{', held' if self.world.api.is_held(job) else ''}")
         self.world.look()
 
     def a_pod(self, data: st.DataObject):  # type: ignore[no-untyped-def]
@@ -136,6 +137,19 @@ class Machine(RuleBasedStateMachine):
         body = self.world.said[index % len(self.world.said)]
         self.world.broker.publish(QUEUE, body, content_type="application/json", message_id=None)
         self.lando_handles(data)
+
+    @precondition(lambda self: len(self.world.api.jobs) < MAX_RUNS)
+    @rule(data=st.data(), owner=st.sampled_from(OWNERS), is_stray=st.booleans())
+    def a_run_waits_for_its_turn(self, data: st.DataObject, owner: str, is_stray: bool) -> None:
+        """Perhaps somebody starts it past the API, as the original's command line does."""
+        self.world.give_places(0)
+        job = self.world.api.order(owner)
+        self.command(job, "start")
+        if is_stray:
+            self.note("stray start")
+            body = codec.encode(Message(command=Command.START, run_id=job.id), "pickle")
+            self.world.broker.publish(QUEUE, body, content_type=None, message_id=None)
+            self.lando_handles(data)
 
     def server_publishes(self, data: st.DataObject) -> None:
         gate = self.world.server
@@ -266,6 +280,11 @@ class Machine(RuleBasedStateMachine):
             self.world.away.clear()
             self.world.as_lando(lambda lando: lando.go_on())
             self.undisturbed(2)
+
+    @rule(number=st.none() | st.integers(0, 2))
+    def the_site_limits_its_runs(self, number: int | None) -> None:
+        self.note(f"places: {number}")
+        self.world.give_places(number)
 
     @rule(seconds=st.sampled_from([5.0, 31.0, 301.0, PATIENCE_S + 1.0, 86400.0 * 40]))
     def time_passes(self, seconds: float) -> None:

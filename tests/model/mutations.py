@@ -122,6 +122,12 @@ MUTATIONS = (
         right="            if not self._is_suspect(run_id):\n",
         wrong="            if False:\n",
     ),
+    Mutation(
+        name="a message begins a run that waits for its turn",
+        file=CORE,
+        right="    if run.held and intent is not Intent.CANCEL:\n",
+        wrong="    if False:\n",
+    ),
 )
 
 
