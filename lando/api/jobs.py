@@ -138,7 +138,7 @@ def record(session: Session, job: Job, changes: dict[str, Any], if_match: Collec
         changed |= {"condition": None, "condition_step": None, "condition_since": None}
     if changed.get("state") == "A":
         changed["authorized"] = True
-    if changed.get("state", "S") not in "Sr":
+    if changed.get("state", "S") not in "Sr" and job.held is not None:
         outbox.drop_held(session, job.id)
         session.expire(job, ["pending"])
     return _move(session, job, None, changed, detail(412, "The job has changed since it was read."))

@@ -49,6 +49,8 @@ class Parcel:
     body: str
     email_message_id: int
     connection_id: int
+    trouble: str | None
+    """Why it could not be worded."""
 
 
 def pause_s(attempts: int) -> float:
@@ -153,7 +155,13 @@ class Courier:
             if notice is None:
                 return None
             notice.due = moment + timedelta(seconds=LEASE_S)
-            self._word(session, notice)
+            trouble = None
+            try:
+                with session.begin_nested():
+                    self._word(session, notice)
+            except Exception as error:  # one that can't be worded must not hold up the others
+                logger.exception("Notice %s can't be worded", notice.notice_id)
+                trouble = f"It can't be worded ({type(error).__name__}); the server's log says more."
             return Parcel(
                 id=notice.id,
                 notice_id=notice.notice_id,
@@ -162,6 +170,7 @@ class Courier:
                 body=notice.body or "",
                 email_message_id=notice.email_message_id or 0,
                 connection_id=notice.job.job_settings.lando_connection_id,
+                trouble=trouble,
             )
 
     def _is_due(self, moment: datetime) -> tuple[ColumnElement[bool], ...]:
@@ -170,6 +179,9 @@ class Courier:
         return (m.Notice.channel == self.channel, m.Notice.state == WAITING, is_due)
 
     def _try(self, parcel: Parcel) -> bool:
+        if parcel.trouble is not None:
+            self._failed(parcel, parcel.trouble, is_final=False)
+            return True
         try:
             self._deliver(parcel)
         except LandoError as error:

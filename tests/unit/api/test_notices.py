@@ -237,6 +237,25 @@ def test_what_goes_wrong_with_a_notice_fails_no_state(api: Api, monkeypatch: pyt
     assert listed(api) == []
 
 
+def test_a_notice_that_can_not_be_worded_holds_up_no_other(
+    api: Api, hook: Hook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wordless, told = ended(api), ended(api)
+    document = telling.document
+
+    def fail(session: Any, notice: m.Notice, base_url: str) -> Any:
+        if notice.job_id == wordless:
+            raise RuntimeError("a defect")
+        return document(session, notice, base_url)
+
+    monkeypatch.setattr(telling, "document", fail)
+    assert a_courier(api).deliver_due()
+    assert [json.loads(body)["run"]["id"] for _, _, body in hook.requests] == [told]
+    (row,) = listed(api, "?state=waiting")
+    assert (row["run"], row["attempts"]) == (wordless, 1)
+    assert "can't be worded" in row["last_error"]
+
+
 def test_the_thread_delivers_by_itself_and_is_answered_for(api: Api, hook: Hook) -> None:
     one = a_courier(api)
     one.start()
