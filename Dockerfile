@@ -43,6 +43,7 @@ RUN cd /opt/lando/lib/python3*/site-packages && \
 COPY README.md LICENSE ./
 COPY lando lando
 COPY examples examples
+LABEL org.opencontainers.image.title=lando
 RUN --mount=type=secret,id=pip-certificates,target=/run/pip-certificates.crt \
     /opt/pip/bin/pip --python /opt/lando/bin/python install -q --no-compile --no-deps --prefix /opt/own . && \
     /opt/lando/bin/python -m compileall -q --invalidation-mode unchecked-hash /opt/own
@@ -50,6 +51,7 @@ RUN --mount=type=secret,id=pip-certificates,target=/run/pip-certificates.crt \
 FROM python
 COPY --from=build /opt/lando /opt/lando
 COPY --from=build /opt/own /opt/lando
+LABEL org.opencontainers.image.title=lando
 ENV PATH=/opt/lando/bin:$PATH LANG=C.UTF-8 PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOME=/tmp
 # Any uid works (OpenShift assigns one); the root file system may be read-only as long as /tmp is writable.
 USER 1000:1000

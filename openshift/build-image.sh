@@ -74,12 +74,12 @@ if [[ -n ${PIP_CERT:-} ]]; then  # the certificates that this machine's pip trus
   options+=(--secret "id=pip-certificates,src=$(realpath "$PIP_CERT")" --build-arg PIP_CERT=/run/pip-certificates.crt)
 fi
 
-before=$(buildah images -q --no-trunc "$IMAGE" 2>/dev/null || true)
 say "image: $IMAGE from $BASE"
 buildah build --layers --build-arg BASE="$BASE" "${options[@]}" -t "$IMAGE" . >"$work/build.log" 2>&1 ||
   { tail -n 40 "$work/build.log" >&2; die 'the build failed; its last lines are above'; }
-after=$(buildah images -q --no-trunc "$IMAGE")
-[[ -z $before || $before == "$after" ]] || buildah rmi "${before#sha256:}" >/dev/null 2>&1 || true
+# Of what builds leave without a name, the newest is what the next one begins with; the rest only takes space.
+buildah images -q --no-trunc --filter dangling=true --filter label=org.opencontainers.image.title=lando | tail -n +2 |
+  sed 's/^sha256://' | xargs -r -n 1 buildah rmi >/dev/null 2>&1 || true
 
 say 'size in MiB, unpacked and by its largest parts:'
 working=$(buildah from --pull-never "$IMAGE")
