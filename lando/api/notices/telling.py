@@ -93,8 +93,8 @@ def _mail(session: Session, job: m.Job, name: str, channels: Channels) -> m.Emai
         texts = wording.BUILT_IN.get(name)
     if texts is None:
         return None
-    group = session.get(m.ShareGroup, job.share_group_id) if name.endswith("-sharegroup") else None
-    recipient = (group.email if group else "") if name.endswith("-sharegroup") else job.user.email
+    is_for_group = name.endswith("-sharegroup")
+    recipient = session.get_one(m.ShareGroup, job.share_group_id).email if is_for_group else job.user.email
     if not is_address(recipient):
         return None
     errors = ""
@@ -127,7 +127,9 @@ def word(session: Session, notice: m.Notice, channels: Channels) -> None:
         texts = _wording(session, notice.template) or wording.BUILT_IN.get(notice.template)
         try:
             if texts is not None:
-                filled = wording.render(texts, variables(session, notice.job, "E", channels.base_url))
+                filled = wording.render(
+                    texts, variables(session, notice.job, "E", channels.base_url, notice.generation)
+                )
                 notice.message.subject, notice.message.body = filled.subject, filled.body
         except InputError as error:
             logger.warning("The template %s: %s", notice.template, error)

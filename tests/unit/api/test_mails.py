@@ -135,6 +135,14 @@ def test_a_failure_is_mailed_with_its_cause_and_what_to_do(api: Api, box: Mailbo
         assert part in text
 
 
+def test_a_failure_is_mailed_with_its_cause_although_the_run_goes_on(api: Api, box: Mailbox) -> None:
+    job = ended(api, "E/R")
+    api.post(f"{ADMIN}/job-errors/", {"job": job, "job_step": "R", "content": "It was out of memory."}, "lando")
+    api.post(f"/api/v2/jobs/{job}/restart/")
+    assert deliver(api)
+    assert "It was out of memory." in box.mails[0][2].get_content()
+
+
 def test_a_run_s_name_can_not_add_a_header(api: Api, box: Mailbox) -> None:
     ended(api, name="x\r\nBcc: eve@example.org\n\nbody")
     assert deliver(api)
