@@ -41,6 +41,8 @@ WELL = {
     'lando_api_oldest_command_seconds{instance="server-1"}': "0 30 0x240",
     'lando_api_requests_total{instance="server-1",status="200"}': "0+100x240",
     'lando_api_requests_total{instance="server-1",status="503"}': "0+1x240",
+    'lando_api_notices{instance="server-1",channel="mail",state="waiting"}': "0 3x50 0x240",
+    'lando_api_notices{instance="server-1",channel="mail",state="failed"}': "2x240",
 }
 """One sample a minute for four hours; among them what passes by itself."""
 FAULTS: dict[str, dict[str, str | None]] = {
@@ -70,6 +72,9 @@ FAULTS: dict[str, dict[str, str | None]] = {
     "LandoDatabaseDown": {'lando_api_database_up{instance="server-1"}': "1x200 0x40"},
     "LandoOutboxOld": {'lando_api_oldest_command_seconds{instance="server-1"}': "0x200 0+60x40"},
     "LandoServerErrors": {'lando_api_requests_total{instance="server-1",status="503"}': "0+10x240"},
+    "LandoNoticesWait": {
+        'lando_api_notices{instance="server-1",channel="mail",state="waiting"}': "0x100 1x140",
+    },
 }
 
 
