@@ -29,7 +29,7 @@ def site(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.service("kubectl")
+@pytest.mark.service("kustomize")
 def test_the_manual_s_site_is_the_deployment_with_its_own_image_and_secrets(site: Path) -> None:
     objects = manifests.rendered(find_kustomize(), site)
 
@@ -49,7 +49,7 @@ def test_the_manual_s_site_is_the_deployment_with_its_own_image_and_secrets(site
     assert {tuple(data) for data in secrets.values()} >= {("k8s.config",)}
 
 
-@pytest.mark.service("kubectl")
+@pytest.mark.service("kustomize")
 def test_openshift_assigns_the_ids_itself() -> None:
     objects = manifests.rendered(find_kustomize(), manifests.FOLDER)
 

@@ -28,7 +28,7 @@ def find_kustomize() -> str:
     told = subprocess.run(
         [program, "version", "--client"], capture_output=True, text=True, timeout=TIMEOUT_S, check=False
     )
-    return program if "Kustomize Version" in told.stdout else missing("kubectl", "kubectl 1.24 or newer, for kustomize")
+    return program if "Kustomize Version" in told.stdout else missing("kustomize", "kubectl 1.24 or newer")
 
 
 @dataclass(frozen=True, kw_only=True)
