@@ -127,7 +127,7 @@ def _user_by(session: Session, key: ServerKey, scheme: str, credential: str) -> 
         ).first()
     if scheme == "jwt":
         with contextlib.suppress(NotSigned):
-            return session.get(User, web_tokens.claims(key, credential)["user_id"])
+            return web_tokens.holder(session, key, credential)[1]
     return None
 
 

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 from typing import overload
 
-from sqlalchemy.orm import object_session
+from sqlalchemy.orm import object_session, selectinload
 
 from lando.api import models as m
 from lando.api import shapes, usage
@@ -181,6 +181,10 @@ def url_file(row: m.UrlInputFile, url: str) -> shapes.UrlFile:
         "sequence": row.sequence,
         "stage_group": row.stage_group_id,
     }
+
+
+STAGE_GROUP = (selectinload(m.StageGroup.dds_files), selectinload(m.StageGroup.url_files))
+"""What :func:`stage_group` reads, to load it for many at once."""
 
 
 def stage_group(row: m.StageGroup, urls: FileUrls, *, signed: bool = False) -> shapes.StageGroup:

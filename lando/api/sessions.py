@@ -37,7 +37,7 @@ def begin(response: Response, settings: Settings, key: ServerKey, user: User) ->
     claims = {
         "user_id": user.id,
         "id": name,
-        "password": _mark(key, user),
+        "password": password_mark(key, user),
         "exp": int(time.time()) + settings.session_ttl_s,
     }
     put_cookie(response, settings, COOKIE, key.sign(_SESSION, claims), settings.session_ttl_s)
@@ -70,7 +70,7 @@ def user_of(session: Session, key: ServerKey, connection: HTTPConnection) -> Use
     """Whose browser sent the request; None where there is no session that counts."""
     claims = _claims(key, connection)
     user = session.get(User, claims["user_id"]) if claims else None
-    if claims is None or user is None or not user.is_active or claims["password"] != _mark(key, user):
+    if claims is None or user is None or not user.is_active or claims["password"] != password_mark(key, user):
         return None
     return user
 
@@ -125,6 +125,6 @@ def _claims(key: ServerKey, connection: HTTPConnection) -> dict[str, Any] | None
         return None
 
 
-def _mark(key: ServerKey, user: User) -> str:
-    """Differs with the password: a new one ends all sessions."""
+def password_mark(key: ServerKey, user: User) -> str:
+    """Differs with the password: a new one ends all sessions and web tokens."""
     return key.mac("password", user.password_hash or "")[:16]

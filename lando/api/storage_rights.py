@@ -110,10 +110,10 @@ class DukeDsRights:
 def _grant(session: requests.Session, need: Need) -> None:
     root = need.service.api_root
     service = _token(session, need.service)
-    user_id = need.service_id or str(_call(session, "GET", f"{root}/current_user", service).json()["id"])
+    user_id = need.service_id or _told(_call(session, "GET", f"{root}/current_user", service), "id")
     permission = f"{root}/projects/{quote(need.project_id, safe='')}/permissions/{quote(user_id, safe='')}"
     answer = _call(session, "GET", permission, service, missing_is_fine=True)
-    if answer.status_code == 200 and answer.json()["auth_role"]["id"] in READERS:
+    if answer.status_code == 200 and _told(answer, "auth_role", "id") in READERS:
         return
     _call(session, "PUT", permission, _owner_token(session, need), data={"auth_role[id]": DOWNLOADER})
 
@@ -128,13 +128,24 @@ def _owner_token(session: requests.Session, need: Need) -> str:
         raise detail(403, text)
     url = f"{need.service.api_root}/user/api_token"
     answer = _call(session, "GET", url, None, params={"access_token": need.owner_token})
-    return str(answer.json()["api_token"])
+    return _told(answer, "api_token")
 
 
 def _token(session: requests.Session, login: Credential) -> str:
     keys = {"agent_key": login.agent_key, "user_key": login.user_key}
     answer = _call(session, "POST", f"{login.api_root}/software_agents/api_token", None, json=keys)
-    return str(answer.json()["api_token"])
+    return _told(answer, "api_token")
+
+
+def _told(answer: requests.Response, *keys: str) -> str:
+    """What stands under ``keys`` in a JSON answer; raises Unavailable: whatever answers so is no data service."""
+    try:
+        found = answer.json()
+        for key in keys:
+            found = found[key]
+    except (ValueError, LookupError, TypeError) as error:
+        raise Unavailable(PEER, f"its answer does not tell the {' of the '.join(reversed(keys))}") from error
+    return str(found)
 
 
 def _call(

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from jinja2 import Environment, TemplateError, TemplateSyntaxError, nodes
+from jinja2 import Environment, Template, TemplateError, TemplateSyntaxError, nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from lando.errors import InputError
@@ -91,17 +91,26 @@ def render(wording: Wording, variables: Mapping[str, str]) -> Wording:
 
 
 def _filled(text: str, variables: Mapping[str, str]) -> str:
+    template = _compiled(text)
     try:
-        return _ENVIRONMENT.from_string(_compiled(text)).render(variables)
-    except TemplateError as error:
+        return template.render(variables)
+    except Exception as error:  # whatever its author did not think of: nobody else's notices wait for that
         raise InputError(f"The template can't be filled in: {error}.") from error
 
 
-def _compiled(text: str) -> nodes.Template:
+def _compiled(text: str) -> Template:
     try:
         tree = _ENVIRONMENT.parse(text)
+        _refuse_others(tree)
+        return _ENVIRONMENT.from_string(tree)
     except TemplateSyntaxError as error:
         raise InputError(f"Line {error.lineno} is no template: {error.message}") from error
+    except (TemplateError, SyntaxError, RecursionError, ValueError) as error:
+        raise InputError(f"This can't be read as a template: {error}.") from error
+
+
+def _refuse_others(tree: nodes.Template) -> None:
+    """Raises InputError for what is not of the common part."""
     for node in tree.find_all(nodes.Node):
         if not isinstance(node, _ALLOWED) or (isinstance(node, nodes.Filter) and node.name not in FILTERS):
             what = f"the filter {node.name}" if isinstance(node, nodes.Filter) else type(node).__name__
@@ -109,7 +118,6 @@ def _compiled(text: str) -> nodes.Template:
                 f"Line {node.lineno} holds {what}; a template may hold {{{{ variables }}}}, {{% if %}} and the filters "
                 f"{', '.join(sorted(FILTERS))}."
             )
-    return tree
 
 
 _ENVIRONMENT: Environment = ImmutableSandboxedEnvironment(keep_trailing_newline=True)

@@ -7,7 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import Field
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, selectinload
 
 from lando.api import documents, jobs, shapes
 from lando.api import models as m
@@ -149,6 +149,7 @@ add_routes(
         scope=_groups_of_job,
         staff_only=True,
         filters={"job": m.Job.id},
+        options=documents.STAGE_GROUP,
     ),
 )
 add_routes(
@@ -171,6 +172,7 @@ add_routes(
         shape=shapes.AdminShareGroup,
         staff_only=True,
         body=PlainShareGroupBody,
+        options=(selectinload(m.ShareGroup.users),),
     ),
 )
 add_routes(
@@ -211,5 +213,6 @@ add_routes(
         body=JobTokenBody,
         fill=_fill_token,
         filters={"token": m.JobToken.token},
+        options=(selectinload(m.JobToken.job).load_only(m.Job.id),),
     ),
 )

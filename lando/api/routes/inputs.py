@@ -143,6 +143,7 @@ add_routes(
         fill=_fill_group,
         remove=_remove_group,
         filters={"job": m.Job.id},
+        options=documents.STAGE_GROUP,
     ),
 )
 add_routes(

@@ -91,11 +91,10 @@ def _signed_in(login: Login, request: Request, site: Site) -> m.User:
 
 def _holder(body: WebToken, site: Site) -> tuple[Json, m.User]:
     try:
-        claims = web_tokens.claims(site.key, body.token)
+        with site.database.read() as session:
+            claims, user = web_tokens.holder(session, site.key, body.token)
     except NotSigned as error:
         raise invalid(NON_FIELD, str(error)) from error
-    with site.database.read() as session:
-        user = session.get(m.User, claims["user_id"])
     if user is None or not user.is_active:
         raise invalid(NON_FIELD, "User account is disabled.")
     return claims, user

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 from lando.api import destinations
+from lando.api.models import JobToken, ShareGroup, StorageUser
+from sqlalchemy import Engine, event
 from tests.unit.api.serving import Api
 
 
@@ -145,3 +147,30 @@ def test_ordinary_destinations_are_fine(path: str) -> None:
 )  # fmt: skip
 def test_destinations_that_would_break_the_job_are_refused(path: str) -> None:
     assert destinations.problem(path)
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/v2/admin/job-file-stage-groups/", "/api/v2/admin/share-groups/", "/api/admin/job-tokens/"]
+)
+def test_a_longer_list_takes_no_more_questions_to_the_database(api: Api, path: str) -> None:
+    def add(token: str) -> None:
+        api.stage_group()
+        with api.site.database.write() as session:
+            member = StorageUser(name="x", dds_id=token)
+            session.add_all((JobToken(token=token), ShareGroup(name=token, users=[member])))
+
+    def questions() -> int:
+        asked: list[str] = []
+        note = lambda *what: asked.append(what[2])  # noqa: E731
+        event.listen(Engine, "before_cursor_execute", note)
+        try:
+            assert api.get(path, "operator").status_code == 200
+        finally:
+            event.remove(Engine, "before_cursor_execute", note)
+        return len(asked)
+
+    add("a")
+    few = questions()
+    add("b")
+    add("c")
+    assert questions() == few

@@ -234,6 +234,9 @@ def test_a_template_that_a_migration_brought_and_that_can_not_be_filled_in_fails
         "{% set x = 1 %}",
         "{{ name[0] }}",
         "{{ name",
+        "{% if name %}" * 110 + "{% endif %}" * 110,
+        "{{ " + "not " * 5000 + "name }}",
+        "{{ " + "9" * 5000 + " }}",
         "",
     ],
 )
@@ -241,6 +244,20 @@ def test_what_a_template_may_not_hold_is_refused_with_a_sentence(api: Api, text:
     answer = template(api, "job-finished-user", body=text)
     assert answer.status_code == 400
     assert list(answer.json()) == ["body_template"]
+
+
+@pytest.mark.parametrize("text", ["{{ name < 1 }}", "{{ name|truncate('x') }}"])
+def test_a_template_that_fails_only_when_it_is_filled_in_keeps_no_other_notice(serve: Serve, text: str) -> None:
+    api = serve(webhook_url="https://x.org/", webhook_secret_file="/dev/null")
+    api.as_user("ada")
+    with api.site.database.write() as session:
+        session.add(m.EmailTemplate(name="job-finished-user", subject_template="s", body_template=text))
+        session.execute(update(m.User).values(email="ada@example.org"))
+    job = ended(api)
+    (row,) = messages(api)
+    assert "can't be filled in" in row["errors"]
+    (notice,) = api.get("/api/lando/v1/notices", "operator").json()
+    assert (notice["run"], notice["channel"]) == (job, "webhook")
 
 
 def test_conditions_and_filters_of_both_languages_are_understood() -> None:

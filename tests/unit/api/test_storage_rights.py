@@ -26,6 +26,7 @@ class FakeDataService(BaseAdapter):
     roles: dict[tuple[str, str], str] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     broken: int | None = None
+    answers_nonsense: bool = False
 
     def send(self, request: requests.PreparedRequest, *_: Any, **options: Any) -> requests.Response:  # type: ignore[override]
         assert options["timeout"] is not None
@@ -34,6 +35,8 @@ class FakeDataService(BaseAdapter):
         self.asked.append(f"{request.method} {path}")
         body = request.body.decode() if isinstance(request.body, bytes) else str(request.body or "")
         status, document = self._answer(str(request.method), path, parts.query, body, request)
+        if self.answers_nonsense:
+            document = ["It works!"]
         response = requests.Response()
         response.status_code, response.raw, response.request = status, BytesIO(json.dumps(document).encode()), request
         return response
@@ -137,6 +140,12 @@ def test_a_failure_passes_its_status_on_and_moves_nothing(
     assert words in answer.json()["detail"]
     assert api.get(f"/api/v2/jobs/{job}/").json() == before
     assert api.published() == []
+
+
+def test_what_is_no_data_service_is_told_as_not_available(api: Api, service: FakeDataService) -> None:
+    service.answers_nonsense = True
+    answer = api.post(f"/api/v2/jobs/{new_job(api, 'p1')}/start/")
+    assert (answer.status_code, "not available" in answer.text) == (503, True)
 
 
 def test_nothing_outside_is_asked_where_nothing_is_to_be_granted(api: Api, service: FakeDataService) -> None:

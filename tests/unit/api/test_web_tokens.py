@@ -11,6 +11,7 @@ from typing import Any
 import jwt
 import pytest
 from lando.api import keys, setup, web_tokens
+from lando.api.auth import hash_password
 from lando.api.models import User
 from sqlalchemy import select, update
 from tests.unit.api.serving import Api
@@ -54,7 +55,7 @@ def test_a_password_gives_a_web_token_with_the_originals_claims(grace: Api) -> N
     token = web_token(grace)
     assert jwt.get_unverified_header(token)["alg"] == "HS256"
     claims = jwt.decode(token, options={"verify_signature": False})
-    assert set(claims) == {"user_id", "username", "email", "exp", "orig_iat"}
+    assert set(claims) == {"user_id", "username", "email", "exp", "orig_iat", "password"}
     assert (claims["username"], claims["email"]) == ("grace", "grace@example.org")
     assert claims["exp"] - claims["orig_iat"] == 7200
     assert who(grace, token) == 200
@@ -136,3 +137,15 @@ def test_a_web_token_writes_without_a_csrf_token(grace: Api) -> None:
 def test_only_a_browsers_session_is_exchanged_for_a_web_token(grace: Api) -> None:
     headers = {"Authorization": f"JWT {web_token(grace)}"}
     assert grace.client.post("/auth/api-token-session/", json={}, headers=headers).status_code == 401
+
+
+def test_another_password_ends_web_tokens_and_their_exchange(grace: Api) -> None:
+    token = web_token(grace)
+    with grace.site.database.write() as session:
+        session.execute(update(User).where(User.username == "grace").values(password_hash=hash_password("new")))
+    assert who(grace, token) == 401
+    for action in ("refresh", "verify"):
+        assert exchange(grace, action, token) == (
+            400,
+            {"non_field_errors": ["The password has changed; sign in again."]},
+        )
