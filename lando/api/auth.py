@@ -89,7 +89,7 @@ def revoke_token(session: Session, user_id: int, token: str) -> bool:
 
 def sign_in(site: Site, request: Request, username: str, password: str) -> User | None:
     """The user whose password it is; None for whoever else tries, who has to wait longer and longer (429)."""
-    username = username.strip()
+    username = username.replace("\0", "").encode("utf-8", "replace").decode().strip()  # as a database can be asked
     key = site.throttle.key(username, request.client.host if request.client else "")
     if pause_s := site.throttle.pause_s(key):
         raise detail(429, f"Too many failed sign-ins; try again in {pause_s} s.", {"Retry-After": str(pause_s)})

@@ -48,6 +48,8 @@ def back_up(settings: Settings, folder: Path) -> None:
                 connection.execute("VACUUM INTO ?", (str(folder / SQLITE_COPY),))
         else:
             _run("pg_dump", url, "--format=custom", "--no-owner", f"--file={folder / POSTGRES_COPY}")
+        saved = SQLITE_COPY if url.get_backend_name() == "sqlite" else POSTGRES_COPY
+        (folder / saved).chmod(0o600)  # wherever it is moved: it holds the brokers' passwords
         _copy_key(key, folder / KEY_COPY)
         _copy_files(Path(settings.files_dir), folder / FILES_COPY)
     except (OSError, sqlite3.Error) as error:
@@ -76,8 +78,9 @@ def restore(settings: Settings, folder: Path, *, skip: int) -> int:
             target = Path(str(url.database))
             for leftover in ("-wal", "-shm"):
                 target.with_name(target.name + leftover).unlink(missing_ok=True)
+            target.touch()
+            target.chmod(0o600)  # before anything is in it
             shutil.copyfile(saved, target)
-            target.chmod(0o600)
         else:
             _run("pg_restore", url, "--no-owner", "--exit-on-error", "--single-transaction", str(saved))
         _copy_key(folder / KEY_COPY, key)

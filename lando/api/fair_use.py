@@ -146,12 +146,14 @@ def _release(session: Session, connection_id: int, limits: Limits) -> bool:
         select(LandoConnection.id).where(LandoConnection.id == connection_id).with_for_update(key_share=True)
     )
     is_held = (PendingCommand.held.is_not(None), PendingCommand.lando_connection_id == connection_id)
-    # Jobs before commands, as everybody does who changes both.
-    session.execute(
-        select(Job.id)
-        .where(Job.id.in_(select(PendingCommand.job_id).where(*is_held)))
-        .order_by(Job.id)
-        .with_for_update()
+    # Jobs before commands, as everybody does who changes both; one that is held only now has its turn the next time.
+    locked = set(
+        session.scalars(
+            select(Job.id)
+            .where(Job.id.in_(select(PendingCommand.job_id).where(*is_held)))
+            .order_by(Job.id)
+            .with_for_update()
+        )
     )
     rows = session.execute(
         select(PendingCommand.id, PendingCommand.job_id, Job.user_id, Job.priority, PendingCommand.held)
@@ -161,6 +163,7 @@ def _release(session: Session, connection_id: int, limits: Limits) -> bool:
     waiting = [
         Waiting(command_id=row.id, job_id=row.job_id, user_id=row.user_id, priority=row.priority, why=row.held)
         for row in rows
+        if row.job_id in locked
     ]
     found = turns(waiting, _at_work(session, connection_id), limits)
     told = [(one, why) for one, why in found.later if why != one.why]

@@ -75,6 +75,8 @@ def test_a_restored_site_goes_on_where_the_backup_was_made(
     old.post(f"/api/v2/jobs/{waiting}/start/")  # the broker has not got this yet
 
     backup.back_up(settings, tmp_path / "saved")
+    modes = {file.name: file.stat().st_mode & 0o777 for file in (tmp_path / "saved").iterdir() if file.is_file()}
+    assert set(modes.values()) == {0o600}, modes
     later = old.new_job()
     assert old.published()[1:] == [("start", waiting)]
 

@@ -43,6 +43,13 @@ def test_a_wrong_password_says_no_more_than_that(with_password: Api, username: s
     assert (code, list(body)) == (400, ["non_field_errors"])
 
 
+def test_a_user_name_that_no_database_can_be_asked_for_is_a_wrong_one(api: Api) -> None:
+    login = r'{"username": "a\ud800", "password": "\ud800"}'
+    for path in ("/api-auth-token/", "/auth/api-token-auth/"):
+        answer = api.client.post(path, content=login, headers={"Content-Type": "application/json"})
+        assert (answer.status_code, list(answer.json())) == (400, ["non_field_errors"])
+
+
 @pytest.mark.parametrize(
     "header",
     [
