@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import hmac
 import secrets
+import threading
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -22,6 +23,8 @@ from lando.api.models import Token, User
 from lando.api.site import Site, site_of
 
 _SCRYPT_N, _SCRYPT_R, _SCRYPT_P = 2**14, 8, 1  # 16 MiB, some 50 ms
+_places = threading.BoundedSemaphore(4)
+"""For passwords being hashed at a time: however many try to sign in, they take no more memory than this allows."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,7 +59,8 @@ def is_password(password: str, stored: str | None) -> bool:
 
 
 def _scrypt(password: str, salt: bytes, n: int, r: int, p: int) -> bytes:
-    return hashlib.scrypt(password.encode("utf-8", "replace"), salt=salt, n=n, r=r, p=p, maxmem=64 * 1024 * 1024)
+    with _places:
+        return hashlib.scrypt(password.encode("utf-8", "replace"), salt=salt, n=n, r=r, p=p, maxmem=64 * 1024 * 1024)
 
 
 def current_token(session: Session, user_id: int) -> Token | None:

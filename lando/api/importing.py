@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,11 @@ from lando.api.notices import wording
 from lando.errors import InputError
 
 Item = Mapping[str, Any]
+
+_PBKDF2 = re.compile(
+    r"pbkdf2_sha256\$[1-9][0-9]{0,6}\$[^$]+\$(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
+)
+"""A password as Django keeps it; one that is read wrong would fail each sign-in, and more rounds take minutes."""
 
 
 class Reader(Protocol):
@@ -336,6 +342,8 @@ def write_users(session: Session, rows: Iterable[Mapping[str, str]]) -> Imported
             user.is_active = _is_true(row, "is_active", otherwise=True)
         password = row.get("password") or ""
         if user.password_hash is None and password.startswith("pbkdf2_sha256$"):
+            if not _PBKDF2.fullmatch(password):
+                raise InputError(f"The password of {name} is damaged: it must be pbkdf2_sha256$rounds$salt$hash.")
             user.password_hash = password
         token = (row.get("token") or "").strip()
         if token and session.scalars(select(m.Token).where(m.Token.hash == token_hash(token))).first() is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 import logging
 import secrets
+import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ CALLBACK = "/auth/code_callback/"
 TIME_S = 600
 """How long people may take at the provider, in seconds."""
 TIMEOUT_S = 10.0
+PATIENCE_S = 1.0
+"""How long others wait while one asks the provider for its endpoints, in seconds."""
 _PURPOSE = "sign-in at the provider"
 _ENDPOINTS = ("authorize", "token", "userinfo")
 
@@ -61,6 +64,7 @@ class Provider:
         self._adapter = adapter
         self._redirect_uri = settings.base_url + CALLBACK
         self._endpoints: dict[str, str] = {}
+        self._asking = threading.Lock()
 
     def begin(self, then: str) -> tuple[str, str]:
         """Where to send the browser, and what it has to bring back as a cookie; ``then`` is where it wants to go."""
@@ -135,8 +139,15 @@ class Provider:
     def _endpoint(self, name: str) -> str:
         """A URL of the provider's: from the settings, else from its issuer (OpenID Connect Discovery)."""
         if not self._endpoints:
-            given = {one: url for one in _ENDPOINTS if (url := getattr(self._settings, f"oauth_{one}_url"))}
-            self._endpoints = given if len(given) == len(_ENDPOINTS) else self._discovered() | given
+            # One asks: anybody may begin a sign-in, and all of them waiting would take every thread of the server's.
+            if not self._asking.acquire(timeout=PATIENCE_S):
+                raise Unavailable("sign-in provider", "it has not told its endpoints yet")
+            try:
+                given = {one: url for one in _ENDPOINTS if (url := getattr(self._settings, f"oauth_{one}_url"))}
+                whole = self._endpoints or given
+                self._endpoints = whole if len(whole) == len(_ENDPOINTS) else self._discovered() | given
+            finally:
+                self._asking.release()
         return self._endpoints[name]
 
     def _discovered(self) -> dict[str, str]:

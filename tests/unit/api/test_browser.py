@@ -219,6 +219,17 @@ def test_the_provider_signs_in_somebody_new_with_what_it_knows_of_them(site: Any
     assert "Sign in with your institution" in api.client.get("/api-auth/login/").text
 
 
+def test_one_waits_for_a_provider_that_does_not_answer_and_holds_up_nobody(
+    site: Any, provider: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lando.api.provider.PATIENCE_S", 0)
+    api = site()
+    with api.site.provider._asking:
+        assert api.client.get("/auth/authorize/", follow_redirects=False).status_code == 503
+    assert provider.asked == []
+    assert api.client.get("/auth/authorize/", follow_redirects=False).status_code == 302
+
+
 def test_what_the_provider_gives_out_is_kept_only_for_a_data_service_that_takes_it(
     site: Any, provider: FakeProvider
 ) -> None:

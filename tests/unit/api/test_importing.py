@@ -195,6 +195,14 @@ def test_users_keep_their_passwords_and_tokens(api: Api) -> None:
         assert (bob.is_active, bob.password_hash) == (False, None)
 
 
+@pytest.mark.parametrize(
+    "password", ["pbkdf2_sha256$1000$salt", "pbkdf2_sha256$99999999$a$YQ==", "pbkdf2_sha256$1$a$?"]
+)
+def test_a_password_that_no_sign_in_could_be_held_against_is_refused(here: Database, password: str) -> None:
+    with pytest.raises(InputError, match="password of grace is damaged"), here.write() as session:
+        importing.write_users(session, [{"username": "grace", "password": password}])
+
+
 def test_a_file_that_names_no_users_is_refused() -> None:
     with pytest.raises(InputError, match="username among them"):
         list(importing.users_of(["name,token", "x,y"]))
