@@ -48,7 +48,7 @@ def _broker(url: str) -> str:
 def _json_text(text: str) -> str:
     try:
         json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError("Must be JSON in a text.") from error
     return text
 

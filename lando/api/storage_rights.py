@@ -6,7 +6,8 @@ owner's own sign-in at the data service: their credential there, else what the s
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import time
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -23,6 +24,8 @@ from lando.errors import Unavailable
 
 PEER = "data service"
 TIMEOUT_S = (5.0, 20.0)  # for a connection; of silence
+LONGEST_S = 60.0
+"""After so many seconds no other project is begun; the next start goes on, as what was granted stays."""
 READERS = frozenset({"file_downloader", "file_editor", "project_admin"})
 """Roles at the Duke Data Service that may download."""
 DOWNLOADER = "file_downloader"
@@ -95,15 +98,19 @@ def _login(row: StorageCredential) -> Credential:
 class DukeDsRights:
     """By the REST API of the Duke Data Service; ``adapter`` carries its requests instead of the network."""
 
-    def __init__(self, adapter: BaseAdapter | None = None) -> None:
+    def __init__(self, adapter: BaseAdapter | None = None, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._adapter = adapter
+        self._clock = clock
 
     def grant(self, needs: Collection[Need]) -> None:
         """See :class:`StorageRights`."""
         with requests.Session() as session:
             if self._adapter is not None:
                 session.mount("https://", self._adapter)
+            until = self._clock() + LONGEST_S
             for need in needs:
+                if self._clock() >= until:
+                    raise Unavailable(PEER, f"not all inputs could be shared within {LONGEST_S:g} s")
                 _grant(session, need)
 
 

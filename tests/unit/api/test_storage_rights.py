@@ -148,6 +148,19 @@ def test_what_is_no_data_service_is_told_as_not_available(api: Api, service: Fak
     assert (answer.status_code, "not available" in answer.text) == (503, True)
 
 
+def test_a_start_that_shares_very_many_projects_ends_and_the_next_goes_on(api: Api, service: FakeDataService) -> None:
+    job = new_job(api, "p1", "p2")
+    give_token(api, "ada")
+    service.roles = {("p1", "ada"): "project_admin", ("p2", "ada"): "project_admin"}
+    minutes = iter(range(0, 6000, 59))
+    api.site.rights = DukeDsRights(service, clock=lambda: float(next(minutes)))
+    assert api.post(f"/api/v2/jobs/{job}/start/").status_code == 503
+    assert ("p1", "bespin") in service.roles
+    assert ("p2", "bespin") not in service.roles
+    api.site.rights = DukeDsRights(service, clock=lambda: 0.0)
+    assert api.post(f"/api/v2/jobs/{job}/start/").status_code == 200
+
+
 def test_nothing_outside_is_asked_where_nothing_is_to_be_granted(api: Api, service: FakeDataService) -> None:
     assert api.post(f"/api/v2/jobs/{new_job(api)}/start/").status_code == 200
     job = new_job(api, "p1")
