@@ -11,6 +11,7 @@ from sqlalchemy.orm import object_session, selectinload
 from lando.api import models as m
 from lando.api import shapes, usage
 from lando.api.files import FileUrls
+from lando.stores.urls import without_user_info
 
 
 @overload
@@ -67,7 +68,7 @@ def workflow_version(row: m.WorkflowVersion, url: str) -> shapes.Version:
         "created": timestamp(row.created),
         "url": url,
         "version": row.version,
-        "version_info_url": row.version_info_url,
+        "version_info_url": row.version_info_url and without_user_info(row.version_info_url),
         "methods_document": row.methods_document.id if row.methods_document else None,
         "fields": row.fields,
         "tag": row.tag,
@@ -86,7 +87,7 @@ def admin_workflow_version(row: m.WorkflowVersion, url: str) -> shapes.AdminVers
         "workflow_path": row.workflow_path,
         "created": timestamp(row.created),
         "version": row.version,
-        "version_info_url": row.version_info_url,
+        "version_info_url": row.version_info_url and without_user_info(row.version_info_url),
         "url": url,
         "fields": row.fields,
         "enable_ui": row.enable_ui,
@@ -146,7 +147,12 @@ def admin_share_group(row: m.ShareGroup) -> shapes.AdminShareGroup:
 
 def admin_credential(row: m.StorageCredential) -> shapes.AdminCredential:
     """A service credential for daemons, without its secrets: a step has its own from the cluster."""
-    endpoint: shapes.Endpoint = {"id": row.endpoint.id, "name": row.endpoint.name, "api_root": row.endpoint.api_root}
+    place = row.endpoint
+    endpoint: shapes.Endpoint = {
+        "id": place.id,
+        "name": place.name,
+        "api_root": without_user_info(place.api_root),
+    }
     return {"id": row.id, "user": row.user_id, "endpoint": endpoint, "dds_id": row.dds_id}
 
 

@@ -24,6 +24,7 @@ from lando.api.bodies import (
     Url,
 )
 from lando.errors import InputError
+from lando.stores.urls import without_user_info
 
 
 def _memory(text: str) -> str:
@@ -62,6 +63,14 @@ def _cwl_fields(fields: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return fields
 
 
+def _without_user_info(url: str) -> str:
+    if without_user_info(url) != url:
+        raise ValueError("May hold no user name and password: everybody is shown it.")
+    return url
+
+
+OpenUrl = Annotated[Url, AfterValidator(_without_user_info)]
+"""A URL that is shown to everybody."""
 Memory = Annotated[Name, Field(max_length=64), AfterValidator(_memory)]
 Count = Annotated[int, Field(ge=1, le=MAX_ID)]
 Gibibytes = Annotated[int, Field(ge=0, le=MAX_ID)]
@@ -156,7 +165,7 @@ class EndpointBody(Body):
     """A data service; ``agent_key`` is a secret."""
 
     name: Name
-    api_root: AnyText = ""
+    api_root: Annotated[AnyText, AfterValidator(_without_user_info)] = ""
     agent_key: ShortText = ""
 
 
@@ -185,8 +194,8 @@ class NewVersionBody(Body):
     type: Literal["packed", "zipped"] = "packed"
     workflow_path: AnyText = "#main"
     description: AnyText = ""
-    url: Url
-    version_info_url: Url | None = None
+    url: OpenUrl
+    version_info_url: OpenUrl | None = None
     fields: CwlFields = []  # noqa: RUF012
 
 

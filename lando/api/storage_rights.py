@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 import requests
 from requests.adapters import BaseAdapter
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.orm import Session
 
 from lando.api.answers import Refusal, detail
@@ -59,6 +59,18 @@ class StorageRights(Protocol):
 
     def grant(self, needs: Collection[Need]) -> None:
         """Make each project readable; raises the refusal with the data service's status, and Unavailable."""
+
+
+def is_offered(caller: Caller) -> ColumnElement[bool]:
+    """Whether a credential may fetch inputs of the caller's: the site's, which staff hold, and the caller's own.
+
+    The first of all is the site's whoever holds it: results are written with it.
+    """
+    return or_(
+        StorageCredential.user_id == caller.id,
+        StorageCredential.user_id.in_(select(User.id).where(User.is_staff)),
+        StorageCredential.id == select(func.min(StorageCredential.id)).scalar_subquery(),
+    )
 
 
 def needed(session: Session, caller: Caller, job: Job) -> list[Need]:

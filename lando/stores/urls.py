@@ -21,6 +21,15 @@ def masked(url: str) -> str:
     return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, query, ""))
 
 
+def without_user_info(url: str) -> str:
+    """``url`` without a user name and password; what is no URL as it is."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return url
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2])) if "@" in parts.netloc else url
+
+
 def without_query(url: str) -> str:
     """``url`` up to its path: for sentences, where a query would only be noise."""
     parts = urlsplit(url)

@@ -36,7 +36,7 @@ from lando.api.staff_bodies import (
     VersionBody,
     WorkflowBody,
 )
-from lando.stores.urls import masked
+from lando.stores.urls import masked, without_user_info
 
 router = APIRouter(prefix="/admin", tags=["staff"])
 
@@ -125,11 +125,16 @@ def _show_connection(site: Site, row: m.LandoConnection) -> Json:
     return {**_CONNECTION(site, row), "broker": masked(row.url) if row.url else row.host}
 
 
+def _show_endpoint(site: Site, row: m.StorageEndpoint) -> Json:
+    return {**_ENDPOINT(site, row), "api_root": without_user_info(row.api_root)}
+
+
 _CONNECTION = plain(ConnectionBody, {}, "password", "url")
 _LINK_TO_VERSION = {
     "methods": {"workflow_version": m.MethodsDocument.workflow_version_id},
     "tools": {"workflow_version": m.ToolDetails.workflow_version_id},
 }
+_ENDPOINT = plain(EndpointBody, {}, "agent_key")
 _CREDENTIAL = {"user": m.StorageCredential.user_id, "endpoint": m.StorageCredential.endpoint_id}
 _RUNTIME_STEP = {"runtime": m.JobRuntimeStep.runtime_id, "flavor": m.JobRuntimeStep.flavor_id}
 _STRATEGY = {"job_flavor": m.JobStrategy.job_flavor_id, "job_settings": m.JobStrategy.job_settings_id}
@@ -234,7 +239,8 @@ SHARE_GROUPS: Resource[m.ShareGroup] = Resource(
 ENDPOINTS: Resource[m.StorageEndpoint] = Resource(
     path="dds-endpoints",
     model=m.StorageEndpoint,
-    show=plain(EndpointBody, {}, "agent_key"),
+    show=_show_endpoint,
+    shape=_ENDPOINT.shape("StorageEndpointRow", m.StorageEndpoint),
     staff_only=True,
     body=EndpointBody,
     unique=[("name",)],
@@ -263,7 +269,7 @@ WORKFLOWS: Resource[m.Workflow] = Resource(
 VERSIONS: Resource[m.WorkflowVersion] = Resource(
     path="workflow-versions",
     model=m.WorkflowVersion,
-    show=lambda site, row: documents.admin_workflow_version(row, site.urls.for_user(row.url)),
+    show=lambda site, row: documents.admin_workflow_version(row, without_user_info(site.urls.for_user(row.url))),
     shape=shapes.AdminVersion,
     staff_only=True,
     body=VersionBody,

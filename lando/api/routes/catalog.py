@@ -20,6 +20,8 @@ from lando.api.resource import Query as Rows
 from lando.api.resource import Resource, add_routes
 from lando.api.routes import administration
 from lando.api.site import Site, TheSite
+from lando.api.storage_rights import is_offered
+from lando.stores.urls import without_user_info
 
 router = APIRouter(tags=["catalog"])
 
@@ -102,7 +104,7 @@ def read_version(version_id: str, site: TheSite, caller: SignedIn) -> shapes.Ver
 
 
 def _version(site: Site, row: m.WorkflowVersion) -> shapes.Version:
-    return documents.workflow_version(row, FileUrls(site.settings, site.key).for_user(row.url))
+    return documents.workflow_version(row, without_user_info(FileUrls(site.settings, site.key).for_user(row.url)))
 
 
 def _text(value: str) -> str:
@@ -157,6 +159,7 @@ def _resources() -> list[Resource[Any]]:
                 "dds_id": row.dds_id,
             },
             shape=shapes.Credential,
+            scope=lambda query, caller: query.where(is_offered(caller)),
             filters={"user": m.StorageCredential.user_id},
         ),
     ]

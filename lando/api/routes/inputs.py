@@ -17,6 +17,7 @@ from lando.api.bodies import Body, Empty, LongName, Name, Number, Reference, Siz
 from lando.api.files import FileUrls
 from lando.api.resource import Query, Resource, add_routes
 from lando.api.site import Site
+from lando.api.storage_rights import is_offered
 
 router = APIRouter(tags=["inputs"])
 
@@ -78,8 +79,10 @@ def _remove_group(session: Session, row: m.StageGroup) -> None:
 
 def _fill_dds(_site: Site, session: Session, caller: Caller, row: m.DdsInputFile, changes: Json) -> None:
     if "dds_user_credentials" in changes:
-        if session.get(m.StorageCredential, changes["dds_user_credentials"]) is None:
-            raise invalid("dds_user_credentials", "There is no such credential.")
+        number = changes["dds_user_credentials"]
+        offered = select(m.StorageCredential.id).where(m.StorageCredential.id == number, is_offered(caller))
+        if session.scalars(offered).first() is None:
+            raise invalid("dds_user_credentials", "The site offers you no such credential.")
         changes["dds_user_credentials_id"] = changes.pop("dds_user_credentials")
     _fill_file(session, caller, row, changes)
 
@@ -96,11 +99,25 @@ def _fill_file(session: Session, caller: Caller, row: m.DdsInputFile | m.UrlInpu
     group = session.get(m.StageGroup, group_id, with_for_update=True)
     if group is None or group.user_id != caller.id:
         raise invalid(NON_FIELD, f"You have no stage group {group_id}.")
+    for one in {group_id, row.stage_group_id} - {None}:
+        _refuse_started(session, one)
     changes["stage_group_id"] = group_id
     for key, value in changes.items():
         setattr(row, key, value)
     _check_sequence(session, row)
     _check_destination(session, row)
+
+
+def _remove_file(session: Session, row: m.DdsInputFile | m.UrlInputFile) -> None:
+    _refuse_started(session, row.stage_group_id)
+
+
+def _refuse_started(session: Session, group_id: int) -> None:
+    """Raise the 400 for the group of a job that has started, and keep it from being started before the commit."""
+    using = select(m.Job.id, m.Job.state).where(m.Job.stage_group_id == group_id).with_for_update()
+    for job_id, state in session.execute(using):
+        if state not in ("N", "A"):
+            raise invalid(NON_FIELD, f"Job {job_id} has started: its inputs can't be changed any more.")
 
 
 def _check_sequence(session: Session, row: m.DdsInputFile | m.UrlInputFile) -> None:
@@ -156,6 +173,7 @@ add_routes(
         scope=_own_dds,
         body=DdsFileBody,
         fill=_fill_dds,
+        remove=_remove_file,
         filters={"stage_group": m.DdsInputFile.stage_group_id},
         order=(m.DdsInputFile.sequence_group, m.DdsInputFile.sequence, m.DdsInputFile.id),
     ),
@@ -170,6 +188,7 @@ add_routes(
         scope=_own_url,
         body=UrlFileBody,
         fill=_fill_url,
+        remove=_remove_file,
         filters={"stage_group": m.UrlInputFile.stage_group_id},
         order=(m.UrlInputFile.sequence_group, m.UrlInputFile.sequence, m.UrlInputFile.id),
     ),

@@ -9,6 +9,7 @@ from lando.api import models as m
 from lando.api import registering, shapes
 from lando.api.auth import SignedIn
 from lando.api.site import TheSite
+from lando.stores.urls import without_user_info
 
 router = APIRouter(prefix="/workflows", tags=["workflows"])
 
@@ -28,7 +29,7 @@ def register(new: registering.NewWorkflow, site: TheSite, caller: SignedIn) -> s
             "workflow_configuration": configuration.id,
             "type": version.type,
             "workflow_path": version.workflow_path,
-            "url": site.urls.for_user(version.url),
+            "url": without_user_info(site.urls.for_user(version.url)),
             "fields": version.fields,
             "checked": is_checked,
         }

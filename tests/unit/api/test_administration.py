@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from lando.api import auth
-from lando.api.models import LandoConnection, StorageCredential, StorageEndpoint, User
+from lando.api.models import LandoConnection, StorageCredential, StorageEndpoint, User, WorkflowVersion
 from sqlalchemy import select
 from tests.unit.api.serving import PACKED, Api
 
@@ -323,3 +323,28 @@ def test_a_site_is_set_up_by_rest_alone_from_runtime_to_a_started_job(api: Api) 
     assert shown["workflow_version"]["methods_document"] == 1
     members = api.get(f"{BESPIN}/share-groups/{shown['share_group']}", "lando").json()["users"]
     assert members == [{"id": member, "name": "Grace", "dds_id": "1c"}]
+
+
+@pytest.mark.parametrize(
+    ("path", "field"),
+    [("dds-endpoints", "api_root"), ("workflow-versions", "url"), ("workflow-versions", "version_info_url")],
+)
+def test_urls_that_everybody_is_shown_take_no_password(api: Api, path: str, field: str) -> None:
+    with_a_workflow(api, path)
+    body = {**NEW[path], field: "https://ada:secret@x.org/w.cwl"}
+    for base in (OURS, "/api/v2/admin") if path == "workflow-versions" else (OURS, "/api/v2"):
+        refused = api.post(f"{base}/{path}/", body, "operator")
+        assert (refused.status_code, list(refused.json())) == (400, [field])
+
+
+def test_passwords_in_urls_that_are_stored_already_are_not_shown(api: Api) -> None:
+    version = api.register()
+    with api.site.database.write() as session:
+        session.scalars(select(StorageEndpoint)).one().api_root = "https://ada:secret@x.org/api"
+        row = session.scalars(select(WorkflowVersion)).one()
+        row.url = row.version_info_url = "https://ada:secret@x.org/w.cwl?v=1"
+    assert api.get("/api/v2/dds-endpoints/").json()[0]["api_root"] == "https://x.org/api"
+    assert api.get("/api/v2/workflow-versions/").json()[0]["url"] == "https://x.org/w.cwl?v=1", version
+    for path in ("v2/dds-endpoints", "v2/admin/dds-user-credentials", "v2/workflow-versions",
+                 "v2/admin/workflow-versions", "lando/v1/admin/dds-endpoints"):  # fmt: skip
+        assert "secret" not in api.get(f"/api/{path}/", "operator").text, path

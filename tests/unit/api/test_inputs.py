@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from lando.api import destinations
-from lando.api.models import JobToken, ShareGroup, StorageUser
-from sqlalchemy import Engine, event
+from lando.api import destinations, setup
+from lando.api.models import JobToken, ShareGroup, StorageUser, User
+from sqlalchemy import Engine, event, select
 from tests.unit.api.serving import Api
 
 
@@ -174,3 +174,43 @@ def test_a_longer_list_takes_no_more_questions_to_the_database(api: Api, path: s
     add("b")
     add("c")
     assert questions() == few
+
+
+def test_an_input_may_be_fetched_with_the_sites_credentials_and_ones_own_but_with_nobody_elses(api: Api) -> None:
+    api.as_user("ada")
+    api.as_user("bob")
+    with api.site.database.write() as session:
+        people = {user.username: user for user in session.scalars(select(User))}
+        own, others = (setup.create_credential(session, people[name], endpoint="x").id for name in ("ada", "bob"))
+        sites = setup.create_credential(session, people["operator"], endpoint="x").id
+    offered = [row["id"] for row in api.get("/api/v2/dds-user-credentials/").json()]
+    assert offered == [1, own, sites]
+    for number, credential in enumerate(offered):
+        body = dds_file(api.stage_group(), dds_user_credentials=credential, sequence=number)
+        assert api.post("/api/v2/dds-job-input-files/", body).status_code == 201
+    refused = api.post("/api/v2/dds-job-input-files/", dds_file(api.stage_group(), dds_user_credentials=others))
+    assert (refused.status_code, list(refused.json())) == (400, ["dds_user_credentials"])
+    patched = api.call("PATCH", "/api/v2/dds-job-input-files/1/", {"dds_user_credentials": others})
+    assert (patched.status_code, list(patched.json())) == (400, ["dds_user_credentials"])
+
+
+@pytest.mark.parametrize(("kind", "body"), [("url", url_file), ("dds", dds_file)])
+def test_the_inputs_of_a_job_stay_as_they_were_when_it_started(api: Api, kind: str, body: Any) -> None:
+    path, group, another = f"/api/v2/{kind}-job-input-files/", api.stage_group(), api.stage_group()
+    assert api.post(path, body(group)).status_code == 201
+    assert api.post(path, body(another)).status_code == 201
+    job = api.new_job(stage_group=group)
+    assert api.call("PATCH", f"{path}1/", {"size": 11}).status_code == 200, "it has not been started"
+    assert api.post(f"/api/v2/jobs/{job}/start/").status_code == 200
+    tries = [
+        api.post(path, body(group, sequence=5, destination_path="more")),
+        api.put(f"{path}1/", body(group, size=12), "ada"),
+        api.call("PATCH", f"{path}1/", {"size": 12}),
+        api.call("PATCH", f"{path}1/", {"stage_group": another, "sequence": 6, "destination_path": "moved"}),
+        api.call("PATCH", f"{path}2/", {"stage_group": group, "sequence": 6, "destination_path": "moved"}),
+        api.call("DELETE", f"{path}1/"),
+    ]
+    said = {"non_field_errors": [f"Job {job} has started: its inputs can't be changed any more."]}
+    assert [(answer.status_code, answer.json()) for answer in tries] == [(400, said)] * len(tries)
+    assert api.get(f"{path}1/").json()["size"] == 11
+    assert api.call("DELETE", f"{path}2/").status_code == 204

@@ -125,11 +125,11 @@ def test_every_route_lets_each_role_do_what_is_its_to_do(api: Api, capsys: pytes
 def rows_of_ada(api: Api) -> Any:
     """A private row of every kind, each of id 1; her job."""
     job = api.new_job()
+    assert api.post("/api/v2/url-job-input-files/", {**INPUT, "url": "https://x.org/a"}).is_success
+    assert api.post("/api/v2/dds-job-input-files/", {**INPUT, **STORED, "destination_path": "b"}).is_success
     assert api.post(f"/api/v2/jobs/{job}/start/").status_code == 200
     api.write(job, "R/S", "E/S")
     assert api.post("/api/v2/admin/job-errors/", {"job": job, "job_step": "S", "content": "x"}, "lando").is_success
-    assert api.post("/api/v2/url-job-input-files/", {**INPUT, "url": "https://x.org/a"}).is_success
-    assert api.post("/api/v2/dds-job-input-files/", {**INPUT, **STORED, "destination_path": "b"}).is_success
     for kind, text in (("methods-documents", {"content": "x"}), ("version-tool-details", {"details": []})):
         body = {"workflow_version": 1, **text}
         assert api.post(f"/api/lando/v1/admin/workflow-{kind}/", body, "operator").is_success
