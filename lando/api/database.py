@@ -6,6 +6,7 @@ then writes never fails half-way; writers of this process queue at a lock instea
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
 from lando.errors import ConfigError, Unavailable
+
+logger = logging.getLogger(__name__)
 
 HEAD = "0009"
 """The newest migration; a test holds it equal to the newest file below ``migrations/versions``."""
@@ -50,6 +53,8 @@ class Database:
         self._turn = threading.Lock() if self.is_sqlite else None
         self._silence: str | None = None
         """What was said when the database last did not answer at all; None since it did."""
+        self.away_since: datetime | None = None
+        """Since when nobody has reached it, by this machine's clock; None while it answers."""
         self._asking = threading.RLock()
         """Held by the one who asks a silent database whether it is back."""
 
@@ -109,6 +114,11 @@ class Database:
             raise ConfigError(f"The database's schema {found}, this program needs {HEAD}: run 'lando admin migrate'.")
         return version
 
+    def unavailable(self) -> str:
+        """What may be told to everybody of a database that raised Unavailable; why is for the log, which has it."""
+        since = f" since {self.away_since:%Y-%m-%dT%H:%M:%SZ}" if self.away_since else ""
+        return f"database: not available{since}; the server's log says why."
+
     def close(self) -> None:
         """Close all connections."""
         self._engine.dispose()
@@ -129,12 +139,15 @@ class Database:
                 yield
         except Unavailable as error:
             is_back = False
+            if isinstance(error.__cause__, DBAPIError) and self.away_since is None:
+                self.away_since = datetime.now(UTC)
+                logger.warning("The database is not available: %s", _sentence(error.__cause__))
             if isinstance(error.__cause__, DBAPIError) and isinstance(error.__cause__.orig, TimeoutError):
                 self._silence = _sentence(error.__cause__)
             raise
         finally:
             if is_back:
-                self._silence = None
+                self._silence = self.away_since = None
             if known is not None:
                 self._asking.release()
 

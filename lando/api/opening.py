@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 
 from lando.api.database import HEAD, Database
-from lando.errors import LandoError
+from lando.errors import LandoError, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class Opening:
             try:
                 version = self._database.require_current()
             except LandoError as error:
-                self.waits_for = str(error)
+                self.waits_for = self._database.unavailable() if isinstance(error, Unavailable) else str(error)
                 logger.warning("Not open yet: %s", error)
             except Exception:
                 logger.exception("Not open yet")

@@ -163,14 +163,23 @@ class Outbox:
         return count, max((now() - oldest).total_seconds(), 0.0) if oldest else 0.0
 
     def held_up_by(self) -> str | None:
-        """Why commands wait, in a sentence: which queue's broker blocks publishing, or what the oldest one met; None
-        where none does, and none has failed."""
+        """Why commands wait, in a sentence that everybody may read: which queue's broker blocks publishing, or takes no
+        command; None where none does. The log has what the broker said."""
         for connection, publisher in list(self._open.values()):
             if told := publisher.blocked:
                 return f"{connection.queue}: {told}"
         with self._database.read() as session:
-            oldest = select(PendingCommand.last_error).where(PendingCommand.attempts > 0).order_by(PendingCommand.id)
-            return session.scalars(oldest.limit(1)).first()
+            failed = (
+                select(LandoConnection.queue_name, PendingCommand.created)
+                .join(LandoConnection, LandoConnection.id == PendingCommand.lando_connection_id)
+                .where(PendingCommand.attempts > 0)
+                .order_by(PendingCommand.id)
+            )
+            oldest = session.execute(failed.limit(1)).first()
+        if oldest is None:
+            return None
+        since = f"{oldest.created:%Y-%m-%dT%H:%M:%SZ}"
+        return f"{oldest.queue_name}: takes no command since {since}; the server's log says why."
 
     def drain(self) -> int:
         """Publish everything that is due; how many commands the broker has confirmed."""

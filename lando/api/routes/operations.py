@@ -1,4 +1,7 @@
-"""``/healthz``, ``/readyz`` and ``/metrics``, for those who operate the server; no sign-in."""
+"""``/healthz``, ``/readyz`` and ``/metrics``, for those who operate the server; no sign-in.
+
+Whoever asks is told which part is away and since when; hosts, user names and what a peer said are in the log only.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,9 @@ def ready(site: TheSite) -> JSONResponse:
             site.database.require_current()
             waiting, oldest_s = site.outbox.waiting()
             held_up_by = site.outbox.held_up_by()
-        except (Unavailable, ConfigError) as error:
+        except Unavailable:
+            waits_for = site.database.unavailable()
+        except ConfigError as error:
             waits_for = str(error)
     if waits_for is not None:
         return JSONResponse({"status": "unavailable", "waits_for": waits_for}, 503)

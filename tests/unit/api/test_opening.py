@@ -66,7 +66,7 @@ def test_a_server_may_be_stopped_while_it_waits(tmp_path: Path) -> None:
     database.left *= 1000
     opening = Opening(database, starting=())
     opening.start()
-    assert opening.waits_for is not None
+    assert opening.waits_for == "database: not available; the server's log says why."
     opening.stop()
     opening._thread.join(10)
     assert not opening._thread.is_alive()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import threading
 from dataclasses import replace
@@ -117,13 +118,14 @@ def test_promtool_has_nothing_to_say_about_the_server_s_metrics(api: Api) -> Non
     assert [line for line in (checked.stdout + checked.stderr).splitlines() if line.startswith("lando_")] == []
 
 
-def take_away(monkeypatch: pytest.MonkeyPatch) -> None:
+def take_away(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Let no database answer from now on."""
 
     def connect(_engine: Engine) -> NoReturn:
-        raise OperationalError("", None, ConnectionError("connection refused"))
+        raise OperationalError("", None, ConnectionError("connection to db.internal as lando refused"))
 
     monkeypatch.setattr(Engine, "connect", connect)
+    return monkeypatch
 
 
 def test_metrics_go_on_while_the_database_is_away(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,14 +137,30 @@ def test_metrics_go_on_while_the_database_is_away(api: Api, monkeypatch: pytest.
 
 
 def test_a_database_that_is_away_makes_the_server_unready_but_a_restart_would_not_help(
-    api: Api, monkeypatch: pytest.MonkeyPatch
+    api: Api, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert api.client.get("/readyz").status_code == 200
-    take_away(monkeypatch)
+    away = take_away(monkeypatch)
     answer = api.client.get("/readyz")
     assert (answer.status_code, answer.json()["status"]) == (503, "unavailable")
-    assert answer.json()["waits_for"] == "database: connection refused"
+    said = answer.json()["waits_for"]
+    assert re.fullmatch(r"database: not available since 20\S+Z; the server's log says why\.", said)
+    assert api.client.get("/readyz").json()["waits_for"] == said, "since when it was first missed"
     assert api.client.get("/healthz").status_code == 200
+    lines = [record.getMessage() for record in caplog.records if "db.internal" in record.getMessage()]
+    assert lines == ["The database is not available: connection to db.internal as lando refused"]
+    away.undo()
+    assert api.client.get("/readyz").status_code == 200
+    assert api.site.database.away_since is None
+
+
+def test_a_broker_that_refuses_commands_is_told_of_without_its_name(api: Api) -> None:
+    api.broker.away = True
+    api.post(f"/api/v2/jobs/{api.new_job()}/start/")
+    api.site.outbox.drain()
+    answer = api.client.get("/readyz").json()
+    assert answer["status"] == "commands wait for the broker"
+    assert re.fullmatch(r"lando: takes no command since 20\S+Z; the server's log says why\.", answer["broker"])
 
 
 @pytest.mark.parametrize(("version", "status"), [("0001", 503), (HEAD, 200), ("9999", 200)])
