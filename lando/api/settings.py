@@ -278,6 +278,7 @@ def _from_file(path: Path) -> dict[str, Any]:
 
 
 def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    _refuse_unknown(environment)
     values: dict[str, Any] = {}
     for name, kind in _types().items():
         variable = ENVIRONMENT_PREFIX + name.upper()
@@ -288,12 +289,27 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
     return values
 
 
+def _refuse_unknown(environment: Mapping[str, str]) -> None:
+    known = [name.upper() for name in _types()]
+    # Kubernetes puts variables for each Service into pods; of one named lando-api-… they have our prefix.
+    services = tuple(name.removesuffix("SERVICE_HOST") for name in environment if name.endswith("_SERVICE_HOST"))
+    for variable in sorted(environment):
+        name = variable.removeprefix(ENVIRONMENT_PREFIX)
+        if variable != name and name not in known and not variable.startswith(services):
+            near = get_close_matches(name, known, n=1)
+            advice = f"did you mean {ENVIRONMENT_PREFIX}{near[0]}?" if near else "unset it."
+            raise ConfigError(f"No setting has the environment variable {variable}; {advice}")
+
+
 def _parsed(variable: str, text: str, kind: Any) -> Any:
     if kind == list[str]:
         return [part.strip() for part in text.split(",") if part.strip()]
     if str in (kind, *typing.get_args(kind)):
         return text
-    value = yaml.safe_load(text)
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        value = text  # fits none of the kinds that are left
     if not _fits(value, kind):
         raise ConfigError(f"{variable} must be {_words(kind)}, not {text!r}.")
     return value

@@ -56,8 +56,22 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
 def test_a_wrong_variable_is_named() -> None:
     with pytest.raises(ConfigError, match="LANDO_API_PORT must be a whole number"):
         settings.load(environment={"LANDO_API_PORT": "x"})
+    with pytest.raises(ConfigError, match="LANDO_API_PORT must be a whole number"):
+        settings.load(environment={"LANDO_API_PORT": "{"})
 
 
 def test_the_databases_password_is_in_no_representation() -> None:
     read = settings.load(environment={}, options={"database_url": "postgresql://u:s3cret@h/d"})
     assert "s3cret" not in repr(read)
+
+
+def test_an_unknown_variable_is_refused_with_the_one_that_was_meant() -> None:
+    with pytest.raises(ConfigError, match="LANDO_API_MAX_RUNING; did you mean LANDO_API_MAX_RUNNING"):
+        settings.load(environment={"LANDO_API_MAX_RUNING": "3"})
+    with pytest.raises(ConfigError, match="LANDO_API_XYZZY; unset it"):
+        settings.load(environment={"LANDO_API_XYZZY": "3"})
+
+
+def test_what_kubernetes_says_of_a_service_is_no_unknown_variable() -> None:
+    environment = {"LANDO_API_WEB_SERVICE_HOST": "10.0.0.7", "LANDO_API_WEB_PORT": "tcp://10.0.0.7:80"}
+    assert settings.load(environment=environment).port == 8000
