@@ -15,8 +15,8 @@ _INTRODUCTION = """\
 
 `lando serve [FILE]` and `lando admin … --config FILE` take each setting from the YAML file, then from the environment
 as `LANDO_API_<KEY>`, then from options; the later wins. Lists stand in the environment with commas between. An unknown
-key or variable is refused. What is called required lies below `LANDO_HOME` where it is not given: the database in SQLite
-as `lando.db`, then `server.key` and `files/`.
+key or variable is refused. What is called required lies below `LANDO_HOME` where it is not given: the database in
+SQLite as `lando.db`, then `server.key` and `files/`.
 """
 
 
