@@ -302,9 +302,13 @@ def create_workflow_version(
     for one in fields:
         if not isinstance(one.get("name"), str) or "type" not in one:
             raise InputError("Each of the fields needs a name and a type.", field="fields")
+    version = _tag(version, "version")
+    same = select(m.WorkflowVersion).where(m.WorkflowVersion.workflow == workflow, m.WorkflowVersion.version == version)
+    if session.scalars(same).first() is not None:
+        raise InputError(f"There is a version {version!r} of {workflow.tag!r} already.", field="version")
     row = m.WorkflowVersion(
         workflow=workflow,
-        version=_tag(version, "version"),
+        version=version,
         url=_named(url, "url"),
         fields=[dict(one) for one in fields],
         type=kind,

@@ -23,6 +23,7 @@ from lando.api import setup as sites
 from lando.api.database import HEAD, Database, time_of
 from lando.api.files import FileStore, FileUrls
 from lando.api.keys import ServerKey, load_or_create
+from lando.api.mail_addresses import is_address
 from lando.api.migrating import versions
 from lando.api.notices import telling
 from lando.api.registering import slug
@@ -146,6 +147,8 @@ def users(config: Path | None, *, as_json: bool) -> None:
 
 def add_user(config: Path | None, name: str, *, staff: bool, email: str, password_stdin: bool) -> None:
     """Make the user; prints a token."""
+    if email and not is_address(email):
+        raise InputError(f"{email!r} is no mail address.", field="email")
     password = sys.stdin.readline().rstrip("\n") if password_stdin else None
     with _site(config) as site, site.database.write() as session:
         sites.create_user(session, name, password=password, is_staff=staff, email=email)

@@ -449,7 +449,13 @@ def doctor(
     ] = Daemon.BOTH,
     admin_kubeconfig: Annotated[
         Path | None,
-        typer.Option("--admin-kubeconfig", metavar="KUBECONFIG", help="Look with it at what the account may not read."),
+        typer.Option(
+            "--admin-kubeconfig",
+            metavar="KUBECONFIG",
+            exists=True,
+            dir_okay=False,
+            help="Look with it at what the account may not read.",
+        ),
     ] = None,
     management: Annotated[
         str | None,

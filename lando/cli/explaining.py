@@ -17,6 +17,7 @@ from lando.cli.rendering import LOG_LINES, headline, plain, title, utc_now, volu
 from lando.client import RunView
 
 _ENDLESS_WIDTH = 1_000_000  # columns of what is no terminal: lines are not broken for programs
+_OF_THE_TOOL = ("Its last words: ", "It wrote nothing")  # what a run step has in place of advice
 _STYLES = {"Failed": "bold red", "Waiting": "yellow"}
 
 Document = Mapping[str, Any]
@@ -68,7 +69,8 @@ def tree(document: Document) -> Tree:
     cause, rule = _part(document, "cause"), _part(document, "rule")
     code = cause.get("exit_code")
     _add(root, "why", cause.get("sentence"))
-    _add(root, "what to do", cause.get("advice"))
+    advice = str(cause.get("advice") or "")
+    _add(root, "besides" if advice.startswith(_OF_THE_TOOL) else "what to do", advice)
     _add(root, "whose move", f"{cause.get('category')}{f', exit code {code}' if code is not None else ''}")
     if rule:
         lasts = f", a wait that fails {rule.get('fails')}" if document.get("verdict") == "Waiting" else ""

@@ -93,6 +93,8 @@ def test_a_workflow_is_added_with_its_inputs_and_listed(lando: Any, tmp_path: Pa
     lando("admin", "setup", "ada", "--broker", "amqp://mq")
     assert lando(*add, "--version", "1").out == "count/1/default\n"
     assert lando(*add, "--version", "2").out == "count/2/default\n"
+    again = lando(*add, "--version", "2")
+    assert (again.code, again.err) == (2, "lando: There is a version '2' of 'count' already.\n")
     listed = json.loads(lando("admin", "workflows", "--json").out)
     assert [one["tag"] for one in listed] == ["count/1/default", "count/2/default"]
 
@@ -113,6 +115,12 @@ def test_a_workflow_without_a_url_is_kept_by_the_server(lando: Any, tmp_path: Pa
     (tmp_path / "flows.zip").write_bytes(b"no archive")
     outcome = lando("admin", "add-workflow", tmp_path / "flows.zip", "--tag", "count", "--version", "3")
     assert (outcome.code, outcome.err) == (2, "lando: flows.zip can't be unpacked: File is not a zip file.\n")
+
+
+def test_a_user_with_an_address_that_is_none_is_refused(lando: Any) -> None:
+    outcome = lando("admin", "add-user", "bob", "--email", "bob")
+    assert (outcome.code, outcome.err) == (2, "lando: 'bob' is no mail address.\n")
+    assert "bob" not in lando("admin", "users").out
 
 
 def test_the_database_is_migrated(lando: Any) -> None:

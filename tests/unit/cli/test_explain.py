@@ -97,6 +97,15 @@ def test_a_failure_is_shown_with_its_rule_and_all_that_was_seen(api: Any, lando:
     assert "\x1b" not in outcome.out
 
 
+def test_a_tools_last_words_are_not_shown_as_advice(api: Any, lando: Any, failed: dict[str, Any]) -> None:
+    cause = {"category": "user", "sentence": SENTENCE, "advice": "Its last words: sorry"}
+    api.on(RUN, failed)
+    api.on(EVIDENCE, {"kept": True, "evidence": [evidence(cause=cause)]})
+    shown = lando("explain", 3).out
+    assert "├── besides: Its last words: sorry\n" in shown
+    assert "what to do" not in shown
+
+
 def test_a_wait_is_shown_with_what_was_seen(api: Any, lando: Any, document: Make) -> None:
     sentence = "No node has enough memory left."
     api.on(RUN, document(condition={"step": "run_workflow", "sentence": sentence}))

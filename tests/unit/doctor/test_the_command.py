@@ -125,3 +125,10 @@ def test_help_teaches(doctor: Any) -> None:
     code, out = doctor("--help")
     assert code == 0
     assert "Exit 1 if something failed" in out
+
+
+def test_an_administrators_kubeconfig_that_is_not_there_is_refused(
+    doctor: Callable[..., tuple[int, str]], file: Path, tmp_path: Path
+) -> None:
+    code, out = doctor(file, "--admin-kubeconfig", tmp_path / "nope")
+    assert (code, out) == (2, "")
