@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 from functools import cache
 
 import anyio.to_thread
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
 
-from lando.api import answers, fair_use, openapi, sessions
+from lando.api import answers, auth, fair_use, openapi, sessions
 from lando.api.answers import Json
 from lando.api.changes import Changes
 from lando.api.database import Database
@@ -108,7 +108,12 @@ def create_app(
     app.state.metrics = metrics
     answers.install(app)
     app.add_middleware(
-        Doorman, max_body_bytes=settings.max_body_bytes, metrics=metrics, waits_for=lambda: site.opening.waits_for
+        Doorman,
+        max_body_bytes=settings.max_body_bytes,
+        max_requests=settings.max_requests,
+        metrics=metrics,
+        waits_for=lambda: site.opening.waits_for,
+        is_signed_in=lambda scope: auth.is_signed_in(site, Request(scope)),
     )
     if settings.web_origins:
         app.add_middleware(

@@ -17,7 +17,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from lando.api import sessions, web_tokens
-from lando.api.answers import detail, unauthorized
+from lando.api.answers import Refusal, detail, unauthorized
 from lando.api.keys import NotSigned, ServerKey, token_hash
 from lando.api.models import Token, User
 from lando.api.site import Site, site_of
@@ -122,6 +122,15 @@ def caller_of(site: Site, request: Request) -> Caller:
     if user is None or not user.is_active:
         raise unauthorized()
     return Caller(id=user.id, username=user.username, is_staff=user.is_staff)
+
+
+def is_signed_in(site: Site, request: Request) -> bool:
+    """Whether :func:`caller_of` knows who sent it; raises Unavailable."""
+    try:
+        caller_of(site, request)
+    except Refusal:
+        return False
+    return True
 
 
 def _user_by(session: Session, key: ServerKey, scheme: str, credential: str) -> User | None:

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -22,6 +23,7 @@ from lando.api import media_types, sessions
 from lando.api.files import PREFIX
 from lando.api.media_types import JSON, ROOT_OBJECT
 from lando.api.metrics import Metrics
+from lando.errors import Unavailable
 
 PREFIXES = ("/api/lando/v1", "/api/v2", "/api")
 """Under which families of routes stand, the longer first."""
@@ -39,6 +41,8 @@ _FORMS = frozenset({sessions.LOGIN, sessions.LOGOUT})
 """Paths that take what browsers send."""
 OPERATIONS = ("/healthz", "/readyz", "/metrics")
 """Paths that are answered always."""
+STRANGERS_BYTES = 64 * 1024
+"""Largest body of those who are not signed in: sign-ins are short."""
 BODY_IDLE_S = 60.0
 """How long the next part of a body is waited for, in seconds."""
 
@@ -51,12 +55,17 @@ class Doorman:
         app: ASGIApp,
         *,
         max_body_bytes: int,
+        max_requests: int,
         metrics: Metrics,
         waits_for: Callable[[], str | None] = lambda: None,
+        is_signed_in: Callable[[Scope], bool],
         body_idle_s: float = BODY_IDLE_S,
     ) -> None:
         self._app = app
         self._max_body_bytes = max_body_bytes
+        self._max_requests = max_requests
+        self._at_work = 0
+        self._is_signed_in = is_signed_in
         self._body_idle_s = body_idle_s
         self._metrics = metrics
         self._waits_for = waits_for
@@ -88,6 +97,7 @@ class Doorman:
 
         is_wrapped = _chosen(scope) == ROOT_OBJECT
         answering = media_types.wrapping(sending, _resource(scope)) if is_wrapped else sending
+        self._at_work += 1
         try:
             refusal = self._refusal(scope)
             if refusal is not None:
@@ -95,6 +105,7 @@ class Doorman:
             else:
                 await self._app(scope, self._body(scope, receive), answering)
         finally:
+            self._at_work -= 1
             method = scope["method"] if scope["method"] in _METHODS else "(other)"
             self._metrics.observe(method, _route(scope), status, time.perf_counter() - started)
 
@@ -102,6 +113,8 @@ class Doorman:
         headers = dict(scope["headers"])
         if (waits_for := self._waits_for()) is not None and scope["path"] not in OPERATIONS:
             return 503, waits_for
+        if self._at_work > self._max_requests and scope["path"] not in OPERATIONS:
+            return 503, f"The server has {self._max_requests} requests at work already; try again."
         if _chosen(scope) is None:
             return 406, f"This can only be answered as {JSON}" + (
                 f" or {ROOT_OBJECT}." if media_types.has_resources(scope["path"]) else "."
@@ -126,23 +139,26 @@ class Doorman:
     def _body(self, scope: Scope, receive: Receive) -> Receive:
         """The body as routes take it: plain JSON, nothing as an empty object; forms and uploads as they are."""
         if scope["method"] not in _WITH_BODY or _is_upload(scope):
-            return self._receiving(receive, is_limited=False)
+            return self._receiving(scope, receive, is_limited=False)
         if scope["path"] in _FORMS:
-            return self._receiving(receive)
+            return self._receiving(scope, receive)
         kind, name = _content_type(scope), _resource(scope)
         # What else was let through is empty.
         others = (item for item in scope["headers"] if item[0] not in (b"content-type", b"content-length"))
         scope["headers"] = [*others, (b"content-type", JSON.encode())]
         if kind == ROOT_OBJECT and name is not None:
-            return media_types.unwrapping(self._receiving(receive), name)
-        return self._receiving(receive, empty=b"{}")
+            return media_types.unwrapping(self._receiving(scope, receive), name)
+        return self._receiving(scope, receive, empty=b"{}")
 
-    def _receiving(self, receive: Receive, *, is_limited: bool = True, empty: bytes = b"") -> Receive:
-        """The body as it comes, not too slowly and not too much of it; ``empty`` for nothing."""
-        received, is_whole = 0, False
+    def _receiving(self, scope: Scope, receive: Receive, *, is_limited: bool = True, empty: bytes = b"") -> Receive:
+        """The body as it comes, not too slowly and not too much of it; ``empty`` for nothing.
+
+        Routes ask who sent it only when they have it all: more than a little is read from those who are signed in.
+        """
+        received, is_whole, is_known = 0, False, False
 
         async def next_part() -> Message:
-            nonlocal received, is_whole
+            nonlocal received, is_whole, is_known
             if is_whole:
                 return await receive()  # now only the client's going away can come, which may take long
             try:
@@ -158,10 +174,22 @@ class Doorman:
             if received > self._max_body_bytes:
                 text = f"A body may have at most {self._max_body_bytes} bytes."
                 raise HTTPException(413, text, {"Connection": "close"})
+            if received > STRANGERS_BYTES and not is_known:
+                is_known = await self._knows(scope)
             is_empty = is_whole and not received and message["type"] == "http.request"
             return {**message, "body": empty} if is_empty else message
 
         return next_part
+
+    async def _knows(self, scope: Scope) -> bool:
+        """True; raises the refusal of a body that is too large for whoever is not signed in."""
+        try:
+            if await run_in_threadpool(self._is_signed_in, scope):
+                return True
+        except Unavailable as error:
+            raise HTTPException(503, "The database is not available; try again.", {"Retry-After": "1"}) from error
+        text = f"Without a sign-in a body may have at most {STRANGERS_BYTES} bytes."
+        raise HTTPException(413, text, {"Connection": "close"})
 
 
 def restore_head(request: Request) -> None:

@@ -67,6 +67,7 @@ class Server:
                 log_config=None,
                 access_log=False,
                 server_header=False,
+                forwarded_allow_ips=self.settings.trusted_proxies,
                 timeout_graceful_shutdown=_DRAIN_S,
                 timeout_keep_alive=_KEEP_ALIVE_S,
                 lifespan="on",

@@ -6,6 +6,7 @@ The dataclass is the reference: the text under a field gives its meaning, unit a
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 import os
 import re
 import types
@@ -47,6 +48,9 @@ class Settings:
     """Address to listen on."""
     port: int = 8000
     """0 takes any free port."""
+    trusted_proxies: list[str] = field(default_factory=lambda: ["127.0.0.1", "::1"])
+    """Addresses or networks (``10.0.0.0/8``) of the proxies before this server, whose ``X-Forwarded-For`` and
+    ``X-Forwarded-Proto`` tell who asks: sign-ins are slowed down by that address. Nobody else may send from there."""
     public_url: str | None = None
     """How pods and clients reach this server, e.g. ``https://bespin.example.org``; None is ``http://host:port``."""
     archive_url: str | None = None
@@ -62,6 +66,9 @@ class Settings:
     """Largest file that may be uploaded."""
     max_body_bytes: int = 32 * 1024 * 1024
     """Largest JSON body; job errors of several MB are seen in practice, so not less than 8 MiB."""
+    max_requests: int = 500
+    """Requests that are worked on at a time, those that wait and those that follow logs included; more are answered
+    503. Health and metrics always are answered."""
     job_error_bytes: int = 64 * 1024
     """Longer texts of job errors are cut in the middle."""
     signed_url_ttl_s: int = 7 * 24 * 3600
@@ -164,10 +171,15 @@ class Settings:
         for origin in self.web_origins:
             if not _ORIGIN.fullmatch(origin):
                 raise ConfigError(f"web_origins must hold origins as https://front.example.org, not {origin!r}.")
+        for address in self.trusted_proxies:
+            if not _is_network(address):
+                text = "trusted_proxies must hold addresses or networks as 192.0.2.1 or 10.0.0.0/8"
+                raise ConfigError(f"{text}, not {address!r}.")
         self._check_provider()
         for name in (
             "max_upload_bytes",
             "max_body_bytes",
+            "max_requests",
             "job_error_bytes",
             "signed_url_ttl_s",
             "session_ttl_s",
@@ -299,6 +311,14 @@ def _refuse_unknown(environment: Mapping[str, str]) -> None:
             near = get_close_matches(name, known, n=1)
             advice = f"did you mean {ENVIRONMENT_PREFIX}{near[0]}?" if near else "unset it."
             raise ConfigError(f"No setting has the environment variable {variable}; {advice}")
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _parsed(variable: str, text: str, kind: Any) -> Any:

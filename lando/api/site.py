@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated
 
+import anyio
 from fastapi import Depends, Request
 
 from lando.api.files import FileUrls
@@ -54,6 +55,8 @@ class Site:
     changes: Changes
     patience: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(MAX_PATIENT))
     """Taken by each request that waits for something to happen, so that those never hold all threads."""
+    operators: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(2))
+    """Threads for health and metrics, which nobody else's requests can take."""
     throttle: Throttle = field(default_factory=Throttle)
     provider: Provider | None = None
     rights: StorageRights | None = None

@@ -5,6 +5,7 @@ Whoever asks is told which part is away and since when; hosts, user names and wh
 
 from __future__ import annotations
 
+import anyio.to_thread
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
@@ -30,8 +31,12 @@ async def alive(site: TheSite) -> JSONResponse:
 
 
 @router.get("/readyz")
-def ready(site: TheSite) -> JSONResponse:
+async def ready(site: TheSite) -> JSONResponse:
     """503 with why requests can't be served now. A broker that is away only delays commands, which is said."""
+    return await anyio.to_thread.run_sync(_readiness, site, limiter=site.operators)
+
+
+def _readiness(site: Site) -> JSONResponse:
     waits_for = _wrong(site) or site.opening.waits_for or health.waits_for(site.parts)
     waiting, oldest_s, held_up_by = 0, 0.0, None
     if waits_for is None:
@@ -59,6 +64,7 @@ def _wrong(site: Site) -> str | None:
 
 
 @router.get("/metrics")
-def metrics(request: Request) -> Response:
+async def metrics(request: Request, site: TheSite) -> Response:
     """Prometheus' text form."""
-    return Response(request.app.state.metrics.text(), media_type=CONTENT_TYPE)
+    text = await anyio.to_thread.run_sync(request.app.state.metrics.text, limiter=site.operators)
+    return Response(text, media_type=CONTENT_TYPE)

@@ -186,7 +186,9 @@ def exchange(parts: list[Message], *, path: str = "/take", headers: dict[str, st
     async def take(request: Request) -> int:
         return len(await request.body())
 
-    guarded = Doorman(app, max_body_bytes=100, metrics=Metrics(), body_idle_s=0.01)
+    guarded = Doorman(
+        app, max_body_bytes=100, max_requests=1, metrics=Metrics(), is_signed_in=lambda _: False, body_idle_s=0.01
+    )
     sent: list[Message] = []
 
     async def receive() -> Message:
@@ -231,3 +233,25 @@ def test_a_body_of_the_right_size_is_taken() -> None:
 )
 def test_a_content_length_that_makes_no_sense_is_refused(length: str, status: int) -> None:
     assert exchange([], headers={"content-length": length})[0] == status
+
+
+@pytest.mark.parametrize("is_chunked", [False, True])
+@pytest.mark.parametrize(
+    "headers", [{}, {"Authorization": "Token " + "0" * 40}, {"Authorization": "JWT a.b.c"}, {"Cookie": "sessionid=x"}]
+)
+def test_whoever_is_not_signed_in_may_send_a_small_body_only(
+    api: Api, headers: dict[str, str], is_chunked: bool
+) -> None:
+    def send(size: int, **more: str) -> Any:
+        parts = [b'{"name": "', *[b"x" * 1024] * (size // 1024), b'"}']
+        content: Any = iter(parts) if is_chunked else b"".join(parts)
+        given = {**JSON, **headers, **more}
+        return api.client.post("/api/v2/job-templates/init", content=content, headers=given)
+
+    assert send(32 * 1024).status_code == 401
+    refused = send(128 * 1024)
+    assert (refused.status_code, refused.json()) == (
+        413,
+        {"detail": "Without a sign-in a body may have at most 65536 bytes."},
+    )
+    assert send(128 * 1024, **api.as_user("ada")).status_code == 400, "read, and looked at"

@@ -238,3 +238,51 @@ def test_the_openapi_description_is_served_without_documentation_pages(serve: Se
     api = serve()
     assert "/api/v2/jobs/{job_id}/start" in api.client.get("/api/lando/v1/openapi.json").json()["paths"]
     assert api.client.get("/docs").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("trusted", "given", "seen"),
+    [
+        (["127.0.0.1"], "192.0.2.7", "192.0.2.7"),
+        (["127.0.0.1"], "10.6.6.6, 192.0.2.7", "192.0.2.7"),
+        (["127.0.0.1", "10.0.0.0/8"], "192.0.2.7, 10.1.2.3", "192.0.2.7"),
+        ([], "192.0.2.7", "127.0.0.1"),
+        (["10.0.0.0/8"], "192.0.2.7", "127.0.0.1"),
+    ],
+)
+def test_a_client_has_the_address_that_a_trusted_proxy_tells(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, trusted: list[str], given: str, seen: str
+) -> None:
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "*")
+    changed = replace(settings, port=0, public_url=None, trusted_proxies=trusted)
+    with Server(changed, publishers=FakeBroker()) as server:
+        login = {"username": "eve", "password": "wrong"}
+        url, headers = f"{server.url}/api-auth-token/", {"X-Forwarded-For": given}
+        assert requests.post(url, json=login, headers=headers, timeout=TIMEOUT_S).status_code == 400
+        assert list(server.site.throttle._failures) == [("eve", seen)]
+
+
+def test_more_requests_than_are_taken_at_a_time_are_503_but_for_operators(serve: Serve) -> None:
+    api = serve(max_requests=1)
+    inside: dict[str, Any] = {}
+
+    def look() -> None:
+        for path in ("/api/v2/jobs/", "/healthz", "/readyz", "/metrics"):
+            inside[path] = api.client.get(path)
+
+    monkey = pytest.MonkeyPatch()
+    jobs = api.site.database.read
+
+    def reading() -> Any:
+        monkey.undo()
+        look()
+        return jobs()
+
+    headers = api.as_user("ada")
+    monkey.setattr(api.site.database, "read", reading)
+    assert api.client.get("/api/v2/jobs/", headers=headers).status_code == 200
+    refused = inside.pop("/api/v2/jobs/")
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "1")
+    assert refused.json() == {"detail": "The server has 1 requests at work already; try again."}
+    assert {answer.status_code for answer in inside.values()} == {200}
+    assert api.get("/api/v2/jobs/").status_code == 200

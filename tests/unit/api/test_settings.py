@@ -75,3 +75,9 @@ def test_an_unknown_variable_is_refused_with_the_one_that_was_meant() -> None:
 def test_what_kubernetes_says_of_a_service_is_no_unknown_variable() -> None:
     environment = {"LANDO_API_WEB_SERVICE_HOST": "10.0.0.7", "LANDO_API_WEB_PORT": "tcp://10.0.0.7:80"}
     assert settings.load(environment=environment).port == 8000
+
+
+@pytest.mark.parametrize("address", ["*", "proxy.example.org", "10.0.0.1/8", ""])
+def test_only_addresses_and_networks_are_trusted_as_proxies(address: str) -> None:
+    with pytest.raises(ConfigError, match=r"^trusted_proxies must hold addresses or networks"):
+        settings.load(environment={}, options={"trusted_proxies": [address]})
