@@ -82,30 +82,44 @@ def _fields(inputs: Any) -> list[dict[str, Any]]:
 
 
 def spelled_out(kind: Any) -> Any:
-    """A CWL type without the abbreviations ``T?`` and ``T[]``, ``null`` first where it is optional."""
+    """A CWL type without the abbreviations ``T?`` and ``T[]``, ``null`` first where it is optional.
+
+    An object that stands in several places, as by YAML's aliases, is one in the answer, too.
+    """
+    return _spelled_out(kind, {})
+
+
+def _spelled_out(kind: Any, known: dict[int, Any]) -> Any:
+    """``known`` has what was made of each object of the document, by its ``id``."""
     if isinstance(kind, str):
         if kind.endswith("?"):
-            return optional(spelled_out(kind[:-1]))
+            return optional(_spelled_out(kind[:-1], known))
         if kind.endswith("[]"):
-            return {"type": "array", "items": spelled_out(kind[:-2])}
+            return {"type": "array", "items": _spelled_out(kind[:-2], known)}
         return kind
+    if id(kind) not in known:
+        known[id(kind)] = _members_spelled_out(kind, known)
+    return known[id(kind)]
+
+
+def _members_spelled_out(kind: Any, known: dict[int, Any]) -> Any:
     if isinstance(kind, list):
-        members = [spelled_out(member) for member in kind if member != "null"]
+        members = [_spelled_out(member, known) for member in kind if member != "null"]
         return ["null", *members] if len(members) < len(kind) else members
     if isinstance(kind, Mapping) and kind.get("type") == "array":
-        return {**kind, "items": spelled_out(kind.get("items"))}
+        return {**kind, "items": _spelled_out(kind.get("items"), known)}
     if isinstance(kind, Mapping) and kind.get("type") == "record":
-        return {**kind, "fields": _record_fields(kind.get("fields"))}
+        return {**kind, "fields": _record_fields(kind.get("fields"), known)}
     return kind
 
 
-def _record_fields(fields: Any) -> list[Any]:
+def _record_fields(fields: Any, known: dict[int, Any]) -> list[Any]:
     """A record's fields as a list, their types spelled out."""
     if isinstance(fields, Mapping):
         items = [{"name": name, **(one if isinstance(one, Mapping) else {"type": one})} for name, one in fields.items()]
     else:
         items = [dict(one) for one in fields if isinstance(one, Mapping)] if isinstance(fields, list) else []
-    return [{**one, "type": spelled_out(one.get("type"))} for one in items]
+    return [{**one, "type": _spelled_out(one.get("type"), known)} for one in items]
 
 
 def optional(kind: Any) -> list[Any]:
@@ -119,5 +133,6 @@ def _short(identifier: str) -> str:
 
 
 def _text(doc: Any) -> str:
-    text = "\n".join(str(line) for line in doc) if isinstance(doc, list) else str(doc or "")
+    lines = doc if isinstance(doc, list) else [doc]
+    text = "\n".join(str(line) for line in lines if isinstance(line, str | int | float))
     return text.replace("\0", "")  # PostgreSQL keeps no such character

@@ -19,11 +19,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from lando.api import checking
-from lando.api.answers import NON_FIELD, detail, invalid
+from lando.api.answers import NON_FIELD, Refusal, detail, invalid
 from lando.api.auth import Caller
 from lando.api.bodies import AnyText, Body, JsonObject, LongName, Name, Tag, Url
 from lando.api.checking import Checked, Source
-from lando.api.files import FileUrls, safe_name
+from lando.api.files import FileUrls, Stored, safe_name
 from lando.api.models import (
     JobStrategy,
     ShareGroup,
@@ -88,16 +88,32 @@ def register(site: Site, caller: Caller, new: NewWorkflow) -> tuple[int, bool]:
     if given != 1:
         raise invalid(NON_FIELD if given else "packed", "Give one of packed, file and url.")
     with _examined(site, caller, new) as (process, file):
-        name = new.name or process.label or Path(file.name).stem
-        with site.database.write() as session:
-            # One after the other for each user: the same workflow sent twice at once is registered once.
-            session.execute(select(User.id).where(User.id == caller.id).with_for_update())
-            workflow = _workflow(session, None if new.public else caller, name, _tag_base(caller, new, name))
-            version = _known(session, workflow, new.version, file.sha256)
-            if version is None:
-                version = _version(site, session, caller, workflow, new, process, file)
-            _configuration(session, workflow)
-            return version.id, process.with_cwltool
+        copy = _copied(site, file) if file.stored is None else None
+        try:
+            version_id, is_new = _registered(site, caller, new, process, file, copy)
+        except Refusal:
+            _forget(site, copy)
+            raise
+        if not is_new:
+            _forget(site, copy)
+        return version_id, process.with_cwltool
+
+
+def _registered(
+    site: Site, caller: Caller, new: NewWorkflow, process: Checked, file: _File, copy: Stored | None
+) -> tuple[int, bool]:
+    """The id of the version, and whether it was made just now."""
+    name = new.name or process.label or Path(file.name).stem
+    with site.database.write() as session:
+        # One after the other for each user: the same workflow sent twice at once is registered once.
+        session.execute(select(User.id).where(User.id == caller.id).with_for_update())
+        workflow = _workflow(session, None if new.public else caller, name, _tag_base(caller, new, name))
+        version = _known(session, workflow, new.version, file.sha256)
+        is_new = version is None
+        if version is None:
+            version = _version(site, session, caller, workflow, new, process, file, copy)
+        _configuration(session, workflow)
+        return version.id, is_new
 
 
 @contextmanager
@@ -192,6 +208,7 @@ def _version(
     new: NewWorkflow,
     process: Checked,
     file: _File,
+    copy: Stored | None,
 ) -> WorkflowVersion:
     chosen = _free_version(session, workflow, new.version)
     row = WorkflowVersion(
@@ -200,7 +217,7 @@ def _version(
         description=process.description,
         type=file.type,
         workflow_path=process.workflow_path,
-        url=_kept(site, session, caller, file),
+        url=_kept(site, session, caller, file, copy),
         fields=process.fields,
         enable_ui=True,
         sha256=file.sha256,
@@ -210,19 +227,32 @@ def _version(
     return row
 
 
-def _kept(site: Site, session: Session, caller: Caller, file: _File) -> str:
-    """What to store as the URL of ``file``, which is a file of the server's from now on."""
+def _copied(site: Site, file: _File) -> Stored:
+    """A copy of ``file`` below the server's files, which is nobody's yet; one that stays so is swept away some day.
+
+    Before any transaction begins: the file may be large, and nobody else could write meanwhile.
+    """
+    if file.path is None:
+        return site.files.save(file.data or b"")
+    with site.files.begin(checking.MAX_BYTES) as upload, open(file.path, "rb") as stream:
+        while chunk := stream.read(1 << 20):
+            upload.write(chunk)
+        return upload.finish()
+
+
+def _forget(site: Site, copy: Stored | None) -> None:
+    if copy is not None:
+        site.files.remove(copy.id)
+
+
+def _kept(site: Site, session: Session, caller: Caller, file: _File, copy: Stored | None) -> str:
+    """What to store as the URL of ``file``, which is a file of the server's from now on: an upload, or ``copy``."""
     if file.stored is not None:
         return stored_url(site, session, caller, FileUrls.stored(file.stored.id, file.stored.name))
-    if file.path is not None:
-        with site.files.begin(checking.MAX_BYTES) as upload, open(file.path, "rb") as stream:
-            while chunk := stream.read(1 << 20):
-                upload.write(chunk)
-            kept = upload.finish()
-    else:
-        kept = site.files.save(file.data or b"")
-    session.add(UploadedFile(id=kept.id, owner_id=caller.id, name=file.name, size=kept.size, sha256=kept.sha256))
-    return FileUrls.stored(kept.id, file.name)
+    if copy is None:
+        raise TypeError("a file that is no upload needs a copy")
+    session.add(UploadedFile(id=copy.id, owner_id=caller.id, name=file.name, size=copy.size, sha256=copy.sha256))
+    return FileUrls.stored(copy.id, file.name)
 
 
 def _sha256(path: Path) -> str:

@@ -46,7 +46,7 @@ def check(request: Mapping[str, Any]) -> dict[str, Any]:
     if request.get("url"):
         _download(request, file)
     if request["type"] == "zipped":
-        unzip(file, content, max_bytes=request["max_bytes"])
+        unzip(file, content, max_bytes=request["max_bytes"], name=request["name"])
         path = request["workflow_path"] or _entry(content)
     else:
         content.mkdir()
@@ -134,16 +134,17 @@ def _entry(content: Path) -> str:
     raise InputError(f"The archive {found}; say by workflow_path which is to be run.", field="workflow_path")
 
 
-def _runs(value: Any) -> Iterator[str]:
+def _runs(document: Any) -> Iterator[str]:
     """The documents that the steps of one run, as they name them."""
-    if isinstance(value, Mapping):
-        if isinstance(value.get("run"), str):
+    left, seen = [document], set()
+    while left:
+        value = left.pop()
+        if not isinstance(value, Mapping | list) or id(value) in seen:
+            continue  # YAML's aliases let one object stand in many places, also in itself
+        seen.add(id(value))
+        if isinstance(value, Mapping) and isinstance(value.get("run"), str):
             yield unquote(value["run"].partition("#")[0])
-        for member in value.values():
-            yield from _runs(member)
-    elif isinstance(value, list):
-        for member in value:
-            yield from _runs(member)
+        left.extend(value if isinstance(value, list) else value.values())
 
 
 def _download(request: Mapping[str, Any], file: Path) -> None:

@@ -20,34 +20,35 @@ NAME_LIMIT = 255  # bytes of one part of a path
 CHUNK = 1 << 20  # bytes
 
 
-def unzip(archive: Path, folder: Path, *, max_bytes: int | None = None) -> int:
+def unzip(archive: Path, folder: Path, *, max_bytes: int | None = None, name: str | None = None) -> int:
     """Unpack ``archive`` into ``folder``, over what is there; the number of files. A file that is there is whole.
 
     Args:
         max_bytes: The most all files may hold together; :data:`UNPACKED_LIMIT` when None.
+        name: What sentences call the archive; its file's name when None.
 
     Raises:
         InputError: It is no zip archive, is damaged or encrypted, or an entry has no business in one. Nothing has
             been unpacked then, except when damage shows only in the data.
         StepError: The volume has no room for it; nothing has been unpacked.
     """
+    name = name or archive.name
     try:
         with zipfile.ZipFile(archive) as opened:
             entries = [
                 entry for entry in opened.infolist() if PurePosixPath(entry.filename).parts or not entry.is_dir()
             ]
-            _check(archive, entries, folder)
-            _check_size(archive.name, entries, folder, UNPACKED_LIMIT if max_bytes is None else max_bytes)
+            _check(archive, name, entries, folder)
+            _check_size(name, entries, folder, UNPACKED_LIMIT if max_bytes is None else max_bytes)
             folder.mkdir(parents=True, exist_ok=True)
             for entry in entries:
-                _unpack(opened, entry, folder, archive.name)
+                _unpack(opened, entry, folder, name)
     except (zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, EOFError, ValueError) as error:
-        raise InputError(f"{archive.name} can't be unpacked: {error}.") from error
+        raise InputError(f"{name} can't be unpacked: {error}.") from error
     return sum(1 for entry in entries if not entry.is_dir())
 
 
-def _check(archive: Path, entries: list[zipfile.ZipInfo], folder: Path) -> None:
-    name = archive.name
+def _check(archive: Path, name: str, entries: list[zipfile.ZipInfo], folder: Path) -> None:
     if len(entries) > ENTRIES_LIMIT:
         raise InputError(f"{name} holds {len(entries)} entries; {ENTRIES_LIMIT} is the most that is unpacked.")
     files: set[PurePosixPath] = set()

@@ -87,3 +87,25 @@ def test_what_can_not_be_run_is_refused_naming_the_field(packed: dict[str, Any])
     with pytest.raises(InputError) as refusal:
         main_process(packed)
     assert refusal.value.field == "packed"
+
+
+def test_a_type_that_stands_in_many_places_is_spelled_out_once() -> None:
+    kind: Any = {"type": "array", "items": "int?"}
+    for _ in range(50):  # as YAML's aliases make it of a short text
+        kind = {"type": "record", "fields": [{"name": "a", "type": kind}, {"name": "b", "type": [kind, "null"]}]}
+    found = spelled_out(kind)
+    for _ in range(50):
+        one, other = (field["type"] for field in found["fields"])
+        assert other == ["null", one] or other[1] is one
+        assert other[1] is one
+        found = one
+    assert found == {"type": "array", "items": ["null", "int"]}
+
+
+def test_a_description_is_made_of_texts_only() -> None:
+    lines: list[Any] = ["x"]
+    for _ in range(50):
+        lines = [lines, lines]
+    tool = {"class": "CommandLineTool", "cwlVersion": "v1.2", "inputs": [], "doc": ["a", *lines, "b"], "label": lines}
+    found = main_process(tool)
+    assert (found.description, found.label) == ("a\nb", "")

@@ -5,7 +5,10 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -149,3 +152,35 @@ def test_a_workflow_that_could_never_be_shown_again_is_refused(api: Api) -> None
     answer = api.post(REGISTER, {"file": file["id"]})
     assert (answer.status_code, list(answer.json())) == (400, ["file"]), answer.text
     assert api.get("/api/v2/workflow-versions/").status_code == 200
+
+
+def test_a_large_file_is_copied_before_the_transaction_and_goes_when_nobody_needs_it(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at_work: list[str] = []
+    write, begin = api.site.database.write, api.site.files.begin
+
+    @contextmanager
+    def writing() -> Iterator[Any]:
+        with write() as session:
+            at_work.append("writing")
+            yield session
+            at_work.remove("writing")
+
+    def copying(limit: int) -> Any:
+        assert at_work == [], "nobody else could write meanwhile"
+        return begin(limit)
+
+    def kept() -> int:
+        return sum(path.is_file() for path in Path(api.site.settings.files_dir).rglob("*"))
+
+    api.as_user("ada")
+    monkeypatch.setattr(api.site.database, "write", writing)
+    monkeypatch.setattr(api.site.files, "begin", copying)
+    body = {"name": "x", "packed": PACKED, "version": "1"}
+    first = api.post(REGISTER, body)
+    assert (first.status_code, kept()) == (201, 1)
+    again = api.post(REGISTER, body)
+    assert (again.json()["workflow_version"], kept()) == (first.json()["workflow_version"], 1)
+    refused = api.post(REGISTER, {**body, "packed": {**PACKED, "doc": "other"}})
+    assert (refused.status_code, list(refused.json()), kept()) == (400, ["version"], 1)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from lando.cwl_inputs import main_process
 from lando.errors import InputError
-from lando.steps.check_workflow import ANSWER_BYTES, check, written
+from lando.steps.check_workflow import ANSWER_BYTES, _runs, check, written
 
 TOOL = {"class": "CommandLineTool", "cwlVersion": "v1.2", "baseCommand": "true", "inputs": {}, "outputs": {}}
 FLOW = {
@@ -158,3 +158,24 @@ def test_a_type_nested_without_end_is_refused() -> None:
     flow = {**FLOW, "inputs": {"a": "File" + "[]" * 5000}}
     with pytest.raises(InputError, match="nested too deeply"):
         main_process(flow)
+
+
+def test_what_stands_in_many_places_of_a_document_is_looked_at_once() -> None:
+    steps: Any = {"run": "tools/a%20b.cwl#x"}
+    for _ in range(50):
+        steps = {"one": steps, "other": [steps]}
+    assert list(_runs(steps)) == ["tools/a b.cwl"]
+    steps["itself"] = steps
+    assert list(_runs(steps)) == ["tools/a b.cwl"]
+
+
+def test_an_archive_is_called_as_its_owner_calls_it(tmp_path: Path) -> None:
+    (tmp_path / "given").write_bytes(b"no archive")
+    with pytest.raises(InputError, match=r"^flows\.zip can't be unpacked"):
+        examined(tmp_path, type="zipped", name="flows.zip")
+    archive(tmp_path, x=FLOW, **{"..__y": FLOW})
+    with pytest.raises(InputError, match=r"^flows\.zip is refused: its entry"):
+        examined(tmp_path, type="zipped", name="flows.zip")
+    archive(tmp_path, x={"class": "Workflow", "pad": "x" * 20_000})
+    with pytest.raises(InputError, match=r"^flows\.zip is refused: unpacked"):
+        examined(tmp_path, type="zipped", name="flows.zip")
