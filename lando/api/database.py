@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, select, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, NoSuchModuleError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -99,9 +99,14 @@ class Database:
             engine.dispose()
 
     def version(self) -> str | None:
-        """The schema's version, None for an empty database."""
-        with self._outages(), self._engine.connect() as connection:
-            return version_of(connection)
+        """The schema's version, None for an empty database; raises ConfigError for a file that is no database."""
+        try:
+            with self._outages(), self._engine.connect() as connection:
+                return version_of(connection)
+        except DatabaseError as error:
+            if not self.is_sqlite:
+                raise
+            raise ConfigError(f"The database {self._url.database} can't be used: {error.orig}.") from error
 
     def require_current(self) -> str:
         """The schema's version; raises ConfigError unless it is the one this program needs, or a newer one.

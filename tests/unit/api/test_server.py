@@ -6,6 +6,7 @@ import re
 import socket
 import threading
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
@@ -46,6 +47,12 @@ def test_a_port_in_use_is_one_clear_sentence(settings: Settings) -> None:
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError, match=f"^Port {port} of 127.0.0.1 is in use by another program"):
             Server(replace(settings, port=port))
+
+
+def test_a_file_that_is_no_database_is_refused_in_a_sentence(settings: Settings, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no database, but long enough to be looked at\n" * 100)
+    with pytest.raises(ConfigError, match=r"The database .*notes\.txt can't be used: file is not a database\."):
+        Server(replace(settings, port=0, database_url=f"sqlite:///{tmp_path}/notes.txt"))
 
 
 def test_a_database_that_can_not_be_opened_frees_the_port_again(settings: Settings) -> None:
