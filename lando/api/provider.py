@@ -13,7 +13,6 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import requests
@@ -22,8 +21,9 @@ from requests.adapters import BaseAdapter
 from requests_oauthlib import OAuth2Session
 
 from lando.api.keys import NotSigned, ServerKey
+from lando.api.secret_files import read_secret
 from lando.api.settings import Settings
-from lando.errors import LandoError, Unavailable
+from lando.errors import ConfigError, LandoError, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -179,9 +179,9 @@ class Provider:
         if path is None:
             return ""
         try:
-            return Path(path).read_text("utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise Unavailable("sign-in provider", f"the client secret's file {path} can't be read: {error}") from error
+            return read_secret(path, "oauth_client_secret_file").decode()
+        except (ConfigError, UnicodeDecodeError) as error:
+            raise Unavailable("sign-in provider", str(error)) from error
 
 
 def _not_failed(response: requests.Response) -> requests.Response:

@@ -12,6 +12,7 @@ from typing import Self
 
 import uvicorn
 
+from lando.api import secret_files
 from lando.api.app import create_app
 from lando.api.metrics import Metrics
 from lando.api.outbox import Publishers
@@ -55,6 +56,7 @@ class Server:
         self._socket = _listening(settings.host, settings.port)
         try:
             self.settings = with_port(settings, self._socket.getsockname()[1])
+            secret_files.check(self.settings)
             app = create_app(self.settings, publishers=publishers, live_logs=live_logs)
         except BaseException:
             self._socket.close()

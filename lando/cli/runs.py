@@ -35,7 +35,7 @@ def submit(
         prepared = submission.prepare(workflow, job_order, name=name, runs_here=is_embedded(client))
         run_id = submission.send(client, prepared, priority=priority, progress=lambda line: typer.echo(line, err=True))
         if not as_json:
-            typer.echo(f'run {run_id} "{prepared.name}" is started; follow it with: lando status {run_id} --watch')
+            typer.echo(f'run {run_id} "{prepared.name}" is submitted; follow it with: lando status {run_id} --watch')
         run = _wait(client, run_id, quiet=as_json) if wait else client.run(run_id)
         if as_json:
             _print_json(run.document)

@@ -17,7 +17,7 @@ from sqlalchemy import select, update
 from lando.api import models as m
 from lando.api.database import Database, time_of
 from lando.api.mail_addresses import is_address
-from lando.api.notices.webhook import read_secret
+from lando.api.secret_files import read_secret
 from lando.errors import Conflict, LandoError, NotFound, Rejected, Unavailable
 
 SMTP_S = 15.0

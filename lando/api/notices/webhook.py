@@ -10,12 +10,12 @@ import hashlib
 import hmac
 import time
 from collections.abc import Callable
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import requests
 
-from lando.errors import ConfigError, Unavailable
+from lando.api.secret_files import read_secret
+from lando.errors import Unavailable
 
 CONNECT_S, ANSWER_S = 5.0, 15.0
 """How long connecting, and then the head of the answer, may take."""
@@ -73,17 +73,6 @@ class Webhook:
             raise Unavailable(_PEER, told, status=status)
         if not 200 <= status < 300:
             raise Unavailable(_PEER, f"{self._where} answers {status}", status=status)
-
-
-def read_secret(path: str, setting: str) -> bytes:
-    """What the file holds, without white space around it; raises ConfigError."""
-    try:
-        secret = Path(path).read_bytes().strip()
-    except OSError as error:
-        raise ConfigError(f"{setting}: {path} can't be read: {error.strerror}.") from error
-    if not secret:
-        raise ConfigError(f"{setting}: {path} is empty.")
-    return secret
 
 
 def _kind(error: Exception) -> str:

@@ -49,6 +49,19 @@ def test_a_port_in_use_is_one_clear_sentence(settings: Settings) -> None:
             Server(replace(settings, port=port))
 
 
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"webhook_url": "https://hook.example.org/", "webhook_secret_file": "/nowhere/secret"},
+        {"smtp_host": "mail.example.org", "mail_from": "lando@example.org", "smtp_username": "lando"}
+        | {"smtp_password_file": "/nowhere/secret"},
+    ],
+)
+def test_a_secret_that_is_not_there_is_refused_at_the_start(settings: Settings, named: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match=r"_file: /nowhere/secret can't be read: No such file or directory\.$"):
+        Server(replace(settings, port=0, **named))  # type: ignore[arg-type]
+
+
 def test_a_file_that_is_no_database_is_refused_in_a_sentence(settings: Settings, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("no database, but long enough to be looked at\n" * 100)
     with pytest.raises(ConfigError, match=r"The database .*notes\.txt can't be used: file is not a database\."):

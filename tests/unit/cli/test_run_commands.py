@@ -46,7 +46,7 @@ def test_submit_goes_the_whole_way(api: Any, lando: Any, document: Document, fil
     prepare_submission(api, document)
     outcome = lando("submit", *files, "--name", "batch 17")
     assert outcome.code == 0, outcome.err
-    assert outcome.out == 'run 3 "batch 17" is started; follow it with: lando status 3 --watch\n'
+    assert outcome.out == 'run 3 "batch 17" is submitted; follow it with: lando status 3 --watch\n'
     assert api.bodies("POST /api/lando/v1/files") == [b"hello"]
     assert api.bodies("POST /api/v2/url-job-input-files/") == [
         {
