@@ -76,7 +76,7 @@ def create_app(
 
     outbox = Outbox(database, publishers or default_publishers, sweep_s=settings.outbox_sweep_s, release=release)
     told = Notices(settings, database, publishers or default_publishers)
-    unused = UnusedFiles(database, files, keep_s=settings.unused_upload_ttl_s)
+    unused = UnusedFiles(database, files, keep_s=settings.unused_upload_ttl_s, also=told.forget)
     key = load_or_create(settings.key_file)
     site = Site(
         settings=settings,

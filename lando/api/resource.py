@@ -64,6 +64,8 @@ class Resource(Generic[Row]):
     filters: Mapping[str, InstrumentedAttribute[Any]] = field(default_factory=dict)
     """Query parameters, each with the column that must equal it."""
     order: tuple[Any, ...] = ()
+    at_most: int | None = None
+    """A list has no more rows, the newest ones, and fewer by ``?limit=``; None: it has all."""
     sort_key: Callable[[Row], Any] | None = None
     """Orders a list where the database can't."""
     options: tuple[ExecutableOption, ...] = ()
@@ -101,6 +103,7 @@ def add_routes(router: APIRouter, resource: Resource[Any]) -> None:
     def listed(request: Request, site: TheSite, caller: who) -> list[Shown]:
         with site.database.read() as session:
             query = _filtered(resource, resource.scope(select(resource.model), caller), request)
+            query = _newest(resource, query, request)
             rows = session.scalars(query.options(*resource.options)).unique().all()
             if resource.sort_key is not None:
                 rows = sorted(rows, key=resource.sort_key)
@@ -120,7 +123,7 @@ def add_routes(router: APIRouter, resource: Resource[Any]) -> None:
         summary=f"List {resource.path}",
         description=(resource.model.__doc__ or "").strip().partition("\n")[0],
         response_model=Sequence[shape],
-        openapi_extra={"parameters": [_filter(name) for name in resource.filters]},
+        openapi_extra={"parameters": [*map(_filter, resource.filters), *_limit(resource)]},
     )
     router.add_api_route(
         f"/{resource.path}/{{row_id}}",
@@ -146,6 +149,25 @@ def _filter(name: str) -> Json:
     """A query parameter that may be repeated: any of the values will do."""
     schema = {"type": "array", "items": {"type": "string"}}
     return {"name": name, "in": "query", "required": False, "schema": schema, "style": "form", "explode": True}
+
+
+def _limit(resource: Resource[Any]) -> list[Json]:
+    if resource.at_most is None:
+        return []
+    schema = {"type": "integer", "minimum": 1, "maximum": resource.at_most, "default": resource.at_most}
+    text = "Only so many rows, the newest."
+    return [{"name": "limit", "in": "query", "required": False, "schema": schema, "description": text}]
+
+
+def _newest(resource: Resource[Any], query: Query, request: Request) -> Query:
+    """Only the newest rows of ``query``, where lists are limited; raises the 400."""
+    if resource.at_most is None:
+        return query
+    text = request.query_params.get("limit", str(resource.at_most))
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= resource.at_most):
+        raise invalid("limit", f"Must be a whole number from 1 to {resource.at_most}.")
+    newest = query.with_only_columns(resource.model.id).order_by(None).order_by(resource.model.id.desc())
+    return query.where(resource.model.id.in_(newest.limit(int(text))))
 
 
 def _partial(body: type[Body]) -> Json:

@@ -76,6 +76,9 @@ class Settings:
     unused_upload_ttl_s: float = 7 * 24 * 3600.0
     """How long an upload is kept that no workflow and no input names, or only inputs of deleted jobs, in seconds;
     submitting takes minutes."""
+    mail_ttl_s: float = 90 * 24 * 3600.0
+    """How long mails that were sent or given up are kept in ``admin/email-messages/``, in seconds since
+    they were made."""
     check_types: bool = True
     """Also refuse job orders in which a value can never fit its input (the original checks no types)."""
     allow_system_overrides: bool = False
@@ -186,6 +189,7 @@ class Settings:
             "outbox_sweep_s",
             "check_timeout_s",
             "unused_upload_ttl_s",
+            "mail_ttl_s",
         ):
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} must be more than 0, not {getattr(self, name)}.")

@@ -10,7 +10,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, exists, select
@@ -31,11 +31,21 @@ BATCH = 200
 class UnusedFiles:
     """Sweeps now and then while the server runs; several servers of one site may do so side by side."""
 
-    def __init__(self, database: Database, files: FileStore, *, keep_s: float, sweep_s: float = SWEEP_S) -> None:
+    def __init__(
+        self,
+        database: Database,
+        files: FileStore,
+        *,
+        keep_s: float,
+        sweep_s: float = SWEEP_S,
+        also: Callable[[], object] = lambda: None,
+    ) -> None:
+        """``also`` forgets what else is swept as often."""
         self._database = database
         self._files = files
         self._keep_s = keep_s
         self._sweep_s = sweep_s
+        self._also = also
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -99,8 +109,9 @@ class UnusedFiles:
             try:
                 if removed := self.sweep():
                     logger.info("Removed %d uploaded files that nothing refers to", removed)
+                self._also()
             except (LandoError, OSError) as error:
-                logger.warning("Unused uploads can't be removed now: %s", error)
+                logger.warning("Unused uploads and old mails can't be removed now: %s", error)
             except Exception:
                 logger.exception("The sweep of unused uploads failed and goes on")
 

@@ -38,6 +38,7 @@ class Notices:
         self.couriers: list[Courier] = []
         self._database = database
         self._mails = StoredMails(database, _post(settings))
+        self._keep_s = settings.mail_ttl_s
         self._exchange: MailExchange | None = None
         self._channels = Channels(
             webhook=settings.webhook_url is not None,
@@ -74,6 +75,10 @@ class Notices:
         Raises NotFound; Conflict for one that has been sent, or is being sent; else what keeps it, which is noted.
         """
         self._mails.send(message_id)
+
+    def forget(self) -> int:
+        """Remove mails that are kept long enough; how many went."""
+        return self._mails.forget(self._keep_s)
 
     def start(self) -> None:
         """Begin to deliver."""

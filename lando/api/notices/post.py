@@ -12,16 +12,19 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, exists, or_, select, update
 
 from lando.api import models as m
 from lando.api.database import Database, time_of
 from lando.api.mail_addresses import is_address
+from lando.api.notices.telling import WAITING
 from lando.api.secret_files import read_secret
 from lando.errors import Conflict, LandoError, NotFound, Rejected, Unavailable
 
 SMTP_S = 15.0
 """How long connecting, and each answer of the server, may take."""
+FORGOTTEN_AT_ONCE = 500
+"""Old mails that one transaction removes."""
 SENDING_S = 300.0
 """How long a message is left to the one who is sending it; longer than all its answers may take."""
 _PEER = "mail server"
@@ -154,6 +157,27 @@ class StoredMails:
             self._note(message_id, state="E", errors=type(error).__name__)
             raise
         self._note(message_id, state="S", errors="")
+
+    def forget(self, keep_s: float) -> int:
+        """Remove mails that are older than ``keep_s`` seconds, but those still to be sent; how many went."""
+        removed = 0
+        while True:
+            with self._database.write() as session:
+                moment = time_of(session)
+                waits = exists().where(m.Notice.email_message_id == m.EmailMessage.id, m.Notice.state == WAITING)
+                old = (
+                    select(m.EmailMessage.id)
+                    .where(m.EmailMessage.created < moment - timedelta(seconds=keep_s), ~waits)
+                    .where(or_(m.EmailMessage.sending_until.is_(None), m.EmailMessage.sending_until < moment))
+                    .order_by(m.EmailMessage.id)
+                    .limit(FORGOTTEN_AT_ONCE)
+                    .with_for_update(skip_locked=True)
+                )
+                ids = session.scalars(old).all()
+                session.execute(delete(m.EmailMessage).where(m.EmailMessage.id.in_(ids)))
+            removed += len(ids)
+            if len(ids) < FORGOTTEN_AT_ONCE:
+                return removed
 
     def _taken(self, message_id: int) -> m.EmailMessage:
         with self._database.write() as session:

@@ -89,6 +89,7 @@ add_routes(
         staff_only=True,
         body=EmailMessageBody,
         fill=_fill_message,
+        at_most=10_000,
     ),
 )
 

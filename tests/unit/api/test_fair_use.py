@@ -12,7 +12,8 @@ from lando.api.fair_use import Limits, Waiting, turns
 from lando.api.models import Job, JobSettings, LandoConnection, PendingCommand
 from lando.api.settings import Settings
 from lando.errors import ConfigError
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
+from sqlalchemy.orm import ORMExecuteState, Session
 from tests.unit.api.serving import Api, Serve
 
 ADA, BOB, EVE = 1, 2, 3
@@ -306,3 +307,30 @@ def test_a_release_notes_nothing_when_nothing_has_changed(serve: Serve) -> None:
 def test_negative_limits_are_refused(settings: Settings) -> None:
     with pytest.raises(ConfigError, match="max_running must be 0 or more"):
         Settings(database_url="sqlite:////x.db", key_file="k", files_dir="f", max_running=-1)
+
+
+def test_a_command_that_is_held_only_while_others_are_released_has_its_turn_the_next_time(serve: Serve) -> None:
+    api = serve(max_running=0)
+    first, second = started(api), started(api)
+
+    def hold(session: Session, job: int, why: str | None) -> None:
+        session.execute(update(PendingCommand).where(PendingCommand.job_id == job).values(held=why))
+
+    def held() -> list[int]:
+        with api.site.database.read() as session:
+            return list(session.scalars(select(PendingCommand.job_id).where(PendingCommand.held.is_not(None))))
+
+    with api.site.database.write() as session:
+        hold(session, second, None)
+    with api.site.database.write() as session:
+
+        def look(state: ORMExecuteState) -> None:
+            if "priority" in str(state.statement):  # the jobs are locked, and now their commands are read
+                hold(session, second, "It waits for its turn.")
+
+        event.listen(session, "do_orm_execute", look)
+        assert fair_use._release(session, 1, Limits(running=5))
+    assert held() == [second]
+    assert fair_use.release(api.site.database, Limits(running=5))
+    assert held() == []
+    assert api.published() == [("start", first), ("start", second)]

@@ -398,3 +398,31 @@ def test_each_try_of_a_mail_has_the_same_message_id(api: Api, box: Mailbox) -> N
         identity = session.scalars(select(m.EmailMessage.message_id)).one()
     deliver(api)
     assert box.mails[0][2]["Message-ID"] == f"<{identity}@example.org>"
+
+
+def test_mails_are_forgotten_in_time_but_for_those_still_to_be_sent(api: Api) -> None:
+    job = ended(api)
+    form = {"subject": "s", "body": "b", "sender_email": "", "to_email": "a@x.org"}
+    for _ in range(3):
+        assert api.post(f"{ADMIN}/email-messages/", form, "operator").status_code == 201
+    waiting, sent, failed, young = [message["id"] for message in messages(api)]
+    day = timedelta(days=1)
+    with api.site.database.write() as session:
+        assert session.scalars(select(m.Notice.email_message_id).where(m.Notice.job_id == job)).one() == waiting
+        session.execute(update(m.EmailMessage).values(created=m.now() - 91 * day))
+        session.execute(update(m.EmailMessage).filter_by(id=young).values(created=m.now() - 89 * day))
+        session.execute(update(m.EmailMessage).filter_by(id=sent).values(state="S"))
+        session.execute(update(m.EmailMessage).filter_by(id=failed).values(state="E"))
+    api.site.unused._also()
+    assert [message["id"] for message in messages(api)] == [waiting, young]
+    assert api.site.notices.forget() == 0
+
+
+def test_the_newest_mails_are_listed(api: Api) -> None:
+    form = {"subject": "s", "body": "b", "sender_email": "", "to_email": "a@x.org"}
+    made = [api.post(f"{ADMIN}/email-messages/", form, "operator").json()["id"] for _ in range(3)]
+    listed = api.get(f"{ADMIN}/email-messages/?limit=2", "operator").json()
+    assert [row["id"] for row in listed] == made[1:]
+    for wrong in ("0", "x", "10001", "-1", ""):
+        refused = api.get(f"{ADMIN}/email-messages/?limit={wrong}", "operator")
+        assert (refused.status_code, list(refused.json())) == (400, ["limit"])

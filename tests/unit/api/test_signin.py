@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import stat
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from lando.api import auth, keys, setup
@@ -161,3 +163,26 @@ def test_a_signature_holds_for_its_path_until_its_time() -> None:
     assert not key.is_signed("/a", str(expires + 1), signature, 0)
     assert not key.is_signed("/a", "soon", signature, 0)
     assert not key.is_signed("/a", str(expires), "é", 0)
+
+
+def test_at_most_four_passwords_are_hashed_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, go_on = threading.Semaphore(0), threading.Event()
+
+    def scrypt(*_: Any, **__: Any) -> bytes:
+        begun.release()
+        assert go_on.wait(60)
+        return b"x"
+
+    monkeypatch.setattr(auth.hashlib, "scrypt", scrypt)
+    threads = [threading.Thread(target=auth.hash_password, args=("x",)) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    try:
+        assert all(begun.acquire(timeout=60) for _ in range(4))
+        assert not auth._places.acquire(blocking=False), "four take up all places"
+        assert not begun.acquire(blocking=False)
+    finally:
+        go_on.set()
+    for thread in threads:
+        thread.join(60)
+    assert all(begun.acquire(blocking=False) for _ in range(2)), "the others came after them"
