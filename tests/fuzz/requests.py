@@ -196,14 +196,14 @@ def _populate(api: Api) -> None:
     """One row of every kind, of id 1, of the ordinary user."""
     _sign_in(api)
     job = api.new_job(USER)
-    assert api.post(f"/api/v2/jobs/{job}/start/", user=USER).is_success
-    api.write(job, "R/S", "E/S")
-    error = {"job": job, "job_step": "S", "content": "x"}
-    assert api.post("/api/v2/admin/job-errors/", error, "lando").is_success
     stage = {"stage_group": 1, "destination_path": "a", "sequence_group": 0, "sequence": 0}
     assert api.post("/api/v2/url-job-input-files/", {**stage, "url": "https://x.org/a"}, USER).is_success
     store = {"project_id": "p", "file_id": "f", "dds_user_credentials": 1, "destination_path": "b"}
     assert api.post("/api/v2/dds-job-input-files/", {**stage, **store}, USER).is_success
+    assert api.post(f"/api/v2/jobs/{job}/start/", user=USER).is_success
+    api.write(job, "R/S", "E/S")
+    error = {"job": job, "job_step": "S", "content": "x"}
+    assert api.post("/api/v2/admin/job-errors/", error, "lando").is_success
     assert api.post("/api/admin/job-tokens/", {"token": "T-1"}, "lando").is_success
 
 
