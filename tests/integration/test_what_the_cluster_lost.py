@@ -14,6 +14,7 @@ from lando import embedded
 from lando.client import LandoClient, RunView
 from lando.config import ClusterSettings
 from lando.embedded import NAMESPACE, EmbeddedStack
+from lando.errors import NotFound
 from lando.home import Home
 from lando.k8s.cluster import KubernetesCluster
 from lando.local.node.evictions import EvictionManager, Space
@@ -90,8 +91,14 @@ class Site:
         newest = view.attempts[-1] if view.attempts else None
         if newest is None or newest.step != STEP or newest.state != "Running":
             return None
-        phases = [pod["status"].get("phase") for pod in self.cluster.list("Pod", f"bespin-job-id={view.id}")]
-        return newest.number if phases == ["Running"] else None
+        pods = self.cluster.list("Pod", f"bespin-job-id={view.id}")
+        if [pod["status"].get("phase") for pod in pods] != ["Running"]:
+            return None
+        try:
+            log = self.cluster.pod_log(pods[0]["metadata"]["name"], pods[0]["spec"]["containers"][0]["name"])
+        except NotFound:
+            return None  # gone since
+        return newest.number if log == f"{STEP} begins\n" else None
 
     def reach(self, run: int, test: Callable[[RunView], Any]) -> RunView:
         """The run as soon as ``test`` holds."""

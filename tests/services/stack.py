@@ -254,7 +254,7 @@ class Stack:
             try:
                 if requests.get(url, timeout=5).status_code == 200:
                     return
-            except requests.ConnectionError:
+            except (requests.ConnectionError, requests.Timeout):
                 pass
             for name, process in self._processes.items():
                 if process.poll() is not None:
