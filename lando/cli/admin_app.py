@@ -85,7 +85,8 @@ def import_site(
         str, typer.Argument(metavar="URL", help="The original bespin-api, e.g. https://bespin.example.org.")
     ],
     token_file: Annotated[
-        Path, typer.Option("--token-file", metavar="FILE", exists=True, help="Holds a token of its staff.")
+        Path,
+        typer.Option("--token-file", metavar="FILE", exists=True, dir_okay=False, help="Holds a token of its staff."),
     ],
     operator: Annotated[str, typer.Option("--operator", metavar="NAME", help="Whose the service credentials become.")],
     config: SettingsFile = None,
@@ -103,7 +104,9 @@ def import_site(
 
 @app.command()
 def import_users(
-    file: Annotated[Path, typer.Argument(metavar="FILE", exists=True, help="CSV with a head, username in it.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, help="CSV with a head, username in it.")
+    ],
     config: SettingsFile = None,
 ) -> None:
     """Add users from an original bespin-api's database, with their passwords and tokens.

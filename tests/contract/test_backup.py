@@ -18,6 +18,7 @@ from lando.api.settings import Settings
 from lando.errors import ConfigError
 from sqlalchemy import make_url
 from tests.services.databases import PostgresDatabases
+from tests.services.providing import missing
 from tests.unit.api.serving import Api, FakeBroker
 
 New = Callable[[str], Settings]
@@ -33,7 +34,7 @@ def new_place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[New]:
             url = f"sqlite:///{folder}/lando.db"
             if request.param == "postgresql":
                 if shutil.which("pg_dump") is None:
-                    pytest.skip("pg_dump is not to be had: apt install postgresql-client")
+                    missing("postgres", "apt-get install postgresql-client, for pg_dump")
                 databases = stack.enter_context(closing(PostgresDatabases(request.getfixturevalue("postgres"))))
                 url = databases.new()
                 stack.callback(databases.remove, url)
