@@ -50,6 +50,17 @@ class Intent(Enum):
     NONE = "none"
 
 
+class OnFailure(Enum):
+    """What becomes of the rest of a run when one of its steps has failed."""
+
+    STOP = "stop"
+    """Begin nothing more; what runs comes to its end."""
+    CONTINUE = "continue"
+    """Go on with what does not depend on it."""
+    REVERT = "revert"
+    """As stop; then delete what the run made."""
+
+
 class Category(Enum):
     """Whose move it is after a failure; only ``INFRASTRUCTURE`` is retried by Lando itself."""
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
-from lando.runs import Cause, RunState, StepState, VolumeUse
+from lando.runs import Cause, OnFailure, RunState, StepState, VolumeUse
 
 
 @dataclass(frozen=True, order=True)
@@ -40,6 +40,8 @@ class PlannedStep:
     """Volumes that hold what earlier steps left: without them the step can't start."""
     spared_by: str | None = None
     """Needs no Job when the Job of that step reported the ids of the output."""
+    retries: int = 0
+    """How often it is done again after a failure of its own; what the cluster lost counts apart."""
     problem: Cause | None = None
     """Why the step can't be run as it is described; met only when it is its turn."""
 
@@ -62,6 +64,9 @@ class Plan:
     """Steps whose reported ids describe the run's output, the best first; empty for runs without such ids."""
     output_known: bool = False
     """The ids of the output are on record already."""
+    parallel: int = 0
+    """The most steps that run at once, at every moment; 0: as many as are ready. The first in order go first."""
+    on_failure: OnFailure = OnFailure.STOP
     infrastructure_retries: int = 2
     """New attempts per step after failures that are the cluster's."""
     keep_finished: bool = False

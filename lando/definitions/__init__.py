@@ -1,0 +1,1 @@
+"""Kubernetes Jobs from named, templated definitions: a library and a server (job-definitions contract)."""
