@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
 from urllib.parse import quote, urlsplit
 
 from lando.config import ClusterSettings, Config
@@ -23,7 +22,6 @@ from lando.k8s.permissions import BY_PROCESS, DAEMONS, RECORD, Permission
 from lando.plans import manifests
 from lando.sources.http import JsonApi
 
-REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 REVIEWS_OF_OTHERS = "/apis/authorization.k8s.io/v1/{}/localsubjectaccessreviews"
 WHO = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 _AT_A_TIME = 6
@@ -206,24 +204,20 @@ def _record_account(config: Config, administrator: KubernetesCluster) -> Iterato
 
 def _may(cluster: KubernetesCluster, permission: Permission, *, account: str | None = None) -> bool | PeerError:
     """Whether the cluster's own user, or a service account, has the permission."""
-    resource, _, subresource = permission.resource.partition("/")
-    attributes = {
-        "namespace": cluster.namespace,
-        "verb": permission.verb,
-        "group": permission.group,
-        "resource": resource,
-        "subresource": subresource,
-    }
-    question: dict[str, Any] = {"apiVersion": "authorization.k8s.io/v1", "spec": {"resourceAttributes": attributes}}
-    if account is None:
-        path, question["kind"] = REVIEWS, "SelfSubjectAccessReview"
-    else:
-        inside = f"namespaces/{quote(cluster.namespace, safe='')}"
-        path, question["kind"] = REVIEWS_OF_OTHERS.format(inside), "LocalSubjectAccessReview"
-        question["metadata"] = {"namespace": cluster.namespace}
-        question["spec"]["user"] = f"system:serviceaccount:{cluster.namespace}:{account}"
     try:
-        return bool(cluster.ask(path, question).get("status", {}).get("allowed"))
+        if account is None:
+            return cluster.may(permission)
+        inside = f"namespaces/{quote(cluster.namespace, safe='')}"
+        question = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "LocalSubjectAccessReview",
+            "metadata": {"namespace": cluster.namespace},
+            "spec": {
+                "resourceAttributes": {"namespace": cluster.namespace, **permission.attributes()},
+                "user": f"system:serviceaccount:{cluster.namespace}:{account}",
+            },
+        }
+        return bool(cluster.ask(REVIEWS_OF_OTHERS.format(inside), question).get("status", {}).get("allowed"))
     except PeerError as error:
         return error
 

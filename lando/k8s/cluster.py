@@ -5,7 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import logging
-import socket
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,24 +13,19 @@ from typing import Any, Protocol, Self
 from urllib.parse import quote, urlencode
 
 import kubernetes.client
-import kubernetes.config
 import urllib3
-import yaml
 
-from lando import proxies
 from lando.config import ClusterSettings
 from lando.config.secrets import Credential
 from lando.errors import ConfigError, Expired, Unavailable
-from lando.k8s import cluster_errors
+from lando.k8s import cluster_errors, cluster_login
 from lando.k8s.cluster_clock import ClusterClock
 from lando.k8s.cluster_streams import Events, Lines, TextLines
+from lando.k8s.permissions import Permission
 
 Manifest = dict[str, Any]
 
 log = logging.getLogger(__name__)
-
-KINDS = ("Job", "Pod", "ConfigMap", "PersistentVolumeClaim", "Secret", "Event")
-"""The kinds this module knows the routes of."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,8 +60,9 @@ class Cluster(Protocol):
     @property
     def namespace(self) -> str: ...
 
-    def create(self, manifest: Manifest) -> Manifest:
-        """Create the object; Conflict when the name is taken."""
+    def create(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
+        """Create the object; Conflict when the name is taken. A dry run is judged alike, by admission and
+        quotas too, and makes nothing."""
         ...
 
     def get(self, kind: str, name: str) -> Manifest: ...
@@ -98,7 +93,7 @@ class Cluster(Protocol):
         ...
 
     def patch(self, kind: str, name: str, patch: Manifest) -> Manifest:
-        """JSON merge patch."""
+        """JSON merge patch; with a ``metadata.resourceVersion`` in it only that very version (Conflict otherwise)."""
         ...
 
     def delete(self, kind: str, name: str, *, uid: str | None = None) -> None:
@@ -115,12 +110,15 @@ class Cluster(Protocol):
         """The log from its beginning, line by line, until the container ends."""
         ...
 
+    def may(self, permission: Permission) -> bool:
+        """Whether our own account has this permission in the namespace; asking needs no permission."""
+        ...
+
 
 CONNECT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 30.0
 WATCH_GRACE_S = 15.0  # beyond the time the server was asked to end a watch by itself
 FOLLOW_SILENCE_S = 3600.0  # a followed log may say nothing for long; a dead peer is found by TCP keep-alive
-CONNECTIONS = 32  # kept warm: workers, reflectors and log readers of one process; more are opened and dropped
 PAGE_SIZE = 500
 MAX_ANSWER = 128 * 1024 * 1024  # bytes; a page of 500 objects stays far below it
 _RELISTS = 3  # how often a list whose continue token expired is begun again
@@ -132,7 +130,12 @@ _ROUTES = {
     "PersistentVolumeClaim": ("api/v1", "persistentvolumeclaims"),
     "Secret": ("api/v1", "secrets"),
     "Event": ("api/v1", "events"),
+    "ServiceAccount": ("api/v1", "serviceaccounts"),
+    "ResourceQuota": ("api/v1", "resourcequotas"),
+    "LimitRange": ("api/v1", "limitranges"),
+    "Lease": ("apis/coordination.k8s.io/v1", "leases"),
 }
+REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 
 class KubernetesCluster:
@@ -146,7 +149,7 @@ class KubernetesCluster:
 
     def __init__(self, settings: ClusterSettings, *, on_call: Callable[[str, str], None] | None = None) -> None:
         self._namespace = settings.namespace
-        self._configuration = _configuration(settings)
+        self._configuration = cluster_login.configuration(settings)
         self._token = Credential(settings.token) if settings.token is not None else None
         self._settings = settings
         self._on_call = on_call or (lambda verb, kind: None)
@@ -191,10 +194,11 @@ class KubernetesCluster:
 
     # -- objects -------------------------------------------------------------------------------------------------
 
-    def create(self, manifest: Manifest) -> Manifest:
+    def create(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
         """Create the object; Conflict when the name is taken, Rejected when validation or admission refuse it."""
-        kind = str(manifest["kind"])
-        return self._json("create", "POST", kind, str(manifest["metadata"].get("name", "")), path="", body=manifest)
+        kind, name = str(manifest["kind"]), str(manifest["metadata"].get("name", ""))
+        query = {"dryRun": "All"} if dry_run else None
+        return self._json("create", "POST", kind, name, path="", query=query, body=manifest)
 
     def get(self, kind: str, name: str) -> Manifest:
         return self._json("get", "GET", kind, name)
@@ -244,7 +248,7 @@ class KubernetesCluster:
         )
 
     def patch(self, kind: str, name: str, patch: Manifest) -> Manifest:
-        """JSON merge patch."""
+        """JSON merge patch; with a ``metadata.resourceVersion`` in it only that very version (Conflict otherwise)."""
         return self._json("patch", "PATCH", kind, name, body=patch, content_type="application/merge-patch+json")
 
     def delete(self, kind: str, name: str, *, uid: str | None = None) -> None:
@@ -261,6 +265,16 @@ class KubernetesCluster:
         what the question does, such as a review or a dry run."""
         method, verb = ("GET", "get") if question is None else ("POST", "create")
         return self._document(verb, method, path, f"{self.url}{path}", f"{method} {path}", question)
+
+    def may(self, permission: Permission) -> bool:
+        """Whether our own account has this permission in the namespace; asking needs no permission."""
+        attributes = {"namespace": self._namespace, **permission.attributes()}
+        question = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": attributes},
+        }
+        return bool((self.ask(REVIEWS, question).get("status") or {}).get("allowed"))
 
     def tls_context(self) -> ssl.SSLContext:
         """How it verifies the cluster's certificate, for a handshake beside its own session."""
@@ -436,7 +450,7 @@ class KubernetesCluster:
             return False
         fresh = kubernetes.client.Configuration()
         try:
-            _read_kubeconfig(self._settings, fresh)
+            cluster_login.read_kubeconfig(self._settings, fresh)
         except ConfigError as error:
             log.warning("%s", error)
             return False
@@ -465,59 +479,3 @@ def _whole(response: urllib3.BaseHTTPResponse) -> bytes:
         raise
     response.release_conn()
     return body
-
-
-def _configuration(settings: ClusterSettings) -> Any:
-    """The client library's configuration for ``settings``."""
-    configuration = kubernetes.client.Configuration()
-    configuration.proxy = None  # the library takes one from the environment also for plain HTTP and this very machine
-    try:
-        if settings.kubeconfig is not None:
-            _read_kubeconfig(settings, configuration)
-        elif settings.in_cluster:
-            kubernetes.config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-        elif settings.host is not None:
-            configuration.host = settings.host
-        else:
-            raise ConfigError("cluster_api_settings: give host and token, or kubeconfig, or in_cluster: true")
-    except (kubernetes.config.ConfigException, OSError) as error:
-        raise ConfigError(f"cluster_api_settings: {error}") from error
-    if settings.ssl_ca_cert is not None:
-        configuration.ssl_ca_cert = settings.ssl_ca_cert
-    if not settings.verify_ssl:
-        configuration.verify_ssl = False
-    if not configuration.verify_ssl:
-        log.warning("TLS certificates of the cluster at %s are NOT verified (verify_ssl: false)", configuration.host)
-        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # said once, just above
-    elif configuration.host.startswith("http:") and settings.token:
-        log.warning("the cluster at %s is reached without TLS: its token can be read on the way", configuration.host)
-    chosen = proxies.proxy_for(configuration.host, settings.proxy or configuration.proxy)
-    configuration.proxy, configuration.proxy_headers = proxies.split(chosen) if chosen else (None, None)
-    configuration.no_proxy = None
-    configuration.connection_pool_maxsize = CONNECTIONS
-    configuration.socket_options = _keep_alive()
-    return configuration
-
-
-def _read_kubeconfig(settings: ClusterSettings, configuration: Any) -> None:
-    path = settings.kubeconfig
-    place = f"cluster_api_settings.kubeconfig: {path}"
-    try:
-        kubernetes.config.load_kube_config(  # type: ignore[no-untyped-call]
-            path, context=settings.context, client_configuration=configuration, persist_config=False
-        )
-    except kubernetes.config.ConfigException as error:
-        raise ConfigError(f"{place}: {error}") from error
-    except OSError as error:
-        raise ConfigError(f"{place}: {error.strerror or error}.") from error
-    except (yaml.YAMLError, TypeError, ValueError, AttributeError, LookupError) as error:  # the library checks no types
-        raise ConfigError(f"{place}: is no kubeconfig.") from error
-
-
-def _keep_alive() -> list[tuple[int, int, int]]:
-    """Socket options that find a dead peer of a silent watch within a minute."""
-    options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
-    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
-        if hasattr(socket, name):
-            options.append((socket.IPPROTO_TCP, getattr(socket, name), value))
-    return options

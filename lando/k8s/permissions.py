@@ -21,40 +21,46 @@ class Permission:
     def __str__(self) -> str:
         return f"{self.verb} {self.resource}"
 
+    def attributes(self) -> dict[str, str]:
+        """As ``resourceAttributes`` of an access review, without the namespace."""
+        resource, _, subresource = self.resource.partition("/")
+        return {"group": self.group, "resource": resource, "subresource": subresource, "verb": self.verb}
 
-def _of(group: str, resource: str, *verbs: str) -> frozenset[Permission]:
+
+def permissions(group: str, resource: str, *verbs: str) -> frozenset[Permission]:
+    """One for each of the verbs."""
     return frozenset(Permission(group, resource, verb) for verb in verbs)
 
 
 LANDO = (
-    _of("batch", "jobs", "create", "get", "list", "watch", "delete")
-    | _of("", "configmaps", "create", "get", "list", "watch", "patch", "delete")
-    | _of("", "persistentvolumeclaims", "create", "get", "list", "watch", "delete")
-    | _of("", "pods", "list", "watch", "delete")
-    | _of("", "pods/log", "get")
-    | _of("", "events", "list")
+    permissions("batch", "jobs", "create", "get", "list", "watch", "delete")
+    | permissions("", "configmaps", "create", "get", "list", "watch", "patch", "delete")
+    | permissions("", "persistentvolumeclaims", "create", "get", "list", "watch", "delete")
+    | permissions("", "pods", "list", "watch", "delete")
+    | permissions("", "pods/log", "get")
+    | permissions("", "events", "list")
 )
 """Of ``python -m lando.k8s.lando``."""
 
 WATCHER = (
-    _of("batch", "jobs", "list", "watch", "patch")
-    | _of("", "pods", "list", "watch")
-    | _of("", "pods/log", "get")
-    | _of("", "events", "list", "watch")
+    permissions("batch", "jobs", "list", "watch", "patch")
+    | permissions("", "pods", "list", "watch")
+    | permissions("", "pods/log", "get")
+    | permissions("", "events", "list", "watch")
 )
 """Of ``python -m lando.k8s.watcher``; patching a Job notes what was told of it."""
 
 SERVER = (
-    _of("batch", "jobs", "list", "delete")
-    | _of("", "configmaps", "list", "delete")
-    | _of("", "persistentvolumeclaims", "list", "delete")
-    | _of("", "pods", "list", "delete")
-    | _of("", "pods/log", "get")
+    permissions("batch", "jobs", "list", "delete")
+    | permissions("", "configmaps", "list", "delete")
+    | permissions("", "persistentvolumeclaims", "list", "delete")
+    | permissions("", "pods", "list", "delete")
+    | permissions("", "pods/log", "get")
 )
 """Of ``lando serve --daemons FILE``: logs of running steps, and its routes of upkeep. Also of `lando resync` and
 `lando prune` with a daemons' file."""
 
-RECORD = _of("", "pods", "get", "patch")
+RECORD = permissions("", "pods", "get", "patch")
 """Of a record step's account, which notes the ids of its project on its own pod."""
 
 BY_PROCESS = {"lando": LANDO, "watcher": WATCHER, "server": SERVER}

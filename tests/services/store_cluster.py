@@ -15,6 +15,7 @@ from typing import Any
 
 from lando.k8s import cluster_errors
 from lando.k8s.cluster import Manifest, Page
+from lando.k8s.permissions import Permission
 from lando.local.controllers.caretakers import ClaimProtection
 from lando.local.controllers.job_controller import JobController, controlling_job
 from lando.local.controllers.quota_controller import QuotaController
@@ -59,6 +60,8 @@ class StoreCluster:
         """By pod; a pod has a line of its own otherwise."""
         self.on_job: Callable[[Manifest], None] = lambda job: None
         """Told each Job that was made, before it has pods."""
+        self.denied: set[Permission] = set()
+        """What our account may not do; only :meth:`may` knows of it."""
         self._jobs = JobController(self.store, failure_backoff_s=0.0)
         self._claims = ClaimProtection(self.store)
         self._quotas = QuotaController(self.store)
@@ -70,9 +73,11 @@ class StoreCluster:
 
     # -- the calls of a daemon -----------------------------------------------------------------------------------
 
-    def create(self, manifest: Manifest) -> Manifest:
+    def create(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
         with _told(f"create {manifest['kind']} {manifest['metadata']['name']}", writes=True):
-            made = self.store.create(RESOURCES[manifest["kind"]], self.namespace, manifest)
+            made = self.store.create(RESOURCES[manifest["kind"]], self.namespace, manifest, dry_run=dry_run)
+        if dry_run:
+            return made
         if manifest["kind"] == "Job":
             self.on_job(made)
             self._control(made["metadata"]["name"])
@@ -140,6 +145,9 @@ class StoreCluster:
 
     def follow_pod_log(self, pod: str, container: str) -> Any:
         raise NotImplementedError
+
+    def may(self, permission: Permission) -> bool:
+        return permission not in self.denied
 
     # -- what happens in the cluster -----------------------------------------------------------------------------
 
@@ -269,7 +277,8 @@ class StoreCluster:
 
     def _collect_garbage(self) -> None:
         """Delete what is owned by nothing that is there, and let go claims that nobody uses."""
-        resources = ("jobs", "pods", "configmaps", "persistentvolumeclaims")
+        kinds = ("leases", "jobs", "pods", "configmaps", "secrets", "persistentvolumeclaims")
+        resources = [resource for resource in kinds if resource in BY_RESOURCE]
         items = {resource: self.store.list(resource, self.namespace).items for resource in resources}
         present = {item["metadata"]["uid"] for kind in items.values() for item in kind}
         orphans = [

@@ -13,6 +13,7 @@ from lando.errors import ConfigError, Expired, Unavailable
 from lando.k8s import cluster as cluster_module
 from lando.k8s import cluster_streams
 from lando.k8s.cluster import KubernetesCluster
+from lando.k8s.permissions import Permission
 
 JOB: dict[str, Any] = {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "stage-data-42-ada"}}
 JOBS = "/apis/batch/v1/namespaces/lando%20jobs/jobs"
@@ -27,6 +28,37 @@ def test_create_posts_the_manifest_and_returns_what_was_made(cluster: Any, serve
     assert (asked.method, asked.path, asked.body) == ("POST", JOBS, JOB)
     assert asked.headers["Authorization"] == "Bearer s3cret-token"
     assert asked.headers["Content-Type"] == "application/json"
+
+
+def test_a_dry_run_is_a_create_that_says_so(cluster: Any, server: Any, answer: Any) -> None:
+    server.says(answer({"kind": "Lease"}, 201))
+
+    cluster.create({"kind": "Lease", "metadata": {"name": "a"}}, dry_run=True)
+
+    (asked,) = server.asked
+    assert (asked.method, asked.path) == ("POST", "/apis/coordination.k8s.io/v1/namespaces/lando%20jobs/leases")
+    assert asked.query == {"dryRun": "All"}
+
+
+@pytest.mark.parametrize(
+    ("said", "may"), [({"status": {"allowed": True}}, True), ({"status": {"allowed": False}}, False), ({}, False)]
+)
+def test_a_review_asks_for_one_permission_in_the_namespace(
+    cluster: Any, server: Any, answer: Any, said: Any, may: bool
+) -> None:
+    server.says(answer(said, 201))
+
+    assert cluster.may(Permission("", "pods/log", "get")) is may
+
+    (asked,) = server.asked
+    assert (asked.method, asked.path) == ("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews")
+    assert asked.body["spec"]["resourceAttributes"] == {
+        "namespace": "lando jobs",
+        "group": "",
+        "resource": "pods",
+        "subresource": "log",
+        "verb": "get",
+    }
 
 
 def test_get_asks_for_one_object(cluster: Any, server: Any, answer: Any) -> None:

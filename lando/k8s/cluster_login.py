@@ -1,0 +1,76 @@
+"""How the settings log in to a Kubernetes API, as the client library's configuration."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from typing import Any
+
+import kubernetes.client
+import kubernetes.config
+import urllib3
+import yaml
+
+from lando import proxies
+from lando.config import ClusterSettings
+from lando.errors import ConfigError
+
+CONNECTIONS = 32  # kept warm: workers, reflectors and log readers of one process; more are opened and dropped
+
+log = logging.getLogger(__name__)
+
+
+def configuration(settings: ClusterSettings) -> Any:
+    """The client library's configuration for ``settings``."""
+    configuration = kubernetes.client.Configuration()
+    configuration.proxy = None  # the library takes one from the environment also for plain HTTP and this very machine
+    try:
+        if settings.kubeconfig is not None:
+            read_kubeconfig(settings, configuration)
+        elif settings.in_cluster:
+            kubernetes.config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        elif settings.host is not None:
+            configuration.host = settings.host
+        else:
+            raise ConfigError("cluster_api_settings: give host and token, or kubeconfig, or in_cluster: true")
+    except (kubernetes.config.ConfigException, OSError) as error:
+        raise ConfigError(f"cluster_api_settings: {error}") from error
+    if settings.ssl_ca_cert is not None:
+        configuration.ssl_ca_cert = settings.ssl_ca_cert
+    if not settings.verify_ssl:
+        configuration.verify_ssl = False
+    if not configuration.verify_ssl:
+        log.warning("TLS certificates of the cluster at %s are NOT verified (verify_ssl: false)", configuration.host)
+        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # said once, just above
+    elif configuration.host.startswith("http:") and settings.token:
+        log.warning("the cluster at %s is reached without TLS: its token can be read on the way", configuration.host)
+    chosen = proxies.proxy_for(configuration.host, settings.proxy or configuration.proxy)
+    configuration.proxy, configuration.proxy_headers = proxies.split(chosen) if chosen else (None, None)
+    configuration.no_proxy = None
+    configuration.connection_pool_maxsize = CONNECTIONS
+    configuration.socket_options = _keep_alive()
+    return configuration
+
+
+def read_kubeconfig(settings: ClusterSettings, configuration: Any) -> None:
+    path = settings.kubeconfig
+    place = f"cluster_api_settings.kubeconfig: {path}"
+    try:
+        kubernetes.config.load_kube_config(  # type: ignore[no-untyped-call]
+            path, context=settings.context, client_configuration=configuration, persist_config=False
+        )
+    except kubernetes.config.ConfigException as error:
+        raise ConfigError(f"{place}: {error}") from error
+    except OSError as error:
+        raise ConfigError(f"{place}: {error.strerror or error}.") from error
+    except (yaml.YAMLError, TypeError, ValueError, AttributeError, LookupError) as error:  # the library checks no types
+        raise ConfigError(f"{place}: is no kubeconfig.") from error
+
+
+def _keep_alive() -> list[tuple[int, int, int]]:
+    """Socket options that find a dead peer of a silent watch within a minute."""
+    options = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1), (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)]
+    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, name):
+            options.append((socket.IPPROTO_TCP, getattr(socket, name), value))
+    return options
