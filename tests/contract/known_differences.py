@@ -16,6 +16,7 @@ _CONVENTIONS = (
     "https://github.com/kubernetes/community/blob/master/contributors/devel/sig-architecture/api-conventions.md"
 )
 _JOBS = "https://kubernetes.io/docs/concepts/workloads/controllers/job/"
+_LEASES = "https://kubernetes.io/docs/concepts/architecture/leases/"
 _LABELS = "https://kubernetes.io/docs/reference/labels-annotations-taints/"
 _VOLUMES = "https://kubernetes.io/docs/concepts/storage/persistent-volumes/"
 _QUOTAS = "https://kubernetes.io/docs/concepts/policy/resource-quotas/"
@@ -64,6 +65,7 @@ KNOWN_DIFFERENCES = {
     "selectors that can't be read": Difference("the same 400, in plainer words", _API),
     "a watch from a version yet to come": Difference("410 Expired at once instead of silence", _API),
     "labels of a Job's pods": Difference("batch.kubernetes.io/… besides those without a prefix", _LABELS),
+    "transitions of a Lease below 0": Difference("the same 422; 1.20 words it otherwise", _LEASES),
     "the selector of a Job": Difference(
         "names batch.kubernetes.io/controller-uid", _JOBS + "#specifying-your-own-pod-selector"
     ),

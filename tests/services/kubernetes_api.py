@@ -16,6 +16,7 @@ import yaml
 
 TIMEOUT_S = 20.0
 MERGE = "application/merge-patch+json"
+_GROUPS = {"jobs": "/apis/batch/v1", "leases": "/apis/coordination.k8s.io/v1"}
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class KubernetesApi:
         return cls(cluster["server"], ca_file, user["token"], namespace)
 
     def path(self, resource: str, name: str = "", sub: str = "") -> str:
-        group = "/apis/batch/v1" if resource == "jobs" else "/api/v1"
+        group = _GROUPS.get(resource, "/api/v1")
         scope = "" if resource == "namespaces" else f"/namespaces/{self.namespace}"
         return "/".join(part for part in (f"{group}{scope}/{resource}", name, sub) if part)
 

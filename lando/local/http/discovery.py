@@ -19,7 +19,7 @@ _EXTRA_SUBRESOURCES: dict[str, tuple[tuple[str, str, list[str]], ...]] = {
     "pods": (("log", "Pod", ["get"]), ("binding", "Binding", ["create"])),
     "namespaces": (("finalize", "Namespace", ["update"]),),
 }
-_GROUPS = ("", "batch", *reviews.GROUPS)
+_GROUPS = (*dict.fromkeys(kind.group for kind in KINDS), *reviews.GROUPS)
 _VERSION = "v1"
 
 

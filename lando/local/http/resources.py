@@ -142,9 +142,16 @@ class Resources:
             raise status.bad_request(
                 f"the name of the object ({name}) does not match the name on the URL ({info.name})"
             )
-        updated = self._store.update(
-            kind.resource, namespace, manifest, subresource=_writable(info.subresource), dry_run=dry
-        )
+        try:
+            updated = self._store.update(
+                kind.resource, namespace, manifest, subresource=_writable(info.subresource), dry_run=dry
+            )
+        except ApiError as error:
+            if error.code != 404 or not kind.created_by_update:
+                raise
+            # The version says nothing about an object that is not there.
+            manifest["metadata"].pop("resourceVersion", None)
+            return json_answer(201, self._store.create(kind.resource, namespace, manifest, dry_run=dry), warnings)
         return json_answer(200, updated, warnings)
 
     async def _patch(self, kind: Kind, namespace: str, info: RequestInfo, request: Request) -> Answer:

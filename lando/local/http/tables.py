@@ -277,6 +277,10 @@ _TABLES: dict[str, tuple[tuple[str, ...], Cells]] = {
         ("Name", "Type", "Data", "Age"),
         lambda item, now: [_name(item), item.get("type", ""), _data(item), _age(item, now)],
     ),
+    "Lease": (
+        ("Name", "Holder", "Age"),
+        lambda item, now: [_name(item), item["spec"].get("holderIdentity", ""), _age(item, now)],
+    ),
     "Namespace": (
         ("Name", "Status", "Age"),
         lambda item, now: [_name(item), (item.get("status") or {}).get("phase", ""), _age(item, now)],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from lando.local.rules import claims, configuration, jobs, limit_ranges, metadata, pods, quotas
+from lando.local.rules import claims, configuration, jobs, leases, limit_ranges, metadata, pods, quotas
 from lando.local.rules.status import FieldError, Manifest
 
 
@@ -30,6 +30,10 @@ class Kind:
     """Deleting without a propagation policy leaves the dependents (batch/v1 Jobs)."""
     returns_deleted: bool = False
     """DELETE answers with the object instead of a Status."""
+    created_by_update: bool = False
+    """PUT creates an object that is not there."""
+    updates_need_version: bool = False
+    """PUT replaces only the version that it names."""
     fields: tuple[str, ...] = ()
     """Field selectors besides ``metadata.name`` and ``metadata.namespace``."""
     keep: Callable[[Manifest, Manifest], None] = metadata.keep_nothing
@@ -166,6 +170,15 @@ KINDS: tuple[Kind, ...] = (
         initialise=jobs.initialise,
         validate=jobs.validate,
         validate_update=jobs.validate_update,
+    ),
+    Kind(
+        kind="Lease",
+        resource="leases",
+        group="coordination.k8s.io",
+        created_by_update=True,
+        updates_need_version=True,
+        default=leases.default,
+        validate=leases.validate,
     ),
 )
 

@@ -12,7 +12,7 @@ from lando.local.rules import status
 from lando.local.rules.kinds import Kind
 from lando.local.rules.metadata import generate_name_errors, immutable, no_new_finalizers, validate_metadata
 from lando.local.rules.schema import conform
-from lando.local.rules.status import ApiError, Manifest
+from lando.local.rules.status import ApiError, FieldError, Manifest
 
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
@@ -27,6 +27,11 @@ _NAME_ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _GENERATED = 5
 _KEPT = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "namespace")
 """Metadata that only the server writes."""
+_VERSION_MISSING = FieldError(
+    field="metadata.resourceVersion",
+    reason="FieldValueInvalid",
+    message="Invalid value: 0x0: must be specified for an update",
+)
 
 
 def timestamp(moment: datetime) -> str:
@@ -90,6 +95,8 @@ def prepare_update(kind: Kind, old: Manifest, manifest: Manifest, subresource: s
         raise uid_conflict(kind, old_metadata["name"], metadata["uid"], old_metadata["uid"])
     if metadata.get("resourceVersion") and metadata["resourceVersion"] != old_metadata["resourceVersion"]:
         raise status.conflict(kind.resource, kind.group, old_metadata["name"])
+    if kind.updates_need_version and not metadata.get("resourceVersion"):
+        raise status.invalid(kind.resource, kind.group, old_metadata["name"], [_VERSION_MISSING])
     _place(kind, metadata, old_metadata.get("namespace", ""), existing=True)
     metadata["resourceVersion"] = old_metadata["resourceVersion"]
     for part in _KEPT:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import functools
 import re
+from datetime import UTC, datetime
 from typing import Any
 
 from lando.local.rules.quantities import FORM_WORDS, parse_quantity
@@ -20,6 +21,7 @@ MODELS = {
     "ConfigMap": "V1ConfigMap",
     "Event": "CoreV1Event",
     "Job": "V1Job",
+    "Lease": "V1Lease",
     "LimitRange": "V1LimitRange",
     "Namespace": "V1Namespace",
     "PersistentVolumeClaim": "V1PersistentVolumeClaim",
@@ -28,10 +30,20 @@ MODELS = {
     "Secret": "V1Secret",
     "ServiceAccount": "V1ServiceAccount",
 }
+_MICRO_TIMES = frozenset({"acquireTime", "eventTime", "lastObservedTime", "renewTime"})
+"""Fields whose times are MicroTimes."""
+_TIMES = {
+    # Declared type → how such a time is given, in words and by its decimals, and how exactly it is kept, in UTC
+    # (apimachinery, ``pkg/apis/meta/v1/time.go`` and ``micro_time.go``).
+    "datetime": ("RFC 3339 time", re.compile(r"(\.\d+)?"), "seconds"),
+    "microtime": ("RFC 3339 time with six decimals of a second", re.compile(r"\.\d{6}"), "microseconds"),
+}
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d([.\d]*)(Z|[-+]\d\d:\d\d)")
 _SCALARS: dict[str, tuple[tuple[type, ...], str]] = {
     "str": ((str,), "string"),
     "bytes": ((str,), "string"),
     "datetime": ((str,), "string"),
+    "microtime": ((str,), "string"),
     "int": ((int,), "integer"),
     "bool": ((bool,), "boolean"),
     "float": ((int, float), "number"),
@@ -98,7 +110,7 @@ def _value(declared: str, value: Any, path: str, unknown: list[str], *, quantity
             return _quantity(value, path)
         if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
             raise _UnfitError(path, value, word)
-        return value
+        return _time(declared, str(value), path) if declared in _TIMES else value
     if match := _LIST.fullmatch(declared):
         if not isinstance(value, list):
             raise _UnfitError(path, value, "array")
@@ -125,6 +137,17 @@ def _is_base64(text: str) -> bool:
     return True
 
 
+def _time(declared: str, value: str, path: str) -> str:
+    words, decimals, precision = _TIMES[declared]
+    match = _TIME.fullmatch(value)
+    try:
+        if match is not None and decimals.fullmatch(match[1]):
+            return datetime.fromisoformat(value).astimezone(UTC).isoformat(timespec=precision).replace("+00:00", "Z")
+    except (ValueError, OverflowError):
+        pass
+    raise _UnfitError(path, value, words)
+
+
 def _quantity(value: Any, path: str) -> str:
     """Quantities are strings that may be written as numbers."""
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -144,4 +167,8 @@ def _fields(model: str) -> dict[str, str]:
     import kubernetes.client  # imported at first use: it is large
 
     described = getattr(kubernetes.client, model)
-    return {described.attribute_map[name]: declared for name, declared in described.openapi_types.items()}
+    fields = {described.attribute_map[name]: declared for name, declared in described.openapi_types.items()}
+    return {
+        name: "microtime" if declared == "datetime" and name in _MICRO_TIMES else declared
+        for name, declared in fields.items()
+    }
