@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from typing import NoReturn
@@ -18,14 +18,25 @@ GRACE_S = 28.0
 log = logging.getLogger(__name__)
 
 
+class Stop(threading.Event):
+    """Set by a signal; ``number`` says by which, 0 before."""
+
+    number = 0
+
+
 @contextmanager
-def told_to_stop(grace_s: float = GRACE_S) -> Iterator[threading.Event]:
+def told_to_stop(
+    grace_s: float = GRACE_S, *, tells_signal: bool = False, at_once: Callable[[], None] = lambda: None
+) -> Iterator[Stop]:
     """An event that the first SIGTERM or SIGINT (Ctrl-C) sets.
 
     A second one ends the process at once. So does the end of ``grace_s``, whatever is still waited for then: what is
-    in hand of a process that ends like that is handed back by those who gave it, as after a crash.
+    in hand of a process that ends like that is handed back by those who gave it, as after a crash. Its exit status is
+    then 0, or 128 and the signal's number with ``tells_signal``.
+
+    ``at_once`` is called just before a second signal ends the process, inside the signal's handler.
     """
-    stop = threading.Event()
+    stop = Stop()
     # Of all ways to wake a thread only this one may be used by a signal's handler, wherever that interrupts the thread
     # it runs in; the lock of an Event may be held just there.
     told: SimpleQueue[int] = SimpleQueue()
@@ -33,19 +44,21 @@ def told_to_stop(grace_s: float = GRACE_S) -> Iterator[threading.Event]:
 
     def note(number: int, _frame: object) -> None:
         if numbers:
+            at_once()
             os._exit(128 + number)
         numbers.append(number)
         told.put(number)
 
     def end_in_time() -> None:
         if number := told.get():
+            stop.number = number
             stop.set()
             log.info("Stopping on %s", signal.Signals(number).name)
             try:
                 told.get(timeout=grace_s)
             except Empty:
                 log.warning("Not all has ended in order within %g s; it is left as it is", grace_s)
-                leave(0)
+                leave(128 + number if tells_signal else 0)
 
     threading.Thread(target=end_in_time, name="stopping", daemon=True).start()
     before = {number: signal.signal(number, note) for number in (signal.SIGTERM, signal.SIGINT)}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
+from lando.phases.model import Finding
 from lando.runs import Cause
 
 
@@ -20,6 +21,13 @@ class Outcome(Enum):
     INTERRUPTED = 130
     """Ctrl-C; Jobs are left as they are."""
     TERMINATED = 143
+
+
+@dataclass(frozen=True, kw_only=True)
+class Problem:
+    """Something that the checks against the cluster found; with an error among them the run does not begin."""
+
+    finding: Finding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +138,8 @@ class Ended:
 
 
 Event = (
-    Began
+    Problem
+    | Began
     | PhaseBegan
     | JobFound
     | JobCreated
