@@ -11,6 +11,7 @@ from lando.local.http.tls import Certificates, ensure_certificates
 from lando.local.store.objects import ObjectStore
 from tests.services.kubernetes_api import KubernetesApi
 
+OWNER = Grant(user="owner", namespaces=frozenset({"ns"}))
 READER = Grant(user="reader", verbs=frozenset({"get", "list", "watch"}), namespaces=frozenset({"ns"}))
 
 
@@ -21,7 +22,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Certificates:
 
 @pytest.fixture
 def server(store: ObjectStore, certificates: Certificates) -> Iterator[ApiServer]:
-    server = ApiServer(store, Access({"all": Grant(user="admin"), "some": READER}), certificates)
+    server = ApiServer(store, Access({"all": Grant(user="admin"), "own": OWNER, "some": READER}), certificates)
     server.start()
     yield server
     server.stop()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,36 @@ def test_a_token_with_less_rights_gets_less(server: ApiServer, certificates: Cer
     review = api.call("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", wish)
     assert review.body["status"]["allowed"] is False
     api.session.close()
+
+
+@pytest.mark.parametrize(
+    ("token", "wish", "allowed"),
+    [
+        ("some", {"verb": "list", "group": "batch", "resource": "jobs", "namespace": "ns"}, True),
+        ("some", {"verb": "get", "resource": "pods", "subresource": "log", "namespace": "ns"}, True),
+        ("some", {"verb": "create", "group": "batch", "resource": "jobs", "namespace": "ns"}, False),
+        ("some", {"verb": "list", "group": "batch", "resource": "jobs", "namespace": "other"}, False),
+        ("some", {"verb": "list", "group": "batch", "resource": "jobs"}, False),
+        ("some", {"verb": "*", "resource": "pods", "namespace": "ns"}, False),
+        ("some", {"verb": "update", "group": "coordination.k8s.io", "resource": "leases", "namespace": "ns"}, False),
+        ("own", {"verb": "update", "group": "coordination.k8s.io", "resource": "leases", "namespace": "ns"}, True),
+        ("own", {"verb": "*", "group": "*", "resource": "*", "namespace": "ns"}, True),
+        ("own", {"verb": "create", "group": "batch", "resource": "jobs", "namespace": "other"}, False),
+        ("own", {"verb": "delete", "resource": "namespaces", "namespace": "ns", "name": "ns"}, False),
+        ("all", {"verb": "delete", "resource": "namespaces", "namespace": "ns", "name": "ns"}, True),
+    ],
+)
+def test_a_review_says_what_the_token_grants(
+    server: ApiServer, certificates: Certificates, token: str, wish: dict[str, str], allowed: bool
+) -> None:
+    with closing(KubernetesApi(server.url, certificates.ca_file, token, "ns").session) as session:
+        answer = session.post(
+            server.url + "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+            json={"spec": {"resourceAttributes": wish}},
+            timeout=10,
+        )
+    assert answer.status_code == 201
+    assert answer.json()["status"]["allowed"] is allowed
 
 
 def test_strict_validation_names_unknown_fields_and_the_default_warns(api: KubernetesApi) -> None:
