@@ -142,6 +142,11 @@ def level_number(level: str | int) -> int:
     return int(level) if level.isdigit() else logging.getLevelNamesMapping()[level.upper()]
 
 
+def plain(value: object) -> str:
+    """Foreign words on one line, without what would steer a terminal."""
+    return "".join(letter if letter.isprintable() else " " for letter in str(value or ""))
+
+
 def _context(record: logging.LogRecord) -> dict[str, Any]:
     return {**_ABOUT.get({}), **{key: value for key, value in vars(record).items() if key not in _STANDARD}}
 

@@ -40,6 +40,12 @@ def minutes_between(started: datetime | None, finished: datetime | None) -> str:
     return f"{round((finished - started).total_seconds() / 60, 2)} minutes"
 
 
+def clock_time(seconds: float) -> str:
+    """A run time to the second, rounded down: ``0:00:05``, ``26:03:00``."""
+    whole = max(int(seconds), 0)
+    return f"{whole // 3600}:{whole % 3600 // 60:02}:{whole % 60:02}"
+
+
 _SUFFIXES = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15} | {
     f"{letter}i": 1024**power for power, letter in enumerate("KMGTP", start=1)
 }

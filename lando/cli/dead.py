@@ -15,9 +15,10 @@ from lando import queues
 from lando.api import dead_letters
 from lando.cli import FAILED, UNREACHABLE
 from lando.cli.options import asked_by, connect
-from lando.cli.rendering import plain, table
+from lando.cli.rendering import table
 from lando.client import LandoClient
 from lando.errors import ConfigError, InputError, NotFound
+from lando.logs import plain
 from lando.queues.dead import DeadLetters, Fate
 from lando.units import decimal_size
 

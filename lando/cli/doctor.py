@@ -13,10 +13,10 @@ import typer
 from lando import config as daemons
 from lando import home
 from lando.cli import FAILED
-from lando.cli.rendering import plain
 from lando.doctor.examining import Examination, Part, examine
 from lando.doctor.findings import Finding, Level, count
 from lando.doctor.parts import Options, Site, of_file, of_home
+from lando.logs import plain
 from lando.masking import Masker
 
 WIDTH = 22  # of the names of checks

@@ -13,8 +13,9 @@ from rich.text import Text
 from rich.tree import Tree
 
 from lando.cli.options import connect
-from lando.cli.rendering import LOG_LINES, headline, plain, title, utc_now, volume
+from lando.cli.rendering import LOG_LINES, headline, title, utc_now, volume
 from lando.client import RunView
+from lando.logs import plain
 
 _ENDLESS_WIDTH = 1_000_000  # columns of what is no terminal: lines are not broken for programs
 _OF_THE_TOOL = ("Its last words: ", "It wrote nothing")  # what a run step has in place of advice

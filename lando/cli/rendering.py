@@ -209,11 +209,6 @@ def steps_table(run: RunView) -> Iterator[str]:
     return table(("STEP", "STATE", "TIME"), rows)
 
 
-def plain(value: object) -> str:
-    """Foreign words on one line, without what would steer a terminal."""
-    return "".join(letter if letter.isprintable() else " " for letter in str(value or ""))
-
-
 def utc_now() -> datetime:
     """Aware, in UTC."""
     return datetime.now(UTC)

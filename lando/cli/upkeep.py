@@ -12,9 +12,10 @@ import typer
 
 from lando import config as daemons
 from lando.cli.options import asked_by, connect
-from lando.cli.rendering import plain, table
+from lando.cli.rendering import table
 from lando.errors import InputError
 from lando.k8s import upkeep
+from lando.logs import plain
 from lando.units import decimal_size, span
 
 
