@@ -42,6 +42,11 @@ KNOWN_DIFFERENCES = {
     "fieldValidation": Difference("Strict names unknown fields with 400", _API + "#field-validation", 25),
     "suspended Jobs": Difference("no pods until resumed", _JOBS + "#suspending-a-job", 24),
     "Indexed Jobs": Difference("an index for each pod, completedIndexes", _JOBS + "#completion-mode", 24),
+    "pod failure policies": Difference(
+        "FailJob, Ignore and Count by exit codes and conditions; FailIndex is refused",
+        _JOBS + "#pod-failure-policy",
+        26,
+    ),
     "reasons of a Job's success": Difference(
         "SuccessCriteriaMet, then Complete with reason CompletionsReached", _JOBS + "#terminal-job-conditions", 32
     ),

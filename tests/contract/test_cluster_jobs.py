@@ -231,3 +231,40 @@ def test_deleting_a_job_does_with_its_pods_as_asked(api: KubernetesApi, policy: 
         assert owning_job(left) == made["metadata"]["uid"]
     else:
         wait_until(lambda: not pods(api), PATIENCE_S, what="the pods' removal")
+
+
+def rule(action: str = "FailJob", **more: Any) -> Manifest:
+    return {"action": action, **(more or {"onExitCodes": {"operator": "In", "values": [42]}})}
+
+
+def test_an_exit_code_may_fail_a_job_at_once(api: KubernetesApi) -> None:
+    since(api, "pod failure policies")
+    policy = {"rules": [rule()]}
+    api.create("jobs", job("work", "exit 42", notes("Failed:42"), backoffLimit=6, podFailurePolicy=policy))
+    done = ended(api)
+    found = conditions(done)["Failed"]
+    assert found["reason"] == "PodFailurePolicy"
+    assert found["message"].endswith("failed with exit code 42 matching FailJob rule at index 0")
+    assert done["status"]["failed"] == 1
+
+
+@pytest.mark.parametrize(
+    ("faulty", "field"),
+    [
+        (rule("Stop"), "spec.podFailurePolicy.rules[0].action"),
+        (rule(onExitCodes={"operator": "In", "values": [0]}), "spec.podFailurePolicy.rules[0].onExitCodes.values[0]"),
+        (rule(onExitCodes={"operator": "In", "values": []}), "spec.podFailurePolicy.rules[0].onExitCodes.values"),
+        (rule(onExitCodes={"operator": "In", "values": [3, 1]}), "spec.podFailurePolicy.rules[0].onExitCodes.values"),
+        (rule(onExitCodes={"operator": "Is", "values": [1]}), "spec.podFailurePolicy.rules[0].onExitCodes.operator"),
+        (
+            rule(onExitCodes={"operator": "In", "values": [1], "containerName": "other"}),
+            "spec.podFailurePolicy.rules[0].onExitCodes.containerName",
+        ),
+        ({"action": "Ignore"}, "spec.podFailurePolicy.rules[0]"),
+    ],
+)
+def test_rules_of_a_pod_failure_policy_make_sense(api: KubernetesApi, faulty: Manifest, field: str) -> None:
+    since(api, "pod failure policies")
+    refused = api.create("jobs", job("work", "true", notes(), podFailurePolicy={"rules": [faulty]}), dryRun="All")
+    assert refused.code == 422
+    assert [cause["field"] for cause in refused.body["details"]["causes"]] == [field]

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from lando.local.controllers import failure_policy
 from lando.local.rules.lifecycle import timestamp
 from lando.local.rules.status import Manifest
 
@@ -96,16 +97,15 @@ class _Decider:
         self._completed_indexes = parse_indexes(self._status.get("completedIndexes", ""))
         self._active = [pod for pod in pods if _phase(pod) not in ("Succeeded", "Failed") and not _is_terminating(pod)]
         self._terminating = [pod for pod in pods if _is_terminating(pod) and _phase(pod) not in ("Succeeded", "Failed")]
+        self._ignored: set[str] = set()
+        """Pods whose failure counts for nothing, by uid."""
         self._events: list[tuple[str, str, str]] = []
         self._again: list[float] = []
 
     def decide(self) -> JobDecision:
         uncounted = self._count()
-        release = [
-            pod
-            for pod in self._pods
-            if TRACKING in _finalizers(pod) and pod["metadata"]["uid"] in uncounted["succeeded"] | uncounted["failed"]
-        ]
+        done = uncounted["succeeded"] | uncounted["failed"] | self._ignored
+        release = [pod for pod in self._pods if TRACKING in _finalizers(pod) and pod["metadata"]["uid"] in done]
         create: list[int | None] = []
         delete: list[Manifest] = []
         if "deletionTimestamp" not in self._job["metadata"]:
@@ -147,10 +147,22 @@ class _Decider:
             outcome = self._outcome(pod)
             if outcome is None or uid not in held or uid in uncounted["succeeded"] | uncounted["failed"]:
                 continue
+            if outcome == "failed" and self._is_settled_by_policy(pod):
+                continue
             uncounted[outcome].add(uid)
             if outcome == "succeeded" and self._indexed:
                 self._completed_indexes.add(pod_index(pod))
         return uncounted
+
+    def _is_settled_by_policy(self, pod: Manifest) -> bool:
+        """Whether the failure of ``pod`` is not to be counted; it may end the Job besides."""
+        judgement = failure_policy.judge(self._spec, pod)
+        if judgement.action == failure_policy.IGNORE:
+            self._ignored.add(pod["metadata"]["uid"])
+            return True
+        if judgement.action == failure_policy.FAIL_JOB and self._ending() is None:
+            self._set("FailureTarget", "PodFailurePolicy", judgement.message)
+        return False
 
     def _outcome(self, pod: Manifest) -> str | None:
         phase = _phase(pod)

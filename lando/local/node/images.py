@@ -9,11 +9,13 @@ the first that fits is taken::
         env: {SAMTOOLS_THREADS: "2"}
 
 An image that no pattern fits can still run, when its container names a command: then that program of this machine runs.
+The official base images have no entry point, so that for them arguments alone are a command.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,6 +35,12 @@ INHERITED = (
 """Variables of this process that containers get too: what programs of this machine need to work. Nothing else, lest
 secrets of the daemons reach them."""
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+_BASES = re.compile(
+    r"(docker\.io/|(.+/)?library/)?(almalinux|alpine|amazonlinux|busybox|debian|fedora|perl|python|rockylinux|ubuntu)"
+    r"([:@].*)?"
+)
 
 
 class ImagePullError(LandoError):
@@ -65,8 +73,8 @@ class ImageTable:
         self._builtin = list(builtin) if builtin is not None else installation_images()
         self._read: tuple[int, list[Image]] = (-1, [])
 
-    def resolve(self, name: str, *, has_command: bool) -> Image:
-        """What ``name`` means; ImagePullError when it is unknown and the container has no command.
+    def resolve(self, name: str, *, has_command: bool, has_args: bool = False) -> Image:
+        """What ``name`` means; ImagePullError when it is unknown and the container says not what to run.
 
         The file is read again when it has changed. Raises ImagePullError, too, when it can't be read.
         """
@@ -82,7 +90,7 @@ class ImageTable:
                         f"the container a command, or the image one in {self._place()}"
                     )
                 return image
-        if has_command:
+        if has_command or (has_args and _BASES.fullmatch(name)):
             return Image(pattern=name)
         raise ImagePullError(
             f'failed to pull image "{name}": this node runs programs of the machine, not images; name a command for '

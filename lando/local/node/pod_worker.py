@@ -373,7 +373,8 @@ class PodWorker:
         tries, name = 0, container.get("image", "")
         while True:
             try:
-                return self._context.images.resolve(name, has_command=bool(container.get("command")))
+                has = {"has_command": bool(container.get("command")), "has_args": bool(container.get("args"))}
+                return self._context.images.resolve(name, **has)
             except ImagePullError as error:
                 self._change(state, waiting("ErrImagePull", str(error)))
                 self._say(WARNING, "Failed", f'Failed to pull image "{name}": {error}', container["name"])

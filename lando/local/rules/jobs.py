@@ -14,6 +14,8 @@ LEGACY_CONTROLLER_UID = "controller-uid"
 LEGACY_JOB_NAME = "job-name"
 """The labels without a prefix are what older clients select pods by; both are set."""
 _COUNTS = ("parallelism", "completions", "activeDeadlineSeconds", "backoffLimit", "ttlSecondsAfterFinished")
+_FAILURE_ACTIONS = ("Count", "FailJob", "Ignore")
+"""Of a pod failure policy; ``FailIndex`` needs ``backoffLimitPerIndex``, which is not acted upon here."""
 _FINISHING_POLICIES = ("OnFailure", "Never")
 
 
@@ -82,6 +84,8 @@ def validate(manifest: Manifest) -> list[FieldError]:
     errors += validate_labels(labels, "spec.template.labels")
     errors += validate_pod_spec(template["spec"], "spec.template.spec")
     errors += _validate_restart_policy(spec)
+    for at, rule in enumerate((spec.get("podFailurePolicy") or {}).get("rules") or []):
+        errors += _validate_rule(rule, f"spec.podFailurePolicy.rules[{at}]", template["spec"])
     return errors
 
 
@@ -102,6 +106,44 @@ def _validate_restart_policy(spec: Manifest) -> list[FieldError]:
     if policy not in _FINISHING_POLICIES:
         return [unsupported(field, policy, _FINISHING_POLICIES)]
     return []
+
+
+def _validate_rule(rule: Manifest, field: str, pod: Manifest) -> list[FieldError]:
+    """One rule of a pod failure policy."""
+    errors: list[FieldError] = []
+    if rule.get("action") not in _FAILURE_ACTIONS:
+        errors.append(unsupported(f"{field}.action", rule.get("action", ""), _FAILURE_ACTIONS))
+    codes, conditions = rule.get("onExitCodes"), rule.get("onPodConditions")
+    if bool(codes) is bool(conditions):
+        words = "specifying one of OnExitCodes and OnPodConditions is required"
+        errors.append(invalid_value(field, rule, words))
+    if codes:
+        errors += _validate_exit_codes(codes, f"{field}.onExitCodes", pod)
+    for at, condition in enumerate(conditions or []):
+        if condition.get("status", "True") not in ("False", "True", "Unknown"):
+            errors.append(
+                unsupported(f"{field}.onPodConditions[{at}].status", condition["status"], ("False", "True", "Unknown"))
+            )
+    return errors
+
+
+def _validate_exit_codes(codes: Manifest, field: str, pod: Manifest) -> list[FieldError]:
+    errors: list[FieldError] = []
+    operator, values, container = codes.get("operator", ""), codes.get("values") or [], codes.get("containerName")
+    if operator not in ("In", "NotIn"):
+        errors.append(unsupported(f"{field}.operator", operator, ("In", "NotIn")))
+    names = {each["name"] for part in ("containers", "initContainers") for each in pod.get(part) or []}
+    if container is not None and container not in names:
+        words = "must be one of the container or initContainer names in the pod template"
+        errors.append(invalid_value(f"{field}.containerName", container, words))
+    if not values:
+        errors.append(invalid_value(f"{field}.values", values, "at least one value is required"))
+    for at, value in enumerate(values):
+        if operator == "In" and value == 0:
+            errors.append(invalid_value(f"{field}.values[{at}]", 0, "must not be 0 for the In operator"))
+    if list(values) != sorted(set(values)):
+        errors.append(invalid_value(f"{field}.values", values, "must be ordered, each value once"))
+    return errors
 
 
 def validate_update(new: Manifest, old: Manifest) -> list[FieldError]:

@@ -234,3 +234,52 @@ def test_a_job_always_comes_to_the_right_end(fates: list[str], completions: int,
     assert (status.get("succeeded", 0), status.get("failed", 0)) == (succeeded, failed)
     assert ("Complete" in kinds(status)) == (succeeded >= completions)
     assert ("Failed" in kinds(status)) == (failed > limit)
+
+
+def failing(*rules: Manifest, **spec: Any) -> Manifest:
+    return job(podFailurePolicy={"rules": list(rules)}, podReplacementPolicy="Failed", **spec)
+
+
+def failed(uid: str, exit_code: int, **status: Any) -> Manifest:
+    ended = {"terminated": {"finishedAt": ago(60), "exitCode": exit_code}}
+    made = pod(uid, "Failed", **status)
+    made["metadata"]["namespace"] = "default"
+    made["status"]["containerStatuses"] = [{"name": "main", "state": ended}]
+    return made
+
+
+HOPELESS: Manifest = {"action": "FailJob", "onExitCodes": {"operator": "In", "values": [42]}}
+DISRUPTED: Manifest = {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget"}]}
+
+
+def test_an_exit_code_that_is_hopeless_fails_the_job_at_once() -> None:
+    decision = decide_job(failing(HOPELESS), [failed("a", 42)], NOW)
+    (found,) = decision.status["conditions"]
+    assert (found["type"], found["reason"]) == ("FailureTarget", "PodFailurePolicy")
+    assert found["message"] == (
+        "Container main for pod default/a failed with exit code 42 matching FailJob rule at index 0"
+    )
+    assert decision.create == []
+    assert decide_job(failing(HOPELESS), [failed("a", 41)], NOW).create == [None]
+
+
+def test_a_disrupted_pod_is_replaced_without_being_counted() -> None:
+    wanted = failing(DISRUPTED, HOPELESS, backoffLimit=0)
+    disrupted = failed("a", 42, conditions=[{"type": "DisruptionTarget", "status": "True"}])
+    decision = decide_job(wanted, [disrupted], NOW)
+    assert decision.status["uncountedTerminatedPods"] == {}
+    assert kinds(decision.status) == []
+    assert [each["metadata"]["name"] for each in decision.release] == ["a"]
+    assert decision.create == [None]
+
+
+def test_the_first_rule_that_fits_decides() -> None:
+    counted: Manifest = {"action": "Count", "onExitCodes": {"operator": "NotIn", "values": [1]}}
+    decision = decide_job(failing(counted, HOPELESS), [failed("a", 42)], NOW)
+    assert decision.status["uncountedTerminatedPods"] == {"failed": ["a"]}
+    assert kinds(decision.status) == []
+
+
+def test_a_rule_about_another_container_does_not_fit() -> None:
+    elsewhere = {**HOPELESS, "onExitCodes": {**HOPELESS["onExitCodes"], "containerName": "side"}}
+    assert kinds(decide_job(failing(elsewhere), [failed("a", 42)], NOW).status) == []

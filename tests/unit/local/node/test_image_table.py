@@ -23,6 +23,21 @@ def test_an_unknown_image_needs_a_command() -> None:
         ImageTable().resolve("acme/tool:1", has_command=False)
 
 
+@pytest.mark.parametrize(
+    "name", ["busybox", "alpine:3.20", "docker.io/ubuntu", "public.ecr.aws/docker/library/debian@sha256:0"]
+)
+def test_arguments_are_enough_for_a_base_image(name: str) -> None:
+    assert ImageTable().resolve(name, has_command=False, has_args=True) == Image(pattern=name)
+    with pytest.raises(ImagePullError):
+        ImageTable().resolve(name, has_command=False)
+
+
+@pytest.mark.parametrize("name", ["acme/busybox", "busybox-plus", "acme/tool:1"])
+def test_arguments_are_not_enough_for_an_image_that_may_have_an_entry_point(name: str) -> None:
+    with pytest.raises(ImagePullError):
+        ImageTable().resolve(name, has_command=False, has_args=True)
+
+
 def test_a_known_image_without_a_command_says_so() -> None:
     with pytest.raises(ImagePullError, match=r"lando-steps:local.*no command"):
         ImageTable().resolve("lando-steps:local", has_command=False)
