@@ -1,0 +1,51 @@
+"""A run as JSON: one object per line and event, for programs. docs/phases.md lists the keys."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from enum import Enum
+from typing import TextIO
+
+from lando.direct.events import Ended, Event
+
+
+class JsonLines:
+    """Writes what a run tells on ``out``; once nobody reads it any more, nothing."""
+
+    def __init__(self, out: TextIO, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._out = out
+        self._now = now
+        self.is_read = True
+
+    def tell(self, event: Event) -> None:
+        """As of :class:`lando.direct.events.Listener`."""
+        if not self.is_read:
+            return
+        try:
+            print(json.dumps(document(event, self._now()), ensure_ascii=False), file=self._out, flush=True)
+        except OSError:  # the run goes on all the same
+            self.is_read = False
+
+
+def document(event: Event, time: datetime) -> dict[str, object]:
+    """``event`` in words with underscores, ``time`` in ISO 8601, then what the event holds."""
+    name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
+    content = {key: _plain(value) for key, value in asdict(event).items()}
+    if isinstance(event, Ended):
+        content["exit_code"] = event.outcome.value
+    return {"event": name, "time": time.isoformat(timespec="milliseconds").replace("+00:00", "Z"), **content}
+
+
+def _plain(value: object) -> object:
+    """Names of enumerations in lower case; dictionaries and lists all the way down."""
+    if isinstance(value, Enum):
+        return value.name.lower()
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return value

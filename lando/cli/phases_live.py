@@ -1,0 +1,86 @@
+"""The tree of a run, redrawn in place on a terminal; what it looked like at the end stays."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from lando.cli.phases_progress import Progress
+from lando.cli.phases_tree import failures, tree
+from lando.cli.rendering import Line
+from lando.direct.events import Event
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+    from lando.phases.model import Model
+
+REDRAWS_PER_SECOND = 8.0
+
+
+class LiveTree:
+    """Draws a run on ``console`` from its beginning until the context ends; then the whole tree, and what failed."""
+
+    def __init__(self, model: Model, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
+        from rich.live import Live
+
+        self._console = console
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._progress = Progress(model, clock())
+        self._is_over = False
+        self._live = Live(
+            get_renderable=self._picture,
+            console=console,
+            refresh_per_second=REDRAWS_PER_SECOND,
+            vertical_overflow="crop",
+        )
+
+    def tell(self, event: Event) -> None:
+        """As of :class:`lando.direct.events.Listener`."""
+        with self._lock:
+            self._progress.tell(event, self._clock())
+
+    def called(self, verb: str, kind: str) -> None:
+        """To be told of every call to the cluster."""
+        with self._lock:
+            self._progress.called(verb, kind)
+
+    def __enter__(self) -> Self:
+        self._live.start(refresh=True)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        with self._lock:
+            self._is_over = self._progress.ended is not None
+        self._live.stop()
+        with self._lock:
+            for line in failures(self._progress):
+                self._console.print(_text(line), soft_wrap=True)
+
+    def _picture(self) -> Text:
+        from rich.text import Text
+
+        height = None if self._is_over else self._console.size.height - 1
+        with self._lock:
+            lines = tree(self._progress, self._clock(), height)
+        return Text("\n", no_wrap=True, overflow="ellipsis").join(_text(line) for line in lines)
+
+
+def _text(line: Line) -> Text:
+    from rich.text import Text
+
+    return Text(line.text, style=line.style, no_wrap=True, overflow="ellipsis")
+
+
+def show_cursor() -> None:
+    """Give the terminal its cursor back, when the process ends at once; may be called by a signal's handler."""
+    os.write(sys.stdout.fileno(), b"\x1b[?25h\n")
