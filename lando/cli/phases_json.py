@@ -5,12 +5,18 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from enum import Enum
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from lando.direct.events import Ended, Event
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+_OWN = ("interrupted", "lasting")
+"""Of a cause, what matters to the engine alone."""
 
 
 class JsonLines:
@@ -34,18 +40,22 @@ class JsonLines:
 def document(event: Event, time: datetime) -> dict[str, object]:
     """``event`` in words with underscores, ``time`` in ISO 8601, then what the event holds."""
     name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(event).__name__).lower()
-    content = {key: _plain(value) for key, value in asdict(event).items()}
+    content = _fields(event)
     if isinstance(event, Ended):
         content["exit_code"] = event.outcome.value
     return {"event": name, "time": time.isoformat(timespec="milliseconds").replace("+00:00", "Z"), **content}
 
 
+def _fields(record: DataclassInstance) -> dict[str, object]:
+    return {one.name: _plain(getattr(record, one.name)) for one in fields(record) if one.name not in _OWN}
+
+
 def _plain(value: object) -> object:
-    """Names of enumerations in lower case; dictionaries and lists all the way down."""
+    """Names of enumerations in lower case; objects and lists all the way down."""
     if isinstance(value, Enum):
         return value.name.lower()
-    if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, tuple):
         return [_plain(one) for one in value]
+    if is_dataclass(value) and not isinstance(value, type):
+        return _fields(value)
     return value
