@@ -5,6 +5,7 @@
     LandoError
     ├── ConfigError              a configuration file, option or environment variable is wrong
     ├── InputError               what a person handed in (workflow, job order, form) can't be used
+    ├── Refused                  what is there already forbids to begin: another run, another's object
     ├── MessageError             a message that no retry can make good: it goes to ``<queue>.dead``
     │   ├── UnreadableMessage      neither of our JSON nor a legacy pickle
     │   ├── UnsafeMessage          names code or types that are never loaded (a security event)
@@ -45,6 +46,10 @@ class InputError(LandoError):
     def __init__(self, message: str, *, field: str | None = None) -> None:
         super().__init__(message)
         self.field = field
+
+
+class Refused(LandoError):
+    """What is there already forbids to begin: another run of the same Jobs, an object of somebody else."""
 
 
 class MessageError(LandoError):

@@ -277,8 +277,7 @@ class StoreCluster:
 
     def _collect_garbage(self) -> None:
         """Delete what is owned by nothing that is there, and let go claims that nobody uses."""
-        kinds = ("leases", "jobs", "pods", "configmaps", "secrets", "persistentvolumeclaims")
-        resources = [resource for resource in kinds if resource in BY_RESOURCE]
+        resources = ("leases", "jobs", "pods", "configmaps", "secrets", "persistentvolumeclaims")
         items = {resource: self.store.list(resource, self.namespace).items for resource in resources}
         present = {item["metadata"]["uid"] for kind in items.values() for item in kind}
         orphans = [
