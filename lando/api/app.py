@@ -28,6 +28,7 @@ from lando.api.routes import (
     admin_catalog,
     admin_jobs,
     admin_records,
+    admin_runs,
     administration,
     attempts,
     browser,
@@ -45,6 +46,7 @@ from lando.api.routes import (
     notices,
     operations,
     outputs,
+    run_actions,
     runs,
     signin,
     upkeep,
@@ -187,7 +189,9 @@ def _bespin_v1() -> APIRouter:
 
 def _lando_v1() -> APIRouter:
     router = APIRouter(prefix="/api/lando/v1")
-    for module in (files, workflows, runs, attempts, evidence, logs, outputs, dead_letters, notices, upkeep):
+    for module in (files, workflows, runs, run_actions, attempts, evidence, logs, outputs, admin_runs):
         router.include_router(module.router)
+    for staffs in (dead_letters, notices, upkeep):
+        router.include_router(staffs.router)
     router.include_router(administration.router)
     return router

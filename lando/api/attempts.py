@@ -17,25 +17,23 @@ from lando.api.documents import timestamp
 from lando.runs import Attempt, AttemptState
 
 KEPT = 200
-"""Attempts of one run; the oldest go first."""
+"""Attempts of one job; the oldest go first. Of a run with more steps two of each besides."""
 _ENDED = "FECD"
 """States of a job in which nothing is at work."""
 
 
-def record(session: Session, job: m.Job, told: Sequence[Attempt]) -> bool:
+def record(session: Session, run: m.Job | m.Run, told: Sequence[Attempt]) -> bool:
     """Keep what is new in ``told``; whether anything was."""
-    known = {row.job_uid: row for row in job.step_attempts}
+    known: dict[str, m.StepAttempt | m.RunAttempt] = {row.job_uid: row for row in run.step_attempts}
     changed = False
     for one in told:
         row = known.get(one.uid)
         if row is None:
-            row = known[one.uid] = _begun(job, one)
-            job.step_attempts.append(row)
+            row = known[one.uid] = _begun_of_run(run, one) if isinstance(run, m.Run) else _begun(run, one)
+            run.step_attempts.append(row)  # type: ignore[arg-type] # of the same kind
             changed = True
         if one.state is AttemptState.RUNNING:
-            if job.attempts.get(one.step, 0) < one.number:
-                job.attempts = {**job.attempts, one.step: one.number}
-                changed = True
+            changed |= _note_number(run, one)
         elif row.state == AttemptState.RUNNING.value:
             row.state = one.state.value
             row.ended = min(max(one.ended or m.now(), row.began), m.now())
@@ -46,9 +44,24 @@ def record(session: Session, job: m.Job, told: Sequence[Attempt]) -> bool:
                 row.sentence = one.cause.sentence
             changed = True
     session.flush()
-    for row in job.step_attempts[:-KEPT]:
-        session.delete(row)
+    kept = KEPT + 2 * len(run.steps) if isinstance(run, m.Run) else KEPT
+    for old in run.step_attempts[:-kept]:
+        session.delete(old)
     return changed
+
+
+def _note_number(run: m.Job | m.Run, told: Attempt) -> bool:
+    """Keep the number of a step's newest attempt; whether it is new."""
+    if isinstance(run, m.Run):
+        step = next(step for step in run.steps if step.name == told.step)
+        if step.attempt >= told.number:
+            return False
+        step.attempt = told.number
+        return True
+    if run.attempts.get(told.step, 0) >= told.number:
+        return False
+    run.attempts = {**run.attempts, told.step: told.number}
+    return True
 
 
 def attempts(job: m.Job) -> list[shapes.RunAttempt]:
@@ -141,6 +154,22 @@ def _begun(job: m.Job, told: Attempt) -> m.StepAttempt:
         state=AttemptState.RUNNING.value,
         sentence="",
         began=began,
+    )
+
+
+def _begun_of_run(run: m.Run, told: Attempt) -> m.RunAttempt:
+    """A new row, as with a job: it begins after its step was entered."""
+    entered = next(step.started for step in run.steps if step.name == told.step)
+    now = m.now()
+    began = told.began or (now if told.state is AttemptState.RUNNING else entered or now)
+    return m.RunAttempt(
+        step=told.step,
+        attempt=told.number,
+        job_name=told.job,
+        job_uid=told.uid,
+        state=AttemptState.RUNNING.value,
+        sentence="",
+        began=min(max(began, entered or run.created), now),
     )
 
 

@@ -14,11 +14,10 @@ import subprocess
 from contextlib import closing
 from pathlib import Path
 
-from sqlalchemy import text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.orm import Session
 
 from lando.api.database import Database
+from lando.api.run_ids import skip_ids
 from lando.api.settings import Settings
 from lando.errors import ConfigError
 
@@ -59,7 +58,7 @@ def back_up(settings: Settings, folder: Path) -> None:
 def restore(settings: Settings, folder: Path, *, skip: int) -> int:
     """Put back what :func:`back_up` saved, where nothing is yet; the id that the next job gets.
 
-    ``skip`` ids of jobs are left out (see :func:`skip_ids`). Raises ConfigError.
+    ``skip`` ids of jobs and runs are left out (see :func:`lando.api.run_ids.skip_ids`). Raises ConfigError.
     """
     url = make_url(settings.database_url)
     is_sqlite = url.get_backend_name() == "sqlite"
@@ -87,21 +86,6 @@ def restore(settings: Settings, folder: Path, *, skip: int) -> int:
         _copy_files(folder / FILES_COPY, Path(settings.files_dir))
         with database.write() as session:
             return skip_ids(session, skip)
-
-
-def skip_ids(session: Session, count: int) -> int:
-    """Leave out ``count`` ids of jobs; the id that the next job gets.
-
-    Objects in the cluster, logs and results are named by them, and jobs that were made after a backup have some still.
-    """
-    if session.get_bind().dialect.name == "sqlite":
-        changed = session.execute(text("UPDATE sqlite_sequence SET seq = seq + :n WHERE name = 'jobs'"), {"n": count})
-        if not changed.rowcount:  # type: ignore[attr-defined]
-            session.execute(text("INSERT INTO sqlite_sequence (name, seq) VALUES ('jobs', :n)"), {"n": count})
-        return int(session.execute(text("SELECT seq FROM sqlite_sequence WHERE name = 'jobs'")).scalar_one()) + 1
-    sequence = "pg_get_serial_sequence('jobs', 'id')::regclass"
-    step = f"SELECT setval({sequence}, nextval({sequence}) + :n, false)"
-    return int(session.execute(text(step), {"n": count}).scalar_one())
 
 
 def _run(program: str, url: URL, *words: str) -> None:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from lando.api.answers import not_found
-from lando.api.models import STATES, STEPS
+from lando.api.models import STATES, STEP_NAME, STEPS
 from lando.config import STEP_TYPES
 
 MAX_ID = 2**31 - 1
@@ -145,6 +145,8 @@ Priority = Annotated[int, Field(ge=-1000, le=1000)]
 StateLetter = Annotated[str, AfterValidator(_state), _one_of(STATES)]
 StepLetter = Annotated[str, AfterValidator(_step), _one_of(STEPS)]
 StepType = Annotated[str, AfterValidator(_step_type), _one_of(STEP_TYPES)]
+StepName = Annotated[str, Field(max_length=STEP_NAME), AfterValidator(_clean), AfterValidator(_not_blank)]
+"""Of a step of a run of any kind: a step type, or what the run's plan calls it."""
 JsonObject = Annotated[dict[str, Any], AfterValidator(storable)]
 JsonValue = Annotated[dict[str, Any] | list[Any], AfterValidator(storable)]
 """A JSON object or list."""

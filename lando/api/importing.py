@@ -20,9 +20,9 @@ from sqlalchemy.orm import Session
 
 from lando.api import models as m
 from lando.api import setup
-from lando.api.backup import skip_ids
 from lando.api.keys import token_hash
 from lando.api.notices import wording
+from lando.api.run_ids import skip_ids
 from lando.errors import InputError
 
 Item = Mapping[str, Any]

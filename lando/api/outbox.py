@@ -74,19 +74,35 @@ def enqueue(session: Session, job: Job, command: Command, *, held: str | None = 
     connection_id = session.scalars(
         select(JobSettings.lando_connection_id).where(JobSettings.id == job.job_settings_id)
     ).one()
+    enqueue_for(session, job.id, command, generation=job.generation, connection_id=connection_id, held=held)
+
+
+def enqueue_for(
+    session: Session,
+    run_id: int,
+    command: Command,
+    *,
+    generation: int,
+    connection_id: int,
+    kind: str = "cwl",
+    held: str | None = None,
+) -> None:
+    """The same for a run of any kind, by its id; it goes by the lando connection of that id."""
     message_id = str(uuid.uuid4())
     session.add(
         PendingCommand(
-            job_id=job.id,
+            job_id=run_id,
+            kind=kind,
             lando_connection_id=connection_id,
             command=command.value,
-            generation=job.generation,
+            generation=generation,
             message_id=message_id,
             held=held,
         )
     )
-    with logs.about(run_id=job.id, command=command.value, message_id=message_id):
-        logger.info("Job %d: %s is to be sent%s", job.id, command.value, " in its turn" if held else "")
+    with logs.about(run_id=run_id, command=command.value, message_id=message_id):
+        turn = " in its turn" if held else ""
+        logger.info("%s: %s is to be sent%s", _called(kind, run_id).capitalize(), command.value, turn)
 
 
 def drop_held(session: Session, job_id: int) -> bool:
@@ -266,7 +282,7 @@ class Outbox:
                 except (LandoError, ValueError, OSError) as error:
                     failed.append((row, str(error)))
                 except Exception as error:  # one command that can't be sent must not hold up the others
-                    logger.exception("Command %s of job %d can't be sent", row.command, row.job_id)
+                    logger.exception("Command %s of %s can't be sent", row.command, _called(row.kind, row.job_id))
                     failed.append((row, type(error).__name__))
         deadline = time.monotonic() + CONFIRM_S
         confirmed: list[int] = []
@@ -280,7 +296,7 @@ class Outbox:
                 failed.append((row, str(error) or "the publisher was closed"))
             except Exception as error:
                 with _about(row):
-                    logger.exception("Command %s of job %d was not sent", row.command, row.job_id)
+                    logger.exception("Command %s of %s was not sent", row.command, _called(row.kind, row.job_id))
                 failed.append((row, type(error).__name__))
             else:
                 confirmed.append(row.id)
@@ -292,6 +308,7 @@ class Outbox:
         message = Message(
             command=Command(row.command),
             run_id=row.job_id,
+            kind=row.kind,
             generation=row.generation,
             id=row.message_id,
             sent=row.created,
@@ -334,7 +351,7 @@ class Outbox:
         self.failures += len(failed)
         for row, reason in failed:
             with _about(row):
-                logger.warning("Command %s of job %d waits: %s", row.command, row.job_id, reason)
+                logger.warning("Command %s of %s waits: %s", row.command, _called(row.kind, row.job_id), reason)
 
 
 def default_publishers(connection: Connection) -> Publisher:
@@ -371,6 +388,10 @@ def connection_of(row: LandoConnection) -> Connection:
         username=row.username,
         password=row.password,
     )
+
+
+def _called(kind: str, run_id: int) -> str:
+    return f"{'job' if kind == 'cwl' else 'run'} {run_id}"
 
 
 def _about(row: PendingCommand) -> AbstractContextManager[None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 
 from lando.api import models as m
@@ -23,6 +25,7 @@ def brief(job: m.Job) -> shapes.RunBrief:
     """What a list of runs says of each."""
     version = job.workflow_version
     step = next((name for name, letter in usage.STEP_LETTERS.items() if letter == job.step), None)
+    known = steps(job)
     return {
         "id": job.id,
         "kind": "cwl",
@@ -34,7 +37,8 @@ def brief(job: m.Job) -> shapes.RunBrief:
         "created": timestamp(job.created),
         "ended": timestamp(_ended(job)),
         "last_updated": timestamp(job.last_updated),
-        "steps": steps(job),
+        "steps": known,
+        "progress": dict(Counter(one["state"] for one in known)),
         "cause": cause(job),
         "condition": condition(job),
         "warnings": job.warnings,
@@ -50,6 +54,7 @@ def whole(job: m.Job) -> shapes.Run:
         "version": job.revision,
         "activities": timeline(job),
         "attempts": attempts(job),
+        "errors": [_told(error) for error in job.errors if error.generation in (None, job.generation)],
         "volume": volume(job),
         "outputs": project.project_id if project and project.project_id else None,
         "readme": project.readme_file_id if project and project.readme_file_id else None,
@@ -68,6 +73,9 @@ def steps(job: m.Job) -> list[shapes.RunStep]:
             "started": timestamp(step.started),
             "ended": timestamp(step.ended),
             "attempt": job.attempts.get(step.name, step.attempts) or None,
+            "phase": None,
+            "entry": None,
+            "sentence": None,
         }
         for step in usage.step_times(job.activities, names)
     ]
@@ -82,14 +90,23 @@ def cause(job: m.Job) -> shapes.RunCause | None:
     asked = next((row.created for row in reversed(job.activities) if row.state in ASKED), None)
     if newest.generation is None and asked is not None and newest.created < asked:
         return None  # the daemon has written the state and is about to say why
-    sentence, _, rest = newest.content.partition("\n")
-    step = next((name for name, letter in usage.STEP_LETTERS.items() if letter == newest.job_step), None)
+    return _told(newest)
+
+
+def _told(error: m.JobError) -> shapes.RunCause:
+    step = next((name for name, letter in usage.STEP_LETTERS.items() if letter == error.job_step), None)
+    return cause_of(error, step)
+
+
+def cause_of(error: m.JobError | m.RunError, step: str | None) -> shapes.RunCause:
+    """Why a step failed, its first line apart from what follows it."""
+    sentence, _, rest = error.content.partition("\n")
     return {
         "step": step,
-        "category": newest.category,
+        "category": error.category,
         "sentence": sentence.strip(),
         "text": rest.strip("\n"),
-        "created": timestamp(newest.created),
+        "created": timestamp(error.created),
     }
 
 
@@ -105,12 +122,15 @@ def condition(job: m.Job) -> shapes.RunCondition | None:
         return {"step": job.condition_step, "sentence": job.condition, "since": timestamp(job.condition_since)}
     if job.state not in COMMANDS:
         return None
-    asked = job.last_updated
-    met = next((row.last_error for row in job.pending if row.attempts), None)
+    return unheeded(COMMANDS[job.state], job.last_updated, job.pending)
+
+
+def unheeded(command: str, asked: datetime, pending: Sequence[m.PendingCommand]) -> shapes.RunCondition | None:
+    """What keeps a command from the daemon that was given at ``asked``; None while that took not long."""
+    met = next((row.last_error for row in pending if row.attempts), None)
     if met is None and (m.now() - asked).total_seconds() < UNHEEDED_S:
         return None
-    command = COMMANDS[job.state]
-    if job.pending:
+    if pending:
         why = f" ({met})" if met else ""
         sentence = f"The broker has not got the command to {command} yet{why}; it is sent until it is there."
     else:

@@ -124,6 +124,9 @@ class Settings:
     reach what this machine can."""
     outbox_sweep_s: float = 5.0
     """How often unpublished commands are looked for besides at once after each commit, in seconds."""
+    phases: str = "staff"
+    """Who may hand in phased runs, which bring Kubernetes Jobs of their own: ``staff``; ``users``, whose pods are then
+    held to what can't reach beyond them (see phases.md); or ``off``, nobody."""
     max_running: int | None = None
     """How many jobs each lando connection may have at work at a time; the others wait for their turn (see
     fair-use.md). 0 begins none, e.g. before maintenance; None is no limit."""
@@ -164,6 +167,7 @@ class Settings:
             ("log_level", _LOG_LEVELS),
             ("log_format", ("console", "json")),
             ("storage_rights", ("none", "dukeds")),
+            ("phases", ("staff", "users", "off")),
         ):
             if getattr(self, name) not in choices:
                 raise ConfigError(f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}.")

@@ -445,7 +445,7 @@ class AdminJob(TypedDict):
 
 
 class RunStep(TypedDict):
-    """How one step of a run went."""
+    """How one step of a run went; of a phased run, with its phase and entry, and why it failed."""
 
     name: str
     label: str
@@ -453,6 +453,9 @@ class RunStep(TypedDict):
     started: str | None
     ended: str | None
     attempt: int | None
+    phase: str | None
+    entry: str | None
+    sentence: str | None
 
 
 class RunCause(TypedDict):
@@ -510,7 +513,8 @@ class RunAttempt(TypedDict):
 
 
 class RunBrief(TypedDict):
-    """What a list of runs says of each."""
+    """What a list of runs says of each; of a phased run's steps a list has those that are at work or failed.
+    ``progress`` counts all steps by their state."""
 
     id: int
     kind: str
@@ -523,6 +527,7 @@ class RunBrief(TypedDict):
     ended: str | None
     last_updated: str
     steps: list[RunStep]
+    progress: dict[str, int]
     cause: RunCause | None
     condition: RunCondition | None
     warnings: list[str]
@@ -535,9 +540,65 @@ class Run(RunBrief):
     version: int
     activities: list[RunEvent]
     attempts: list[RunAttempt]
+    errors: list[RunCause]
     volume: VolumeUse | None
     outputs: str | None
     readme: str | None
+
+
+class ModelFinding(TypedDict):
+    """One thing that is wrong with a model, or (a warning) should be known about it."""
+
+    reason: str
+    is_error: bool
+    file: str
+    line: int | None
+    phase: str
+    entry: str
+
+
+class BundleRefused(Detail):
+    """All that is wrong with a model and its files."""
+
+    findings: list[ModelFinding]
+
+
+class DaemonRun(TypedDict):
+    """A run of a kind besides cwl, as the daemons list it; ``steps`` are states by name, in the plan's order."""
+
+    id: int
+    kind: str
+    state: str
+    generation: int
+    held: bool
+    last_updated: str
+    lando_connection: int
+    steps: dict[str, str]
+
+
+class WholeDaemonRun(DaemonRun):
+    """The same with what one run's plan needs besides its document, which never changes."""
+
+    owner: str
+    name: str
+    created: str
+    document_digest: str
+
+
+class RunDocument(TypedDict):
+    """What a phased run was handed in as: the path of its model, and every file by its path."""
+
+    model: str
+    files: dict[str, str]
+
+
+class DaemonRunError(TypedDict):
+    """Why a step of a run failed, or the run as a whole."""
+
+    id: int
+    step: str | None
+    category: str | None
+    content: str
 
 
 class Notice(TypedDict):

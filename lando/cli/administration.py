@@ -16,7 +16,7 @@ import typer
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from lando.api import backup, importing
+from lando.api import backup, importing, run_ids
 from lando.api import models as m
 from lando.api import settings as api_settings
 from lando.api import setup as sites
@@ -82,9 +82,9 @@ def restore(config: Path | None, folder: Path, *, skip_ids: int) -> None:
 
 
 def skip_ids(config: Path | None, count: int) -> None:
-    """Leave out ids of jobs."""
+    """Leave out ids of jobs and runs."""
     with _site(config) as site, site.database.write() as session:
-        first = backup.skip_ids(session, count)
+        first = run_ids.skip_ids(session, count)
     typer.echo(f"the next job gets the id {first}")
 
 

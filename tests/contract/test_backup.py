@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
-from lando.api import backup, setup
+from lando.api import backup, run_ids, setup
 from lando.api.app import create_app
 from lando.api.database import Database
 from lando.api.settings import Settings
@@ -104,9 +104,9 @@ def test_ids_are_left_out_of_a_site_without_jobs(new_place: New, tmp_path: Path)
     with closing(Database(settings.database_url)) as database:
         database.migrate()
         with database.write() as session:
-            first = backup.skip_ids(session, 10)
+            first = run_ids.skip_ids(session, 10)
             assert first >= 11
-            assert backup.skip_ids(session, 5) >= first + 5
+            assert run_ids.skip_ids(session, 5) >= first + 5
 
 
 def test_what_can_not_be_saved_or_put_back_is_one_sentence(new_place: New, tmp_path: Path) -> None:

@@ -40,6 +40,14 @@ from lando.api.models.people import (
     Token,
     User,
 )
+from lando.api.models.runs import (
+    STEP_NAME,
+    Run,
+    RunActivity,
+    RunAttempt,
+    RunError,
+    RunStep,
+)
 from lando.api.models.runtimes import (
     JobFlavor,
     JobRuntime,
@@ -59,6 +67,7 @@ from lando.api.models.workflows import (
 __all__ = [
     "STATES",
     "STEPS",
+    "STEP_NAME",
     "Base",
     "DdsInputFile",
     "EmailMessage",
@@ -78,6 +87,11 @@ __all__ = [
     "Notice",
     "OutputProject",
     "PendingCommand",
+    "Run",
+    "RunActivity",
+    "RunAttempt",
+    "RunError",
+    "RunStep",
     "ShareGroup",
     "ShareGroupUser",
     "StageGroup",

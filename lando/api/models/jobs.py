@@ -129,15 +129,9 @@ class JobActivity(Base):
     created: Mapped[datetime] = mapped_column(UtcDateTime, default=now)
 
 
-class StepAttempt(Base):
-    """One Job of the cluster that a step was given to, as the daemon told it."""
+class AttemptColumns:
+    """What is kept of one Job of the cluster that a step was given to, whatever the run's kind."""
 
-    __tablename__ = "step_attempts"
-    __table_args__ = unique("job_id", "job_uid")
-    id: Mapped[int] = mapped_column(primary_key=True)
-    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
-    step: Mapped[str] = mapped_column(String(64))
-    """Type of the step."""
     attempt: Mapped[int]
     job_name: Mapped[str] = mapped_column(String(255))
     """Name of the Job in the cluster."""
@@ -156,13 +150,25 @@ class StepAttempt(Base):
     """Bytes that it had."""
 
 
+class StepAttempt(AttemptColumns, Base):
+    """One Job of the cluster that a step of a job was given to, as the daemon told it."""
+
+    __tablename__ = "step_attempts"
+    __table_args__ = unique("job_id", "job_uid")
+    id: Mapped[int] = mapped_column(primary_key=True)
+    job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    step: Mapped[str] = mapped_column(String(64))
+    """Type of the step."""
+
+
 class PendingCommand(Base):
     """The outbox: a command that the broker has not confirmed yet; its row goes when it has."""
 
     __tablename__ = "pending_commands"
     id: Mapped[int] = mapped_column(primary_key=True)
     job_id: Mapped[int] = mapped_column(index=True)
-    """Without a foreign key: the command outlives even a job that is removed."""
+    """Of a job, or of a run of another kind; without a foreign key: the command outlives even a job that is removed."""
+    kind: Mapped[str] = mapped_column(String(16), default="cwl", server_default="cwl")
     lando_connection_id: Mapped[int] = mapped_column(ForeignKey("lando_connections.id"))
     command: Mapped[str] = mapped_column(String(16))
     generation: Mapped[int]

@@ -43,9 +43,10 @@ _EVERYTHING = (
 )
 
 
-_CHANGED: dict[int | str, dict[str, Any]] = {
+CHANGED: dict[int | str, dict[str, Any]] = {
     412: {"description": "Somebody has changed the job since that version.", "model": shapes.Detail}
 }
+"""What a guarded write may also answer."""
 
 
 class JobChanges(Body):
@@ -95,8 +96,8 @@ def read_job(job_id: str, site: TheSite, _staff: Staff, response: Response) -> s
         return _answer(site, _job(session, job_id), response)
 
 
-@router.put("/jobs/{job_id}", responses=_CHANGED)
-@router.patch("/jobs/{job_id}", responses=_CHANGED)
+@router.put("/jobs/{job_id}", responses=CHANGED)
+@router.patch("/jobs/{job_id}", responses=CHANGED)
 def write_job(
     job_id: str,
     changes: JobChanges,
@@ -111,7 +112,7 @@ def write_job(
         session.execute(select(m.Job.id).where(m.Job.id == id_of(job_id)).with_for_update())
         job = _job(session, job_id)
         before = job.state
-        job = jobs.record(session, job, _columns(session, job, changes), _tags(if_match))
+        job = jobs.record(session, job, _columns(session, job, changes), tags(if_match))
         if job.state != before:
             site.notices.note(session, job)
         answer = _answer(site, job, response)
@@ -156,7 +157,7 @@ def _columns(session: Session, job: m.Job, body: JobChanges) -> dict[str, Any]:
     return changes
 
 
-def _tags(header: str | None) -> list[str] | None:
+def tags(header: str | None) -> list[str] | None:
     """The versions of an ``If-Match`` header; None when there is none."""
     if header is None:
         return None

@@ -7,11 +7,10 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import AwareDatetime, Field
 
-from lando.api import attempts, shapes
+from lando.api import attempts, phased_documents, runs, shapes
 from lando.api import models as m
-from lando.api.answers import not_found
 from lando.api.auth import Staff
-from lando.api.bodies import MAX_ID, Body, LogText, Name, Size, StepType, id_of
+from lando.api.bodies import MAX_ID, Body, LogText, Name, Size, StepName, id_of
 from lando.api.site import TheSite
 from lando.runs import Attempt, AttemptState, Category, Cause, VolumeUse, cut_middle
 
@@ -31,7 +30,7 @@ class VolumeBody(Body):
 class AttemptBody(Body):
     """One Job that a step was given to; ``Running`` while nothing is known of its end."""
 
-    step: StepType
+    step: StepName
     attempt: Annotated[int, Field(ge=1, le=MAX_ID)]
     job: Name
     uid: Annotated[Name, Field(max_length=64)]
@@ -55,12 +54,13 @@ def write_attempts(run_id: str, body: AttemptsBody, site: TheSite, _staff: Staff
     """Keep what is new. An attempt is known by its Job's UID; one that has ended stays as it was first told."""
     told = [_attempt(one) for one in body.attempts]
     with site.database.write() as session:
-        job = session.get(m.Job, id_of(run_id), with_for_update=True)
-        if job is None:
-            raise not_found()
-        if attempts.record(session, job, told):
-            job.revision += 1
-        answer: shapes.AttemptsWritten = {"attempts": attempts.attempts(job)}
+        run = runs.locked(session, id_of(run_id))
+        for one in told:
+            runs.check_step(run, one.step, field="attempts")
+        if attempts.record(session, run, told):
+            run.revision += 1
+        shown = phased_documents.attempts(run) if isinstance(run, m.Run) else attempts.attempts(run)
+        answer: shapes.AttemptsWritten = {"attempts": shown}
     site.changes.announce()
     return answer
 

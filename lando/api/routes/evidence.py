@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from lando.api import jobs, shapes
-from lando.api.answers import invalid
+from lando.api import runs, shapes
 from lando.api.auth import SignedIn
 from lando.api.bodies import id_of
 from lando.api.site import TheSite
-from lando.api.usage import STEP_LETTERS
-from lando.config import STEP_TYPES
 
 router = APIRouter(prefix="/runs", tags=["runs"])
 
@@ -21,10 +18,10 @@ def read_evidence(run_id: str, site: TheSite, caller: SignedIn, step: str | None
 
     Steps in their order, attempts by number. ``kept`` is false where the server has no archive to look in.
     """
-    if step is not None and step not in STEP_LETTERS:
-        raise invalid("step", f"There is no step {step!r}; the steps are {', '.join(STEP_TYPES)}.")
     with site.database.read() as session:
-        jobs.own_job(session, caller, id_of(run_id))
+        run = runs.own(session, caller, id_of(run_id))
+        if step is not None:
+            runs.check_step(run, step)
     archive = site.archive
     return {
         "kept": archive is not None,

@@ -27,12 +27,13 @@ _EVERYTHING = (
 )
 
 
-_SHARED: dict[int | str, dict[str, Any]] = {
+SHARED: dict[int | str, dict[str, Any]] = {
     "4XX": {
         "description": "The data service's refusal to share the job's inputs, with its status.",
         "model": shapes.Detail,
     }
 }
+"""What starting a job may also answer."""
 
 
 class Permission(Body):
@@ -74,7 +75,7 @@ def authorize(job_id: str, site: TheSite, caller: SignedIn, permission: Permissi
     return {"token": token, "job": job}
 
 
-@router.post("/{job_id}/start", responses=_SHARED)
+@router.post("/{job_id}/start", responses=SHARED)
 def start(job_id: str, site: TheSite, caller: SignedIn, _body: Empty | None = None) -> shapes.JobAfterAction:
     """Run an authorized job."""
     _grant_rights(site, caller, job_id, "A")
@@ -87,7 +88,7 @@ def cancel(job_id: str, site: TheSite, caller: SignedIn, _body: Empty | None = N
     return _act(site, caller, job_id, jobs.cancel)
 
 
-@router.post("/{job_id}/restart", responses=_SHARED)
+@router.post("/{job_id}/restart", responses=SHARED)
 def restart(job_id: str, site: TheSite, caller: SignedIn, _body: Empty | None = None) -> shapes.JobAfterAction:
     """Run a failed or canceled job again, from where it stopped if possible."""
     _grant_rights(site, caller, job_id, "EC")

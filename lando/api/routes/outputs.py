@@ -7,7 +7,8 @@ from itertools import islice
 from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, Response, StreamingResponse
 
-from lando.api import jobs, shapes
+from lando.api import models as m
+from lando.api import runs, shapes
 from lando.api.answers import detail, not_found
 from lando.api.auth import Caller, SignedIn
 from lando.api.bodies import id_of
@@ -66,7 +67,8 @@ def read_output(run_id: str, path: str, request: Request, site: TheSite, caller:
 
 def _project(site: Site, caller: Caller, run_id: str) -> str | None:
     with site.database.read() as session:
-        project = jobs.own_job(session, caller, id_of(run_id)).output_project
+        run = runs.own(session, caller, id_of(run_id))
+        project = run.output_project if isinstance(run, m.Job) else None
         return project.project_id if project and project.project_id else None
 
 

@@ -10,12 +10,12 @@ from fastapi import APIRouter, Query, Response
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
-from lando.api import jobs, run_documents, shapes
+from lando.api import jobs, phased_documents, run_documents, runs, shapes
 from lando.api import models as m
-from lando.api.answers import invalid, not_found
+from lando.api.answers import invalid
 from lando.api.attempts import timeline
 from lando.api.auth import Caller, SignedIn, Staff
-from lando.api.bodies import Body, LogText, Priority, StepType, id_of
+from lando.api.bodies import Body, LogText, Priority, StepName, id_of
 from lando.api.site import Site, TheSite
 from lando.api.usage import STATE_WORDS
 from lando.runs import cut_middle
@@ -42,7 +42,7 @@ _HISTORY = (*_EVERYTHING, selectinload(m.Job.step_attempts))
 class ConditionBody(Body):
     """What a run waits for (a sentence of null: nothing any more), and what a step had to say besides."""
 
-    step: StepType | None = None
+    step: StepName | None = None
     sentence: LogText | None = None
     warnings: list[LogText] = []  # noqa: RUF012 - pydantic copies it
 
@@ -68,12 +68,17 @@ def list_runs(
     """
     if after is not None:
         _wait(site, wait_s, lambda session: _mark(session, caller) != after)
-    query = select(m.Job).where(m.Job.user_id == caller.id, m.Job.state != "D").order_by(m.Job.id)
+    query = select(m.Job).where(m.Job.user_id == caller.id, m.Job.state != "D")
+    others = [m.Run.user_id == caller.id, m.Run.state != runs.HIDDEN]
     if state:
-        query = query.where(m.Job.state.in_([_letter(word) for word in state]))
+        letters = [_letter(word) for word in state]
+        query = query.where(m.Job.state.in_(letters))
+        others.append(m.Run.state.in_([STATE_WORDS[letter] for letter in letters]))
     with site.database.read() as session:
         response.headers["ETag"] = _mark(session, caller)
-        return [run_documents.brief(job) for job in session.scalars(query.options(*_EVERYTHING)).unique()]
+        found = [run_documents.brief(job) for job in session.scalars(query.options(*_EVERYTHING)).unique()]
+        found += phased_documents.briefs(session, others)
+    return sorted(found, key=lambda run: run["id"])
 
 
 @router.get("/{run_id}")
@@ -86,16 +91,18 @@ def read_run(
 ) -> shapes.Run:
     """One run; with ``after=<version>&wait_s=30`` as soon as it has changed since that version, or the time is up."""
     if after is not None:
-        _wait(site, wait_s, lambda session: _has_changed(jobs.own_job(session, caller, id_of(run_id)), after))
+        _wait(site, wait_s, lambda session: _has_changed(runs.own(session, caller, id_of(run_id)), after))
     with site.database.read() as session:
-        return run_documents.whole(_own(session, caller, run_id))
+        run = _own(session, caller, run_id)
+        return phased_documents.whole(run) if isinstance(run, m.Run) else run_documents.whole(run)
 
 
 @router.get("/{run_id}/activities")
 def list_activities(run_id: str, site: TheSite, caller: SignedIn) -> list[shapes.RunEvent]:
     """Every change of the run's state or step, and what Lando did again by itself, oldest first."""
     with site.database.read() as session:
-        return timeline(_own(session, caller, run_id))
+        run = _own(session, caller, run_id)
+        return phased_documents.timeline(run) if isinstance(run, m.Run) else timeline(run)
 
 
 @router.put("/{run_id}/condition")
@@ -103,28 +110,29 @@ def write_condition(run_id: str, body: ConditionBody, site: TheSite, _staff: Sta
     """What the daemon says: what the run waits for; warnings, which add up until the next start."""
     given = body.changes()
     with site.database.write() as session:
-        job = session.get(m.Job, id_of(run_id), with_for_update=True)
-        if job is None:
-            raise not_found()
+        run = runs.locked(session, id_of(run_id))
+        if body.step is not None:
+            runs.check_step(run, body.step)
         if "sentence" in given:
             sentence = cut_middle(body.sentence, SENTENCE_BYTES) if body.sentence else None
-            if sentence != job.condition:
-                job.condition_since = m.now() if sentence else None
-            job.condition = sentence
-            job.condition_step = body.step if sentence else None
-        known = list(job.warnings)
+            if sentence != run.condition:
+                run.condition_since = m.now() if sentence else None
+            run.condition = sentence
+            run.condition_step = body.step if sentence else None
+        known = list(run.warnings)
         new = [cut_middle(text, SENTENCE_BYTES) for text in body.warnings if text]
-        job.warnings = (known + [text for text in dict.fromkeys(new) if text not in known])[:MAX_WARNINGS]
-        if session.is_modified(job):
-            job.revision += 1
-        answer: shapes.ConditionWritten = {"condition": run_documents.condition(job), "warnings": job.warnings}
+        run.warnings = (known + [text for text in dict.fromkeys(new) if text not in known])[:MAX_WARNINGS]
+        if session.is_modified(run):
+            run.revision += 1
+        shown = phased_documents.condition(run) if isinstance(run, m.Run) else run_documents.condition(run)
+        answer: shapes.ConditionWritten = {"condition": shown, "warnings": run.warnings}
     site.changes.announce()
     return answer
 
 
 @router.put("/{run_id}/priority")
 def write_priority(run_id: str, body: PriorityBody, site: TheSite, caller: SignedIn) -> shapes.RunPriority:
-    """Which of the jobs that wait for their turn go first: those with the highest number. Staff may set any run's,
+    """Which of the jobs that wait for their turn go first: those with the highest number. Staff may set any job's,
     others only lower their own."""
     with site.database.write() as session:
         job = jobs.set_priority(session, caller, id_of(run_id), body.priority)
@@ -151,20 +159,27 @@ def _wait(site: Site, wait_s: float, is_over: Callable[[Session], bool]) -> None
         site.patience.release()
 
 
-def _has_changed(job: m.Job, revision: int) -> bool:
-    return job.revision != revision or job.state in run_documents.ENDED
+def _has_changed(run: m.Job | m.Run, revision: int) -> bool:
+    is_over = run.state in (runs.ENDED if isinstance(run, m.Run) else run_documents.ENDED)
+    return is_over or run.revision != revision
 
 
 def _mark(session: Session, caller: Caller) -> str:
     """Differs after every change of any run of the caller: revisions only grow, and runs that are deleted stay."""
-    count, revisions = session.execute(
-        select(func.count(m.Job.id), func.sum(m.Job.revision)).where(m.Job.user_id == caller.id)
-    ).one()
-    return f'"{count}.{revisions or 0}"'
+    known, changed = 0, 0
+    for kind in (m.Job, m.Run):
+        count, revisions = session.execute(
+            select(func.count(kind.id), func.sum(kind.revision)).where(kind.user_id == caller.id)
+        ).one()
+        known, changed = known + count, changed + (revisions or 0)
+    return f'"{known}.{changed}"'
 
 
-def _own(session: Session, caller: Caller, run_id: str) -> m.Job:
-    return jobs.own_job(session, caller, id_of(run_id), _HISTORY)
+def _own(session: Session, caller: Caller, run_id: str) -> m.Job | m.Run:
+    number = id_of(run_id)
+    if isinstance(runs.own(session, caller, number), m.Run):
+        return runs.own_run(session, caller, number, phased_documents.WHOLE)
+    return jobs.own_job(session, caller, number, _HISTORY)
 
 
 def _letter(word: str) -> str:

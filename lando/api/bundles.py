@@ -1,0 +1,73 @@
+"""Phased runs as they are handed in: a model and its files in one body, checked before anything is kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from lando.api import shapes
+from lando.api.answers import Refusal, detail
+from lando.phases.files import Bundle
+from lando.phases.model import Finding, Model
+from lando.phases.reading import read
+from lando.phases.restrictions import beyond_restricted
+
+MAX_BYTES = 4 * 2**20
+"""Of all files of a bundle together, their paths included, in UTF-8."""
+MAX_FILES = 2000
+MAX_JOBS = 1000
+
+
+def checked(model: str, files: Mapping[str, str], *, restricted: bool) -> tuple[Model, list[str]]:
+    """What a bundle says, and what its owner should know about it, in sentences.
+
+    ``restricted`` allows only pods that can't reach beyond themselves. Raises the 400 that names all that is wrong.
+    """
+    size = sum(len(path.encode()) + len(text.encode()) for path, text in files.items())
+    if size > MAX_BYTES:
+        raise detail(400, f"The bundle has {size:,} bytes; it may have {MAX_BYTES:,}. Leave out what no entry names.")
+    if len(files) > MAX_FILES:
+        raise detail(400, f"The bundle has {len(files):,} files; it may have {MAX_FILES:,}.")
+    found, findings = read(Bundle(files), model)
+    if found is not None:
+        findings = [*findings, *_beyond_the_service(found), *(beyond_restricted(found) if restricted else ())]
+    if found is None or any(finding.is_error for finding in findings):
+        raise _refusal(findings)
+    return found, [str(finding) for finding in findings]
+
+
+def _beyond_the_service(model: Model) -> Sequence[Finding]:
+    """What a model may ask for, but not of a service."""
+    findings: list[Finding] = []
+    number = sum(1 for _ in model.jobs())
+    if number > MAX_JOBS:
+        text = f"it has {number:,} Jobs; a run may have {MAX_JOBS:,}. Hand it in as several runs."
+        findings.append(Finding(file=model.path, reason=text))
+    for resource in model.resources:
+        if resource.manifest.get("kind") == "Secret":
+            text = (
+                f"the Secret {resource.manifest['metadata']['name']} would lie in the database in clear; "
+                "make it in the namespace, and let the Jobs name it there."
+            )
+            findings.append(Finding(file=resource.path, reason=text))
+    return findings
+
+
+def _refusal(findings: Sequence[Finding]) -> Refusal:
+    errors = sum(finding.is_error for finding in findings)
+    what = "1 thing is" if errors == 1 else f"{errors} things are"
+    body: shapes.BundleRefused = {
+        "detail": f"The model can't be run: {what} wrong with it.",
+        "findings": [_shown(finding) for finding in findings],
+    }
+    return Refusal(400, body)
+
+
+def _shown(finding: Finding) -> shapes.ModelFinding:
+    return {
+        "reason": finding.reason,
+        "is_error": finding.is_error,
+        "file": finding.file,
+        "line": finding.line,
+        "phase": finding.phase,
+        "entry": finding.entry,
+    }
