@@ -8,7 +8,7 @@ be repeated: what it would do may have been done already.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 
@@ -41,7 +41,7 @@ class PlannedStep:
     spared_by: str | None = None
     """Needs no Job when the Job of that step reported the ids of the output."""
     retries: int = 0
-    """How often it is done again after a failure of its own; what the cluster lost counts apart."""
+    """How often it is done again after a failure of its own, or after more losses than the cluster is forgiven."""
     problem: Cause | None = None
     """Why the step can't be run as it is described; met only when it is its turn."""
 
@@ -53,7 +53,7 @@ class PlannedStep:
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """The directed acyclic graph of steps that a run consists of, in an order that respects ``needs``."""
+    """The directed acyclic graph of steps that a run consists of; of those that are ready the first go first."""
 
     steps: tuple[PlannedStep, ...]
     record: ObjectRef
@@ -65,10 +65,12 @@ class Plan:
     output_known: bool = False
     """The ids of the output are on record already."""
     parallel: int = 0
-    """The most steps that run at once, at every moment; 0: as many as are ready. The first in order go first."""
+    """The most steps with a Job that run at once, at every moment, also while one is done again; 0: no limit."""
     on_failure: OnFailure = OnFailure.STOP
     infrastructure_retries: int = 2
     """New attempts per step after failures that are the cluster's."""
+    keep_complete: bool = False
+    """Leave the Jobs of complete steps, and what they used, until the run has ended."""
     keep_finished: bool = False
     """Leave the objects of a finished run to the sweeper instead of removing them at once."""
 
@@ -78,6 +80,12 @@ class Plan:
             if step.name == name:
                 return step
         raise KeyError(name)
+
+    def with_problem(self, name: str, cause: Cause) -> Plan:
+        """The plan after the cluster or the source has refused what the step called ``name`` is made of."""
+        return replace(
+            self, steps=tuple(replace(step, problem=cause) if step.name == name else step for step in self.steps)
+        )
 
 
 class JobPhase(Enum):
@@ -112,6 +120,10 @@ class ObservedJob:
     """What its program wants the owner to know of a success."""
     volume: VolumeUse | None = None
     """How full its program found the output volume."""
+    created: datetime | None = None
+    """By the cluster's clock."""
+    found: bool = False
+    """Whether it stood there before this run, which only goes on from it: a revert leaves it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,6 +137,12 @@ class StepRecord:
     """How many attempts since the last start or restart were Lando's own idea."""
     interruptions: int = 0
     """How many more followed a node's orderly stop, which is not held against the step."""
+    own_retries: int = 0
+    """How many more were made because :attr:`PlannedStep.retries` allows them."""
+    failed: int = 0
+    """As the how manieth of its run the step failed for good, from 1; 0: it did not."""
+    cause: Cause | None = None
+    """Why it failed for good while others went on, without its log: that was told then, and the Job may go."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,6 +214,7 @@ class Create:
     attempt: int = 1
     retries: int = 0
     interruptions: int = 0
+    own_retries: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -302,17 +321,26 @@ Action = (
 
 
 def fail(
-    failure: Failure, steps: Mapping[str, StepState] | None = None, *, futile: Sequence[ObjectRef] = ()
+    failure: Failure,
+    steps: Mapping[str, StepState] | None = None,
+    *,
+    state: RunState | None = RunState.ERROR,
+    kept: Mapping[str, StepRecord] | None = None,
+    futile: Sequence[ObjectRef] = (),
+    then: Sequence[Action] = (),
 ) -> list[Action]:
-    """The run ends in error: keep the cause, write the state, tell the owner, forget the cause.
+    """A failure: keep the cause, write the state (None: only the steps), tell the owner, forget the cause.
 
-    ``futile`` are the Jobs that could still begin work which nobody waits for any more.
+    ``kept`` is what the record has to know of it for longer, ``futile`` are the Jobs that could still begin work which
+    nobody waits for any more, ``then`` follows when the owner was told, and again if a crash comes between.
     """
     return [
         NoteFailure(failure=failure),
-        Write(state=RunState.ERROR, steps=steps),
+        *([RecordAttempts(steps=kept)] if kept else []),
+        Write(state=state, steps=steps),
         *([Delete(refs=tuple(futile))] if futile else []),
         ReportError(failure=failure),
+        *then,
         NoteFailure(failure=None),
     ]
 

@@ -319,6 +319,7 @@ class Performer:
                     uid=uid(made),
                     retries=action.retries,
                     interruptions=action.interruptions,
+                    own_retries=action.own_retries,
                 )
                 self._end_quota_wait(action.step)
                 self._patch_record(record.steps_patch({action.step: step}, quota_ended=self._had_quota_wait))

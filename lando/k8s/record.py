@@ -63,15 +63,7 @@ def read(config_map: Mapping[str, Any]) -> RunRecord:
 def steps_patch(steps: Mapping[str, StepRecord], *, quota_ended: bool = False) -> Manifest:
     """A merge patch that sets the records of ``steps``."""
     data: dict[str, str | None] = {
-        f"{_STEP_PREFIX}{name}": json.dumps(
-            {
-                "attempt": step.attempt,
-                "uid": step.uid,
-                "retries": step.retries,
-                "interruptions": step.interruptions,
-            }
-        )
-        for name, step in steps.items()
+        f"{_STEP_PREFIX}{name}": json.dumps(_step_document(step)) for name, step in steps.items()
     }
     if quota_ended:
         data[QUOTA_SINCE] = None
@@ -82,21 +74,27 @@ def failure_patch(failure: Failure | None) -> Manifest:
     """A merge patch that keeps or forgets a failure."""
     if failure is None:
         return {"data": {FAILURE: None}}
-    cause = failure.cause
-    document = {
-        "step": failure.step,
-        "category": cause.category.value,
-        "sentence": cause.sentence,
-        "advice": cause.advice,
-        "exit_code": cause.exit_code,
-        "log_tail": cut_middle(cause.log_tail),  # whole, so that it is recognised where it was told already
-    }
+    document = {"step": failure.step, **_cause_document(failure.cause)}
     return {"data": {FAILURE: json.dumps(document)}}
 
 
 def quota_patch(since: datetime) -> Manifest:
     """A merge patch that notes since when a quota has been waited for."""
     return {"data": {QUOTA_SINCE: since.isoformat()}}
+
+
+def _step_document(step: StepRecord) -> dict[str, Any]:
+    document: dict[str, Any] = {
+        "attempt": step.attempt,
+        "uid": step.uid,
+        "retries": step.retries,
+        "interruptions": step.interruptions,
+    }
+    if step.own_retries:
+        document["own_retries"] = step.own_retries
+    if step.failed and step.cause is not None:
+        document |= {"failed": step.failed, "cause": _cause_document(step.cause)}
+    return document
 
 
 def _step(document: Mapping[str, Any]) -> StepRecord:
@@ -106,16 +104,32 @@ def _step(document: Mapping[str, Any]) -> StepRecord:
         uid=None if uid is None else str(uid),
         retries=int(document.get("retries", 0)),
         interruptions=int(document.get("interruptions", 0)),
+        own_retries=int(document.get("own_retries", 0)),
+        failed=int(document.get("failed", 0)),
+        cause=_cause(document["cause"]) if "cause" in document else None,
     )
 
 
 def _failure(document: Mapping[str, Any]) -> Failure:
+    return Failure(step=document.get("step"), cause=_cause(document))
+
+
+def _cause_document(cause: Cause) -> dict[str, Any]:
+    return {
+        "category": cause.category.value,
+        "sentence": cause.sentence,
+        "advice": cause.advice,
+        "exit_code": cause.exit_code,
+        "log_tail": cut_middle(cause.log_tail),  # whole, so that it is recognised where it was told already
+    }
+
+
+def _cause(document: Mapping[str, Any]) -> Cause:
     known = {category.value: category for category in Category}
-    cause = Cause(
+    return Cause(
         category=known.get(document["category"], Category.INFRASTRUCTURE),  # a newer lando may know more
         sentence=str(document["sentence"]),
         advice=str(document.get("advice", "")),
         exit_code=document.get("exit_code"),
         log_tail=str(document.get("log_tail", "")),
     )
-    return Failure(step=document.get("step"), cause=cause)
