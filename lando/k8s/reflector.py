@@ -53,13 +53,17 @@ class Change:
 
 
 Handler = Callable[[Change], None]
+OnWord = Callable[[LandoError | None], None]
 
 
 class Reflector:
     """Keeps :meth:`objects` true and tells ``handler`` of each change, in order, from the thread that runs it.
 
     The handler should only take note. When it raises, that is logged and the change offered again: a few times
-    at once, then whenever a new watch begins; the view does not depend on it.
+    at once, then whenever a new watch begins; the view does not depend on it. ``on_word`` is told each error that a
+    second try has not mended, and None whenever the cluster has answered.
+
+    With ``relist_s``, an account that may list but not watch gets a list every so many seconds instead.
     """
 
     def __init__(
@@ -72,6 +76,8 @@ class Reflector:
         field_selector: str = "",
         clock: Callable[[], float] = time.monotonic,
         backoff_s: tuple[float, float] = BACKOFF_S,
+        relist_s: float | None = None,
+        on_word: OnWord = lambda error: None,
     ) -> None:
         self.kind = kind
         self.label_selector = label_selector
@@ -91,6 +97,10 @@ class Reflector:
         self._unknown_types: set[str] = set()
         self.last_error: LandoError | None = None
         """Why the cluster could not be heard, while that lasts; None when all is well."""
+        self.may_watch = True
+        """False once the cluster has refused a watch, where lists take its place."""
+        self._relist_s = relist_s
+        self._on_word = on_word
 
     def objects(self) -> list[Manifest]:
         """The view as it is now; the manifests are shared and must not be changed."""
@@ -143,6 +153,9 @@ class Reflector:
         version = self._list()
         failures = 0
         while not self._stop.is_set():
+            if not self.may_watch:
+                self._stop.wait(self._relist_s)
+                return
             self._offer_again()
             began, before = self._clock(), version
             try:
@@ -151,6 +164,10 @@ class Reflector:
                 failures = failures + 1 if quick else 0
                 self._wait(failures, None)
             except _WatchBrokenError as broken:
+                if self._relist_s is not None and _is_forbidden(broken.error):
+                    log.warning("%s: no right to watch, listing every %g s instead", self.kind, self._relist_s)
+                    self.may_watch = False
+                    continue
                 failures = 1 if broken.version != version else failures + 1
                 version = broken.version
                 self._report(broken.error, failures)
@@ -182,6 +199,7 @@ class Reflector:
             elif _version(old[uid]) != _version(item):
                 self._tell(Change(type=ChangeType.MODIFIED, object=item))
         self.synced.set()
+        self._on_word(None)
         return page.resource_version
 
     def _watch_once(self, version: str) -> str:
@@ -268,11 +286,14 @@ class Reflector:
         self.last_error = error
         # One line when trouble begins; while it lasts, it shows in age_s and last_error.
         log.log(logging.WARNING if failures == 1 else logging.DEBUG, "%s: %s (try %d)", self.kind, error, failures)
+        if failures > 1:
+            self._on_word(error)
 
     def _well(self) -> None:
         if self.last_error is not None:
             log.warning("%s: the cluster is heard again", self.kind)
         self.last_error = None
+        self._on_word(None)
 
     def _wait(self, failures: int, error: LandoError | None) -> None:
         """Pause before the next try: twice as long each time, jittered, and no shorter than the server asked."""
@@ -292,6 +313,10 @@ class _WatchBrokenError(Exception):
         super().__init__(str(error))
         self.version = version
         self.error = error
+
+
+def _is_forbidden(error: LandoError) -> bool:
+    return isinstance(error, Unavailable) and error.status == 403
 
 
 def _slim(item: Manifest) -> Manifest:

@@ -1,0 +1,82 @@
+"""Removes what runs of a model left: its Jobs with their pods, and the Lease with what it owns."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+
+from lando.direct.events import Ended, JobRemoved, Listener, Outcome, Trouble
+from lando.direct.lease import Lease
+from lando.direct.outage import LIMIT_S
+from lando.direct.session import Session, concluded
+from lando.direct.waiting import Stopped, Waiting
+from lando.errors import Conflict, LandoError, NotFound
+from lando.k8s.cluster import Cluster, Manifest
+from lando.k8s.diagnosis.facts import created, mapping, name, uid
+from lando.phases.labels import ENTRY, is_of
+from lando.phases.model import Model
+
+
+def cleanup(
+    model: Model,
+    cluster: Cluster,
+    *,
+    listener: Listener,
+    stop: threading.Event | None = None,
+    outage_s: float = LIMIT_S,
+    waiting: Waiting | None = None,
+    make_lease: Callable[..., Lease] = Lease,
+) -> Outcome:
+    """Delete the Jobs of ``model`` with their pods, the newest first, and its Lease with what that owns.
+
+    Refused while a run of these Jobs is at work. What can't be deleted is told, and the rest goes on: FAILED then.
+    Raises nothing of :mod:`lando.errors`.
+    """
+    stop = stop or threading.Event()
+    session = Session(listener, waiting or Waiting(stop), outage_s)
+    try:
+        ended = concluded(lambda: _clean(model, cluster, session, make_lease, stop), stop)
+    finally:
+        session.calls.close()
+    listener.tell(ended)
+    return ended.outcome
+
+
+def _clean(
+    model: Model, cluster: Cluster, session: Session, make_lease: Callable[..., Lease], stop: threading.Event
+) -> Ended:
+    files = {job.name: job for job in model.jobs()}
+    lease = make_lease(
+        cluster, files, tell=lambda sentence: session.listener.tell(Trouble(sentence=sentence)), wake=lambda: None
+    )
+    if not session.tried(lambda: lease.acquire(stop)):
+        raise Stopped
+    with lease.kept():
+        found = session.tried(lambda: session.calls.one(partial(cluster.list, "Job", ENTRY)))
+        jobs = [job for job in found if name(job) in files and is_of(_labels(job), files[name(job)])]
+        number = {job: number for number, job in enumerate(files)}
+        jobs.sort(key=lambda job: (str(created(job)), number[name(job)]), reverse=True)
+        errors = 0
+        for job in jobs:
+            try:
+                session.tried(lambda job=job: session.calls.one(partial(_delete, cluster, job)))  # type: ignore[misc]
+            except LandoError as error:
+                errors += 1
+                session.listener.tell(Trouble(sentence=f"Not removed: {error}"))
+            else:
+                session.listener.tell(JobRemoved(job=name(job), why="cleanup"))
+        session.tried(lambda: session.calls.one(lease.delete))
+    if errors:
+        return Ended(outcome=Outcome.FAILED, sentence=f"{errors} of {len(jobs)} Jobs could not be removed.")
+    return Ended(outcome=Outcome.COMPLETE, sentence=f"{len(jobs)} Jobs were removed.")
+
+
+def _delete(cluster: Cluster, job: Manifest) -> None:
+    with suppress(NotFound, Conflict):  # gone, or made anew by somebody else
+        cluster.delete("Job", name(job), uid=uid(job))
+
+
+def _labels(job: Manifest) -> dict[str, str]:
+    return dict(mapping(mapping(job.get("metadata")).get("labels")))

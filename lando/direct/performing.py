@@ -1,0 +1,219 @@
+"""Carries out what was decided about a direct run; each action may have been done before and does no harm then."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from lando.decide import (
+    Action,
+    Create,
+    Delete,
+    EndAttempt,
+    NoteFailure,
+    RecordAttempts,
+    StepRecord,
+    Write,
+)
+from lando.direct.events import JobCreated, JobFailed, JobRemoved
+from lando.direct.lease import Lease
+from lando.direct.progress import Progress
+from lando.direct.session import Session
+from lando.direct.view import View, attempt_of
+from lando.errors import Conflict, LandoError, NotFound, QuotaExceeded, Refused, Rejected, Unavailable
+from lando.k8s import cluster_errors
+from lando.k8s.cluster import Cluster, Manifest
+from lando.k8s.diagnosis.facts import mapping, uid
+from lando.phases.labels import is_of
+from lando.phases.model import JobFile
+from lando.plans.phases import job_manifest
+from lando.runs import Category, Cause, OnFailure
+
+QUOTA_S = (2.0, 30.0)  # first and longest wait before a Job that a quota forbade is tried again
+
+
+class Performer:
+    """Effects on the cluster, and the events that tell of them."""
+
+    def __init__(self, progress: Progress, cluster: Cluster, view: View, session: Session, lease: Lease) -> None:
+        self._progress = progress
+        self._cluster = cluster
+        self._view = view
+        self._calls = session.calls
+        self._waiting = session.waiting
+        self._listener = session.listener
+        self._lease = lease
+        self._quota: dict[str, tuple[float, float]] = {}
+        """Of Jobs that a quota forbids: when to try again, and the wait after that."""
+        self.refused: dict[str, Cause] = {}
+        """Why the API will not make a Job."""
+        self.pending: list[Action] = []
+        """What of the last actions was not carried out, because an error came between."""
+        self.replaced: dict[str, str] = {}
+        """Why a Job that was found is made again: ``failed before`` or ``changed``."""
+
+    def perform(self, actions: Sequence[Action]) -> None:
+        """Carry out ``actions`` in order; what is made one after the other is made side by side.
+
+        Raises Unavailable, Refused and Stopped; the rest is found again by the next decision.
+        """
+        self.pending = list(actions)
+        for action in actions:
+            if isinstance(action, NoteFailure) and action.failure is not None and action.failure.step is not None:
+                self._progress.causes[action.failure.step] = action.failure.cause
+        batch: list[Create] = []
+        while self.pending:
+            action = self.pending[0]
+            if isinstance(action, Create):
+                batch.append(action)
+            elif isinstance(action, Write | RecordAttempts | EndAttempt | Delete):
+                self._create(batch)
+                batch = []
+                self._do(action)
+            del self.pending[0]
+        self._create(batch)
+
+    def next_look_s(self) -> float | None:
+        """Seconds until a Job is to be tried again that a quota forbids."""
+        times = [at for at, _ in self._quota.values()]
+        return max(min(times) - self._waiting.now(), 0.0) if times else None
+
+    def remove(self, jobs: Sequence[str], why: str) -> None:
+        """Delete Jobs; raises the first error when all were tried, and Stopped."""
+        for error in self.delete(jobs, why):
+            raise error
+
+    def delete(self, jobs: Sequence[str], why: str) -> list[LandoError]:
+        """Delete Jobs with their pods, newest first; the errors of those that can't be. Raises Stopped."""
+        seen = self._view.seen()
+        there = [job for job in jobs if job in seen and not (seen[job].job.deleting or seen[job].is_gone)]
+        number = {job: number for number, job in enumerate(self._progress.files)}
+        there.sort(key=lambda job: (str(seen[job].job.created), number[job]), reverse=True)
+        errors: list[LandoError] = []
+        for job in there:
+            self._assert_held()
+            self._lease.forget([job])
+            job_uid = seen[job].uid
+            try:
+                self._calls.one(partial(self._cluster.delete, "Job", job, uid=job_uid))
+            except (NotFound, Conflict):
+                pass  # gone, or made anew by somebody else
+            except LandoError as error:
+                errors.append(error)
+                continue
+            self._view.removed(job_uid)
+            self._listener.tell(JobRemoved(job=job, why=why))
+        return errors
+
+    def _do(self, action: Write | RecordAttempts | EndAttempt | Delete) -> None:
+        match action:
+            case Write(state=state, steps=steps):
+                self._progress.write(state, steps)
+            case RecordAttempts(steps=attempts):
+                self._progress.records.update(attempts)
+            case EndAttempt(step=step, cause=cause):
+                self._listener.tell(JobFailed(job=step, cause=cause, again=True))
+            case Delete(refs=refs):
+                jobs = [ref.name for ref in refs if ref.kind == "Job"]
+                for job in jobs:
+                    self.remove([job], self._why(job))
+
+    def _why(self, job: str) -> str:
+        if self._progress.is_over and self._progress.plan.on_failure is OnFailure.REVERT:
+            return "reverted"
+        return self.replaced.pop(job, "failed before")
+
+    def _assert_held(self) -> None:
+        """Nothing is done that another run may do by now. Raises Unavailable."""
+        if not self._lease.held:
+            raise Unavailable(cluster_errors.PEER, "the Lease of this run could not be renewed")
+
+    def _create(self, creates: Sequence[Create]) -> None:
+        now = self._waiting.now()
+        held = self._view.held()
+        due = [one for one in creates if one.step not in held and self._quota.get(one.step, (now, 0.0))[0] <= now]
+        if not due:
+            return
+        self._assert_held()
+        self._lease.forget([one.step for one in due])
+        outcomes = self._calls.all([partial(self._cluster.create, self._manifest(one)) for one in due])
+        errors = []
+        for one, outcome in zip(due, outcomes, strict=True):
+            try:
+                self._created(one, outcome)
+            except LandoError as error:
+                errors.append(error)
+        if errors:
+            raise min(errors, key=lambda error: isinstance(error, Unavailable))
+
+    def _manifest(self, create: Create) -> Manifest:
+        return job_manifest(self._progress.files[create.step], self._progress.entries[create.step], create.attempt)
+
+    def _created(self, create: Create, outcome: Manifest | LandoError) -> None:
+        job = create.step
+        if isinstance(outcome, Conflict):
+            self._adopt(create)
+            return
+        if isinstance(outcome, QuotaExceeded):
+            first, longest = QUOTA_S
+            _, wait_s = self._quota.get(job, (0.0, first))
+            self._quota[job] = (self._waiting.now() + wait_s, min(wait_s * 2, longest))
+            words = f"A quota of the namespace keeps the Job {job} from being made: {outcome}"
+            cause = Cause(
+                category=Category.RESOURCES,
+                sentence=words,
+                advice="It is made when there is room; end other Jobs, or have the quota raised.",
+            )
+            self._progress.tell_wait(job, None, cause)
+            return
+        self._quota.pop(job, None)
+        if isinstance(outcome, Rejected | NotFound):
+            words = f"The API does not accept the Job {job}: {outcome}"
+            advice = f"Mend {self._progress.files[job].path}."
+            self.refused[job] = Cause(category=Category.USER, sentence=words, advice=advice)
+            self._waiting.ring()
+            return
+        if isinstance(outcome, LandoError):
+            raise outcome
+        self._tell_created(create, outcome)
+
+    def _adopt(self, create: Create) -> None:
+        """The name is taken: by this very call, which met an error before, by an earlier run, or by a stranger."""
+        try:
+            found = self._calls.one(partial(self._cluster.get, "Job", create.step))
+        except NotFound:
+            self._waiting.ring()  # it went just now
+            return
+        file = self._progress.files[create.step]
+        metadata = mapping(found.get("metadata"))
+        if not is_of(mapping(metadata.get("labels")), file):
+            raise Refused(taken(file))
+        if attempt_of(found) >= create.attempt and not metadata.get("deletionTimestamp"):
+            self._tell_created(create, found)
+        else:
+            self._view.made(found)  # what is to be done about it is decided anew
+
+    def _tell_created(self, create: Create, made: Manifest) -> None:
+        job = create.step
+        self._view.made(made)
+        self._progress.causes.pop(job, None)
+        self._progress.records[job] = StepRecord(
+            attempt=attempt_of(made),
+            uid=uid(made),
+            retries=create.retries,
+            interruptions=create.interruptions,
+            own_retries=create.own_retries,
+        )
+        self._progress.tell_wait(job, None)
+        file, entry = self._progress.files[job], self._progress.entries[job]
+        self._listener.tell(
+            JobCreated(job=job, entry=entry.name, phase=file.phase, attempt=attempt_of(made), after=entry.depends_on)
+        )
+
+
+def taken(file: JobFile) -> str:
+    """The sentence for a name of the model that a stranger has."""
+    return (
+        f"The Job {file.name} of entry {file.entry} can't be made: a Job of that name is there that does not belong to "
+        "it. Rename one of them, or delete the one that is there."
+    )
