@@ -16,7 +16,7 @@ import re
 import shutil
 import tempfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
@@ -113,14 +113,18 @@ class Archive:
         return sorted(entries, key=lambda entry: (*_place(entry.step), entry.attempt, entry.container))
 
     def read(self, run_id: int, step: str | None = None, attempt: int | None = None) -> str:
-        """The logs of a run, of one of its steps or attempts, one after the other; each under a heading if several.
-
-        Where a log is missing, a line in brackets says why. Empty when nothing is kept.
-        """
+        """The logs of a run, of one of its steps or attempts, as :meth:`texts` has them; empty when nothing is kept."""
         wanted = None if step is None else _safe(step)
         entries = [
             entry for entry in self.entries(run_id) if wanted in (None, entry.step) and attempt in (None, entry.attempt)
         ]
+        return self.texts(run_id, entries)
+
+    def texts(self, run_id: int, entries: Sequence[Entry]) -> str:
+        """The logs of some of a run's :meth:`entries`, one after the other; each under a heading if several.
+
+        Where a log is missing, a line in brackets says why.
+        """
         parts = []
         for entry in entries:
             text = self._missing(run_id, entry) if entry.is_missing else self._log(run_id, entry)

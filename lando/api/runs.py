@@ -9,13 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.interfaces import ORMOption
 
-from lando.api import jobs, outbox, run_ids
+from lando.api import jobs, outbox, run_ids, shapes
 from lando.api import models as m
 from lando.api.answers import detail, invalid, not_found, refused_action
 from lando.api.auth import Caller
@@ -71,7 +70,7 @@ def check_step(run: m.Job | m.Run, name: str, *, field: str = "step") -> None:
 
 
 def submit(
-    session: Session, caller: Caller, model: Model, document: Mapping[str, Any], *, name: str, connection_id: int
+    session: Session, caller: Caller, model: Model, document: shapes.RunDocument, *, name: str, connection_id: int
 ) -> m.Run:
     """A phased run of ``model``, which was read from ``document``; it is to be started at once."""
     run = m.Run(

@@ -586,10 +586,12 @@ class WholeDaemonRun(DaemonRun):
 
 
 class RunDocument(TypedDict):
-    """What a phased run was handed in as: the path of its model, and every file by its path."""
+    """What a phased run was handed in as: the path of its model, and every file by its path; and whether its pods are
+    to be held to what can't reach beyond them."""
 
     model: str
     files: dict[str, str]
+    restricted: bool
 
 
 class DaemonRunError(TypedDict):

@@ -35,7 +35,7 @@ MAX_PATIENT = 48
 """Of these, how many may wait for a run to change or for more of a log."""
 
 LiveLogs = Callable[[int, str, bool], "Iterator[str] | None"]
-"""``(run id, step type, follow)`` to the log of the step's live pod, or None when there is none.
+"""``(run id, step, follow)`` to the log of the step's live pod, or None when there is none.
 
 What is followed may have ``close()``, called from another thread, which ends it at once."""
 

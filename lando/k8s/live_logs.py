@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from lando import labels
+from lando.config import STEP_TYPES
 from lando.errors import NotFound
 from lando.k8s.cluster import Cluster, LogLines
 
@@ -24,10 +25,14 @@ class _Text(Iterator[str]):
 
 
 def live_logs(cluster: Cluster) -> Callable[[int, str, bool], Iterator[str] | None]:
-    """``(run id, step type, follow)`` to the log of the step's newest pod; None when there is no pod or no log yet."""
+    """``(run id, step, follow)`` to the log of the step's newest pod; None when there is no pod or no log yet."""
 
     def read(run_id: int, step: str, follow: bool) -> Iterator[str] | None:
-        selector = f"{labels.BESPIN_JOB_ID}={run_id},{labels.BESPIN_JOB_STEP}={step}"
+        # Other kinds' steps are called as objects of the cluster are, which no step type is: it has an underscore.
+        run, name = (
+            (labels.BESPIN_JOB_ID, labels.BESPIN_JOB_STEP) if step in STEP_TYPES else (labels.RUN_ID, labels.RUN_STEP)
+        )
+        selector = f"{run}={run_id},{name}={step}"
         pods = cluster.list("Pod", selector)
         if not pods:
             return None

@@ -48,8 +48,8 @@ class Run(Base):
     warnings: Mapped[list[str]] = mapped_column(JsonText, default=list)
     digest: Mapped[str] = mapped_column(String(64))
     """SHA-256 of the document's text."""
-    document: Mapped[dict[str, Any]] = mapped_column(JsonText, deferred=True)
-    """What was handed in: ``{"model": path, "files": {path: text}}``. It never changes."""
+    document: Mapped[Any] = mapped_column(JsonText, deferred=True)
+    """What was handed in, a :class:`lando.api.shapes.RunDocument`. It never changes."""
     user: Mapped[User] = relationship()
     lando_connection: Mapped[LandoConnection] = relationship()
     steps: Mapped[list[RunStep]] = relationship(order_by="RunStep.position", passive_deletes="all")

@@ -77,10 +77,12 @@ def read_run(run_id: str, site: TheSite, _staff: Staff, response: Response) -> s
 def read_document(run_id: str, site: TheSite, _staff: Staff) -> shapes.RunDocument:
     """What the run was handed in as; it never changes."""
     with site.database.read() as session:
-        document = session.scalars(select(m.Run.document).where(m.Run.id == id_of(run_id))).first()
+        document: shapes.RunDocument | None = session.scalars(
+            select(m.Run.document).where(m.Run.id == id_of(run_id))
+        ).first()
     if document is None:
         raise not_found()
-    return {"model": document["model"], "files": document["files"]}
+    return document
 
 
 @router.put("/{run_id}", responses=CHANGED)

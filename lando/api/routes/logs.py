@@ -13,11 +13,12 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from lando.api import jobs
-from lando.api.answers import invalid
+from lando.api import jobs, runs
+from lando.api import models as m
 from lando.api.auth import Caller, SignedIn
 from lando.api.bodies import MAX_ID, id_of
 from lando.api.middleware import wants_head
+from lando.api.phased_logs import PhasedLog
 from lando.api.site import Site, TheSite
 from lando.api.streams import followed
 from lando.api.usage import STEP_LETTERS
@@ -53,14 +54,13 @@ async def read_logs(
     ``attempt`` picks one attempt. Where a log could not be kept, a line in brackets says why.
     Who follows may ask for a NUL character whenever nothing was said for ``keep_alive_s`` seconds.
     """
-    if step is not None and step not in STEP_LETTERS:
-        raise invalid("step", f"There is no step {step!r}; the steps are {', '.join(STEP_TYPES)}.")
-    await run_in_threadpool(_check_owner, site, caller, run_id)
+    is_phased = await run_in_threadpool(_is_phased, site, caller, run_id, step)
     kind = "text/plain; charset=utf-8"
     headers = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
     if wants_head(request):
         return Response(media_type=kind, headers=headers)
-    log = _Log(site, caller, id_of(run_id), step, attempt, follow)
+    kind_of_log = PhasedLog if is_phased else _Log
+    log = kind_of_log(site, caller, id_of(run_id), step, attempt, follow)
     if not follow:
         pieces = (piece.encode("utf-8", "replace") for piece in log.pieces() if piece)
         return StreamingResponse(pieces, media_type=kind, headers=headers)
@@ -70,9 +70,13 @@ async def read_logs(
     return StreamingResponse(stream, media_type=kind, headers=headers)
 
 
-def _check_owner(site: Site, caller: Caller, run_id: str) -> None:
+def _is_phased(site: Site, caller: Caller, run_id: str, step: str | None) -> bool:
+    """Whether it is not a job; raises the 404 of a run that is not the caller's, and the 400 of a step it has not."""
     with site.database.read() as session:
-        jobs.own_job(session, caller, id_of(run_id))
+        run = runs.own(session, caller, id_of(run_id))
+        if step is not None:
+            runs.check_step(run, step)
+        return isinstance(run, m.Run)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,7 +214,7 @@ class _Log:
         return self._step is None or self._step == step
 
 
-def _patient(site: Site, log: _Log) -> Generator[str, None, None]:
+def _patient(site: Site, log: _Log | PhasedLog) -> Generator[str, None, None]:
     """The log as it comes, while the server has a place for one more who waits."""
     if not site.patience.acquire(blocking=False):
         yield "[Too many logs are followed now; try again later, or without following.]\n"

@@ -50,7 +50,7 @@ def submit(body: NewRun, site: TheSite, caller: SignedIn) -> shapes.Run:
     if body.lando_connection is not None and not caller.is_staff:
         raise detail(403, "Only staff may choose the lando connection.")
     model, warnings = bundles.checked(body.model, body.files, restricted=not caller.is_staff)
-    document = {"model": body.model, "files": body.files}
+    document: shapes.RunDocument = {"model": body.model, "files": body.files, "restricted": not caller.is_staff}
     name = body.name or body.model.rpartition("/")[2].rpartition(".")[0] or body.model
     with site.database.write() as session:
         connection = runs.connection_for(session, body.lando_connection)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from lando.api import bundles
+from lando.api.settings import Settings
+from lando.archive import Archive
 from lando.messages import Command
 from tests.unit.api.serving import Api, Serve
+from tests.unit.api.test_ownership import routes
 
 RUNS = "/api/lando/v1/runs"
 ADMIN = "/api/lando/v1/admin/runs"
@@ -203,3 +207,50 @@ def test_a_connection_whose_messages_are_pickles_takes_no_phased_runs(api: Api) 
         answer = api.call("POST", RUNS, bundle(**changes), "operator")
         assert (answer.status_code, "know" in answer.text) == (400, True)
     assert api.call("POST", RUNS, bundle(lando_connection=9), "operator").status_code == 400
+
+
+def test_the_logs_of_steps_at_work_side_by_side_are_told_one_after_the_other(serve: Serve, settings: Settings) -> None:
+    def live(run_id: int, step: str, follow: bool) -> Iterator[str] | None:
+        assert run_id == run
+        return said(step, follow)
+
+    def said(step: str, follow: bool) -> Iterator[str]:
+        yield f"{step} speaks"
+        if follow and step == "fetch-a":
+            write(api, run, steps={"fetch-a": "Complete"})
+        elif follow:
+            write(api, run, state="Finished", steps={"fetch-b": "Complete"})
+
+    api = serve(live_logs=live)
+    run = submit(api)["id"]
+    Archive(str(settings.archive_url)).store(run, "schema", 1, "main", "made\n")
+    write(api, run, state="Running", steps={"schema": "Complete", "fetch-a": "Running", "fetch-b": "Running"})
+
+    def logs(query: str = "") -> str:
+        return api.get(f"{RUNS}/{run}/logs{query}", "operator").text
+
+    now = "==> schema <==\nmade\n==> fetch-a <==\nfetch-a speaks\n==> fetch-b <==\nfetch-b speaks\n"
+    assert logs() == now
+    assert logs("?step=schema&follow=true") == "made\n"
+    assert api.get(f"{RUNS}/{run}/logs?step=nobody", "operator").json() == {
+        "step": [f"Run {run} has no step 'nobody'."]
+    }
+    assert logs("?follow=true") == now
+    assert api.get(f"{RUNS}/{run}", "operator").json()["state"] == "Finished"
+
+
+def test_nobody_else_learns_of_a_run_by_any_route(serve: Serve) -> None:
+    api = serve(phases="users")
+    run = submit(api, "ada")["id"]
+    asked = 0
+    for method, path in routes(api):
+        if path.startswith((RUNS + "/{}", ADMIN + "/{}")):
+            asked += 1
+            body = None if method in ("GET", "DELETE") else {"priority": 1, "attempts": [], "content": "x"}
+            status = api.call(method, path.replace("{}", str(run), 1).replace("{}", "x"), body, "eve").status_code
+            whose = "staff" if "/admin/" in path or path.endswith(("/condition", "/attempts")) else "owner"
+            assert status == (403 if whose == "staff" else 404), (method, path)
+    assert asked >= 15
+    assert api.get(RUNS, "eve").json() == []
+    assert api.get(f"{RUNS}/{run}", "ada").json()["owner"] == "ada"
+    assert api.get(f"{ADMIN}/{run}/document", "lando").json()["restricted"] is True
