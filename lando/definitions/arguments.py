@@ -1,0 +1,103 @@
+"""Arguments that a definition declares: a JSON Schema for each, with a default where it may be left out."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
+from lando.definitions.exceptions import ArgumentError, DefinitionError, MissingArgument
+from lando.definitions.spec import Job, JobSpecSource
+
+
+class Arguments:
+    """The declaration of one definition.
+
+    Raises:
+        DefinitionError: one of the schemas is none, or refuses its own default.
+    """
+
+    def __init__(self, declared: Mapping[str, Any]) -> None:
+        from jsonschema import Draft202012Validator  # only definitions that declare arguments need it
+        from jsonschema.exceptions import SchemaError
+        from referencing import Registry
+
+        self._validators = {}
+        self._defaults = {}
+        for name, given in declared.items():
+            schema = {} if given is None else given
+            if not isinstance(name, str) or not isinstance(schema, Mapping | bool):
+                raise DefinitionError(f"arguments: {name}: this has to be a JSON Schema, such as {{type: string}}")
+            try:
+                Draft202012Validator.check_schema(schema)
+            except SchemaError as error:
+                raise DefinitionError(f"arguments: {name}: this is no JSON Schema: {error.message}") from error
+            # A registry of its own: nothing that a $ref names is fetched.
+            self._validators[name] = Draft202012Validator(schema, registry=Registry())
+            if isinstance(schema, Mapping) and "default" in schema:
+                self._defaults[name] = schema["default"]
+        for name, default in self._defaults.items():
+            try:
+                self._check(name, default)
+            except ArgumentError as error:
+                raise DefinitionError(f"arguments: {name}: its default does not fit: {error}") from error
+
+    @property
+    def names(self) -> list[str]:
+        return list(self._validators)
+
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema of an object that holds all arguments."""
+        return {
+            "type": "object",
+            "properties": {name: copy.deepcopy(validator.schema) for name, validator in self._validators.items()},
+            "required": [name for name in self._validators if name not in self._defaults],
+            "additionalProperties": False,
+        }
+
+    def complete(self, given: Mapping[str, Any] | None) -> dict[str, Any]:
+        """``given`` with the defaults of what is left out.
+
+        Raises:
+            MissingArgument: one without a default is left out.
+            ArgumentError: one is not as declared, or is not declared.
+        """
+        given = dict(given or {})
+        for name in given:
+            if name not in self._validators:
+                near = difflib.get_close_matches(name, self._validators, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(self._validators) or 'none'}"
+                raise ArgumentError(f"there is no argument {name!r}; {hint}")
+        missing = [name for name in self._validators if name not in given and name not in self._defaults]
+        if missing:
+            raise MissingArgument(f"missing: {', '.join(missing)}", missing)
+        for name, value in given.items():
+            self._check(name, value)
+        return {**copy.deepcopy(self._defaults), **given}
+
+    def _check(self, name: str, value: Any) -> None:
+        from jsonschema.exceptions import best_match
+        from referencing.exceptions import Unresolvable
+
+        try:
+            error = best_match(self._validators[name].iter_errors(value))
+        except Unresolvable as unresolvable:
+            raise DefinitionError(f"arguments: {name}: {unresolvable}") from unresolvable
+        if error is not None:
+            where = "".join(f"[{step!r}]" for step in error.absolute_path)
+            raise ArgumentError(f"argument {name}{where}: {error.message[:500]}")
+
+
+class DeclaredSpecSource(JobSpecSource):
+    """A source whose arguments are declared."""
+
+    def __init__(self, source: JobSpecSource, arguments: Arguments) -> None:
+        self.source = source
+        self.arguments = arguments
+
+    def get(self, template_args: Mapping[str, Any] | None = None) -> Job:
+        return self.source.get(template_args=self.arguments.complete(template_args))
+
+    def template_vars(self) -> list[str]:
+        return self.arguments.names

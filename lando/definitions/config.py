@@ -1,0 +1,170 @@
+"""A manager from environment variables and a definitions file that is read again when it changes."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+from typing import Self
+
+from lando.definitions import definitions_file
+from lando.definitions.definitions_file import JobDefinition
+from lando.definitions.exceptions import DefinitionError, NotFoundException
+from lando.definitions.file_reloader import FileReloader
+from lando.definitions.manager import JobManager, JobSigner
+from lando.definitions.registers import JobDefinitionsRegister
+from lando.definitions.spec import JobGenerator
+
+__all__ = ["JobDefinition", "JobManagerFactory", "ReloadingJobDefinitionsRegister"]
+
+logger = logging.getLogger(__name__)
+
+
+class ReloadingJobDefinitionsRegister(JobDefinitionsRegister):
+    """The definitions of a file, as it is at each look.
+
+    A version of the file, or an entry of it, that can't be used leaves the last good one in force. Without a file there
+    are no definitions.
+    """
+
+    def __init__(self, reloader: FileReloader) -> None:
+        self._reloader = reloader
+        self._state = _State({}, {}, {}, ())
+        self._told_missing = False
+        self._reload()
+
+    @property
+    def generators(self) -> dict[str, JobGenerator]:
+        """What is in force now, by name."""
+        return dict(self._reload().generators)
+
+    @property
+    def definitions(self) -> dict[str, JobDefinition]:
+        """The entries behind :attr:`generators`."""
+        return dict(self._reload().definitions)
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong with the file as it is now, a sentence each; empty when all of it is in force."""
+        return self._reload().problems
+
+    def get_generator(self, job_definition_name: str) -> JobGenerator:
+        """The definition's generator.
+
+        Raises:
+            NotFoundException: there is none of that name.
+            TypeError, ValueError: its entry can't be used, and there was none before that could.
+        """
+        state = self._reload()
+        if job_definition_name in state.generators:
+            return state.generators[job_definition_name]
+        if job_definition_name in state.errors:
+            error = state.errors[job_definition_name]
+            raise type(error)(*error.args)  # a new one: an exception keeps the traceback of each time it is raised
+        raise NotFoundException("; ".join([f"there is no definition {job_definition_name!r}", *state.problems]))
+
+    def _reload(self) -> _State:
+        path = str(getattr(self._reloader, "path", "the definitions file"))
+        update = self._reloader.maybe_reload()
+        try:
+            stream = next(update, None)
+        except OSError as error:
+            self._state = self._state.with_problem(f"{path}: the file can't be read: {error.strerror}")
+            return self._state
+        if stream is not None:
+            before = self._state
+            try:
+                state = before.followed_by(definitions_file.read(stream.read(), path))
+            except UnicodeDecodeError:
+                state = before.with_problem(f"{path}: this is no UTF-8 text")
+            except DefinitionError as error:
+                state = before.with_problem(str(error))
+
+            def apply() -> None:
+                self._state = state
+                self._told_missing = False
+                for problem in state.problems:
+                    logger.warning("%s", problem)
+
+            update.send(apply)
+            update.close()
+        elif isinstance(self._reloader, FileReloader) and self._reloader.is_missing():
+            missing = f"{path}: there is no such file, so there are no definitions"
+            if not self._told_missing:
+                logger.warning("%s", missing)
+                self._told_missing = True
+            self._state = _State({}, {}, {}, (missing,))
+        return self._state
+
+
+class _State:
+    """What was made of one version of the file; never changed."""
+
+    def __init__(
+        self,
+        generators: Mapping[str, JobGenerator],
+        definitions: Mapping[str, JobDefinition],
+        errors: Mapping[str, TypeError | ValueError],
+        problems: tuple[str, ...],
+    ) -> None:
+        self.generators = generators
+        self.definitions = definitions
+        self.errors = errors
+        self.problems = problems
+
+    def followed_by(self, contents: definitions_file.Contents) -> _State:
+        """The state after a new version of the file."""
+        generators: dict[str, JobGenerator] = {}
+        definitions = dict(contents.definitions)
+        for name, definition in contents.definitions.items():
+            # What has not changed keeps its generator, and with it the template that is compiled.
+            same = self.definitions.get(name) == definition
+            generators[name] = self.generators[name] if same else JobGenerator(definition.spec_source())
+        errors, problems = {}, []
+        for problem in contents.problems:
+            kept = problem.name is not None and problem.name in self.generators
+            if problem.name is not None and kept:
+                generators[problem.name] = self.generators[problem.name]
+                definitions[problem.name] = self.definitions[problem.name]
+            elif problem.name is not None:
+                errors[problem.name] = problem.error
+            problems.append(f"{problem.error}{'; what it was before stays in force' if kept else ''}")
+        return _State(generators, definitions, errors, tuple(problems))
+
+    def with_problem(self, sentence: str) -> _State:
+        """The state after a version of the file that can't be read at all."""
+        if self.generators:
+            sentence += "; the version before stays in force"
+        return _State(self.generators, self.definitions, self.errors, (sentence,))
+
+
+class JobManagerFactory:
+    """Makes managers of one namespace, signature and register."""
+
+    JOB_SIGNATURE_ENV_VAR = "JOB_SIGNATURE"
+    JOB_NAMESPACE_ENV_VAR = "JOB_NAMESPACE"
+    JOB_DEFINITIONS_CONFIG_PATH_ENV_VAR = "JOB_DEFINITIONS_CONFIG_PATH"
+
+    def __init__(self, namespace: str, signature: str, register: JobDefinitionsRegister) -> None:
+        self.namespace = namespace
+        self.signature = signature
+        self.register = register
+
+    @classmethod
+    def from_vars(cls, signature: str, namespace: str, job_definitions_file_path: str | os.PathLike[str]) -> Self:
+        """With the definitions of that file; mind the order of the arguments."""
+        register = ReloadingJobDefinitionsRegister(FileReloader(job_definitions_file_path))
+        return cls(namespace, signature, register)
+
+    @classmethod
+    def from_env(cls) -> Self:
+        """As the environment variables say; KeyError for one that is missing."""
+        return cls.from_vars(
+            signature=os.environ[cls.JOB_SIGNATURE_ENV_VAR],
+            namespace=os.environ[cls.JOB_NAMESPACE_ENV_VAR],
+            job_definitions_file_path=os.environ[cls.JOB_DEFINITIONS_CONFIG_PATH_ENV_VAR],
+        )
+
+    def manager(self) -> JobManager:
+        """A new manager."""
+        return JobManager(self.namespace, JobSigner(self.signature), self.register)

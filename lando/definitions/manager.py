@@ -1,0 +1,208 @@
+"""Jobs of named definitions: made, found, read and removed, each only under its manager's signature."""
+
+from __future__ import annotations
+
+import logging
+import re
+import secrets
+from collections.abc import Callable, Iterator, Mapping
+from enum import Enum
+from typing import Any
+
+from kubernetes import client
+from kubernetes.client.exceptions import ApiException
+
+from lando.definitions import connection, pod_logs
+from lando.definitions.deleting import JobDeleter
+from lando.definitions.exceptions import ArgumentError, DefinitionError, NotFoundException, remaps_exception
+from lando.definitions.kubernetes_errors import is_kubernetes_not_found_exception
+from lando.definitions.registers import JobDefinitionsRegister, StaticJobDefinitionsRegister
+from lando.definitions.signing import JobSigner, check_label_value
+from lando.definitions.spec import Job, JobGenerator, V1Job, name_of, rename
+
+__all__ = [
+    "JobDefinitionsRegister",
+    "JobDeleter",
+    "JobManager",
+    "JobSigner",
+    "NotFoundException",
+    "StaticJobDefinitionsRegister",
+    "is_kubernetes_not_found_exception",
+]
+
+logger = logging.getLogger(__name__)
+
+PAGE_SIZE = 250  # a Job is some kilobytes as JSON, and a multiple of that as objects
+NAMES_TRIED = 5  # one collision of 96 random bits is unlikely enough; a broken source of them is not endless
+LISTS_TRIED = 3  # how often a list whose place expired is begun again
+_GENERATED = re.compile(rf"-[0-9a-f]{{{2 * JobGenerator.SUFFIX_BYTES}}}")
+
+_not_found = remaps_exception(matchers=[(is_kubernetes_not_found_exception, NotFoundException)])
+
+
+class JobManager:
+    """The Jobs of one namespace that have one signature.
+
+    The kubernetes client's default configuration has to be loaded before the first call. What a cluster answers besides
+    404 is raised as the client's ApiException.
+    """
+
+    JOB_LOGS_LIMIT_BYTES = 1024**3
+    """Of each container's log."""
+
+    class JobStatus(Enum):
+        """Where a Job stands."""
+
+        RUNNING = "Running"
+        COMPLETE = "Complete"
+        FAILED = "Failed"
+
+    def __init__(self, namespace: str, signer: JobSigner, register: JobDefinitionsRegister) -> None:
+        self.namespace = namespace
+        self.signer = signer
+        self.register = register
+
+    def create_job(
+        self,
+        job_definition_name: str,
+        template_args: Mapping[str, Any] | None = None,
+        pre_create: Callable[[Job], object] | None = None,
+    ) -> str:
+        """Make a Job of the definition; its name, as the cluster answered it.
+
+        ``pre_create`` is given the signed Job and may change it; when it raises, nothing is made.
+
+        Raises:
+            NotFoundException: there is no such definition.
+            MissingArgument: (a jinja2 UndefinedError) the template needs an argument that was not given.
+            ArgumentError: (a ValueError) an argument does not fit.
+            DefinitionError: (a ValueError) the definition makes no manifest of a Job.
+        """
+        job = self.make_job(job_definition_name, template_args)
+        name = name_of(job)
+        if pre_create is not None:
+            pre_create(job)
+        for _ in range(NAMES_TRIED - 1):
+            try:
+                return self._create(job)
+            except ApiException as error:
+                if error.status != 409 or name_of(job) != name:  # a name that the hook chose is the only one
+                    raise
+                logger.info("The name %s is taken; another is tried", name)
+                name = _GENERATED.sub("", name) + "-" + secrets.token_hex(JobGenerator.SUFFIX_BYTES)
+                rename(job, name)
+        return self._create(job)
+
+    def make_job(self, job_definition_name: str, template_args: Mapping[str, Any] | None = None) -> Job:
+        """The signed Job that :meth:`create_job` would send; nothing is made."""
+        generator = self.register.get_generator(job_definition_name)
+        try:
+            check_label_value("the name", job_definition_name)
+            job = generator.generate(template_args=template_args)
+        except (DefinitionError, ArgumentError) as error:
+            raise type(error)(f"definition {job_definition_name!r}: {error}") from error
+        self.signer.sign(job, job_definition_name)
+        return job
+
+    @_not_found
+    def delete_job(self, job: V1Job) -> None:
+        """Have the Job and its pods removed; returns before they are gone. NotFoundException when there is none."""
+        name, uid = job.metadata.name, job.metadata.uid
+        if not (uid and self.signer.has_signed(job)):
+            uid = self.read_job(name).metadata.uid
+        options = client.V1DeleteOptions(
+            propagation_policy="Foreground", preconditions=client.V1Preconditions(uid=uid) if uid else None
+        )
+        try:
+            with connection.batch() as batch:
+                batch.delete_namespaced_job(name=name, namespace=self.namespace, body=options)
+        except ApiException as error:
+            if error.status == 409:  # a Job of that name, but another one
+                raise NotFoundException(error) from error
+            raise
+
+    def fetch_jobs(self, job_definition_name: str | None = None, **extra_labels: Any) -> Iterator[V1Job]:
+        """The Jobs of this signature, of one definition if given, with all of ``extra_labels``; page by page."""
+        selector = self.signer.label_selector(job_definition_name, **extra_labels)
+        told: set[str] = set()
+        for attempt in range(LISTS_TRIED):
+            try:
+                for job in self._listed(selector):
+                    identity = job.metadata.uid or job.metadata.name
+                    if identity not in told:
+                        told.add(identity)
+                        yield job
+                return
+            except ApiException as error:
+                if error.status != 410 or attempt + 1 == LISTS_TRIED:
+                    raise
+
+    def list_jobs(self, job_definition_name: str | None = None, **extra_labels: Any) -> list[V1Job]:
+        """All that :meth:`fetch_jobs` gives."""
+        return list(self.fetch_jobs(job_definition_name, **extra_labels))
+
+    def list_page(
+        self, job_definition_name: str | None = None, *, limit: int = PAGE_SIZE, token: str | None = None
+    ) -> tuple[list[V1Job], str | None]:
+        """One page of the list, and the token of the next one if there is more."""
+        return self._page(self.signer.label_selector(job_definition_name), limit, token)
+
+    @_not_found
+    def read_job(self, job_name: str) -> V1Job:
+        """The Job with its status. NotFoundException when there is none of that name and this signature."""
+        with connection.batch() as batch:
+            job = batch.read_namespaced_job_status(name=job_name, namespace=self.namespace)
+        if not self.signer.has_signed(job):
+            raise NotFoundException(f"the Job {job_name} is not one of {self.signer.signature!r}")
+        return job
+
+    def job_logs(self, job_name: str, limit: int | None = 200) -> dict[str, dict[str, list[str]]]:
+        """The last ``limit`` lines of each container of each pod of the Job, None for all: pod, container, lines.
+
+        Of a container that has not started, the reason is its only line. NotFoundException when there is no such Job.
+        """
+        self.read_job(job_name)
+        told: dict[str, dict[str, list[str]]] = {}
+        with connection.core() as core:
+            for pod in self.pods_of(core, job_name):
+                logs = told.setdefault(pod.metadata.name, {})
+                for container in pod_logs.containers_of(pod):
+                    found = pod_logs.lines(core, pod, container, limit=limit, limit_bytes=self.JOB_LOGS_LIMIT_BYTES)
+                    if found is not None:
+                        logs[container] = found
+        return told
+
+    def job_status(self, job: str | V1Job) -> JobManager.JobStatus:
+        """Where the Job, or the one of that name, stands: its first condition that is an end decides."""
+        found = self.read_job(job) if isinstance(job, str) else job
+        for condition in (found.status.conditions if found.status else None) or []:
+            if condition.status == "True" and condition.type in ("Complete", "Failed"):
+                return self.JobStatus(condition.type)
+        return self.JobStatus.RUNNING
+
+    def job_is_finished(self, job: str | V1Job) -> bool:
+        """Whether the Job, or the one of that name, has ended, well or not."""
+        return self.job_status(job) is not self.JobStatus.RUNNING
+
+    def pods_of(self, core: Any, job_name: str) -> list[Any]:
+        """The pods that there are of the Job."""
+        listed = core.list_namespaced_pod(namespace=self.namespace, label_selector=f"job-name={job_name}")
+        return list(listed.items)
+
+    def _create(self, job: Job) -> str:
+        with connection.batch() as batch:
+            return str(batch.create_namespaced_job(namespace=self.namespace, body=job).metadata.name)
+
+    def _listed(self, selector: str) -> Iterator[V1Job]:
+        token: str | None = None
+        while True:
+            page, token = self._page(selector, PAGE_SIZE, token)
+            yield from page
+            if not token:
+                return
+
+    def _page(self, selector: str, limit: int, token: str | None) -> tuple[list[V1Job], str | None]:
+        place = {"_continue": token} if token else {}
+        with connection.batch() as batch:
+            listed = batch.list_namespaced_job(namespace=self.namespace, label_selector=selector, limit=limit, **place)
+        return list(listed.items), listed.metadata._continue or None

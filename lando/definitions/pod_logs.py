@@ -1,0 +1,72 @@
+"""The logs of a Job's containers, whatever state each of them is in."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from kubernetes.client.exceptions import ApiException
+
+from lando.definitions.kubernetes_errors import is_kubernetes_not_found_exception, message_of
+
+logger = logging.getLogger(__name__)
+
+NOT_STARTED = "ContainerCreating"
+_WAITING = re.compile(r"is waiting to start: (?P<reason>\w+)")
+_NEAR = 0.99  # of the limit: what was cut may have ended within a line
+
+
+def containers_of(pod: Any) -> list[str]:
+    """The names of a V1Pod's containers, those that set it up first."""
+    return [container.name for container in [*(pod.spec.init_containers or []), *pod.spec.containers]]
+
+
+def lines(core: Any, pod: Any, container: str, *, limit: int | None, limit_bytes: int) -> list[str] | None:
+    """The last ``limit`` lines; why there are none of a container that has not started; None when the pod is gone."""
+    asked: dict[str, Any] = {"container": container, "limit_bytes": limit_bytes}
+    if limit is not None:
+        asked["tail_lines"] = limit
+    name = pod.metadata.name
+    try:
+        answer = core.read_namespaced_pod_log(
+            name=name, namespace=pod.metadata.namespace, _preload_content=False, **asked
+        )
+    except ApiException as error:
+        if is_kubernetes_not_found_exception(error):
+            return None
+        if error.status == 400:
+            return [_waiting_reason(pod, container, message_of(error))]
+        raise
+    log = answer.data
+    if len(log) >= limit_bytes * _NEAR:
+        logger.warning("The log of container %s of pod %s is cut at %d bytes", container, name, limit_bytes)
+    # The bytes as they are: a client that reads the answer as JSON makes Python text of a log that is JSON.
+    return str(log.decode("utf-8", errors="replace")).split("\n")
+
+
+def follow(core: Any, pod: Any, container: str) -> Iterator[bytes]:
+    """The log from its beginning, as it is written, until the container ends."""
+    answer = core.read_namespaced_pod_log(
+        name=pod.metadata.name,
+        namespace=pod.metadata.namespace,
+        container=container,
+        follow=True,
+        _preload_content=False,
+    )
+    try:
+        yield from answer.stream(None)
+    finally:
+        answer.close()
+
+
+def _waiting_reason(pod: Any, container: str, said: str) -> str:
+    """Why the container has no log yet, as its pod's status or else the cluster's refusal tells."""
+    status = pod.status
+    known = [*(status.init_container_statuses or []), *(status.container_statuses or [])] if status else []
+    for entry in known:
+        if entry.name == container and entry.state and entry.state.waiting and entry.state.waiting.reason:
+            return str(entry.state.waiting.reason)
+    found = _WAITING.search(said)
+    return found["reason"] if found else NOT_STARTED

@@ -1,0 +1,53 @@
+"""Whose Jobs are whose: labels that are put on Jobs and asked for again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from lando.definitions.exceptions import DefinitionError
+from lando.definitions.spec import Job
+
+_LABEL_VALUE = re.compile(r"([A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?")
+
+
+class JobSigner:
+    """Signs Jobs with ``signature``, the label value by which their manager knows them."""
+
+    LABEL_KEY = "app.kubernetes.io/managed-by"
+    JOB_DEFINITION_NAME_KEY = "job_definition_name"
+
+    def __init__(self, signature: str) -> None:
+        self.signature = signature
+
+    def sign(self, job: Job, job_definition_name: str | None = None) -> None:
+        """Put the labels on ``job`` itself, not on its pods; others stay."""
+        signed = {self.LABEL_KEY: self.signature}
+        if job_definition_name:
+            signed[self.JOB_DEFINITION_NAME_KEY] = job_definition_name
+        if isinstance(job, Mapping):
+            metadata = job["metadata"]
+            metadata["labels"] = {**(metadata.get("labels") or {}), **signed}
+        else:
+            job.metadata.labels = {**(job.metadata.labels or {}), **signed}
+
+    def label_selector(self, job_definition_name: str | None = None, **extra_labels: Any) -> str:
+        """The selector of the Jobs that were signed, of one definition if given, with all of ``extra_labels``."""
+        wanted: dict[str, Any] = {self.LABEL_KEY: self.signature}
+        if job_definition_name:
+            wanted[self.JOB_DEFINITION_NAME_KEY] = job_definition_name
+        return ",".join(f"{key}={value}" for key, value in (wanted | extra_labels).items())
+
+    def has_signed(self, job: Job) -> bool:
+        """Whether ``job``, a V1Job, has this signature."""
+        return (job.metadata.labels or {}).get(self.LABEL_KEY) == self.signature
+
+
+def check_label_value(what: str, value: object) -> None:
+    """Raises DefinitionError when ``value`` can't be a label's value."""
+    if not isinstance(value, str) or not value or not _LABEL_VALUE.fullmatch(value):
+        raise DefinitionError(
+            f"{what} {value!r} can't be the value of a label: it has to be 1 to 63 letters, digits, '-', '_' and '.', "
+            "with a letter or digit at both ends"
+        )

@@ -1,0 +1,236 @@
+"""Where manifests of Jobs come from, and the names that their Jobs get."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import os
+import secrets
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
+
+from lando.definitions import connection
+from lando.definitions.exceptions import DefinitionError, NotFoundException, remaps_exception
+from lando.definitions.file_reloader import FileReloader
+from lando.definitions.kubernetes_errors import is_kubernetes_not_found_exception
+from lando.definitions.templates import Template
+
+logger = logging.getLogger(__name__)
+
+Job = Any
+"""A ``kubernetes.client.V1Job``, or the same as a dictionary with Kubernetes' keys."""
+V1Job = Any
+"""A ``kubernetes.client.V1Job``; to its type every field may be missing, those that the API always fills, too."""
+
+
+class JobSpecSource(ABC):
+    """Gives manifests of Jobs; safe to use from several threads."""
+
+    @abstractmethod
+    def get(self, template_args: Mapping[str, Any] | None = None) -> Job:
+        """A fresh manifest, which the caller may change."""
+
+    @abstractmethod
+    def template_vars(self) -> list[str]:
+        """The names of the arguments that the manifest can take, in no order."""
+
+
+class StaticSpecSource(JobSpecSource):
+    """Always the same manifest."""
+
+    def __init__(self, config: Job) -> None:
+        self.config = config
+
+    def get(self, template_args: Mapping[str, Any] | None = None) -> Job:
+        return copy.deepcopy(self.config)
+
+    def template_vars(self) -> list[str]:
+        return []
+
+
+class YamlStringSpecSource(JobSpecSource):
+    """A template in a string.
+
+    ``get`` raises DefinitionError and ArgumentError (both ValueError) and MissingArgument (a jinja2 UndefinedError).
+    """
+
+    def __init__(self, spec: str) -> None:
+        self.spec = spec
+        self._template: Template | None = None
+
+    def get(self, template_args: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        manifest: dict[str, Any] = self.template().render(template_args)
+        return manifest
+
+    def template_vars(self) -> list[str]:
+        return list(self.template().variables)
+
+    def template(self) -> Template:
+        if self._template is None:
+            self._template = Template(self.spec)
+        return self._template
+
+
+class YamlFileSpecSource(JobSpecSource):
+    """A template in a file, read again when that changes; one that is broken leaves the last good one in force."""
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = path
+        self._reloader = FileReloader(path)
+        self._template: Template | None = None
+        self._broken: DefinitionError | None = None
+
+    def get(self, template_args: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        manifest: dict[str, Any] = self.template().render(template_args)
+        return manifest
+
+    def template_vars(self) -> list[str]:
+        return list(self.template().variables)
+
+    def template(self) -> Template:
+        """As the file holds it now."""
+        try:
+            self._reload()
+        except (OSError, UnicodeDecodeError) as error:
+            raise self._unreadable(getattr(error, "strerror", None) or "it is no UTF-8 text") from error
+        if self._reloader.is_missing():
+            raise self._unreadable("there is no such file")
+        template, broken = self._template, self._broken
+        if template is None:
+            raise broken or self._unreadable("it can't be read")
+        return template
+
+    def _reload(self) -> None:
+        update = self._reloader.maybe_reload()
+        stream = next(update, None)
+        if stream is None:
+            return
+        made: Template | None
+        try:
+            made, broken = Template(stream.read()), None
+        except DefinitionError as error:
+            made, broken = None, DefinitionError(f"{os.fspath(self.path)}: {error}")
+
+        def apply() -> None:
+            self._template = made or self._template
+            self._broken = broken
+            if broken is not None and self._template is not None:
+                logger.warning("%s; the version before stays in force", broken)
+
+        update.send(apply)
+        update.close()
+
+    def _unreadable(self, why: str) -> DefinitionError:
+        return DefinitionError(f"the template {os.fspath(self.path)} can't be read: {why}")
+
+
+class ConfigMapSpecSource(JobSpecSource):
+    """A template in a ConfigMap, under the key that is the ConfigMap's own name; read anew each time."""
+
+    def __init__(self, name: str, namespace: str) -> None:
+        self.name = name
+        self.namespace = namespace
+        self._lock = threading.Lock()
+        self._compiled: tuple[str, Template] | None = None
+
+    def get(self, template_args: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        manifest: dict[str, Any] = self.template().render(template_args)
+        return manifest
+
+    def template_vars(self) -> list[str]:
+        return list(self.template().variables)
+
+    @remaps_exception(matchers=[(is_kubernetes_not_found_exception, NotFoundException)])
+    def template(self) -> Template:
+        """As the ConfigMap holds it now.
+
+        Raises:
+            NotFoundException: there is no such ConfigMap.
+            DefinitionError: it lacks the key, or what is there is no template.
+        """
+        with connection.core() as core:
+            data = core.read_namespaced_config_map(name=self.name, namespace=self.namespace).data or {}
+        source = data.get(self.name)
+        if source is None:
+            raise DefinitionError(f"the ConfigMap {self.name} of namespace {self.namespace} has no key {self.name!r}")
+        with self._lock:
+            known = self._compiled
+        if known is None or known[0] != source:
+            try:
+                known = (source, Template(source))
+            except DefinitionError as error:
+                raise DefinitionError(f"ConfigMap {self.namespace}/{self.name}: {error}") from error
+            with self._lock:
+                self._compiled = known
+        return known[1]
+
+
+class JobGenerator:
+    """Makes Jobs of one definition, each with a name of its own."""
+
+    SUFFIX_BYTES = 12
+    """Random bytes at the end of a name, written as hexadecimal digits."""
+    MAX_LEN = 38
+    """Characters of the manifest's own name that are kept: 63 with the hyphen and the digits, as a label allows."""
+
+    def __init__(self, spec_source: JobSpecSource) -> None:
+        self.spec_source = spec_source
+
+    def generate(self, template_args: Mapping[str, Any] | None = None) -> Job:
+        """A fresh Job, V1Job or dictionary as its source gives it.
+
+        Raises:
+            DefinitionError: the manifest has no name to begin with; and what the source raises.
+        """
+        job = self.spec_source.get(template_args=template_args)
+        rename(job, base_name(job)[: self.MAX_LEN] + "-" + secrets.token_hex(self.SUFFIX_BYTES))
+        return job
+
+    def template_vars(self) -> list[str]:
+        return self.spec_source.template_vars()
+
+
+def base_name(job: Job) -> str:
+    """The name that the manifest itself has, or the ``generateName`` that stands for it."""
+    if isinstance(job, Mapping):
+        metadata = job.get("metadata")
+        if not isinstance(metadata, Mapping):
+            raise DefinitionError("the manifest has no metadata")
+        name = metadata.get("name") or metadata.get("generateName") or metadata.get("generate_name")
+    elif hasattr(job, "metadata"):
+        if job.metadata is None:
+            raise DefinitionError("the manifest has no metadata")
+        name = job.metadata.name or job.metadata.generate_name
+    else:
+        raise DefinitionError(f"the manifest is no mapping but {_kind(job)}")
+    if name is None or name == "":
+        raise DefinitionError("the manifest has neither metadata.name nor metadata.generateName")
+    if not isinstance(name, str):
+        raise DefinitionError(f"metadata.name must be text, not {_kind(name)}: put {name!r} in quotes")
+    return name
+
+
+def name_of(job: Job) -> str:
+    """The name that the Job has."""
+    return str(job["metadata"]["name"] if isinstance(job, Mapping) else job.metadata.name)
+
+
+def rename(job: Job, name: str) -> None:
+    if isinstance(job, Mapping):
+        job["metadata"]["name"] = name
+    else:
+        job.metadata.name = name
+
+
+def _kind(value: object) -> str:
+    names = {
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+        str: "text",
+        list: "a list",
+        type(None): "empty",
+    }
+    return names.get(type(value), type(value).__name__)

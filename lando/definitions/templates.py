@@ -1,0 +1,257 @@
+"""Templates of manifests: Jinja2 in a sandbox, whose output is the template's own words and marks of values.
+
+What a template prints is one of three things. Its own words (text between the tags, string literals, what its macros
+and blocks made of these) become part of the YAML. Whole numbers and booleans can't change any structure and are printed
+as they are. Everything else leaves a mark (:mod:`lando.definitions.filling`).
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Iterable, Mapping
+from contextvars import ContextVar
+from typing import Any
+
+import jinja2
+from jinja2 import meta, nodes
+from jinja2.compiler import CodeGenerator, Frame
+from jinja2.exceptions import SecurityError, TemplateSyntaxError, UndefinedError
+from jinja2.filters import FILTERS, make_attrgetter
+from jinja2.runtime import Context, StrictUndefined, Undefined
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.visitor import NodeTransformer
+
+from lando.definitions.exceptions import ArgumentError, DefinitionError, MissingArgument
+from lando.definitions.filling import Filling, plain
+
+_FILLING: ContextVar[Filling] = ContextVar("filling")
+"""Of the rendering that is under way."""
+_UNDEFINED = re.compile(r"'(.+)' is undefined")
+"""How Jinja2 says that a variable was not given."""
+_OWN = "\0own"  # no template can name this filter
+_SHAPING = frozenset({"indent", "trim"})
+"""Filters that leave the marks in a text whole."""
+_UNCHANGING = frozenset({"safe", "string"})
+"""Filters that leave any text as it is."""
+
+
+class _Own(str):
+    """The template's own words, perhaps with marks in them.
+
+    Made by :func:`_own` only: what a template derives from one (``str.format`` of the sandbox calls the type of its
+    string) is ordinary text again.
+    """
+
+    def __new__(cls, *args: Any) -> str:  # type: ignore[misc]
+        return str(*args)
+
+
+class _Printed(str):
+    """Text that is printed in another form: as ``printed``, its marks or own words."""
+
+    printed: str
+
+
+def _own(text: str) -> str:
+    return str.__new__(_Own, text)
+
+
+def _printed(text: str, printed: str) -> str:
+    made = _Printed(text)
+    made.printed = printed
+    return made
+
+
+@jinja2.pass_context  # so that constants are not finalized when the template is compiled
+def _finalize(_context: Context, value: Any) -> str:
+    return _print(value)
+
+
+def _print(value: Any) -> str:
+    filling = _FILLING.get()
+    if isinstance(value, _Printed):
+        return value.printed
+    if isinstance(value, _Own):
+        return value
+    if isinstance(value, Undefined) or value is None:
+        return str(value)  # the undefined raises; None is the word, as it always was
+    if isinstance(value, bool | int):
+        return str(value)
+    if isinstance(value, float | list | dict):
+        return filling.mark_value(plain(value, filling, null="None"), filling.text(str(value)))
+    return filling.mark_text(str(value))
+
+
+def _tojson(value: Any, indent: int | None = None) -> str:
+    if isinstance(value, Undefined):
+        str(value)
+    filling = _FILLING.get()
+    whole = plain(value, filling, null=None)
+    text = str(jinja2.utils.htmlsafe_json_dumps(whole, indent=indent, sort_keys=True))
+    return _printed(text, filling.mark_value(whole, text))
+
+
+@jinja2.pass_environment
+def _join(
+    environment: jinja2.Environment, value: Iterable[Any], d: str = "", attribute: str | int | None = None
+) -> str:
+    """As the built-in one; a separator of the template's own stays part of the YAML."""
+    if attribute is not None:
+        value = map(make_attrgetter(environment, attribute), value)
+    items = list(value)
+    text = str(d).join(map(str, items))
+    if d and not isinstance(d, _Own):
+        return text
+    return _printed(text, str(d).join(map(_print, items)))
+
+
+def _with_origin(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    """``function``, whose result is the template's own words where all that goes into it is."""
+    skipped = 1 if hasattr(function, "jinja_pass_arg") else 0
+
+    @functools.wraps(function)
+    def with_origin(*args: Any, **kwargs: Any) -> Any:
+        value = args[skipped] if len(args) > skipped else None
+        if isinstance(value, _Own | _Printed) and name in _UNCHANGING:
+            return value
+        if isinstance(value, _Printed) and name in _SHAPING:
+            return value
+        if not isinstance(value, _Own):
+            return function(*args, **kwargs)
+        filling = _FILLING.get()
+        inputs = (*args[skipped:], *kwargs.values())
+        is_own = all(item is None or isinstance(item, _Own | bool | int) for item in inputs)
+        if filling.has_marks(value) and name not in _SHAPING:
+            is_own = False
+            args = (*args[:skipped], filling.text(value), *args[skipped + 1 :])
+        result = function(*args, **kwargs)
+        return _own(result) if is_own and type(result) is str else result
+
+    return with_origin
+
+
+@jinja2.pass_context
+def _literal(_context: Context, value: str) -> str:
+    return _own(value)
+
+
+class _Literals(NodeTransformer):
+    """Marks string literals as the template's own words."""
+
+    def visit_Const(self, node: nodes.Const) -> nodes.Expr:  # noqa: N802
+        if not isinstance(node.value, str):
+            return node
+        return nodes.Filter(node, _OWN, [], [], None, None, lineno=node.lineno)
+
+
+class _Generator(CodeGenerator):
+    """Prints what ``call`` and ``filter`` blocks give like any other value; Jinja2 itself lets it through."""
+
+    def visit_CallBlock(self, node: nodes.CallBlock, frame: Frame) -> None:  # noqa: N802
+        call_frame, macro = self.macro_body(node, frame)
+        self.writeline("caller = ")
+        self.macro_def(macro, call_frame)
+        self.start_write(frame, node)
+        self.write("environment.finalize(context, ")
+        self.visit_Call(node.call, frame, forward_caller=True)
+        self.write(")")
+        self.end_write(frame)
+
+    def visit_FilterBlock(self, node: nodes.FilterBlock, frame: Frame) -> None:  # noqa: N802
+        inner = frame.inner()
+        inner.symbols.analyze_node(node)
+        self.enter_frame(inner)
+        self.buffer(inner)
+        self.blockvisit(node.body, inner)
+        self.start_write(frame, node)
+        self.write("environment.finalize(context, ")
+        self.visit_Filter(node.filter, inner)
+        self.write(")")
+        self.end_write(frame)
+        self.leave_frame(inner)
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    code_generator_class = _Generator
+    concat = staticmethod(lambda parts: _own("".join(parts)))  # of macros and blocks
+
+    def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        parsed: nodes.Template = _Literals().visit(super()._parse(source, name, filename))
+        return parsed
+
+
+def _environment() -> _Environment:
+    environment = _Environment(undefined=StrictUndefined, finalize=_finalize)
+    for name, function in FILTERS.items():
+        environment.filters[name] = _with_origin(name, function)
+    environment.filters |= {"tojson": _tojson, "join": _join, _OWN: _literal}
+    return environment
+
+
+_ENVIRONMENT = _environment()
+
+
+class Template:
+    """One template of a manifest; safe to use from several threads.
+
+    Raises:
+        DefinitionError: its syntax is wrong; says the line.
+    """
+
+    def __init__(self, source: str) -> None:
+        try:
+            self._variables = meta.find_undeclared_variables(_ENVIRONMENT.parse(source)) - _ENVIRONMENT.globals.keys()
+            self._template = _ENVIRONMENT.from_string(source)
+        except TemplateSyntaxError as error:
+            raise DefinitionError(f"line {error.lineno} of the template: {error.message}") from error
+        except RecursionError:
+            raise DefinitionError("the template is nested too deeply") from None
+
+    @property
+    def variables(self) -> frozenset[str]:
+        """The names that arguments are given by, those with a default among them."""
+        return frozenset(self._variables)
+
+    def render(self, arguments: Mapping[str, Any] | None = None) -> Any:
+        """The YAML document that the template and the arguments make.
+
+        Raises:
+            MissingArgument: an argument without a default was not given.
+            ArgumentError: an argument does not fit where it is used.
+            DefinitionError: the result is not one YAML document, or the template does what it may not.
+        """
+        given = dict(arguments or {})
+        filling = Filling()
+        token = _FILLING.set(filling)
+        try:
+            return filling.parse(self._text(given))
+        finally:
+            _FILLING.reset(token)
+
+    def _text(self, given: Mapping[str, Any]) -> str:
+        try:
+            return self._template.render(given)
+        except UndefinedError as error:
+            raise MissingArgument(str(error), self._missing(given, error)) from error
+        except SecurityError as error:
+            raise DefinitionError(f"the template does what it may not: {error}") from error
+        except (DefinitionError, ArgumentError):
+            raise
+        except Exception as error:  # whatever an operation of the template raises for these arguments
+            raise ArgumentError(f"the template can't use these arguments: {error}") from error
+
+    def _missing(self, given: Mapping[str, Any], error: UndefinedError) -> list[str]:
+        """All variables that the template asks for but that were not given, as far as it gets with a word for each."""
+        missing: list[str] = []
+        while (found := _UNDEFINED.fullmatch(str(error))) and found[1] not in missing:
+            missing.append(found[1])
+            try:
+                self._template.render({**given, **dict.fromkeys(missing, "x")})
+            except UndefinedError as next_error:
+                error = next_error
+            except Exception:  # noqa: BLE001 - a word is not what it needs there
+                break
+            else:
+                break
+        return missing

@@ -1,0 +1,153 @@
+"""What templates make of arguments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from jinja2.exceptions import UndefinedError
+from lando.definitions.exceptions import ArgumentError, DefinitionError, MissingArgument
+from lando.definitions.templates import Template
+
+
+def render(source: str, **arguments: Any) -> Any:
+    return Template(source).render(arguments)
+
+
+@pytest.mark.parametrize(
+    ("source", "argument", "expected"),
+    [
+        ("{{ v }}", 3, 3),
+        ("{{ v }}", True, True),
+        ("{{ v }}", 2.5, 2.5),
+        ("{{ v }}", 1e20, 1e20),
+        ("{{ v }}", ["echo", "hi"], ["echo", "hi"]),
+        ("{{ v }}", ["it's", 'a "b"\n', 3, False, None], ["it's", 'a "b"\n', 3, False, "None"]),
+        ("{{ v }}", {"a": {"b": [1]}}, {"a": {"b": [1]}}),
+        ("{{ v }}", [], []),
+        ("{{ v }}", None, "None"),
+        ("{{ v | tojson }}", None, None),
+        ("{{ v | tojson }}", [{"name": "A", "value": "x: 'y'"}], [{"name": "A", "value": "x: 'y'"}]),
+        ("{{ v | tojson | safe }}", {"a": 1}, {"a": 1}),
+        ("{{ v | tojson }}", "3", "3"),
+        ("'{{ v | tojson }}'", {"a": ["<"]}, '{"a": ["\\u003c"]}'),
+        ("'{{ v }}'", ["a"], "['a']"),
+        ("{{ v }}", "3", 3),
+        ("{{ v }}", "true", True),
+        ("{{ v }}", "", None),
+        ("'{{ v }}'", "3", "3"),
+        ("0.{{ v }}", "5", 0.5),
+        ("{{ v }}Gi", 2, "2Gi"),
+        ("{{ v }}", "2024-01-02", "2024-01-02"),
+        ("{{ v }}", "0x_", "0x_"),
+        ("{{ v }}", ".inf", ".inf"),
+        ("{{ v | default(1) }}", "a", "a"),
+        ("{{ v.name | upper }}", {"name": "x: y"}, "X: Y"),
+        ("{{ v | length }}", [1, 2], 2),
+        ("[{{ v | join(', ') }}]", ["a, b", "]"], ["a, b", "]"]),
+        ("{{ v | int + 1 }}", "4", 5),
+        ("{% if v %}yes-{{ v }}{% endif %}", "a", "yes-a"),
+        ("{% for one in v %}\n  - {{ one }}{% endfor %}", ["a: b", "- c"], ["a: b", "- c"]),
+    ],
+)
+def test_values_arrive_as_the_templates_of_the_original_rely_on(source: str, argument: Any, expected: Any) -> None:
+    assert render(f"x: {source}", v=argument) == {"x": expected}
+
+
+@pytest.mark.parametrize(
+    "literal", ["default(['true', 1])", "default('[\"true\", 1]')", "default('[\"true\", 1]') | trim"]
+)
+def test_a_default_of_the_template_is_part_of_its_yaml(literal: str) -> None:
+    assert render(f"x: {{{{ v | {literal} }}}}") == {"x": ["true", 1]}
+
+
+def test_macros_and_blocks_make_structure_of_their_own_words_only() -> None:
+    source = """\
+{% macro variable(name, value) %}- name: {{ name }}
+  value: {{ value }}
+{% endmacro -%}
+{% set labels %}{team: {{ value }}}{% endset -%}
+env:
+  {{ variable("A", value) | indent(2) }}
+labels: {{ labels }}
+{% filter trim %}
+more: {{ value }}
+{% endfilter %}
+"""
+    hostile = "x}\n- name: B"
+
+    made = render(source, value=hostile)
+
+    assert made == {"env": [{"name": "A", "value": hostile}], "labels": {"team": hostile}, "more": hostile}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "x: {{ '{}'.format(v) }}",
+        "x: {{ 'a'.join([v]) }}",
+        "x: {{ '%s' | format(v) }}",
+        "x: {{ v ~ '' }}",
+        "x: {{ v | trim }}",
+    ],
+)
+def test_text_that_is_made_of_an_argument_stays_data(source: str) -> None:
+    hostile = "1\nhostNetwork: true"
+
+    assert render(source, v=hostile) == {"x": hostile}
+
+
+def test_all_missing_arguments_are_named() -> None:
+    with pytest.raises(UndefinedError, match="'a' is undefined") as caught:
+        render("x: {{ a }} {{ b | default(1) }} {{ c.d }} {{ e }}", e=1)
+
+    assert isinstance(caught.value, MissingArgument)
+    assert caught.value.names == ("a", "c")
+
+
+def test_surplus_arguments_are_ignored() -> None:
+    assert render("x: 1", a=2) == {"x": 1}
+
+
+def test_the_variables_are_those_with_a_default_too_but_not_jinja_s_own() -> None:
+    assert Template("{{ a }}{% for i in range(b) %}{{ i }}{{ c | default(1) }}{% endfor %}").variables == {
+        "a",
+        "b",
+        "c",
+    }
+
+
+@pytest.mark.parametrize(
+    ("source", "argument"),
+    [
+        ("{{ v }}\na: 1", "b: 2"),
+        ("a: {{ v }}: b", "1"),
+        ("a: &{{ v }} 1", "x"),
+        ("a: !{{ v }} 1", "x"),
+        ("a: &x 1\nb: *{{ v }}", "x"),
+        ("{{ v }}: 1\na: 2", "a"),
+        ("b: &b {a: 1}\nc:\n  <<: *b\n  {{ v }}: 2", "a"),
+        ("a: {{ v + 1 }}", "x"),
+    ],
+)
+def test_an_argument_that_would_be_structure_is_refused(source: str, argument: str) -> None:
+    with pytest.raises(ArgumentError):
+        render(source, v=argument)
+
+
+@pytest.mark.parametrize(
+    "source", ["a: {{ v.__class__ }}", "a: {{ v", "a: 1\n---\nb: 2", "a: [", "a: {% include 'x' %}"]
+)
+def test_a_definition_that_is_broken_is_said_to_be(source: str) -> None:
+    with pytest.raises(ValueError, match=r"template|manifest|document"):
+        render(source, v="")
+
+
+def test_a_syntax_error_names_its_line() -> None:
+    with pytest.raises(DefinitionError, match="line 2 of the template"):
+        Template("a: 1\nb: {{ c")
+
+
+def test_a_key_may_be_an_argument_and_stays_text() -> None:
+    assert render("{{ v }}: 1", v="<<") == {"<<": 1}
+    assert render("{{ v }}: 1", v="3") == {"3": 1}
