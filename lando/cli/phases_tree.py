@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from lando.cli.phases_progress import JobView, Progress, State
 from lando.cli.rendering import Line
 from lando.direct.events import Outcome
-from lando.jobernetes.lines import words
+from lando.jobernetes.lines import count, words
 from lando.logs import plain
 from lando.phases.model import Phase
 from lando.units import clock_time
@@ -84,12 +84,12 @@ def _part(progress: Progress, phase: Phase, now: float, *, is_whole: bool) -> _P
     jobs = progress.of(phase.entries)
     done = sum(job.is_complete for job in jobs)
     if done == len(jobs):
-        state, text = State.COMPLETE, f"{_jobs(done)} complete"
+        state, text = State.COMPLETE, f"{count(done, 'Job')} complete"
     elif phase.index in progress.entered:
         state = State.FAILED if any(job.state is State.FAILED for job in jobs) else State.RUNNING
-        text = f"{done} of {_jobs(len(jobs))} complete"
+        text = f"{done} of {count(len(jobs), 'Job')} complete"
     else:
-        state, text = State.PENDING, _jobs(len(jobs))
+        state, text = State.PENDING, count(len(jobs), "Job")
     is_open = is_whole or state in (State.RUNNING, State.FAILED)
     return _Part(Line(f"{_MARKS[state]} {phase.name}: {text}", _STYLES[state]), tuple(jobs) if is_open else ())
 
@@ -117,9 +117,9 @@ def _folded(parts: Sequence[_Part], room: int) -> list[_Part]:
     before, behind = first, len(parts) - last
     folded = list(parts[first:last])
     if before:
-        folded.insert(0, _Part(Line(f"✔ {before} more {'phase' if before == 1 else 'phases'} before", "green"), ()))
+        folded.insert(0, _Part(Line(f"✔ {count(before, 'more phase')} before", "green"), ()))
     if behind:
-        folded.append(_Part(Line(f"· {behind} more {'phase' if behind == 1 else 'phases'} to come", "dim"), ()))
+        folded.append(_Part(Line(f"· {count(behind, 'more phase')} to come", "dim"), ()))
     return folded
 
 
@@ -170,10 +170,6 @@ def failures(progress: Progress) -> Iterator[Line]:
             yield Line("")
             yield Line(f"{job.file.name} failed: {words(job.cause)}", "bold red")
             yield from (Line(f"  | {plain(line)}", "dim") for line in job.cause.log_tail.rstrip().splitlines())
-
-
-def _jobs(count: int) -> str:
-    return f"{count} Job" if count == 1 else f"{count} Jobs"
 
 
 def _cut(text: str, width: int) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from logging import ERROR, INFO, WARNING
 
 from lando.direct import events
 from lando.logs import plain
@@ -19,11 +20,12 @@ jobexecutor = logging.getLogger("jobernetes.jobexecutor")
 def loaded(model: Model) -> None:
     """What is going to be run, and how."""
     settings = model.settings
-    jobmodel.info("Loaded %s: %d phases, %d Jobs", model.path, len(model.phases), sum(1 for _ in model.jobs()))
+    jobs = sum(1 for _ in model.jobs())
+    jobmodel.info("Loaded %s: %s, %s", model.path, count(len(model.phases), "phase"), count(jobs, "Job"))
     jobconfig.info(
         "Namespace %s, %s, after a failure: %s%s",
         settings.kubernetes_namespace,
-        f"at most {settings.parallelization} Jobs at once" if settings.parallelization else "no limit of Jobs at once",
+        f"at most {count(settings.parallelization, 'Job')} at once" if settings.parallelization else "no limit of Jobs",
         settings.on_failure.value,
         ", cleanup after the last phase" if settings.cleanup else "",
     )
@@ -41,7 +43,12 @@ def problems(path: str, findings: Iterable[Finding]) -> None:
 
 def refusal(path: str, errors: int) -> str:
     """Why nothing was begun, in a sentence."""
-    return f"{path} can't be run: {errors} {'problem' if errors == 1 else 'problems'}; nothing was created."
+    return f"{path} can't be run: {count(errors, 'problem')}; nothing was created."
+
+
+def count(number: int, thing: str) -> str:
+    """``1 Job``, ``3 Jobs``."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def words(cause: Cause) -> str:
@@ -62,41 +69,44 @@ class Lines:
     """Logs what a run tells."""
 
     def tell(self, event: events.Event) -> None:
-        match event:
-            case events.Problem(finding=finding):
-                jobexecutor.warning("%s", plain(finding))
-            case events.Began(namespace=namespace, jobs=jobs, complete=complete):
-                jobexecutor.info("Running %d Jobs in namespace %s, %d are complete", jobs, namespace, complete)
-            case events.PhaseBegan(index=index, name=name):
-                jobexecutor.info("Phase %d (%s) begins", index, name)
-            case events.JobFound():
-                state = "is complete already" if event.complete else "runs already"
-                changed = "; its file says something else since" if event.changed else ""
-                jobexecutor.info("Job %s %s%s", event.job, state, changed)
-            case events.JobCreated():
-                attempt = f", attempt {event.attempt}" if event.attempt > 1 else ""
-                after = f": its dependencies are done ({', '.join(event.after)})" if event.after else ""
-                jobexecutor.info("Created Job %s%s%s", event.job, attempt, after)
-            case events.JobWaits(job=job, cause=None):
-                jobexecutor.info("Job %s waits no longer", job)
-            case events.JobWaits(job=job, cause=Cause() as cause):
-                jobexecutor.warning("Job %s waits: %s", job, words(cause))
-            case events.JobCompleted(job=job, duration_s=duration_s):
-                jobexecutor.info("Job %s completed after %s", job, clock_time(duration_s))
-            case events.JobFailed(job=job, cause=cause, again=again):
-                jobexecutor.error("Job %s failed: %s%s", job, words(cause), " It is made again." if again else "")
-                for line in cause.log_tail.rstrip().splitlines():
-                    jobexecutor.error("Job %s:   | %s", job, plain(line))
-            case events.JobRemoved(job=job, why=why):
-                jobexecutor.info("Removed Job %s (%s)", job, why)
-            case events.ResourceApplied(kind=kind, name=name):
-                jobexecutor.info("Applied %s %s", kind, name)
-            case events.LimitReached(limit=limit):
-                jobexecutor.info("The limit of %d Jobs at once is reached", limit)
-            case events.Trouble(sentence=sentence):
-                jobexecutor.warning("%s", plain(sentence))
-            case events.Ended(outcome=outcome, sentence=sentence, jobs=jobs):
-                level = logging.INFO if outcome is events.Outcome.COMPLETE else logging.ERROR
-                jobexecutor.log(level, "%s", plain(sentence))
-                for line in report(jobs):
-                    jobexecutor.info("%s", line)
+        """As of :class:`lando.direct.events.Listener`."""
+        for level, line in said(event):
+            jobexecutor.log(level, "%s", line)
+
+
+def said(event: events.Event) -> Iterator[tuple[int, str]]:
+    """What ``event`` means, with the level of each line."""
+    match event:
+        case events.Problem(finding=finding):
+            yield WARNING, plain(finding)
+        case events.Began(namespace=namespace, jobs=jobs, complete=complete):
+            yield INFO, f"Running {count(jobs, 'Job')} in namespace {namespace}; complete already: {complete}"
+        case events.PhaseBegan(index=index, name=name):
+            yield INFO, f"Phase {index} ({name}) begins"
+        case events.JobFound():
+            state = "is complete already" if event.complete else "runs already"
+            yield INFO, f"Job {event.job} {state}{'; its file says something else since' if event.changed else ''}"
+        case events.JobCreated():
+            attempt = f", attempt {event.attempt}" if event.attempt > 1 else ""
+            after = f": its dependencies are done ({', '.join(event.after)})" if event.after else ""
+            yield INFO, f"Created Job {event.job}{attempt}{after}"
+        case events.JobWaits(job=job, cause=None):
+            yield INFO, f"Job {job} waits no longer"
+        case events.JobWaits(job=job, cause=Cause() as cause):
+            yield WARNING, f"Job {job} waits: {words(cause)}"
+        case events.JobCompleted(job=job, duration_s=duration_s):
+            yield INFO, f"Job {job} completed after {clock_time(duration_s)}"
+        case events.JobFailed(job=job, cause=cause, again=again):
+            yield ERROR, f"Job {job} failed: {words(cause)}{' It is made again.' if again else ''}"
+            yield from ((ERROR, f"Job {job}:   | {plain(line)}") for line in cause.log_tail.rstrip().splitlines())
+        case events.JobRemoved(job=job, why=why):
+            yield INFO, f"Removed Job {job} ({why})"
+        case events.ResourceApplied(kind=kind, name=name):
+            yield INFO, f"Applied {kind} {name}"
+        case events.LimitReached(limit=limit):
+            yield INFO, f"The limit of {count(limit, 'Job')} at once is reached"
+        case events.Trouble(sentence=sentence):
+            yield WARNING, plain(sentence)
+        case events.Ended(outcome=outcome, sentence=sentence, jobs=jobs):
+            yield (INFO if outcome is events.Outcome.COMPLETE else ERROR), plain(sentence)
+            yield from ((INFO, line) for line in report(jobs))

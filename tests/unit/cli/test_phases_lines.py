@@ -55,6 +55,10 @@ def logging_as_before() -> Iterator[None]:
 @pytest.mark.parametrize(
     ("event", "expected"),
     [
+        (
+            events.Began(namespace="default", jobs=3, complete=1),
+            ["INFO Running 3 Jobs in namespace default; complete already: 1"],
+        ),
         (events.PhaseBegan(index=0, name="load"), ["INFO Phase 0 (load) begins"]),
         (events.JobCreated(job="job-a", entry="a", phase=0, attempt=1), ["INFO Created Job job-a"]),
         (
@@ -110,7 +114,7 @@ def test_each_event_is_a_line(event: Event, expected: list[str], said: pytest.Lo
 def test_the_start_names_the_model_s_path(said: pytest.LogCaptureFixture) -> None:
     lines.loaded(MODEL)
     assert [(record.name, record.getMessage()) for record in said.records] == [
-        ("jobernetes.jobmodel", "Loaded jobermodel.yaml: 1 phases, 1 Jobs"),
+        ("jobernetes.jobmodel", "Loaded jobermodel.yaml: 1 phase, 1 Job"),
         (
             "jobernetes.jobconfig",
             "Namespace default, at most 2 Jobs at once, after a failure: stop, cleanup after the last phase",
