@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from lando.cli import admin_app, dead_app
+from lando.cli import admin_app, dead_app, phases_app
 from lando.cli.options import AsJson, HomeFolder, MountMode, RunId, Token, Url
 
 app = typer.Typer(
@@ -24,6 +24,7 @@ app.add_typer(admin_app.app, name="admin")
 app.add_typer(dead_app.app, name="dead")
 app.add_typer(config_app, name="config")
 app.add_typer(cluster_app, name="cluster")
+app.add_typer(phases_app.app, name="phases")
 
 WorkflowFile = Annotated[Path, typer.Argument(metavar="WORKFLOW", help="A CWL file.")]
 JobOrderFile = Annotated[Path, typer.Argument(metavar="JOB-ORDER", help="Its inputs, YAML or JSON.")]
