@@ -14,8 +14,8 @@ from pathlib import Path
 import typer
 
 from lando.cli.phases_json import JsonLines
-from lando.cli.phases_live import LiveTree, asking, show_cursor
-from lando.direct import preflight, runner
+from lando.cli.phases_live import LiveTree, show_cursor
+from lando.direct.cleaning import cleanup
 from lando.direct.connecting import connect
 from lando.direct.events import Event, Listener, Outcome, Problem
 from lando.errors import LandoError, Unavailable
@@ -76,30 +76,21 @@ def _run_live(path: str, kubeconfig: Path | None, context: str | None, *, change
         )
 
 
-def check(path: str, kubeconfig: Path | None, context: str | None, *, offline: bool, as_json: bool) -> int:
+def check(path: str, *, as_json: bool) -> int:
     """Print all that is wrong with a model; returns the exit code."""
     quiet()
     model, findings = read_here(path)
-    if model is not None and not offline:
-        with (
-            in_sentences(),
-            asking(model) as on_call,
-            connect(model.settings, kubeconfig=kubeconfig, context=context, on_call=on_call) as cluster,
-        ):
-            findings = [*findings, *preflight.check(model, cluster)]
     if as_json:
         found = [asdict(finding) for finding in findings]
         jobs = sum(1 for _ in model.jobs()) if model is not None else None
-        document = {"model": path, "offline": offline or model is None, "jobs": jobs, "findings": found}
+        document = {"model": path, "jobs": jobs, "findings": found}
         typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
         return Outcome.REFUSED.value if any(finding.is_error for finding in findings) else 0
     if model is None or any(finding.is_error for finding in findings):
         return refusal(path, findings)
     _print(findings)
     whole = f"{lines.count(len(model.phases), 'phase')}, {lines.count(sum(1 for _ in model.jobs()), 'Job')}"
-    namespace = model.settings.kubernetes_namespace
-    where = "the cluster was not asked" if offline else f"nothing in namespace {namespace} is in the way"
-    typer.echo(f"{path} can be run: {whole}; {where}.")
+    typer.echo(f"{path} can be run: {whole}; the cluster was not asked.")
     return 0
 
 
@@ -136,7 +127,7 @@ def _clean_up(model: Model | None, kubeconfig: Path | None, context: str | None,
         in_sentences(),
         connect(model.settings, kubeconfig=kubeconfig, context=context) as cluster,
     ):
-        return runner.cleanup(model, cluster, listener=listener, stop=stop).value
+        return cleanup(model, cluster, listener=listener, stop=stop).value
 
 
 class _Said:

@@ -6,13 +6,12 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from lando.cli.phases_progress import Progress
-from lando.cli.phases_tree import failures, headline, tree
+from lando.cli.phases_tree import failures, tree
 from lando.cli.rendering import Line
 from lando.direct.events import Event
 
@@ -85,19 +84,3 @@ def _text(line: Line) -> Text:
 def show_cursor() -> None:
     """Give the terminal its cursor back, when the process ends at once; may be called by a signal's handler."""
     os.write(sys.stdout.fileno(), b"\x1b[?25h\n")
-
-
-@contextmanager
-def asking(model: Model) -> Iterator[Callable[[str, str], None]]:
-    """While the cluster is asked about each Job of ``model``: how far that is, on a terminal. Takes each call's verb
-    and kind."""
-    from rich.console import Console
-
-    progress = Progress(model, time.monotonic())
-    with Console(stderr=True, highlight=False).status("") as status:
-
-        def called(verb: str, kind: str) -> None:
-            progress.called(verb, kind)
-            status.update(headline(progress, time.monotonic()))
-
-        yield called

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from lando.direct.connecting import connect
 from lando.direct.events import Ended, Listener, Outcome, Problem
-from lando.direct.preflight import check
 from lando.direct.runner import run
 from lando.errors import LandoError, Unavailable
 from lando.jobernetes.lines import refusal
@@ -49,7 +48,7 @@ def execute(
     with told_to_stop(tells_signal=True, at_once=at_once) as stop:
         try:
             with connect(model.settings, kubeconfig=kubeconfig, context=context, on_call=on_call) as cluster:
-                return run(model, cluster, listener=listener, stop=stop, changed=changed, check=check).value
+                return run(model, cluster, listener=listener, stop=stop, changed=changed).value
         except LandoError as error:
             outcome = Outcome.UNREACHABLE if isinstance(error, Unavailable) else Outcome.REFUSED
             listener.tell(Ended(outcome=outcome, sentence=str(error)))
