@@ -45,6 +45,8 @@ class Performer:
         self._lease = lease
         self._quota: dict[str, tuple[float, float]] = {}
         """Of Jobs that a quota forbids: when to try again, and the wait after that."""
+        self._unanswered: dict[str, Create] = {}
+        """What met an error that leaves open whether it was done."""
         self.refused: dict[str, Cause] = {}
         """Why the API will not make a Job."""
         self.pending: list[Action] = []
@@ -72,6 +74,13 @@ class Performer:
                 self._do(action)
             del self.pending[0]
         self._create(batch)
+
+    def own_up(self) -> None:
+        """Take what has come to be of calls whose answers were lost for what it is."""
+        for job, create in list(self._unanswered.items()):
+            seen = self._view.seen().get(job)
+            if seen is not None and seen.job.attempt == create.attempt and not seen.job.deleting:
+                self._tell_created(create, seen.uid)
 
     def next_look_s(self) -> float | None:
         """Seconds until a Job is to be tried again that a quota forbids."""
@@ -174,11 +183,14 @@ class Performer:
             self._waiting.ring()
             return
         if isinstance(outcome, LandoError):
+            self._unanswered[job] = create
             raise outcome
-        self._tell_created(create, outcome)
+        self._view.made(outcome)
+        self._tell_created(create, uid(outcome))
 
     def _adopt(self, create: Create) -> None:
-        """The name is taken: by this very call, which met an error before, by an earlier run, or by a stranger."""
+        """The name is taken: by this very call, whose answer was lost, by a Job of ours that was not seen yet, about
+        which is decided anew, or by a stranger."""
         try:
             found = self._calls.one(partial(self._cluster.get, "Job", create.step))
         except NotFound:
@@ -188,18 +200,17 @@ class Performer:
         metadata = mapping(found.get("metadata"))
         if not is_of(mapping(metadata.get("labels")), file):
             raise Refused(taken(file))
-        if attempt_of(found) >= create.attempt and not metadata.get("deletionTimestamp"):
-            self._tell_created(create, found)
-        else:
-            self._view.made(found)  # what is to be done about it is decided anew
+        self._view.made(found)
+        if attempt_of(found) == create.attempt and not metadata.get("deletionTimestamp"):
+            self._tell_created(create, uid(found))
 
-    def _tell_created(self, create: Create, made: Manifest) -> None:
+    def _tell_created(self, create: Create, job_uid: str) -> None:
         job = create.step
-        self._view.made(made)
+        self._unanswered.pop(job, None)
         self._progress.causes.pop(job, None)
         self._progress.records[job] = StepRecord(
-            attempt=attempt_of(made),
-            uid=uid(made),
+            attempt=create.attempt,
+            uid=job_uid,
             retries=create.retries,
             interruptions=create.interruptions,
             own_retries=create.own_retries,
@@ -207,7 +218,7 @@ class Performer:
         self._progress.tell_wait(job, None)
         file, entry = self._progress.files[job], self._progress.entries[job]
         self._listener.tell(
-            JobCreated(job=job, entry=entry.name, phase=file.phase, attempt=attempt_of(made), after=entry.depends_on)
+            JobCreated(job=job, entry=entry.name, phase=file.phase, attempt=create.attempt, after=entry.depends_on)
         )
 
 

@@ -93,7 +93,7 @@ class Progress:
             return
         if waits is None:
             del self._waiting[job]
-            if seen is None or seen.job.ended:
+            if seen is not None and seen.job.ended:
                 return  # its end is told instead
         else:
             self._waiting[job] = waits.sentence

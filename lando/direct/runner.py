@@ -27,7 +27,7 @@ from lando.direct.view import Seen, View
 from lando.direct.waiting import Stopped, Waiting
 from lando.errors import LandoError, Refused, Unavailable
 from lando.k8s import cluster_errors
-from lando.k8s.cluster import Cluster
+from lando.k8s.cluster import Cluster, KubernetesCluster
 from lando.phases.model import Finding, JobFile, Model
 from lando.plans.phases import plan_of
 from lando.runs import Intent, OnFailure, RunState, StepState
@@ -46,7 +46,7 @@ def run(
     changed: bool = False,
     check: Check | None = None,
     outage_s: float = LIMIT_S,
-    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    now: Callable[[], datetime] | None = None,
     waiting: Waiting | None = None,
     make_lease: Callable[..., Lease] = Lease,
 ) -> Outcome:
@@ -56,10 +56,12 @@ def run(
     anew; with ``changed`` also those whose file says something else now. ``stop`` ends it within seconds and leaves
     the Jobs as they are. ``listener`` is told everything, last of all :class:`~lando.direct.events.Ended`.
 
-    ``outage_s`` is how long the cluster may be away at a stretch; ``now`` the time that the cluster's time stamps are
-    held against. Raises nothing of :mod:`lando.errors`.
+    ``outage_s`` is how long the cluster may be away at a stretch; ``now`` the time that its time stamps are held
+    against, its own where it tells that. Raises nothing of :mod:`lando.errors`.
     """
     session = Session(listener, waiting or Waiting(stop), outage_s)
+    if now is None:
+        now = cluster.now if isinstance(cluster, KubernetesCluster) else lambda: datetime.now(UTC)
     one = _Run(model, cluster, session, is_changed_remade=changed, now=now)
     try:
         ended = concluded(lambda: one.to_the_end(check, make_lease, stop), stop)
@@ -197,6 +199,7 @@ class _Run:
             self._performer.perform(self._performer.pending)
             return
         self._look()
+        self._performer.own_up()
         for job, cause in self._performer.refused.items():
             self._plan = self._plan.with_problem(job, cause)
         self._performer.refused.clear()

@@ -8,7 +8,7 @@ their end, or :meth:`StoreCluster.let_go` is called.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -221,7 +221,7 @@ class StoreCluster:
 
     # -- what is there -------------------------------------------------------------------------------------------
 
-    def pods(self, job: str | None = None) -> list[Manifest]:
+    def pods(self, job: str | None = None) -> Sequence[Manifest]:
         """All pods, or those that a Job of this name controls or controlled."""
         items = self.store.list("pods", self.namespace).items
         return [pod for pod in items if job in (None, (controlling_job(pod) or {}).get("name"))]
@@ -235,7 +235,7 @@ class StoreCluster:
                 return pod
         return None
 
-    def jobs_at_work(self) -> list[str]:
+    def jobs_at_work(self) -> Sequence[str]:
         """Names of Jobs whose pod is at work."""
         names = [job["metadata"]["name"] for job in self.store.list("jobs", self.namespace).items]
         return [name for name in names if self.pod(name)]

@@ -9,6 +9,7 @@ from typing import Any
 from lando.direct import runner
 from lando.direct.events import Ended, Event
 from lando.direct.waiting import Waiting
+from lando.errors import Unavailable
 from lando.k8s.cluster import Manifest, Page
 from lando.phases.model import Entry, JobFile, Model, Phase, Settings
 from tests.services.store_cluster import StoreCluster, StoreWatch
@@ -149,6 +150,10 @@ class World(StoreCluster):
         with self.lock:
             self.calls.append(call)
         self.before(call)
+
+    def unavailable(self, status: int | None = None) -> Unavailable:
+        """What a call meets while the cluster is away."""
+        return Unavailable("cluster", "no answer in time", status=status)
 
     # -- what happens in the cluster -------------------------------------------------------------------------------
 
