@@ -278,7 +278,7 @@ def _parse_yaml(text: str) -> tuple[list[Node], list[Problem]]:
     except _Told as told:
         return [], [*builder.problems, told.problem]
     except yaml.MarkedYAMLError as error:
-        at = error.problem_mark.line + 1 if error.problem_mark else None
+        at = min(error.problem_mark.line, max(0, len(text.splitlines()) - 1)) + 1 if error.problem_mark else None
         return [], [*builder.problems, Problem(line=at, reason=f"is not valid YAML: {_yaml_words(error, text)}")]
     except yaml.YAMLError:
         return [], [*builder.problems, Problem(line=None, reason="is not valid YAML")]

@@ -96,12 +96,13 @@ def _columns_of(sizes: Mapping[str, tuple[float, float]], follows: Mapping[str, 
     for root in sizes:
         stack = [root]
         while stack:
-            missing = [one for one in follows.get(stack[-1], ()) if one not in column_of]
-            if missing:
+            if stack[-1] in column_of:
+                stack.pop()
+            elif missing := [one for one in follows.get(stack[-1], ()) if one not in column_of]:
                 stack.extend(missing)
-                continue
-            name = stack.pop()
-            column_of[name] = 1 + max((column_of[one] for one in follows.get(name, ())), default=-1)
+            else:
+                name = stack.pop()
+                column_of[name] = 1 + max((column_of[one] for one in follows.get(name, ())), default=-1)
     return column_of
 
 

@@ -12,7 +12,7 @@ from typing import TypeVar
 from lando.phases.documents import Block, Items, Node, Scalar, kind_of, shown
 from lando.phases.report import Place, Report
 
-_DURATION = re.compile(r"([0-9]{1,9})(s|m|h)?")
+_DURATION = re.compile(r"([0-9]{1,10})(s|m|h)?")
 _SECONDS = {None: 1, "s": 1, "m": 60, "h": 3600}
 _LONGEST = 2**31 - 1
 """Seconds; more is refused by Kubernetes."""
