@@ -1,7 +1,8 @@
 """YAML and JSON as trees that know their lines, and nothing that JSON can't hold.
 
 Read as Kubernetes' own tools read them, where PyYAML differs: ``12:30`` and dates are text. What nobody means is told:
-a key that stands twice, a tag, a number that is none. Bounded: depth, and what aliases expand to.
+a key that stands twice, a tag, a number that is none; but no value, which could be a Secret's. Bounded: depth, and what
+aliases expand to.
 """
 
 from __future__ import annotations
@@ -164,7 +165,8 @@ class _Builder:
 
     def scalar(self, line: int, text: str, value: Any, anchor: str | None = None) -> None:
         if isinstance(value, float) and not math.isfinite(value):
-            self.problems.append(Problem(line=line, reason=f"{shown(text)} is no number that Kubernetes knows"))
+            reason = "holds a number that Kubernetes can't read; if it is text, put it in quotes"
+            self.problems.append(Problem(line=line, reason=reason))
         try:
             text.encode()
         except UnicodeEncodeError:
@@ -173,10 +175,10 @@ class _Builder:
 
     def alias(self, line: int, name: str) -> None:
         if name not in self.anchors:
-            raise _Told(line, f"is not valid YAML: nothing above is called &{shown(name)}")
+            raise _Told(line, "* names nothing that stands above with &; text that begins with * needs quotes")
         node = self.anchors[name]
         if node is None:
-            raise _Told(line, f"*{shown(name)} stands inside of what it stands for")
+            raise _Told(line, "* stands inside of what it stands for")
         self.add(node)
 
     def add(self, node: Node, anchor: str | None = None) -> None:
@@ -287,13 +289,15 @@ def _parse_yaml(text: str) -> tuple[list[Node], list[Problem]]:
 
 
 def _yaml_words(error: yaml.MarkedYAMLError, text: str) -> str:
+    """What the parser says, without what it quotes: that may be half a password."""
+    words = re.sub(r"(['\"]).{2,}\1", "…", str(error.problem or error.context))
     lines = text.splitlines()
     number = error.problem_mark.line if error.problem_mark else len(lines)
     if number < len(lines) and "\t" in lines[number][: len(lines[number]) - len(lines[number].lstrip())]:
         return "the line is indented with a tab; use spaces"
     if not number < len(lines):
-        return f"it ends too early ({error.problem or error.context})"
-    return str(error.problem or error.context)
+        return f"it ends too early ({words})"
+    return words
 
 
 def _take(builder: _Builder, event: Any) -> None:
@@ -314,7 +318,7 @@ def _take(builder: _Builder, event: Any) -> None:
 
 def _check_tag(builder: _Builder, event: Any, line: int) -> None:
     if event.tag not in _PLAIN_TAGS and event.tag not in (None, "!"):
-        reason = f"the tag {shown(event.tag.replace(_TAG, '!!'))} means nothing to Kubernetes; leave it out"
+        reason = "a tag (!) that means nothing to Kubernetes; text that begins with ! needs quotes"
         builder.problems.append(Problem(line=line, reason=reason))
 
 

@@ -109,7 +109,7 @@ class Manifests:
             return
         if name in self._jobs:
             reason = f"the Job name {name} is also that of {self._jobs[name]}; every Job of a model needs its own"
-            self._report.error(place, seen.line("metadata", "name"), reason)
+            seen.error("metadata", "name", reason=reason)
             return
         self._jobs[name] = place
         if entry.name is not None:
@@ -130,7 +130,7 @@ class Manifests:
             kind = str(value_of(seen.at("kind") or node))
             if (kind, name) in self._objects:
                 reason = f"the {kind} {name} is also in {self._objects[kind, name]}"
-                self._report.error(place, seen.line("metadata", "name"), reason)
+                seen.error("metadata", "name", reason=reason)
                 continue
             self._objects[kind, name] = place
             yield Resource(path=path, manifest=value_of(node))
@@ -177,11 +177,11 @@ class _Object:
         if missing:
             self.error(reason=f"has no {' and no '.join(missing)}, so it is no Kubernetes object; needed is a {wanted}")
             return False
-        version, kind = (node.text if isinstance(node, Scalar) else "" for node in found.values())
+        version, kind = (node.text if isinstance(node, Scalar) else kind_of(node) for node in found.values() if node)
         if version == api_version and kind in kinds:
             return True
         told = f"{shown(kind)} in {shown(version)}"
-        self.error("kind" if kind not in kinds else "apiVersion", reason=f"is a {told}; needed is a {wanted}")
+        self.error("kind" if kind not in kinds else "apiVersion", reason=f"is {told}; needed is a {wanted}")
         return False
 
     def name(self, fault_of: Callable[[str], str | None]) -> str | None:
@@ -217,8 +217,8 @@ class _Object:
                 self.error("metadata", key, reason=f"must be a block of keys, not {kind_of(node)}")
                 continue
             for name, (_, value) in node.entries.items():
-                if not isinstance(value, Scalar) or not isinstance(value.value, str):
-                    quote = "; put it in quotes" if isinstance(value, Scalar) and value.value is not None else ""
+                if not isinstance(value, Scalar) or not isinstance(value.value, str | None):
+                    quote = "; put it in quotes" if isinstance(value, Scalar) else ""
                     reason = f"must be text, not {kind_of(value)}{quote}"
                     self.error("metadata", key, name, reason=reason)
 

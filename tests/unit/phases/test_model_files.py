@@ -72,7 +72,7 @@ def test_all_settings_are_read() -> None:
         ("ssl_insecure_warnings: maybe", "ssl_insecure_warnings: must be true or false, not the text maybe"),
         ("refresh_time: -0.5", "refresh_time: must not be negative, as -0.5 is"),
         ("refresh_time: 5s", "refresh_time: must be a number, not the text 5s"),
-        ("refresh_time: .inf", ".inf is no number that Kubernetes knows"),
+        ("refresh_time: .inf", "holds a number that Kubernetes can't read; if it is text, put it in quotes"),
         ("refresh_time: true", "refresh_time: must be a number, not true"),
         ("refresh_time: 1:30", "refresh_time: must be a number, not the text 1:30"),
         ("parallelization: -1", "parallelization: must not be negative, as -1 is"),
