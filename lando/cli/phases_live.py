@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from lando.cli.phases_progress import Progress
-from lando.cli.phases_tree import failures, tree
+from lando.cli.phases_tree import outcome, tree
 from lando.cli.rendering import Line
 from lando.direct.events import Event
 
@@ -25,7 +25,7 @@ REDRAWS_PER_SECOND = 8.0
 
 
 class LiveTree:
-    """Draws a run on ``console`` from its beginning until the context ends; then the whole tree, and what failed."""
+    """Draws a run on ``console`` from its beginning until the context ends; then the whole tree, and how it ended."""
 
     def __init__(self, model: Model, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
         from rich.live import Live
@@ -34,12 +34,12 @@ class LiveTree:
         self._clock = clock
         self._lock = threading.Lock()
         self._progress = Progress(model, clock())
-        self._is_over = False
         self._live = Live(
             get_renderable=self._picture,
             console=console,
             refresh_per_second=REDRAWS_PER_SECOND,
             vertical_overflow="crop",
+            transient=True,
         )
 
     def tell(self, event: Event) -> None:
@@ -59,19 +59,18 @@ class LiveTree:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        with self._lock:
-            self._is_over = self._progress.ended is not None
         self._live.stop()
         with self._lock:
-            for line in failures(self._progress):
-                self._console.print(_text(line), soft_wrap=True)
+            for line in tree(self._progress, self._clock()) if self._progress.is_checked else ():
+                self._console.print(_text(line), no_wrap=True, overflow="ellipsis")
+            for line in outcome(self._progress):
+                self._console.print(line.text, style=line.style, markup=False, soft_wrap=True)
 
     def _picture(self) -> Text:
         from rich.text import Text
 
-        height = None if self._is_over else self._console.size.height - 1
         with self._lock:
-            lines = tree(self._progress, self._clock(), height)
+            lines = tree(self._progress, self._clock(), self._console.size.height - 1)
         return Text("\n", no_wrap=True, overflow="ellipsis").join(_text(line) for line in lines)
 
 

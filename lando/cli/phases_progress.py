@@ -20,8 +20,6 @@ class State(Enum):
     """It was created, and its pods do not start."""
     COMPLETE = "complete"
     FAILED = "failed"
-    REMOVED = "removed"
-    """After it had run, by a cleanup or a revert."""
 
 
 @dataclass(kw_only=True)
@@ -38,12 +36,12 @@ class JobView:
     duration_s: float | None = None
     cause: Cause | None = None
     """Why it waits or failed."""
-    ended_as: State = State.PENDING
-    """How it stood before it was removed."""
+    is_removed: bool = False
+    """Whether it is gone, by a cleanup or a revert; ``state`` is how it stood before."""
 
     @property
     def is_complete(self) -> bool:
-        return State.COMPLETE in (self.state, self.ended_as)
+        return self.state is State.COMPLETE
 
 
 class Progress:
@@ -129,7 +127,7 @@ def _changed(
             job.state = State.COMPLETE if complete else State.RUNNING
         case events.JobCreated(attempt=attempt):
             job.state, job.attempt, job.began, job.cause, job.duration_s = State.RUNNING, attempt, now, None, None
-            job.ended_as = State.PENDING
+            job.is_removed = False
         case events.JobWaits(cause=cause):
             job.state, job.cause = (State.RUNNING if cause is None else State.WAITING), cause
         case events.JobCompleted(duration_s=duration_s):
@@ -138,6 +136,6 @@ def _changed(
             job.state, job.cause = (State.PENDING if again else State.FAILED), cause
             job.duration_s = None if job.began is None else now - job.began
         case events.JobRemoved(why="cleanup" | "reverted"):
-            job.ended_as, job.state = job.state, State.REMOVED
+            job.is_removed = True
         case events.JobRemoved():  # it is made again
             job.state, job.cause = State.PENDING, None

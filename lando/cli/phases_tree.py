@@ -20,7 +20,6 @@ _MARKS = {
     State.WAITING: "…",
     State.COMPLETE: "✔",
     State.FAILED: "✘",
-    State.REMOVED: "⊘",
 }
 _STYLES = {
     State.PENDING: "dim",
@@ -28,9 +27,8 @@ _STYLES = {
     State.WAITING: "yellow",
     State.COMPLETE: "green",
     State.FAILED: "bold red",
-    State.REMOVED: "dim",
 }
-_WORTH = (State.FAILED, State.WAITING, State.RUNNING, State.PENDING, State.COMPLETE, State.REMOVED)
+_WORTH = (State.FAILED, State.WAITING, State.RUNNING, State.PENDING, State.COMPLETE)
 """What is shown first where there is not room for all."""
 _ENDS = {Outcome.COMPLETE: "bold green", Outcome.INTERRUPTED: "yellow", Outcome.TERMINATED: "yellow"}
 _LONGEST_NAME = 40  # characters of a column
@@ -48,16 +46,13 @@ class _Part:
 def tree(progress: Progress, now: float, height: int | None = None) -> list[Line]:
     """The run at ``now``, in at most ``height`` lines: phases that are complete are one line, and of a phase with too
     many Jobs the most telling are shown. Without ``height`` everything, with the time of each Job."""
-    head = [Line(headline(progress, now), _ENDS.get(progress.ended.outcome, "bold red") if progress.ended else "bold")]
-    tail = [Line(plain(progress.trouble), "yellow")] if progress.trouble and progress.ended is None else []
-    tail += [Line(plain(one.finding), "red" if one.finding.is_error else "yellow") for one in progress.problems]
-    if progress.ended is not None:
-        tail.append(Line(f"Total: {clock_time(sum(job.duration_s or 0.0 for job in progress.jobs.values()))}", "bold"))
+    head = [Line(headline(progress, now), "bold")]
     parts = [_part(progress, phase, now, is_whole=height is None) for phase in progress.model.phases]
     if height is None:
-        return [*head, *_lines(progress, parts, None, now), *tail]
+        return [*head, *_lines(progress, parts, None, now)]
     room = max(height, LEAST_HEIGHT) - len(head)
-    tail = tail[-(room // 3) :]
+    tail = [Line(plain(progress.trouble), "yellow")] if progress.trouble else []
+    tail = [*problems(progress), *tail][-(room // 3) :]
     return [*head, *_lines(progress, parts, room - len(tail), now), *tail]
 
 
@@ -65,8 +60,6 @@ def headline(progress: Progress, now: float) -> str:
     """``jobermodel.yaml in namespace default: 3 of 5 Jobs complete, 2 running, 0:00:12``."""
     jobs = progress.jobs.values()
     name = f"{progress.model.path} in namespace {progress.model.settings.kubernetes_namespace}"
-    if progress.ended is not None:
-        return f"{name}: {plain(progress.ended.sentence)}"
     spent = clock_time(now - progress.began)
     if not progress.is_checked:
         asked = f", {progress.asked} of {len(jobs)} Jobs so far" if progress.asked else ""
@@ -153,20 +146,36 @@ def _remark(progress: Progress, job: JobView, now: float) -> str:
     if job.attempt > 1:
         parts.append(f"attempt {job.attempt}")
     if job.state is State.WAITING and job.cause is not None:
-        parts.append(f"waits: {words(job.cause)}")
+        parts.append(f"waits: {plain(job.cause.sentence)}")
     elif job.cause is not None:
-        parts.append(f"failed: {words(job.cause)}")
-    elif job.state is State.REMOVED:
-        parts.append(f"{job.ended_as.value}, removed")
+        parts.append(f"failed: {plain(job.cause.sentence)}")
     elif job.state is State.PENDING and progress.ended is None and (missing := progress.missing(job)):
         parts.append(f"after {', '.join(missing)}")
+    if job.is_removed:
+        parts.append("removed")
     return "  ".join(parts)
+
+
+def outcome(progress: Progress) -> Iterator[Line]:
+    """What stands below the last tree: what failed and why, how the run ended, and its total run time."""
+    yield from problems(progress)
+    yield from failures(progress)
+    if progress.ended is not None:
+        yield Line(plain(progress.ended.sentence), _ENDS.get(progress.ended.outcome, "bold red"))
+        if progress.is_checked:
+            yield Line(f"Total: {clock_time(sum(job.duration_s or 0.0 for job in progress.jobs.values()))}")
+
+
+def problems(progress: Progress) -> Iterator[Line]:
+    """What the checks found."""
+    for one in progress.problems:
+        yield Line(plain(one.finding), "red" if one.finding.is_error else "yellow")
 
 
 def failures(progress: Progress) -> Iterator[Line]:
     """Each Job that failed for good, why, and the end of its log."""
     for job in progress.jobs.values():
-        if State.FAILED in (job.state, job.ended_as) and job.cause is not None:
+        if job.state is State.FAILED and job.cause is not None:
             yield Line("")
             yield Line(f"{job.file.name} failed: {words(job.cause)}", "bold red")
             yield from (Line(f"  | {plain(line)}", "dim") for line in job.cause.log_tail.rstrip().splitlines())

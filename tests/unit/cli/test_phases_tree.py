@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 from lando.cli.phases_progress import Progress
-from lando.cli.phases_tree import failures, tree
+from lando.cli.phases_tree import failures, outcome, tree
 from lando.direct import events
 from lando.direct.events import Ended, Event, JobReport, Outcome
 from lando.phases.model import Entry, Finding, JobFile, Model, Phase, Settings
@@ -147,9 +147,10 @@ def test_before_anything_begins_it_says_how_far_the_checks_are() -> None:
 def test_a_problem_is_shown_with_the_refusal() -> None:
     problem = events.Problem(finding=Finding(reason="the name is taken.", entry="schema"))
     refused = Ended(outcome=Outcome.REFUSED, sentence="One problem was found; nothing was created.")
-    lines = texts(told(SMALL, problem, refused), 1.0)
-    assert lines[0] == "m.yaml in namespace default: One problem was found; nothing was created."
-    assert "entry schema: the name is taken." in lines
+    assert [line.text for line in outcome(told(SMALL, problem, refused))] == [
+        "entry schema: the name is taken.",
+        "One problem was found; nothing was created.",
+    ]
 
 
 def test_trouble_is_shown_until_a_job_changes() -> None:
@@ -168,9 +169,9 @@ def test_the_last_tree_is_whole_with_each_time_and_their_sum_last() -> None:
         jobs=tuple(JobReport(job=name, duration_s=65.0) for name in names),
     )
     removed = [events.JobRemoved(job="report", why="cleanup")]
-    lines = texts(told(SMALL, *IN_THE_SECOND_PHASE, *every, *removed, ended), 30.0, height=None)
-    assert lines == [
-        "m.yaml in namespace default: All 5 Jobs are complete.",
+    progress = told(SMALL, *IN_THE_SECOND_PHASE, *every, *removed, ended)
+    assert texts(progress, 30.0, height=None) == [
+        "m.yaml in namespace default: 5 of 5 Jobs complete, 0:00:30",
         "✔ prepare: 1 Job complete",
         "└─ ✔ schema  schema  0:01:05",
         "✔ load: 3 Jobs complete",
@@ -178,9 +179,9 @@ def test_the_last_tree_is_whole_with_each_time_and_their_sum_last() -> None:
         "├─ ✔ fetch  fetch-b  0:01:05",
         "└─ ✔ merge  merge    0:01:05",
         "✔ end: 1 Job complete",
-        "└─ ⊘ report  report  0:01:05  complete, removed",
-        "Total: 0:05:25",
+        "└─ ✔ report  report  0:01:05  removed",
     ]
+    assert [line.text for line in outcome(progress)] == ["All 5 Jobs are complete.", "Total: 0:05:25"]
 
 
 # --- large models ------------------------------------------------------------------------------------------------

@@ -1,0 +1,204 @@
+"""``lando phases`` and ``jobernetes``: what they are given, how they end, and what they print, with a run played."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lando.cli import phases
+from lando.cli.app import app
+from lando.direct import events
+from lando.direct.events import Outcome
+from lando.errors import ConfigError, Unavailable
+from lando.jobernetes import main as jobernetes_main
+from lando.jobernetes import running, setup_logging
+from lando.jobernetes.main import main
+from typer.testing import CliRunner
+
+EXAMPLES = Path(__file__).parents[3] / "examples" / "phases"
+WRONG = """\
+jobernetes:
+  - phase_name: load
+    jobs:
+      - {name: a, job_path: absent.yaml}
+      - {name: b, job_path: absent.yaml, depends_on: [c]}
+"""
+Run = Callable[..., Outcome]
+
+
+Lando = Callable[..., Any]
+
+
+@pytest.fixture
+def lando(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Lando:
+    """Commands in a folder with the models of the examples, which log to this test."""
+    for name in ("jobermodel.yaml", "advanced.yaml", "test-dir"):
+        (tmp_path / name).symlink_to(EXAMPLES / name)
+    monkeypatch.chdir(tmp_path)
+    for module in (jobernetes_main, phases):
+        monkeypatch.setattr(module, "setup_logging", lambda: None)
+    monkeypatch.setattr(phases, "quiet", lambda: None)
+    caplog.set_level(logging.INFO, "jobernetes")
+    return lambda *arguments: CliRunner().invoke(app, ["phases", *arguments])
+
+
+@pytest.fixture
+def played(monkeypatch: pytest.MonkeyPatch) -> Callable[[Run], None]:
+    """Have a run be what a function does."""
+
+    class Connected:
+        def __enter__(self) -> str:
+            return "the cluster"
+
+        def __exit__(self, *error: object) -> None: ...
+
+    def play(run: Run) -> None:
+        monkeypatch.setattr(running, "connect", lambda settings, **options: Connected())
+        monkeypatch.setattr(running, "run", run)
+
+    return play
+
+
+def ends(outcome: Outcome, asked: list[dict[str, Any]] | None = None) -> Run:
+    """A run that creates one Job and ends like this."""
+
+    def run(model: Any, cluster: Any, *, listener: Any, **options: Any) -> Outcome:
+        if asked is not None:
+            asked.append({"model": model.path, "cluster": cluster, **options})
+        listener.tell(events.Began(namespace="default", jobs=5, complete=0))
+        listener.tell(events.JobCreated(job="phase-one-sleep-5", entry="sleep_one", phase=0, attempt=1))
+        listener.tell(events.Ended(outcome=outcome, sentence="It is over."))
+        return outcome
+
+    return run
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+def test_the_exit_code_tells_how_the_run_ended(outcome: Outcome, lando: Lando, played: Callable[[Run], None]) -> None:
+    played(ends(outcome))
+    assert lando("run", "--json").exit_code == outcome.value
+    with pytest.raises(SystemExit) as left:
+        main(["advanced.yaml"])
+    assert left.value.code == outcome.value
+
+
+def test_without_a_model_it_is_the_one_of_the_original(lando: Lando, played: Callable[[Run], None]) -> None:
+    asked: list[dict[str, Any]] = []
+    played(ends(Outcome.COMPLETE, asked))
+    lando("run", "--json")
+    lando("run", "advanced.yaml", "--json", "--changed")
+    assert [(one["model"], one["changed"]) for one in asked] == [("jobermodel.yaml", False), ("advanced.yaml", True)]
+
+
+def test_json_is_all_that_stands_on_standard_output(lando: Lando, played: Callable[[Run], None]) -> None:
+    played(ends(Outcome.FAILED))
+    done = lando("run", "--json")
+    assert [json.loads(line)["event"] for line in done.stdout.splitlines()] == ["began", "job_created", "ended"]
+    assert done.stderr == ""
+
+
+def test_a_cluster_that_can_t_be_asked_is_an_event_too(
+    lando: Lando, played: Callable[[Run], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    played(ends(Outcome.COMPLETE))
+    for error, code in ((Unavailable("cluster", "it is away"), 3), (ConfigError("There is no kubeconfig."), 1)):
+
+        def refuse(settings: Any, error: Exception = error, **options: Any) -> Any:
+            raise error
+
+        monkeypatch.setattr(running, "connect", refuse)
+        done = lando("run", "--json")
+        assert done.exit_code == code
+        (ended,) = (json.loads(line) for line in done.stdout.splitlines())
+        assert (ended["sentence"], ended["exit_code"]) == (str(error), code)
+
+
+def test_in_a_pipe_a_run_is_the_lines_of_its_log(
+    lando: Lando, played: Callable[[Run], None], caplog: pytest.LogCaptureFixture
+) -> None:
+    played(ends(Outcome.COMPLETE))
+    assert lando("run").stdout == ""
+    assert [(record.name.removeprefix("jobernetes."), record.getMessage()) for record in caplog.records] == [
+        ("jobmodel", "Loaded jobermodel.yaml: 3 phases, 5 Jobs"),
+        ("jobconfig", "Namespace default, no limit of Jobs, after a failure: stop, cleanup after the last phase"),
+        ("jobexecutor", "Running 5 Jobs in namespace default; complete already: 0"),
+        ("jobexecutor", "Created Job phase-one-sleep-5"),
+        ("jobexecutor", "It is over."),
+    ]
+
+
+@pytest.mark.parametrize("command", [["run"], ["run", "--json"], ["check"], ["cleanup"], ["graph"], ["status"]])
+def test_every_problem_of_a_model_is_told_and_nothing_is_contacted(
+    command: list[str], lando: Lando, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = tmp_path / "model.yaml"
+    model.write_text(WRONG)
+    done = lando(*command, str(model))
+    assert done.exit_code == 1
+    told = done.stdout + done.stderr + caplog.text
+    for place in ("depends on c", "absent.yaml does not exist", "nothing was created"):
+        assert place in told, told
+
+
+def test_a_model_that_is_missing_is_one_sentence(lando: Lando) -> None:
+    done = lando("check", "absent.yaml")
+    assert done.exit_code == 1
+    assert "absent.yaml" in done.stdout
+
+
+def test_wrong_usage_is_not_taken_for_a_failed_job(lando: Lando) -> None:
+    assert lando("run", "--no-such-option").exit_code == 1
+    assert lando("graph", "--svg", "--mermaid").exit_code == 1
+    with pytest.raises(SystemExit) as left:
+        main(["--no-such-option"])
+    assert left.value.code == 1
+
+
+def test_a_broken_logging_file_is_one_sentence(
+    lando: Lando, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "logging.yaml").write_text("version: [")
+    for module in (jobernetes_main, phases):
+        monkeypatch.setattr(module, "setup_logging", setup_logging)
+    done = lando("run")
+    assert (done.exit_code, done.stderr.count("\n")) == (1, 1)
+    with pytest.raises(SystemExit) as left:
+        main([])
+    assert left.value.code == 1
+    assert capsys.readouterr().err.startswith("jobernetes: logging.yaml")
+
+
+def test_checking_alone_contacts_nothing(lando: Lando, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(SystemExit) as left:
+        main(["advanced.yaml", "--check"])
+    assert left.value.code == 0
+    assert caplog.messages[-1] == "advanced.yaml can be run"
+
+
+def test_a_graph_goes_to_the_screen_or_into_a_file(lando: Lando, tmp_path: Path) -> None:
+    assert lando("graph", "advanced.yaml").stdout.startswith("flowchart")
+    picture = tmp_path / "advanced.svg"
+    assert lando("graph", "advanced.yaml", "-o", str(picture)).exit_code == 0
+    assert "<svg" in picture.read_text()[:500]
+
+
+def test_a_signal_ends_the_run_and_is_its_exit_code(lando: Lando, played: Callable[[Run], None]) -> None:
+    def run(model: Any, cluster: Any, *, listener: Any, stop: threading.Event, **options: Any) -> Outcome:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.wait(30)
+        return Outcome(128 + stop.number)  # type: ignore[attr-defined]
+
+    played(run)
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    try:
+        assert lando("run", "--json").exit_code == 143
+    finally:
+        signal.signal(signal.SIGTERM, before[0])
+        signal.signal(signal.SIGINT, before[1])
