@@ -12,6 +12,12 @@ from lando.phases.model import Finding, Model
 from lando.runs import Cause
 from lando.units import clock_time
 
+_LEVELS = {
+    events.Outcome.COMPLETE: INFO,
+    events.Outcome.INTERRUPTED: WARNING,
+    events.Outcome.TERMINATED: WARNING,
+}
+
 jobmodel = logging.getLogger("jobernetes.jobmodel")
 jobconfig = logging.getLogger("jobernetes.jobconfig")
 jobexecutor = logging.getLogger("jobernetes.jobexecutor")
@@ -108,5 +114,5 @@ def said(event: events.Event) -> Iterator[tuple[int, str]]:
         case events.Trouble(sentence=sentence):
             yield WARNING, plain(sentence)
         case events.Ended(outcome=outcome, sentence=sentence, jobs=jobs):
-            yield (INFO if outcome is events.Outcome.COMPLETE else ERROR), plain(sentence)
+            yield _LEVELS.get(outcome, ERROR), plain(sentence)
             yield from ((INFO, line) for line in report(jobs))

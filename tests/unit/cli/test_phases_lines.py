@@ -97,6 +97,7 @@ def logging_as_before() -> Iterator[None]:
             ),
             ["INFO Everything is finished.", "INFO job-a: 0:00:05", "INFO job-b: 0:01:00", "INFO Total: 0:01:05"],
         ),
+        (events.Ended(outcome=Outcome.TERMINATED, sentence="It was stopped."), ["WARNING It was stopped."]),
         (
             events.Ended(
                 outcome=Outcome.FAILED, sentence="1 Job failed.", jobs=(events.JobReport(job="job-a", duration_s=None),)
