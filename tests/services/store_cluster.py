@@ -19,6 +19,7 @@ from lando.k8s.permissions import Permission
 from lando.local.controllers.caretakers import ClaimProtection
 from lando.local.controllers.job_controller import JobController, controlling_job
 from lando.local.controllers.quota_controller import QuotaController
+from lando.local.rules.jobs import JOB_NAME
 from lando.local.rules.kinds import BY_RESOURCE
 from lando.local.rules.status import ApiError
 from lando.local.store.objects import ObjectStore
@@ -223,7 +224,8 @@ class StoreCluster:
 
     def pods(self, job: str | None = None) -> Sequence[Manifest]:
         """All pods, or those that a Job of this name controls or controlled."""
-        items = self.store.list("pods", self.namespace).items
+        named = "" if job is None else f"{JOB_NAME}={job}"
+        items = self.store.list("pods", self.namespace, label_selector=named).items
         return [pod for pod in items if job in (None, (controlling_job(pod) or {}).get("name"))]
 
     def pod(self, job: str) -> Manifest | None:

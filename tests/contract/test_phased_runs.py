@@ -1,0 +1,164 @@
+"""Phased runs against the embedded cluster and a real one: in order, and once each, whatever happens on the way."""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from lando.config import ClusterSettings
+from lando.direct import outage
+from lando.direct.events import Event, JobCreated, Outcome, Trouble
+from lando.direct.runner import run
+from lando.k8s.cluster import KubernetesCluster
+from lando.phases.model import Model
+from tests.services.faulty_http import OF_STREAMS, Choose, Fault, FaultyHttp
+from tests.services.kubernetes_api import KubernetesApi
+from tests.services.phased import History, faults, random_files, read_files
+
+PATIENCE_S = 90.0
+SEEDS = range(int(os.environ.get("LANDO_PHASES_SEEDS", "2")))
+
+
+class Told:
+    """Everything that a run tells; ``then`` may act on it."""
+
+    def __init__(self, then: Callable[[Event], None] = lambda event: None) -> None:
+        self.events: list[Event] = []
+        self._then = then
+
+    def tell(self, event: Event) -> None:
+        self.events.append(event)
+        self._then(event)
+
+    def troubles(self) -> list[str]:
+        return [event.sentence for event in self.events if isinstance(event, Trouble)]
+
+
+@pytest.fixture(autouse=True)
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outage, "BACKOFF_S", (0.02, 0.2))
+
+
+def settings(api: KubernetesApi, url: str = "") -> ClusterSettings:
+    token = str(api.session.headers["Authorization"]).partition(" ")[2]
+    if url:
+        return ClusterSettings(namespace=api.namespace, host=url, token=token)
+    return ClusterSettings(namespace=api.namespace, host=api.url, token=token, ssl_ca_cert=str(api.ca_file))
+
+
+def instant(api: KubernetesApi, seed: int, jobs: int) -> Model:
+    """A model of Jobs that need no pods: they are complete as soon as the cluster looks at them."""
+    chance = random.Random(seed)
+    limit = chance.choice([0, 1, 3])
+    return read_files(
+        random_files(chance, jobs, phases=2, namespace=api.namespace, parallelization=limit, spec={"completions": 0})
+    )
+
+
+def perform(
+    model: Model,
+    api: KubernetesApi,
+    told: Told,
+    *,
+    url: str = "",
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Outcome:
+    """Run ``model``; seen past all faults, everything was done in order and once."""
+    stop = threading.Event()
+    watchdog = threading.Timer(PATIENCE_S, stop.set)
+    watchdog.start()
+    try:
+        with (
+            KubernetesCluster(settings(api)) as clear,
+            KubernetesCluster(settings(api, url)) as cluster,
+            History(clear) as history,
+        ):
+            outcome = run(model, cluster, listener=told, stop=stop, now=now)
+            if outcome is Outcome.COMPLETE:
+                history.wait_for_all(model)
+                assert faults(model, history.moments) == []
+            return outcome
+    finally:
+        watchdog.cancel()
+
+
+@contextmanager
+def spoiled(api: KubernetesApi, choose: Choose) -> Iterator[FaultyHttp]:
+    """The API through a bad network."""
+    faulty = FaultyHttp([api.url], choose, verify=str(api.ca_file))
+    try:
+        yield faulty
+    finally:
+        faulty.close()
+
+
+def test_a_model_runs_in_order_with_pods_that_work(api: KubernetesApi) -> None:
+    chance = random.Random(11)
+    model = read_files(random_files(chance, 16, phases=2, namespace=api.namespace, parallelization=4))
+    told = Told()
+    assert perform(model, api, told) is Outcome.COMPLETE
+    assert sum(isinstance(event, JobCreated) for event in told.events) == 16
+    assert told.troubles() == []
+
+
+ON_CALLS = (Fault.REFUSE_429, Fault.REFUSE_500, Fault.REFUSE_503, Fault.HANG_UP, Fault.LOSE_ANSWER, Fault.CUT)
+ON_WATCHES = (*sorted(OF_STREAMS, key=lambda fault: fault.name), Fault.CUT, Fault.REFUSE_410, Fault.REFUSE_500)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_bad_network_changes_neither_order_nor_number(api: KubernetesApi, seed: int) -> None:
+    chance = random.Random(seed)
+
+    def choose(_method: str, _path: str, is_watch: bool) -> Fault | None:
+        return chance.choice(ON_WATCHES if is_watch else ON_CALLS) if chance.random() < 0.25 else None
+
+    with spoiled(api, choose) as faulty:
+        told = Told()
+        assert perform(instant(api, seed, 20), api, told, url=faulty.url) is Outcome.COMPLETE, told.events[-3:]
+        assert faulty.struck
+
+
+def test_watches_that_end_all_the_time_and_expire_hold_nothing_up(api: KubernetesApi) -> None:
+    turns = iter([Fault.CUT, Fault.ERROR_410, Fault.REFUSE_410, Fault.HALF_LINE, Fault.EMPTY])
+
+    def choose(_method: str, _path: str, is_watch: bool) -> Fault | None:
+        return next(turns, None) if is_watch else None
+
+    with spoiled(api, choose) as faulty:
+        told = Told(lambda event: faulty.end_watches() if isinstance(event, JobCreated) else None)
+        assert perform(instant(api, 5, 12), api, told, url=faulty.url) is Outcome.COMPLETE, told.events[-3:]
+
+
+def test_a_cluster_that_was_away_is_waited_for(api: KubernetesApi) -> None:
+    away = threading.Event()
+
+    def choose(_method: str, _path: str, _is_watch: bool) -> Fault | None:
+        return Fault.HANG_UP if away.is_set() else None
+
+    with spoiled(api, choose) as faulty:
+
+        def then(event: Event) -> None:
+            if isinstance(event, JobCreated) and not any(isinstance(one, Trouble) for one in told.events):
+                away.set()
+                faulty.end_watches()
+            elif isinstance(event, Trouble):
+                away.clear()
+
+        told = Told(then)
+        assert perform(instant(api, 6, 10), api, told, url=faulty.url) is Outcome.COMPLETE, told.events[-3:]
+    first, *_, last = told.troubles()
+    assert first.startswith("The cluster does not answer, and is tried again: ")
+    assert last.startswith("The cluster answers again, after ")
+
+
+@pytest.mark.parametrize("hours", [-26, 26])
+def test_a_wrong_clock_changes_nothing(api: KubernetesApi, hours: int) -> None:
+    told = Told()
+    outcome = perform(instant(api, 7, 8), api, told, now=lambda: datetime.now(UTC) + timedelta(hours=hours))
+    assert outcome is Outcome.COMPLETE
+    assert told.troubles() == []
