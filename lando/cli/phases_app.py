@@ -18,7 +18,7 @@ app = typer.Typer(
 REFUSED = 1
 _UsageError: type[Exception] = typer.BadParameter.__mro__[1]  # of click, or of the click that typer brings with it
 
-ModelFile = Annotated[str, typer.Argument(metavar="[MODEL]", help="The model file.")]
+ModelFile = Annotated[str, typer.Argument(metavar="MODEL", help="The model file.")]
 Kubeconfig = Annotated[
     Path | None,
     typer.Option("--kubeconfig", metavar="FILE", help="The cluster. [default: KUBECONFIG, ~/.kube/config]"),
