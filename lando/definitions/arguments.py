@@ -101,3 +101,6 @@ class DeclaredSpecSource(JobSpecSource):
 
     def template_vars(self) -> list[str]:
         return self.arguments.names
+
+    def arguments_schema(self) -> dict[str, Any]:
+        return self.arguments.schema()

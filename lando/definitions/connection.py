@@ -5,7 +5,7 @@ So a configuration that is loaded later takes effect. Every request has a time-o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,6 +20,28 @@ class _Client(client.ApiClient):
         if kwargs.get("_request_timeout") is None:
             kwargs["_request_timeout"] = TIMEOUTS_S
         return super().call_api(*args, **kwargs)
+
+
+class _Manifest(client.V1Job):
+    """A manifest that is sent as it is.
+
+    Recent releases of the client hold a dictionary against their own types, which refuse fields of a newer Kubernetes
+    and whole numbers as quantities (``cpu: 1``). What is a valid Job is the cluster's to say.
+    """
+
+    _document: Any = None
+
+    def to_dict(self, serialize: bool = False) -> dict[str, Any]:
+        return dict(self._document)
+
+
+def body_of(job: Any) -> Any:
+    """What to give to the client for a V1Job or a dictionary."""
+    if not isinstance(job, Mapping) or not hasattr(client.V1Job, "model_construct"):
+        return job
+    manifest = _Manifest.model_construct()
+    manifest._document = job
+    return manifest
 
 
 @contextmanager

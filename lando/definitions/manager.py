@@ -12,13 +12,15 @@ from typing import Any
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
-from lando.definitions import connection, pod_logs
+from lando.definitions import connection, idempotency, pod_logs
+from lando.definitions.causes import cause_of
 from lando.definitions.deleting import JobDeleter
 from lando.definitions.exceptions import ArgumentError, DefinitionError, NotFoundException, remaps_exception
 from lando.definitions.kubernetes_errors import is_kubernetes_not_found_exception
 from lando.definitions.registers import JobDefinitionsRegister, StaticJobDefinitionsRegister
 from lando.definitions.signing import JobSigner, check_label_value
 from lando.definitions.spec import Job, JobGenerator, V1Job, name_of, rename
+from lando.runs import Cause
 
 __all__ = [
     "JobDefinitionsRegister",
@@ -67,31 +69,46 @@ class JobManager:
         job_definition_name: str,
         template_args: Mapping[str, Any] | None = None,
         pre_create: Callable[[Job], object] | None = None,
+        *,
+        idempotency_key: str | None = None,
+        dry_run: bool = False,
     ) -> str:
         """Make a Job of the definition; its name, as the cluster answered it.
 
-        ``pre_create`` is given the signed Job and may change it; when it raises, nothing is made.
+        ``pre_create`` is given the signed Job and may change it; when it raises, nothing is made. Of all calls with one
+        ``idempotency_key`` the first makes the Job and the others get its name, as long as there is that Job. With
+        ``dry_run`` the cluster only says whether it would take the Job.
 
         Raises:
             NotFoundException: there is no such definition.
             MissingArgument: (a jinja2 UndefinedError) the template needs an argument that was not given.
             ArgumentError: (a ValueError) an argument does not fit.
             DefinitionError: (a ValueError) the definition makes no manifest of a Job.
+            IdempotencyError: (a ValueError) the key came before with other arguments.
         """
         job = self.make_job(job_definition_name, template_args)
+        digest = None
+        if idempotency_key is not None:
+            digest = idempotency.mark(job, self.signer.signature, job_definition_name, idempotency_key, template_args)
         name = name_of(job)
         if pre_create is not None:
             pre_create(job)
         for _ in range(NAMES_TRIED - 1):
             try:
-                return self._create(job)
+                return self._create(job, dry_run=dry_run)
             except ApiException as error:
                 if error.status != 409 or name_of(job) != name:  # a name that the hook chose is the only one
                     raise
+                if digest is not None:
+                    try:
+                        idempotency.check(self.read_job(name), digest)
+                    except NotFoundException:  # gone meanwhile, or another signature's
+                        continue
+                    return name
                 logger.info("The name %s is taken; another is tried", name)
                 name = _GENERATED.sub("", name) + "-" + secrets.token_hex(JobGenerator.SUFFIX_BYTES)
                 rename(job, name)
-        return self._create(job)
+        return self._create(job, dry_run=dry_run)
 
     def make_job(self, job_definition_name: str, template_args: Mapping[str, Any] | None = None) -> Job:
         """The signed Job that :meth:`create_job` would send; nothing is made."""
@@ -184,14 +201,22 @@ class JobManager:
         """Whether the Job, or the one of that name, has ended, well or not."""
         return self.job_status(job) is not self.JobStatus.RUNNING
 
+    def job_cause(self, job: str | V1Job) -> Cause | None:
+        """Why the Job, or the one of that name, failed or what it waits for; None when it succeeded or is at work."""
+        found = self.read_job(job) if isinstance(job, str) else job
+        with connection.core() as core:
+            return cause_of(core, found, self.namespace)
+
     def pods_of(self, core: Any, job_name: str) -> list[Any]:
         """The pods that there are of the Job."""
         listed = core.list_namespaced_pod(namespace=self.namespace, label_selector=f"job-name={job_name}")
         return list(listed.items)
 
-    def _create(self, job: Job) -> str:
+    def _create(self, job: Job, *, dry_run: bool) -> str:
+        options = {"dry_run": "All"} if dry_run else {}
         with connection.batch() as batch:
-            return str(batch.create_namespaced_job(namespace=self.namespace, body=job).metadata.name)
+            made = batch.create_namespaced_job(namespace=self.namespace, body=connection.body_of(job), **options)
+        return str(made.metadata.name)
 
     def _listed(self, selector: str) -> Iterator[V1Job]:
         token: str | None = None

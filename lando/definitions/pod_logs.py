@@ -9,13 +9,19 @@ from typing import Any
 
 from kubernetes.client.exceptions import ApiException
 
+from lando.definitions.connection import TIMEOUTS_S
 from lando.definitions.kubernetes_errors import is_kubernetes_not_found_exception, message_of
 
 logger = logging.getLogger(__name__)
 
 NOT_STARTED = "ContainerCreating"
+FOLLOW_SILENCE_S = 3600.0  # a program may say nothing for long
 _WAITING = re.compile(r"is waiting to start: (?P<reason>\w+)")
 _NEAR = 0.99  # of the limit: what was cut may have ended within a line
+
+
+class NotStarted(Exception):
+    """A container has no log yet; the text is why."""
 
 
 def containers_of(pod: Any) -> list[str]:
@@ -47,14 +53,24 @@ def lines(core: Any, pod: Any, container: str, *, limit: int | None, limit_bytes
 
 
 def follow(core: Any, pod: Any, container: str) -> Iterator[bytes]:
-    """The log from its beginning, as it is written, until the container ends."""
-    answer = core.read_namespaced_pod_log(
-        name=pod.metadata.name,
-        namespace=pod.metadata.namespace,
-        container=container,
-        follow=True,
-        _preload_content=False,
-    )
+    """The log from its beginning, as it is written, until the container ends.
+
+    Raises:
+        NotStarted: it has no log yet.
+    """
+    try:
+        answer = core.read_namespaced_pod_log(
+            name=pod.metadata.name,
+            namespace=pod.metadata.namespace,
+            container=container,
+            follow=True,
+            _preload_content=False,
+            _request_timeout=(TIMEOUTS_S[0], FOLLOW_SILENCE_S),
+        )
+    except ApiException as error:
+        if error.status == 400:
+            raise NotStarted(_waiting_reason(pod, container, message_of(error))) from error
+        raise
     try:
         yield from answer.stream(None)
     finally:

@@ -36,6 +36,33 @@ class JobSpecSource(ABC):
     def template_vars(self) -> list[str]:
         """The names of the arguments that the manifest can take, in no order."""
 
+    def arguments_schema(self) -> dict[str, Any]:
+        """The JSON Schema of an object of arguments, as far as it is known."""
+        return {"type": "object", "properties": {name: {} for name in sorted(self.template_vars())}}
+
+
+class TemplateSpecSource(JobSpecSource):
+    """A manifest that is a template.
+
+    ``get`` raises DefinitionError and ArgumentError (both ValueError) and MissingArgument (a jinja2 UndefinedError).
+    """
+
+    @abstractmethod
+    def template(self) -> Template:
+        """As it is now."""
+
+    def get(self, template_args: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        manifest: dict[str, Any] = self.template().render(template_args)
+        return manifest
+
+    def template_vars(self) -> list[str]:
+        return list(self.template().variables)
+
+    def arguments_schema(self) -> dict[str, Any]:
+        template = self.template()
+        properties: dict[str, Any] = {name: {} for name in sorted(template.variables)}
+        return {"type": "object", "properties": properties, "required": template.required()}
+
 
 class StaticSpecSource(JobSpecSource):
     """Always the same manifest."""
@@ -50,22 +77,12 @@ class StaticSpecSource(JobSpecSource):
         return []
 
 
-class YamlStringSpecSource(JobSpecSource):
-    """A template in a string.
-
-    ``get`` raises DefinitionError and ArgumentError (both ValueError) and MissingArgument (a jinja2 UndefinedError).
-    """
+class YamlStringSpecSource(TemplateSpecSource):
+    """A template in a string."""
 
     def __init__(self, spec: str) -> None:
         self.spec = spec
         self._template: Template | None = None
-
-    def get(self, template_args: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        manifest: dict[str, Any] = self.template().render(template_args)
-        return manifest
-
-    def template_vars(self) -> list[str]:
-        return list(self.template().variables)
 
     def template(self) -> Template:
         if self._template is None:
@@ -73,7 +90,7 @@ class YamlStringSpecSource(JobSpecSource):
         return self._template
 
 
-class YamlFileSpecSource(JobSpecSource):
+class YamlFileSpecSource(TemplateSpecSource):
     """A template in a file, read again when that changes; one that is broken leaves the last good one in force."""
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -81,13 +98,6 @@ class YamlFileSpecSource(JobSpecSource):
         self._reloader = FileReloader(path)
         self._template: Template | None = None
         self._broken: DefinitionError | None = None
-
-    def get(self, template_args: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        manifest: dict[str, Any] = self.template().render(template_args)
-        return manifest
-
-    def template_vars(self) -> list[str]:
-        return list(self.template().variables)
 
     def template(self) -> Template:
         """As the file holds it now."""
@@ -126,7 +136,7 @@ class YamlFileSpecSource(JobSpecSource):
         return DefinitionError(f"the template {os.fspath(self.path)} can't be read: {why}")
 
 
-class ConfigMapSpecSource(JobSpecSource):
+class ConfigMapSpecSource(TemplateSpecSource):
     """A template in a ConfigMap, under the key that is the ConfigMap's own name; read anew each time."""
 
     def __init__(self, name: str, namespace: str) -> None:
@@ -134,13 +144,6 @@ class ConfigMapSpecSource(JobSpecSource):
         self.namespace = namespace
         self._lock = threading.Lock()
         self._compiled: tuple[str, Template] | None = None
-
-    def get(self, template_args: Mapping[str, Any] | None = None) -> dict[str, Any]:
-        manifest: dict[str, Any] = self.template().render(template_args)
-        return manifest
-
-    def template_vars(self) -> list[str]:
-        return list(self.template().variables)
 
     @remaps_exception(matchers=[(is_kubernetes_not_found_exception, NotFoundException)])
     def template(self) -> Template:

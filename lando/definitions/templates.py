@@ -213,6 +213,19 @@ class Template:
         """The names that arguments are given by, those with a default among them."""
         return frozenset(self._variables)
 
+    def required(self) -> list[str]:
+        """The variables without which it can't be rendered, as far as can be told without knowing their values."""
+        token = _FILLING.set(Filling())
+        try:
+            self._text({})
+        except MissingArgument as error:
+            return list(error.names)
+        except (ArgumentError, DefinitionError):
+            pass
+        finally:
+            _FILLING.reset(token)
+        return []
+
     def render(self, arguments: Mapping[str, Any] | None = None) -> Any:
         """The YAML document that the template and the arguments make.
 

@@ -1,0 +1,114 @@
+"""What the server answers when it can't do as asked: a status, ``{"error": code, "message": sentence}``."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import urllib3.exceptions
+from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+from jinja2.exceptions import UndefinedError
+from kubernetes.client.exceptions import ApiException
+from kubernetes.config import ConfigException
+from starlette.exceptions import HTTPException
+
+from lando.definitions.exceptions import (
+    ArgumentError,
+    DefinitionError,
+    IdempotencyError,
+    MissingArgument,
+    NotFoundException,
+)
+from lando.definitions.kubernetes_errors import message_of
+
+logger = logging.getLogger(__name__)
+
+_CODES = {401: "Unauthorized", 404: "NotFound", 405: "MethodNotAllowed", 413: "TooLarge"}
+
+
+class Refusal(Exception):
+    """A request that is answered with an error of its own."""
+
+    def __init__(self, status: int, code: str, message: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.headers = headers
+
+
+class Route(APIRoute):
+    """A route whose every error is an answer, whatever application it is part of."""
+
+    def get_route_handler(self) -> Callable[[Request], Awaitable[Response]]:  # type: ignore[override]
+        handler = super().get_route_handler()
+
+        async def answered(request: Request) -> Response:
+            try:
+                return await handler(request)
+            except Exception as error:  # noqa: BLE001 - each has its answer
+                return answer(error)
+
+        return answered
+
+
+def answer(error: Exception) -> JSONResponse:
+    """The answer that ``error`` means."""
+    if isinstance(error, ApiException) and error.status:
+        return _of_cluster(error)
+    match error:
+        case Refusal():
+            return _told(error.status, error.code, error, headers=error.headers)
+        case HTTPException():
+            return _told(error.status_code, _CODES.get(error.status_code, "BadRequest"), error.detail)
+        case RequestValidationError():
+            found = error.errors()[0]
+            return _told(400, "BadRequest", f"{found['loc'][-1]}: {found['msg']}")
+        case NotFoundException():
+            return _told(404, "NotFound", _not_found(error))
+        case MissingArgument():
+            return _told(400, "MissingArgument", error, missing=list(error.names))
+        case UndefinedError():
+            return _told(400, "MissingArgument", error, missing=[])
+        case ArgumentError():
+            return _told(400, "InvalidArgument", error)
+        case IdempotencyError():
+            return _told(409, "Conflict", error)
+        case urllib3.exceptions.HTTPError() | ConfigException() | OSError():  # the first are ValueErrors in part
+            logger.warning("The cluster can't be reached: %s", error)
+            return _told(503, "ClusterUnavailable", "The cluster can't be reached; try again later.")
+        case DefinitionError() | TypeError() | ValueError():
+            return _told(422, "InvalidManifest", error)
+        case _:
+            logger.error("A request failed", exc_info=error)
+            return _told(500, "InternalError", "The server failed; its log tells more.")
+
+
+def _of_cluster(error: ApiException) -> JSONResponse:
+    said = message_of(error)
+    match error.status:
+        case 400 | 413 | 422:
+            return _told(422, "InvalidManifest", said)
+        case 403:
+            return _told(403, "Forbidden", said)
+        case 409:
+            return _told(409, "Conflict", said)
+        case 410:
+            return _told(410, "Expired", "The list has changed too much since its first page; begin again.")
+        case _:
+            logger.warning("The cluster answered %s: %s", error.status, said)
+            return _told(503, "ClusterUnavailable", f"The cluster answered {error.status}: {said}")
+
+
+def _not_found(error: NotFoundException) -> str:
+    cause = error.args[0] if error.args else ""
+    if isinstance(cause, ApiException):
+        return message_of(cause)
+    return f"there is no definition {cause}" if isinstance(cause, KeyError) else str(cause)
+
+
+def _told(status: int, code: str, message: object, *, headers: Any = None, **more: Any) -> JSONResponse:
+    return JSONResponse({"error": code, "message": str(message), **more}, status, headers)

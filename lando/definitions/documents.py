@@ -1,0 +1,48 @@
+"""Jobs and their causes as the server shows them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from email.utils import format_datetime
+from typing import Any
+
+from kubernetes import client
+
+from lando.definitions.manager import JobManager
+from lando.definitions.signing import JobSigner
+from lando.definitions.spec import V1Job
+from lando.runs import Cause
+
+
+def status(job: V1Job) -> dict[str, Any]:
+    """The Job's status with snake_case keys, absent values as null and times as HTTP dates."""
+    found = job.status or client.V1JobStatus()
+    shown: dict[str, Any] = _shown(found.to_dict())
+    return shown
+
+
+def job(found: V1Job, manager: JobManager, cause: Cause | None) -> dict[str, Any]:
+    """All there is to say about one Job."""
+    return {
+        "job_name": found.metadata.name,
+        "job_definition_name": (found.metadata.labels or {}).get(JobSigner.JOB_DEFINITION_NAME_KEY),
+        "created": _shown(found.metadata.creation_timestamp),
+        "state": manager.job_status(found).value,
+        "status": status(found),
+        "cause": cause
+        and {
+            "category": cause.category.value,
+            "sentence": cause.sentence,
+            "advice": cause.advice,
+            "exit_code": cause.exit_code,
+            "log_tail": cause.log_tail,
+        },
+    }
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return format_datetime(value.astimezone(UTC), usegmt=True)
+    if isinstance(value, dict):
+        return {key: _shown(item) for key, item in value.items()}
+    return [_shown(item) for item in value] if isinstance(value, list) else value

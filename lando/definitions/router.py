@@ -1,0 +1,203 @@
+"""The routes of the server, for an application of one's own: manager and authorization are given."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any, NoReturn
+
+from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi.responses import JSONResponse, StreamingResponse
+from kubernetes.client.exceptions import ApiException
+
+from lando.definitions import connection, documents, pod_logs
+from lando.definitions.answers import Refusal, Route
+from lando.definitions.config import ReloadingJobDefinitionsRegister
+from lando.definitions.exceptions import NotFoundException
+from lando.definitions.manager import JobManager
+from lando.definitions.registers import JobDefinitionsRegister, StaticJobDefinitionsRegister
+from lando.definitions.spec import JobGenerator
+
+MAX_BODY = 1024 * 1024
+"""Bytes of a request: its arguments become part of a Job, of which etcd takes no more."""
+MAX_PAGE = 1000
+
+Authorize = Callable[[Request], None]
+"""Raises :class:`~lando.definitions.answers.Refusal` for whoever may not."""
+
+_ERROR = {
+    "type": "object",
+    "required": ["error", "message"],
+    "properties": {"error": {"type": "string"}, "message": {"type": "string"}},
+}
+_BODY = {
+    "type": "object",
+    "required": ["job_definition_name"],
+    "properties": {"job_definition_name": {"type": "string"}},
+    "additionalProperties": True,
+    "description": "the definition's name and, beside it, its arguments; GET /definitions tells which there are",
+}
+
+
+def create_router(manager: JobManager, authorize: Authorize) -> APIRouter:
+    """The routes over ``manager``; all but the health check ask ``authorize`` first."""
+    answers: dict[int | str, dict[str, Any]] = {
+        "4XX": {"description": "not done, and why", "content": {"application/json": {"schema": _ERROR}}},
+        "503": {"description": "the cluster is away", "content": {"application/json": {"schema": _ERROR}}},
+    }
+
+    def authorized(request: Request) -> None:
+        authorize(request)
+
+    open_to_all = APIRouter(route_class=Route)
+    router = APIRouter(route_class=Route, dependencies=[Depends(authorized)], responses=answers)
+
+    @open_to_all.get("/healthcheck")
+    def healthcheck() -> dict[str, Any]:
+        """Whether the server answers; ``problems`` names what of the definitions file is not in force."""
+        problems = manager.register.problems if isinstance(manager.register, ReloadingJobDefinitionsRegister) else ()
+        return {"healthy": True, **({"problems": list(problems)} if problems else {})}
+
+    @router.post("/jobs", openapi_extra={"requestBody": {"content": {"application/json": {"schema": _BODY}}}})
+    def create_job(
+        body: Annotated[dict[str, Any], Depends(_body)],
+        dry_run: bool = False,
+        idempotency_key: Annotated[str | None, Header(max_length=255, min_length=1)] = None,
+    ) -> dict[str, str]:
+        """Make a Job. Of all requests with one Idempotency-Key the first makes it, the others are answered the same."""
+        arguments = dict(body)
+        definition = arguments.pop("job_definition_name", None)
+        if not isinstance(definition, str) or not definition:
+            raise Refusal(400, "BadRequest", "job_definition_name has to name a definition")
+        name = manager.create_job(definition, arguments, idempotency_key=idempotency_key, dry_run=dry_run)
+        return {"job_name": name}
+
+    @router.get("/jobs")
+    def list_jobs(
+        job_definition_name: str | None = None,
+        limit: Annotated[int | None, Query(ge=1, le=MAX_PAGE)] = None,
+        token: Annotated[str | None, Query(alias="continue")] = None,
+    ) -> dict[str, Any]:
+        """The status of all Jobs, or of ``limit`` of them: then ``continue`` is what to ask for the next page with."""
+        if limit is None and token is None:
+            jobs = manager.list_jobs(job_definition_name or None)
+            return {"jobs": {job.metadata.name: documents.status(job) for job in jobs}}
+        try:
+            jobs, following = manager.list_page(job_definition_name or None, limit=limit or MAX_PAGE, token=token)
+        except ApiException as error:
+            if error.status == 400:
+                raise Refusal(400, "BadRequest", "continue has to be what the page before gave") from error
+            raise
+        return {"jobs": {job.metadata.name: documents.status(job) for job in jobs}, "continue": following}
+
+    @router.get("/jobs/{job_name}")
+    def read_job(job_name: str) -> dict[str, Any]:
+        """The Job: where it stands and, if it failed or waits, why."""
+        job = manager.read_job(job_name)
+        return documents.job(job, manager, manager.job_cause(job))
+
+    @router.delete("/jobs/{job_name}")
+    def delete_job(job_name: str) -> dict[str, str]:
+        """Remove the Job and its pods; answered before they are gone."""
+        manager.delete_job(manager.read_job(job_name))
+        return {"job_name": job_name}
+
+    @router.get("/jobs/{job_name}/status")
+    def read_status(job_name: str) -> dict[str, Any]:
+        """The Job's status."""
+        return documents.status(manager.read_job(job_name))
+
+    @router.get("/jobs/{job_name}/logs", response_model=None)
+    def read_logs(
+        job_name: str,
+        limit: Annotated[int, Query(ge=1, le=1_000_000)] = 200,
+        follow: bool = False,
+        pod: str | None = None,
+        container: str | None = None,
+    ) -> JSONResponse | StreamingResponse:
+        """The last lines of each container; with ``follow`` the text of one as it is written, until it ends."""
+        if follow:
+            return _followed(manager, job_name, pod, container)
+        return JSONResponse(manager.job_logs(job_name, limit=limit))
+
+    @router.get("/definitions")
+    def list_definitions() -> dict[str, Any]:
+        """What can be made, and the JSON Schema of the arguments of each."""
+        generators = _generators(manager.register)
+        return {"definitions": {name: _definition(generator) for name, generator in generators.items()}}
+
+    whole = APIRouter()
+    whole.include_router(open_to_all)
+    whole.include_router(router)
+    return whole
+
+
+async def _body(request: Request) -> dict[str, Any]:
+    """The JSON object of a request, whatever it says its type is."""
+    raw = bytearray()
+    async for chunk in request.stream():
+        raw += chunk
+        if len(raw) > MAX_BODY:
+            raise Refusal(413, "TooLarge", f"a request may have {MAX_BODY} bytes")
+    try:
+        body = json.loads(raw, parse_constant=_no_json)
+        raw.decode()
+    except (ValueError, RecursionError):
+        body = None
+    if not isinstance(body, dict):
+        raise Refusal(400, "BadRequest", "the body has to be a JSON object")
+    return body
+
+
+def _no_json(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no JSON")
+
+
+def _generators(register: JobDefinitionsRegister) -> dict[str, JobGenerator]:
+    if isinstance(register, ReloadingJobDefinitionsRegister):
+        return register.generators
+    return dict(register.job_generators) if isinstance(register, StaticJobDefinitionsRegister) else {}
+
+
+def _definition(generator: JobGenerator) -> dict[str, Any]:
+    try:
+        return {"arguments": generator.spec_source.arguments_schema()}
+    except (ValueError, NotFoundException, ApiException) as error:
+        return {"arguments": None, "error": str(error)}
+
+
+def _followed(manager: JobManager, job_name: str, pod: str | None, container: str | None) -> StreamingResponse:
+    manager.read_job(job_name)
+    with connection.core() as core:
+        pods = [one for one in manager.pods_of(core, job_name) if pod in (None, one.metadata.name)]
+    if not pods:
+        raise Refusal(404, "NotFound", f"the Job {job_name} has no pod {pod or 'yet'}")
+    newest = max(pods, key=lambda one: one.metadata.creation_timestamp)
+    names = pod_logs.containers_of(newest)
+    chosen = container or newest.spec.containers[0].name
+    if chosen not in names:
+        raise Refusal(
+            404, "NotFound", f"the pod {newest.metadata.name} has no container {chosen!r}, but {', '.join(names)}"
+        )
+
+    def text() -> Iterator[bytes]:
+        with connection.core() as core:
+            yield from pod_logs.follow(core, newest, chosen)
+
+    stream = text()
+    try:
+        first = next(stream, b"")  # so that a refusal is an answer
+    except pod_logs.NotStarted as error:
+        where = f"container {chosen} of pod {newest.metadata.name}"
+        raise Refusal(
+            409, "NotStarted", f"{where} has not started: {error}; ask again", {"Retry-After": "2"}
+        ) from error
+
+    def whole() -> Iterator[bytes]:
+        try:
+            yield first
+            yield from stream
+        finally:
+            stream.close()  # type: ignore[attr-defined]
+
+    return StreamingResponse(whole(), media_type="text/plain; charset=utf-8")
