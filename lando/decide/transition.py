@@ -120,6 +120,8 @@ class _Making:
     """Why that failed."""
     stands: bool = False
     """Whether a Job of a former attempt has to go before."""
+    is_all: bool = False
+    """Whether the step is complete with them: it has no Job, or needs none."""
 
 
 class Transition:
@@ -153,6 +155,7 @@ class Transition:
         self._tell_again()
         self._judge([step for step in self.plan.steps if self.steps[step.name] is StepState.RUNNING])
         while not self._is_stopping() and (begun := next_steps(self.plan, self.steps)):
+            self._say_failures()  # before: each is written with the others of this pass as still at work
             self.steps |= {step.name: StepState.RUNNING for step in begun}
             self._write()
             self._judge(begun)
@@ -198,7 +201,7 @@ class Transition:
         job = self.observed.jobs.get(step.name)
         if step.job is None or (job is None and is_spared(step, self.observed)):
             if any(ref not in self.live for ref in step.makes):
-                return _Making(step=step)
+                return _Making(step=step, is_all=True)
             self.steps[step.name] = StepState.COMPLETE
             return None
         record = self.records.get(step.name)
@@ -350,13 +353,12 @@ class Transition:
             interruptions=noted.interruptions,
             own_retries=noted.own_retries,
         )
-        # Steps that need one without a Job come behind it, so that it can't be put off.
-        is_job = step.job is not None and not is_spared(step, self.observed)
-        actions = self.waiting if before and is_job else self.first
+        # Steps that need one without a Job come behind it: that can't be put off.
+        actions = self.waiting if before and not making.is_all else self.first
         actions += [*before, *self._ensure_record(), create]
         self.live |= set(refs)
         self.notes.append(f"step {step.name} starts")
-        if not is_job:
+        if making.is_all:
             self.steps[step.name] = StepState.COMPLETE
         elif making.cause is not None and making.after is not None:
             self.again[step.name] = replace(
@@ -427,9 +429,10 @@ class Transition:
     def _say_failures(self) -> None:
         """Write and tell the failures of this pass, each for itself; what others came to is written with the first."""
         number = max((record.failed for record in self.records.values()), default=0)
-        while self.unsaid:
-            name, cause = next(iter(self.unsaid.items()))
-            del self.unsaid[name]
+        # One that was decided when a former look was cut short failed before the others.
+        order = sorted(self.unsaid, key=lambda name: not (name in self.records and self.records[name].failed))
+        for name in order:
+            cause = self.unsaid.pop(name)
             record = self.records.get(name) or StepRecord(attempt=1)
             number = number if record.failed else number + 1
             kept = replace(record, failed=record.failed or number, cause=replace(cause, log_tail=""))
