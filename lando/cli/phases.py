@@ -22,8 +22,10 @@ from lando.errors import LandoError, Unavailable
 from lando.jobernetes import lines, setup_logging
 from lando.jobernetes.running import execute, read_here, refused
 from lando.logs import plain
+from lando.phases.files import Folder
 from lando.phases.graph import mermaid, svg
 from lando.phases.model import Finding, Model
+from lando.phases.reading import read
 from lando.stopping import told_to_stop
 
 
@@ -180,6 +182,9 @@ def refusal(path: str, findings: Sequence[Finding]) -> int:
     """Print what is wrong with a model that can't be run; returns the exit code."""
     _print(findings)
     typer.echo(lines.refusal(path, sum(finding.is_error for finding in findings)), err=True)
+    folder = Path(path).parent
+    if folder != Path() and read(Folder(folder), Path(path).name)[0] is not None:
+        typer.echo(f"Paths in a model count from the current folder: start it in {folder}.", err=True)
     return Outcome.REFUSED.value
 
 

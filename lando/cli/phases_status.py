@@ -47,7 +47,15 @@ def _row(job: JobStanding) -> tuple[str, ...]:
 
 
 def _document(standing: Standing) -> dict[str, object]:
-    jobs = [{**asdict(job), "began": _iso(job.began), "cause": _why(job)} for job in standing.jobs]
+    jobs = [
+        {
+            **asdict(job),
+            "phase": int(job.phase) if job.phase.isdecimal() else None,
+            "began": _iso(job.began),
+            "cause": _why(job),
+        }
+        for job in standing.jobs
+    ]
     return {"namespace": standing.namespace, "runs": list(standing.runs), "jobs": jobs}
 
 

@@ -153,6 +153,16 @@ def test_a_model_that_is_missing_is_one_sentence(lando: Lando) -> None:
     assert "absent.yaml" in done.stdout
 
 
+def test_a_model_that_is_started_from_the_wrong_folder_says_so(lando: Lando, tmp_path: Path) -> None:
+    other = tmp_path / "elsewhere"
+    other.mkdir()
+    for name in ("jobermodel.yaml", "test-dir"):
+        (tmp_path / name).rename(other / name)
+    done = lando("graph", "elsewhere/jobermodel.yaml")
+    assert done.exit_code == 1
+    assert done.stderr.endswith("Paths in a model count from the current folder: start it in elsewhere.\n")
+
+
 def test_wrong_usage_is_not_taken_for_a_failed_job(lando: Lando) -> None:
     assert lando("run", "--no-such-option").exit_code == 1
     assert lando("graph", "--svg", "--mermaid").exit_code == 1
