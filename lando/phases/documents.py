@@ -89,7 +89,7 @@ def value_of(node: Node) -> Any:
         return {key: value_of(value) for key, (_, value) in node.entries.items()}
     if isinstance(node, Items):
         return [value_of(item) for item in node.items]
-    return node.value
+    return node.text if isinstance(node.value, _Merge) else node.value
 
 
 def kind_of(node: Node) -> str:
