@@ -125,7 +125,7 @@ class Folder:
                         if item.name.startswith(".."):
                             continue
                         inner = posixpath.join(folder, item.name)
-                        if item.is_dir():
+                        if _is_directory(item):
                             waiting.append((inner, above | {identity}))
                         elif item.name.endswith(SUFFIXES):
                             found.append(inner)
@@ -197,6 +197,13 @@ def _decoded(path: str, content: bytes) -> str:
 
 def _without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)  # a pipe's other end may never come
+
+
+def _is_directory(item: os.DirEntry[str]) -> bool:
+    try:
+        return item.is_dir()
+    except OSError:  # a link to itself; as a manifest it is told when it is read
+        return False
 
 
 def _why(error: OSError) -> str:

@@ -163,7 +163,7 @@ class _Object:
         return line
 
     def error(self, *keys: str, reason: str) -> None:
-        told = f"{'.'.join(keys)}: {reason}" if keys else reason
+        told = f"{shown('.'.join(keys))}: {reason}" if keys else reason
         self._report.error(self._place, self.line(*keys), told)
 
     def is_kind(self, api_version: str, kinds: tuple[str, ...]) -> bool:
