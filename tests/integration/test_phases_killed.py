@@ -1,7 +1,7 @@
 """A run that is killed and started again, however often, makes every Job once.
 
-In one process a kill strikes within a call to the cluster, before or after that has taken effect; as processes, runs
-are killed by SIGKILL. ``LANDO_PHASES_KILLS`` and ``LANDO_PHASES_SEED`` ask for more kills of processes, and others.
+A kill strikes within a call to the cluster, before or after that has taken effect. ``LANDO_PHASES_SEED`` asks for other
+models and other kills.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from tests.services.phased import History, faults, random_files, read_files
 from tests.services.played_cluster import PlayedCluster, Player
 
 SEED = int(os.environ.get("LANDO_PHASES_SEED", "1"))
-KILLS = int(os.environ.get("LANDO_PHASES_KILLS", "3"))
 
 
 class Killed(BaseException):

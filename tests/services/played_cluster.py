@@ -64,6 +64,8 @@ class Player:
 
     def __exit__(self, *_: object) -> None:
         self.stop.set()
+        with self._changed:
+            self._changed.notify()
         self._thread.join(PATIENCE_S)
         if self.failure is not None:
             raise self.failure
