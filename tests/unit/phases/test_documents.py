@@ -203,18 +203,18 @@ _VALUES = st.recursive(
 
 
 @given(_VALUES.filter(lambda value: value is not None), st.sampled_from([None, 1, "\t"]))
-@settings(max_examples=100)
+@settings(max_examples=40)
 def test_any_json_is_read_back_equal(value: Any, indent: Any) -> None:
     assert values(json.dumps(value, indent=indent, ensure_ascii=indent is None), as_json=True) == [value]
 
 
 @given(_VALUES.filter(lambda value: value is not None), st.booleans())
-@settings(max_examples=60)
-def test_any_value_that_pyyaml_writes_is_read_back_equal(value: Any, flow: bool) -> None:
+@settings(max_examples=40)
+def test_any_value_that_pyyaml_writes_is_read_as_pyyaml_reads_it(value: Any, flow: bool) -> None:
     text = yaml.safe_dump(value, default_flow_style=flow, allow_unicode=True)
     nodes, found = parse(text, as_json=False)
 
     if found:  # what YAML can't hold unquoted, or at all
         assert all(problem.reason for problem in found)
     else:
-        assert [value_of(node) for node in nodes] == [json.loads(json.dumps(value))]
+        assert [value_of(node) for node in nodes] == [yaml.load(text, Loader=documents._LOADER)]
