@@ -51,7 +51,9 @@ SAME = ((r"(?<=-ada-)[a-z0-9]{5}\b", "x7k2p"), (r"(?<=https://127\.0\.0\.1:)\d{5
 class Terminal:
     """A command in a terminal of ``columns`` by ``rows``."""
 
-    def __init__(self, command: str, environment: dict[str, str], *, columns: int = 110, rows: int = 60) -> None:
+    def __init__(
+        self, command: str, environment: dict[str, str], *, columns: int = 110, rows: int = 60, folder: Path = ROOT
+    ) -> None:
         self.command = command
         self._screen = pyte.Screen(columns, rows)
         self._changed = threading.Condition()
@@ -61,7 +63,7 @@ class Terminal:
         self._process = subprocess.Popen(
             ["bash", "-c", f"exec {command}" if "|" not in command else command],
             env={**environment, "TERM": "xterm-256color"},
-            cwd=ROOT,
+            cwd=folder,
             stdin=slave,
             stdout=slave,
             stderr=slave,
@@ -181,6 +183,14 @@ def record(folder: Path) -> None:
         for name, command in (("explain", "lando explain 2 | head -8"), ("doctor", "lando doctor")):
             terminal = Terminal(command, environment)
             keep(name, terminal, terminal.end())
+        phases = Terminal(
+            "lando phases run advanced.yaml",
+            {**environment, "KUBECONFIG": f"{home}/.local/share/lando/cluster/kubeconfig"},
+            columns=90,
+            folder=ROOT / "examples" / "phases",
+        )
+        keep("phases", phases, phases.wait(lambda text: "▶ sleep_hickup_b" in text), 90)
+        phases.stop()
     finally:
         up.stop()
         shutil.rmtree(home)

@@ -64,7 +64,7 @@ def _run_live(path: str, kubeconfig: Path | None, context: str | None, *, change
     model, findings = read_here(path)
     if model is None:
         return refusal(path, findings)
-    with LiveTree(model, Console(highlight=False)) as live:
+    with LiveTree(model, Console(highlight=False), is_changed_remade=changed) as live:
         for finding in findings:
             live.tell(Problem(finding=finding))
         return execute(

@@ -27,13 +27,20 @@ REDRAWS_PER_SECOND = 8.0
 class LiveTree:
     """Draws a run on ``console`` from its beginning until the context ends; then the whole tree, and how it ended."""
 
-    def __init__(self, model: Model, console: Console, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        model: Model,
+        console: Console,
+        *,
+        is_changed_remade: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         from rich.live import Live
 
         self._console = console
         self._clock = clock
         self._lock = threading.Lock()
-        self._progress = Progress(model, clock())
+        self._progress = Progress(model, clock(), is_changed_remade=is_changed_remade)
         self._live = Live(
             get_renderable=self._picture,
             console=console,

@@ -47,8 +47,9 @@ class JobView:
 class Progress:
     """Takes events in; not safe to use from two threads at once."""
 
-    def __init__(self, model: Model, now: float) -> None:
+    def __init__(self, model: Model, now: float, *, is_changed_remade: bool = False) -> None:
         self.model = model
+        self._is_changed_remade = is_changed_remade
         self.began = now
         self.jobs: dict[str, JobView] = {
             job.name: JobView(file=job, needs=entry.depends_on)
@@ -85,6 +86,8 @@ class Progress:
                         job.duration_s = report.duration_s
             case events.ResourceApplied() | events.LimitReached():
                 pass
+            case events.JobFound(changed=True) if self._is_changed_remade:
+                pass  # what is made again is still to come
             case _:
                 if (job := self.jobs.get(event.job)) is not None:
                     self.trouble = ""

@@ -135,6 +135,14 @@ def test_jobs_of_an_earlier_run_count() -> None:
     ]
 
 
+def test_what_is_made_again_as_it_was_changed_is_still_to_come() -> None:
+    found = events.JobFound(job="schema", entry="schema", phase=0, complete=True, changed=True)
+    kept, remade = Progress(SMALL, 0.0), Progress(SMALL, 0.0, is_changed_remade=True)
+    for progress in (kept, remade):
+        progress.tell(found, 0.0)
+    assert [one.jobs["schema"].is_complete for one in (kept, remade)] == [True, False]
+
+
 def test_before_anything_begins_it_says_how_far_the_checks_are() -> None:
     progress = told(SMALL)
     for kind in ("Job", "Lease", "Job"):
