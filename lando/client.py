@@ -23,6 +23,7 @@ from urllib.parse import quote, urlsplit
 import requests
 
 from lando.errors import Conflict, InputError, NotFound, PeerError, Rejected, Unavailable
+from lando.phases.model import Finding
 
 PEER = "Lando API"
 TIMEOUT_S = 30.0
@@ -65,6 +66,11 @@ class StepView:
     started: datetime | None = None
     ended: datetime | None = None
     attempt: int | None = None
+    phase: str = ""
+    """Of a phased run's step; otherwise empty, and so is the next."""
+    entry: str = ""
+    sentence: str = ""
+    """Why it failed, where other steps may have failed as well."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -240,6 +246,11 @@ class LandoClient:
         }
         return int(self._call("POST", "/api/v2/job-templates/create-job", json=body)["job"])
 
+    def submit_phases(self, model: str, files: Mapping[str, str], *, name: str | None = None) -> RunView:
+        """Hand in a phased run, which is started at once; Rejected with all that is wrong with it."""
+        body = {"kind": "phases", "model": model, "files": files} | ({"name": name} if name else {})
+        return run_view(self._call("POST", "/api/lando/v1/runs", json=body))
+
     def start(self, run_id: int) -> None:
         """Ask for a start."""
         self._call("POST", f"/api/v2/jobs/{run_id}/start/", json={})
@@ -250,11 +261,11 @@ class LandoClient:
 
     def cancel(self, run_id: int) -> None:
         """Ask for a cancel; Rejected when the run is over."""
-        self._call("POST", f"/api/v2/jobs/{run_id}/cancel/", json={})
+        self._call("POST", f"/api/lando/v1/runs/{run_id}/cancel", json={})
 
     def restart(self, run_id: int) -> None:
         """Ask for a restart; Rejected when the run's state does not allow it."""
-        self._call("POST", f"/api/v2/jobs/{run_id}/restart/", json={})
+        self._call("POST", f"/api/lando/v1/runs/{run_id}/restart", json={})
 
     # --- reading ------------------------------------------------------------------------------------------------
 
@@ -465,6 +476,9 @@ def run_view(document: Mapping[str, Any]) -> RunView:
                 started=_time(step.get("started")),
                 ended=_time(step.get("ended")),
                 attempt=step.get("attempt"),
+                phase=str(step.get("phase") or ""),
+                entry=str(step.get("entry") or ""),
+                sentence=str(step.get("sentence") or ""),
             )
             for step in document.get("steps") or ()
         ),
@@ -530,6 +544,14 @@ def _flat(body: Any) -> str:
     if isinstance(body, list):
         return " ".join(_flat(one) for one in body)
     if isinstance(body, Mapping):
+        if isinstance(findings := body.get("findings"), list):
+            return "\n".join([str(body.get("detail") or ""), *map(_finding, findings)])
         plain = ("detail", "non_field_errors")
         return " ".join(_flat(value) if key in plain else f"{key}: {_flat(value)}" for key, value in body.items())
     return str(body)
+
+
+def _finding(finding: Any) -> str:
+    """One thing that is wrong with a model, with its place."""
+    known = {key: finding.get(key) for key in ("file", "line", "phase", "entry")}
+    return str(Finding(reason=str(finding.get("reason")), **known))

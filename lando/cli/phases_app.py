@@ -1,4 +1,4 @@
-"""``lando phases``: Kubernetes Jobs in phases, straight against a cluster."""
+"""``lando phases``: Kubernetes Jobs in phases, straight against a cluster or by a server."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand
 
-from lando.cli.options import AsJson
+from lando.cli.options import AsJson, Token, Url
 
 app = typer.Typer(
     help="Kubernetes Jobs in phases, run straight against a cluster: `lando phases run --help` begins.",
@@ -174,3 +174,30 @@ def cleanup(
     from lando.cli import phases
 
     raise typer.Exit(phases.clean_up(model, kubeconfig, context, as_json=as_json))
+
+
+@app.command(cls=Command)
+def submit(
+    model: ModelFile = MODEL,
+    name: Annotated[str | None, typer.Option("--name", help="What to call the run. [default: the model's]")] = None,
+    following: Annotated[
+        bool, typer.Option("--follow/--no-follow", help="Follow it to its end; exit 2 unless it finished.")
+    ] = True,
+    as_json: AsJson = False,
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """Hand a model to a Lando server, which runs it and keeps its history.
+
+    Sends the model with every file that it names, in one bundle. The run goes on without this terminal; `lando status`,
+    `logs`, `explain`, `cancel` and `restart` take its number. Its Jobs' names get that number behind them, and they run
+    in the server's namespace. Secrets can't be sent: make them there.
+
+    \b
+    Examples:
+      lando phases submit advanced.yaml --name nightly
+      lando phases submit advanced.yaml --no-follow --json | jq .id
+    """
+    from lando.cli import phases_submit
+
+    raise typer.Exit(phases_submit.submit(url, token, model, name=name, following=following, as_json=as_json))

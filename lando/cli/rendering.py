@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import groupby
 
 from lando.client import OutputFile, RunView, StepView
 from lando.units import binary_size, decimal_size
 
 LOG_LINES = 12  # of a failed step's log that are shown with its cause
+PHASE_LINES = 40  # Jobs of one phase that are shown, the most telling
+_WORTH = ("Failed", "Running", "Canceled", "Pending", "Complete")
 _MARKS = {"Pending": "·", "Running": "▶", "Complete": "✔", "Failed": "✘", "Canceled": "⊘"}
 _STYLES = {
     "Pending": "dim",
@@ -34,14 +38,9 @@ class Line:
 def tree(run: RunView, now: datetime) -> Iterator[Line]:
     """A run with its steps, then why it failed, what it waits for and what its owner should know."""
     yield Line(headline(run, now), _STYLES.get(run.state, "bold"))
-    width = max((len(title(step.name)) for step in run.steps), default=0)
-    for index, step in enumerate(run.steps):
-        branch = "└─" if index == len(run.steps) - 1 else "├─"
-        mark = _MARKS.get(step.state, " ")
-        text = f"{branch} {mark} {title(step.name):<{width}}  {step.state:<8}  {_step_times(step, now)}"
-        yield Line(text.rstrip(), _STYLES.get(step.state, ""))
-        edge = " " if index == len(run.steps) - 1 else "│"
-        yield from (Line(f"{edge}      {text}", "dim") for text in _attempts(run, step, now))
+    for phase, grouped in groupby(run.steps, key=lambda step: step.phase):
+        steps = list(grouped)
+        yield from _phase(run, phase, steps, now) if phase else _steps(run, steps, now)
     if run.cause:
         yield Line(f"why: {run.cause}", "red")
         yield from (Line(f"   | {text}", "dim") for text in _last_lines(run))
@@ -51,6 +50,39 @@ def tree(run: RunView, now: datetime) -> Iterator[Line]:
         yield Line(f"note: {warning}", "yellow")
     if told := volume(run):
         yield Line(told, "dim")
+
+
+def _phase(run: RunView, phase: str, steps: Sequence[StepView], now: datetime) -> Iterator[Line]:
+    """A phase's Jobs; of one that is complete or still to come only how many, and of many those worth a look."""
+    counts = Counter(step.state for step in steps)
+    jobs = "1 Job" if len(steps) == 1 else f"{len(steps)} Jobs"
+    if len(counts) == 1 and steps[0].state in ("Complete", "Pending"):
+        state = steps[0].state
+        told = f"{jobs} complete" if state == "Complete" else jobs
+        yield Line(f"{_MARKS[state]} {phase}: {told}", _STYLES[state])
+        return
+    state = next((one for one in ("Failed", "Canceled") if counts[one]), "Running")
+    yield Line(f"{_MARKS[state]} {phase}: {counts['Complete']} of {jobs} complete", _STYLES.get(state, ""))
+    shown = set(sorted(range(len(steps)), key=lambda index: (_WORTH.index(steps[index].state), index))[:PHASE_LINES])
+    picked = [step for index, step in enumerate(steps) if index in shown]
+    yield from _steps(run, picked, now, left=counts - Counter(step.state for step in picked))
+
+
+def _steps(
+    run: RunView, steps: Sequence[StepView], now: datetime, left: Mapping[str, int] | None = None
+) -> Iterator[Line]:
+    """One line per step, then ``left``, how many more there are by their state."""
+    width = max((len(title(step.name)) for step in steps), default=0)
+    for index, step in enumerate(steps):
+        is_last = index == len(steps) - 1 and not left
+        mark = _MARKS.get(step.state, " ")
+        text = f"{'└─' if is_last else '├─'} {mark} {title(step.name):<{width}}  {step.state:<8}  "
+        text += "  ".join(part for part in (_step_times(step, now), step.sentence) if part)
+        yield Line(text.rstrip(), _STYLES.get(step.state, ""))
+        yield from (Line(f"{' ' if is_last else '│'}      {text}", "dim") for text in _attempts(run, step, now))
+    if left:
+        kinds = ", ".join(f"{number} {state}" for state, number in left.items())
+        yield Line(f"└─ … and {sum(left.values())} more: {kinds}", "dim")
 
 
 def volume(run: RunView) -> str:
@@ -132,7 +164,8 @@ def changes(before: RunView | None, after: RunView) -> Iterator[str]:
             continue
         spent = f" ({duration(step.ended - step.started)})" if step.started and step.ended else ""
         attempt = f", attempt {step.attempt}" if step.attempt is not None and step.attempt > 1 else ""
-        yield f"{title(step.name)}: {step.state}{spent}{attempt}"
+        why = f": {step.sentence}" if step.sentence else ""
+        yield f"{title(step.name)}: {step.state}{spent}{attempt}{why}"
     if after.over:
         yield from state
     if after.condition and after.condition != (before.condition if before else "") and not after.over:

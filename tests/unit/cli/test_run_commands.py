@@ -155,14 +155,14 @@ def test_an_empty_log_is_said_beside_the_output(api: Any, lando: Any, document: 
 
 
 def test_cancel_and_restart_ask_for_it(api: Any, lando: Any) -> None:
-    api.on("POST /api/v2/jobs/3/cancel/", {"id": 3})
-    api.on("POST /api/v2/jobs/3/restart/", {"id": 3})
+    api.on("POST /api/lando/v1/runs/3/cancel", {"id": 3})
+    api.on("POST /api/lando/v1/runs/3/restart", {"id": 3})
     assert lando("cancel", 3).out == "run 3 is being canceled\n"
     assert lando("restart", 3).out == "run 3 is being restarted\n"
 
 
 def test_a_refusal_is_told_in_the_servers_words(api: Any, lando: Any) -> None:
-    api.on("POST /api/v2/jobs/3/restart/", (400, ["Only a failed or canceled run can be restarted."]))
+    api.on("POST /api/lando/v1/runs/3/restart", (400, ["Only a failed or canceled run can be restarted."]))
     outcome = lando("restart", 3)
     assert (outcome.code, outcome.err) == (2, "lando: Only a failed or canceled run can be restarted.\n")
 
