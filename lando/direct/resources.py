@@ -7,11 +7,10 @@ name of this run's Lease, of one that shares a Job with it (the model was change
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lando.direct import lease_record as records
-from lando.direct.events import Event, ResourceApplied
 from lando.errors import Conflict, NotFound, PeerError, QuotaExceeded, Refused, Rejected, Unavailable
 from lando.k8s.cluster import Cluster, Manifest
 from lando.k8s.cluster_errors import PEER
@@ -24,22 +23,38 @@ LABEL = records.LABEL
 _TRIES = 5
 
 
-def apply(model: Model, cluster: Cluster, owner: Manifest | None, tell: Callable[[Event], None]) -> None:
-    """Make or change what has to be; can be repeated. ``owner`` is :attr:`.Lease.owner`.
+def apply(resource: Resource, model: Model, cluster: Cluster, owner: Manifest | None) -> bool:
+    """Make or change one of the model's resources, if need be; whether anything had to be written. Can be repeated.
 
-    Raises Refused where one can't be applied, and Unavailable.
+    ``owner`` is :attr:`.Lease.owner`. Raises Refused where it can't be applied, and Unavailable.
     """
-    if owner is None and model.resources:
-        raise Refused("The model names resources, which are owned by a Lease: the account needs the right to Leases.")
+    kind, name = key_of(resource)
+    place = f"{resource.path}: {kind} {name}"
+    if owner is None:
+        raise Refused(f"{place} would be owned by a Lease: give the account the right to Leases.")
     jobs = records.digests(job.name for job in model.jobs())
-    for resource in model.resources:
-        kind, name = key_of(resource)
+    wanted = _wanted(resource.manifest, owner)
+    for _ in range(_TRIES):
         try:
-            is_new = _apply(resource, cluster, owner or {}, jobs)
+            there = _found(cluster, kind, name)
+            if there is None:
+                cluster.create(wanted)
+                return True
+            if "deletionTimestamp" in there["metadata"]:
+                raise Unavailable(PEER, f"{kind} {name} of an earlier run is still being deleted")
+            if fault := obstacle(resource, there, owner["name"], jobs, cluster):
+                raise Refused(f"{place} {fault}.")
+            change = _change(wanted, there)
+            if change:
+                version = there["metadata"]["resourceVersion"]
+                metadata = {**change.get("metadata", {}), "resourceVersion": version}
+                cluster.patch(kind, name, {**change, "metadata": metadata})
+            return bool(change)
+        except (Conflict, NotFound):  # it was changed or deleted in between
+            continue
         except (Rejected, QuotaExceeded) as error:
-            raise Refused(f"{resource.path}: {kind} {name}: {words_of(error, resource.manifest)}") from error
-        if is_new:
-            tell(ResourceApplied(kind=kind, name=name))
+            raise Refused(f"{place}: {words_of(error, resource.manifest)}") from error
+    raise Refused(f"{place} is changed all the time by somebody else: let that end first.")
 
 
 def key_of(resource: Resource) -> tuple[str, str]:
@@ -69,43 +84,19 @@ def obstacle(resource: Resource, there: Manifest, name: str, jobs: frozenset[str
     return None
 
 
-def _apply(resource: Resource, cluster: Cluster, owner: Manifest, jobs: frozenset[str]) -> bool:
-    """Whether anything had to be written."""
-    kind, name = key_of(resource)
-    wanted = _wanted(resource.manifest, owner)
-    for _ in range(_TRIES):
-        try:
-            there = cluster.get(kind, name)
-        except NotFound:
-            try:
-                cluster.create(wanted)
-                return True
-            except Conflict:
-                continue
-        if "deletionTimestamp" in there["metadata"]:
-            raise Unavailable(PEER, f"{kind} {name} of an earlier run is still being deleted")
-        if fault := obstacle(resource, there, str(owner["name"]), jobs, cluster):
-            raise Refused(f"{resource.path}: {kind} {name} {fault}.")
-        change = _change(wanted, there)
-        if not change:
-            return False
-        metadata = {**change.get("metadata", {}), "resourceVersion": there["metadata"]["resourceVersion"]}
-        try:
-            cluster.patch(kind, name, {**change, "metadata": metadata})
-            return True
-        except (Conflict, NotFound):
-            continue
-    raise Refused(f"{resource.path}: {kind} {name} is changed all the time by somebody else: let that end first.")
+def _found(cluster: Cluster, kind: str, name: str) -> Manifest | None:
+    try:
+        return cluster.get(kind, name)
+    except NotFound:
+        return None
 
 
 def _is_ours(there: Manifest, name: str, jobs: frozenset[str], cluster: Cluster) -> bool:
     applied_under = (there["metadata"].get("labels") or {}).get(LABEL)
     if applied_under is None or applied_under == name:
         return applied_under == name
-    try:
-        return bool(records.read(cluster.get("Lease", applied_under)).jobs & jobs)
-    except NotFound:
-        return True
+    lease = _found(cluster, "Lease", applied_under)
+    return lease is None or bool(records.read(lease).jobs & jobs)
 
 
 def _wanted(manifest: Mapping[str, Any], owner: Manifest) -> Manifest:

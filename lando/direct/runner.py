@@ -14,8 +14,9 @@ from datetime import UTC, datetime
 from functools import partial
 
 from lando.decide import JobPhase, Observed, StepRecord, decide
+from lando.direct import resources
 from lando.direct.cleaning import cleanup
-from lando.direct.events import Began, Ended, JobFailed, JobFound, Listener, Outcome, Problem, Trouble
+from lando.direct.events import Began, Ended, JobFailed, JobFound, Listener, Outcome, Problem, ResourceApplied, Trouble
 from lando.direct.following import Following
 from lando.direct.lease import Lease
 from lando.direct.lease_record import Completion
@@ -112,6 +113,7 @@ class _Run:
             try:
                 following.start()
                 self._begin()
+                self._apply_resources()
                 self._go_on()
                 return self._end()
             finally:
@@ -146,6 +148,16 @@ class _Run:
         # What is at work on something else than its file now says ends at once, though its turn may come later.
         changed = [job for job in self._performer.replaced if not self._view.seen()[job].job.ended]
         self._session.tried(lambda: self._performer.remove(changed, "changed"))
+
+    def _apply_resources(self) -> None:
+        """Before the first Job, as long as there is one left to run."""
+        if len(self.progress.of(StepState.COMPLETE)) == len(self.progress.files):
+            return
+        for resource in self._model.resources:
+            apply = partial(resources.apply, resource, self._model, self._cluster, self._lease.owner)
+            if self._session.tried(partial(self._session.calls.one, apply)):
+                kind, name = resources.key_of(resource)
+                self._listener.tell(ResourceApplied(kind=kind, name=name))
 
     def _taken_up(self, file: JobFile, seen: Seen) -> tuple[StepState, JobFound | JobFailed | None]:
         """What the step of a Job that is there is at the start; one that is made anew gets the next number."""

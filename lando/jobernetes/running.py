@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 
+from lando.direct import preflight
 from lando.direct.connecting import connect
 from lando.direct.events import Ended, Listener, Outcome, Problem
 from lando.direct.runner import run
@@ -48,7 +50,8 @@ def execute(
     with told_to_stop(tells_signal=True, at_once=at_once) as stop:
         try:
             with connect(model.settings, kubeconfig=kubeconfig, context=context, on_call=on_call) as cluster:
-                return run(model, cluster, listener=listener, stop=stop, changed=changed).value
+                check = partial(preflight.check, changed=changed)
+                return run(model, cluster, listener=listener, stop=stop, changed=changed, check=check).value
         except LandoError as error:
             outcome = Outcome.UNREACHABLE if isinstance(error, Unavailable) else Outcome.REFUSED
             listener.tell(Ended(outcome=outcome, sentence=str(error)))

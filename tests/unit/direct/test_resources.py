@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from lando.direct import resources
-from lando.direct.events import Event, ResourceApplied
 from lando.direct.lease import Lease
 from lando.errors import Refused, Rejected, Unavailable
 from lando.k8s.cluster import Manifest
-from lando.phases.model import Model, Resource
+from lando.phases.model import Resource
 from tests.unit.direct.running import World, entry, model
 
 
@@ -23,24 +21,21 @@ class _Never:
 
 
 class Run:
-    """One run's Lease, and what was told of resources."""
+    """One run's Lease, and which resources had to be written."""
 
     def __init__(self, world: World, *jobs: str) -> None:
         self.world = world
         self.lease = Lease(world, jobs or ("a",), tell=lambda _sentence: None)
         assert self.lease.acquire(_Never())
         self.model = model([entry(job) for job in jobs or ("a",)])
-        self.told: list[Event] = []
+        self.written: list[str] = []
 
     def apply(self, *manifests: Manifest) -> None:
-        self.told.clear()
-        resources.apply(_with(self.model, *manifests), self.world, self.lease.owner, self.told.append)
-
-
-def _with(of: Model, *manifests: Manifest) -> Model:
-    return replace(
-        of, resources=tuple(Resource(path=f"{one['metadata']['name']}.yaml", manifest=one) for one in manifests)
-    )
+        self.written.clear()
+        for one in manifests:
+            name = one["metadata"]["name"]
+            if resources.apply(Resource(path=f"{name}.yaml", manifest=one), self.model, self.world, self.lease.owner):
+                self.written.append(name)
 
 
 def config_map(**keys: Any) -> Manifest:
@@ -64,11 +59,7 @@ def run(world: World) -> Iterator[Run]:
 def test_what_is_not_there_is_made_and_owned_by_the_lease(run: Run) -> None:
     run.apply(config_map(data={"a": "1"}), secret(stringData={"user": "ada"}), claim())
 
-    assert run.told == [
-        ResourceApplied(kind="ConfigMap", name="settings"),
-        ResourceApplied(kind="Secret", name="login"),
-        ResourceApplied(kind="PersistentVolumeClaim", name="scratch"),
-    ]
+    assert run.written == ["settings", "login", "scratch"]
     for kind, name in (("ConfigMap", "settings"), ("Secret", "login"), ("PersistentVolumeClaim", "scratch")):
         made = run.world.get(kind, name)
         assert made["metadata"]["labels"] == {"lando-phases": run.lease.name}
@@ -79,14 +70,14 @@ def test_what_is_not_there_is_made_and_owned_by_the_lease(run: Run) -> None:
     assert run.world.list("ConfigMap") + run.world.list("Secret") + run.world.list("PersistentVolumeClaim") == []
 
 
-def test_applied_again_nothing_is_written_or_told(run: Run) -> None:
+def test_applied_again_nothing_is_written(run: Run) -> None:
     wanted = (config_map(data={"a": "1"}), secret(stringData={"user": "ada"}), claim())
     run.apply(*wanted)
     run.world.calls.clear()
 
     run.apply(*wanted)
 
-    assert run.told == []
+    assert run.written == []
     assert [call for call in run.world.calls if not call.startswith("get")] == []
 
 
@@ -95,7 +86,7 @@ def test_what_the_files_say_now_takes_the_place_of_what_they_said(run: Run) -> N
 
     run.apply(config_map(data={"a": "2"}, binaryData={"b": "YQ=="}), secret(stringData={"q": "b"}), claim("2Gi"))
 
-    assert len(run.told) == 3
+    assert len(run.written) == 3
     changed = run.world.get("ConfigMap", "settings")
     assert (changed["data"], changed["binaryData"]) == ({"a": "2"}, {"b": "YQ=="})
     assert run.world.get("Secret", "login")["data"] == {"q": "Yg=="}
@@ -172,7 +163,7 @@ def test_a_run_that_was_killed_between_two_goes_on(run: Run, world: World) -> No
 
     run.apply(config_map(), secret())
 
-    assert run.told == [ResourceApplied(kind="Secret", name="login")]
+    assert run.written == ["login"]
 
 
 def test_what_is_being_deleted_is_waited_for(run: Run, world: World) -> None:
@@ -198,5 +189,5 @@ def test_what_the_cluster_refuses_is_told_without_what_a_secret_holds(run: Run, 
 
 def test_without_a_lease_nothing_is_applied(run: Run, world: World) -> None:
     with pytest.raises(Refused, match="right to Leases"):
-        resources.apply(_with(run.model, config_map()), world, None, run.told.append)
+        resources.apply(Resource(path="settings.yaml", manifest=config_map()), run.model, world, None)
     assert world.list("ConfigMap") == []
