@@ -1,4 +1,8 @@
-"""Phased runs against the embedded cluster and a real one: in order, and once each, whatever happens on the way."""
+"""Phased runs against the embedded cluster and a real one: in order, and once each, whatever happens on the way.
+
+``LANDO_PHASES_SEED`` asks for other models, ``LANDO_PHASES_PODS`` for a larger one with pods, ``LANDO_PHASES_NETWORKS``
+for more bad networks.
+"""
 
 from __future__ import annotations
 
@@ -20,8 +24,10 @@ from tests.services.faulty_http import OF_STREAMS, Choose, Fault, FaultyHttp
 from tests.services.kubernetes_api import KubernetesApi
 from tests.services.phased import History, faults, random_files, read_files
 
-PATIENCE_S = 90.0
-SEEDS = range(int(os.environ.get("LANDO_PHASES_SEEDS", "2")))
+SEED = int(os.environ.get("LANDO_PHASES_SEED", "1"))
+JOBS = int(os.environ.get("LANDO_PHASES_PODS", "16"))
+NETWORKS = int(os.environ.get("LANDO_PHASES_NETWORKS", "2"))
+PATIENCE_S = 90.0 + JOBS
 
 
 class Told:
@@ -98,11 +104,11 @@ def spoiled(api: KubernetesApi, choose: Choose) -> Iterator[FaultyHttp]:
 
 
 def test_a_model_runs_in_order_with_pods_that_work(api: KubernetesApi) -> None:
-    chance = random.Random(11)
-    model = read_files(random_files(chance, 16, phases=2, namespace=api.namespace, parallelization=4))
+    chance = random.Random(SEED)
+    model = read_files(random_files(chance, JOBS, phases=2, namespace=api.namespace, parallelization=4))
     told = Told()
     assert perform(model, api, told) is Outcome.COMPLETE
-    assert sum(isinstance(event, JobCreated) for event in told.events) == 16
+    assert sum(isinstance(event, JobCreated) for event in told.events) == JOBS
     assert told.troubles() == []
 
 
@@ -110,7 +116,7 @@ ON_CALLS = (Fault.REFUSE_429, Fault.REFUSE_500, Fault.REFUSE_503, Fault.HANG_UP,
 ON_WATCHES = (*sorted(OF_STREAMS, key=lambda fault: fault.name), Fault.CUT, Fault.REFUSE_410, Fault.REFUSE_500)
 
 
-@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("seed", range(SEED * 100, SEED * 100 + NETWORKS))
 def test_a_bad_network_changes_neither_order_nor_number(api: KubernetesApi, seed: int) -> None:
     chance = random.Random(seed)
 
