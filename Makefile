@@ -4,7 +4,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format published bench crash-points model chaos hostile fuzz big image docs site screens clean
+.PHONY: help demo test check format published bench crash-points phases model chaos hostile fuzz big image docs site screens clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 16
@@ -37,6 +37,12 @@ bench: $(VENV)/.installed-dev  ## hand-off times, throughput, API calls and memo
 
 crash-points: $(VENV)/.installed-dev  ## break every call of daemons and API server in turn; PAIRS crashes two by two, SEED=… others
 	PAIRS=$(PAIRS) SEED=$(SEED) $(BIN)/python -m pytest tests/crash_points -q -n auto $(PYTEST_ARGS)
+
+phases: $(VENV)/.installed-dev  ## random models of phases: KILLS of runs, N Jobs with pods, NETWORKS gone bad; SEED=… others
+	LANDO_PHASES_KILLS=$(or $(KILLS),20) LANDO_PHASES_PODS=$(or $(N),500) LANDO_PHASES_NETWORKS=$(or $(NETWORKS),20) \
+	  LANDO_PHASES_SEED=$(or $(SEED),1) $(BIN)/python -m pytest tests/contract/test_phased_runs.py \
+	  tests/contract/test_phased_processes.py tests/integration/test_phases_in_order.py \
+	  tests/integration/test_phases_killed.py -q -o timeout=1800 $(PYTEST_ARGS)
 
 model: $(VENV)/.installed-dev  ## EXAMPLES random histories of commands, events and faults; SEED=… repeats a search
 	$(BIN)/python -m tests.model --examples $(or $(EXAMPLES),2000) $(if $(SEED),--seed $(SEED)) $(MODEL_ARGS)

@@ -10,7 +10,7 @@ import platform
 import sys
 from typing import Any
 
-from bench import handoff, size, throughput
+from bench import handoff, phases, size, throughput
 from bench.site import Client, site
 
 PACKAGES = ("lando", "pika", "kubernetes", "fastapi", "sqlalchemy")
@@ -41,6 +41,7 @@ def main() -> int:
         figures["throughput"] = throughput.measure(stack, user, client, options.jobs)
         for daemon in ("lando", "watcher"):
             stack.kill(daemon)  # what follows is about the cluster and a view of our own
+        figures["phases"] = phases.measure(handoff.settings_of(stack))
         figures["size"] = size.measure(stack, options.kept)
     print(json.dumps(figures, indent=2) if options.json else as_text(figures))
     return 0
@@ -67,6 +68,7 @@ def as_text(figures: dict[str, Any]) -> str:
         lines.append(f"  {daemon:<8} {sum(calls.values()):6.2f}  in all")
     lines += ["", "Memory, MiB (now, peak)"]
     lines += [f"  {name:<8} {size['now']:6.1f} {size['peak']:6.1f}" for name, size in through["memory_mib"].items()]
+    lines += ["", *phases.as_text(figures["phases"])]
     kept = figures["size"]
     lines += ["", f"The embedded cluster with {size.FEW} and with {kept['jobs']} Jobs"]
     lines += [

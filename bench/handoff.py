@@ -31,13 +31,16 @@ def percentiles(values: Sequence[float]) -> dict[str, float]:
     return {"p50_ms": cuts[49] * 1000, "p99_ms": cuts[98] * 1000}
 
 
-def cluster_of(stack: Stack) -> KubernetesCluster:
-    """A client of the measured cluster."""
+def settings_of(stack: Stack) -> ClusterSettings:
+    """How the measured cluster is reached."""
     place = stack.cluster
     token = Path(place["token_file"]).read_text().strip()
-    return KubernetesCluster(
-        ClusterSettings(namespace=place["namespace"], host=place["url"], token=token, ssl_ca_cert=place["ca_file"])
-    )
+    return ClusterSettings(namespace=place["namespace"], host=place["url"], token=token, ssl_ca_cert=place["ca_file"])
+
+
+def cluster_of(stack: Stack) -> KubernetesCluster:
+    """A client of the measured cluster."""
+    return KubernetesCluster(settings_of(stack))
 
 
 class _JobWatch:
