@@ -14,7 +14,8 @@ from pathlib import Path
 import typer
 
 from lando.cli.phases_json import JsonLines
-from lando.cli.phases_live import LiveTree, show_cursor
+from lando.cli.phases_live import LiveTree, asking, show_cursor
+from lando.direct import preflight
 from lando.direct.cleaning import cleanup
 from lando.direct.connecting import connect
 from lando.direct.events import Event, Listener, Outcome, Problem
@@ -78,21 +79,31 @@ def _run_live(path: str, kubeconfig: Path | None, context: str | None, *, change
         )
 
 
-def check(path: str, *, as_json: bool) -> int:
+def check(path: str, kubeconfig: Path | None, context: str | None, *, offline: bool, as_json: bool) -> int:
     """Print all that is wrong with a model; returns the exit code."""
     quiet()
     model, findings = read_here(path)
+    is_asked = model is not None and not offline
+    if model is not None and is_asked:
+        with (
+            in_sentences(),
+            asking(model) as on_call,
+            connect(model.settings, kubeconfig=kubeconfig, context=context, on_call=on_call) as cluster,
+        ):
+            findings = [*findings, *preflight.check(model, cluster)]
     if as_json:
         found = [asdict(finding) for finding in findings]
         jobs = sum(1 for _ in model.jobs()) if model is not None else None
-        document = {"model": path, "jobs": jobs, "findings": found}
+        document = {"model": path, "cluster_asked": is_asked, "jobs": jobs, "findings": found}
         typer.echo(json.dumps(document, indent=2, ensure_ascii=False))
         return Outcome.REFUSED.value if any(finding.is_error for finding in findings) else 0
     if model is None or any(finding.is_error for finding in findings):
         return refusal(path, findings)
     _print(findings)
     whole = f"{lines.count(len(model.phases), 'phase')}, {lines.count(sum(1 for _ in model.jobs()), 'Job')}"
-    typer.echo(f"{path} can be run: {whole}; the cluster was not asked.")
+    namespace = model.settings.kubernetes_namespace
+    where = f"nothing in namespace {namespace} is in the way" if is_asked else "the cluster was not asked"
+    typer.echo(f"{path} can be run: {whole}; {where}.")
     return 0
 
 

@@ -93,17 +93,21 @@ def run(
 @app.command(cls=Command)
 def check(
     model: ModelFile = MODEL,
+    offline: Annotated[bool, typer.Option("--offline", help="Only the model and its files; contact nothing.")] = False,
     as_json: AsJson = False,
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
 ) -> None:
-    """Check a model and its files.
+    """Check all that `run` checks before it creates anything.
 
-    Every problem is a line. Exit 0 if there is none, else 1.
+    The model and its files, then rights, names and quota in the cluster, and each Job by a dry run. Every problem is a
+    line. Changes nothing. Exit 0 if the model can be run, 1 if not, 3 if the cluster can't be reached.
 
-    Example: lando phases check advanced.yaml
+    Example: lando phases check advanced.yaml --offline
     """
     from lando.cli import phases
 
-    raise typer.Exit(phases.check(model, as_json=as_json))
+    raise typer.Exit(phases.check(model, kubeconfig, context, offline=offline, as_json=as_json))
 
 
 @app.command(cls=Command)

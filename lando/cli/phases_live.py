@@ -6,12 +6,13 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from lando.cli.phases_progress import Progress
-from lando.cli.phases_tree import outcome, tree
+from lando.cli.phases_tree import headline, outcome, tree
 from lando.cli.rendering import Line
 from lando.direct.events import Event
 
@@ -90,3 +91,21 @@ def _text(line: Line) -> Text:
 def show_cursor() -> None:
     """Give the terminal its cursor back, when the process ends at once; may be called by a signal's handler."""
     os.write(sys.stdout.fileno(), b"\x1b[?25h\n")
+
+
+@contextmanager
+def asking(model: Model) -> Iterator[Callable[[str, str], None]]:
+    """While the cluster is asked about each Job of ``model``: how far that is, on a terminal. To be told of each call,
+    by verb and kind, from any thread."""
+    from rich.console import Console
+
+    progress = Progress(model, time.monotonic())
+    lock = threading.Lock()
+    with Console(stderr=True, highlight=False).status(headline(progress, progress.began)) as status:
+
+        def called(verb: str, kind: str) -> None:
+            with lock:
+                progress.called(verb, kind)
+                status.update(headline(progress, time.monotonic()))
+
+        yield called

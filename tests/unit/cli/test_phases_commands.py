@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from lando.errors import ConfigError, Unavailable
 from lando.jobernetes import main as jobernetes_main
 from lando.jobernetes import running, setup_logging
 from lando.jobernetes.main import main
+from lando.phases.model import Finding
 from typer.testing import CliRunner
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "phases"
@@ -134,21 +136,53 @@ def test_in_a_pipe_a_run_is_the_lines_of_its_log(
     ]
 
 
-@pytest.mark.parametrize("command", [["run"], ["run", "--json"], ["check"], ["cleanup"], ["graph"], ["status"]])
+@pytest.mark.parametrize(
+    "command", [["run"], ["run", "--json"], ["check", "--offline"], ["cleanup"], ["graph"], ["status"]]
+)
 def test_every_problem_of_a_model_is_told_and_nothing_is_contacted(
-    command: list[str], lando: Lando, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    command: str, lando: Lando, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     model = tmp_path / "model.yaml"
     model.write_text(WRONG)
-    done = lando(*command, str(model))
+    done = lando(*command.split(), str(model))
     assert done.exit_code == 1
     told = done.stdout + done.stderr + caplog.text
     for place in ("depends on c", "absent.yaml does not exist", "nothing was created"):
         assert place in told, told
 
 
+@pytest.fixture
+def connected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cluster that nothing is asked of."""
+    monkeypatch.setattr(phases, "connect", lambda settings, **options: nullcontext())
+
+
+@pytest.mark.usefixtures("connected")
+def test_what_the_cluster_would_refuse_is_told_by_a_check(lando: Lando, monkeypatch: pytest.MonkeyPatch) -> None:
+    odd = Finding(reason="the quota is nearly used up.", is_error=False)
+    taken = Finding(reason="the name is taken.", entry="sleep_one")
+    for findings, code in (([], 0), ([odd], 0), ([odd, taken], 1)):
+        monkeypatch.setattr(phases.preflight, "check", lambda model, cluster, found=findings: found)
+        done = lando("check")
+        assert done.exit_code == code
+        assert [str(one) in done.stdout for one in (odd, taken)] == [one in findings for one in (odd, taken)]
+        document = json.loads(lando("check", "--json").stdout)
+        assert [one["reason"] for one in document["findings"]] == [one.reason for one in findings]
+        assert lando("check", "--offline").exit_code == 0
+
+
+@pytest.mark.usefixtures("connected")
+def test_a_check_that_nobody_answers_says_so(lando: Lando, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(model: Any, cluster: Any) -> Any:
+        raise Unavailable("cluster", "it does not answer")
+
+    monkeypatch.setattr(phases.preflight, "check", away)
+    done = lando("check")
+    assert (done.exit_code, done.stderr) == (3, "lando: cluster: it does not answer\n")
+
+
 def test_a_model_that_is_missing_is_one_sentence(lando: Lando) -> None:
-    done = lando("check", "absent.yaml")
+    done = lando("check", "absent.yaml", "--offline")
     assert done.exit_code == 1
     assert "absent.yaml" in done.stdout
 
