@@ -136,9 +136,7 @@ def test_in_a_pipe_a_run_is_the_lines_of_its_log(
     ]
 
 
-@pytest.mark.parametrize(
-    "command", [["run"], ["run", "--json"], ["check", "--offline"], ["cleanup"], ["graph"], ["status"]]
-)
+@pytest.mark.parametrize("command", ["run", "run --json", "check", "cleanup", "graph", "status"])
 def test_every_problem_of_a_model_is_told_and_nothing_is_contacted(
     command: str, lando: Lando, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
