@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from sqlalchemy import func, select
 
-from lando.api.models import Job, PendingCommand
+from lando.api.models import Job, PendingCommand, Run
 from lando.api.notices.courier import undelivered
 from lando.api.notices.telling import FAILED, WAITING
 from lando.api.usage import STATE_WORDS
@@ -59,7 +60,7 @@ class _SiteCollector:
         self._published = declare("lando_api_commands_published_total", "counter", "Commands that the broker has.")
         self._failures = declare("lando_api_publish_failures_total", "counter", "Tries to publish that failed.")
         self._database = declare("lando_api_database_up", "gauge", "1 while the database answers, else 0.")
-        self._jobs = declare("lando_api_jobs", "gauge", "Jobs by state.", "state")
+        self._jobs = declare("lando_api_jobs", "gauge", "Jobs, and runs of other kinds, by state.", "state")
         self._held = declare("lando_api_jobs_held", "gauge", "Jobs that wait for their turn, by the site's limits.")
         self._delivered = declare(
             "lando_api_notices_delivered_total", "counter", "Notices that their receivers took.", "channel"
@@ -95,7 +96,9 @@ class _SiteCollector:
         try:
             with site.database.read() as session:
                 rows = session.execute(select(Job.state, func.count(Job.id)).group_by(Job.state))
-                counts = {row[0]: row[1] for row in rows}
+                counts = Counter({STATE_WORDS[row[0]]: row[1] for row in rows})
+                others = session.execute(select(Run.state, func.count(Run.id)).group_by(Run.state))
+                counts.update({row[0]: row[1] for row in others})
                 held = session.scalars(select(func.count()).where(PendingCommand.held.is_not(None))).one()
                 notices = undelivered(session)
             waiting, oldest_s = site.outbox.waiting()
@@ -104,8 +107,8 @@ class _SiteCollector:
             return
         yield _gauge(self._database, 1)
         jobs = GaugeMetricFamily(self._jobs.name, self._jobs.meaning, labels=self._jobs.labels)
-        for letter, word in STATE_WORDS.items():
-            jobs.add_metric([word], counts.get(letter, 0))
+        for word in STATE_WORDS.values():
+            jobs.add_metric([word], counts[word])
         yield jobs
         yield _gauge(self._held, held)
         told = GaugeMetricFamily(self._notices.name, self._notices.meaning, labels=self._notices.labels)

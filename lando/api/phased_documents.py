@@ -64,7 +64,7 @@ def brief(run: m.Run, steps: Sequence[m.RunStep], progress: Mapping[str, int]) -
         "last_updated": timestamp(run.last_updated),
         "steps": [_step(run, step, told) for step in steps],
         "progress": dict(progress),
-        "cause": cause_of(told[0], told[0].step) if run.state == RunState.ERROR.value and told else None,
+        "cause": _cause(told) if run.state == RunState.ERROR.value else None,
         "condition": condition(run),
         "warnings": run.warnings,
         "priority": 0,
@@ -191,6 +191,13 @@ def _step(run: m.Run, step: m.RunStep, told: Sequence[m.RunError]) -> shapes.Run
         "entry": step.entry,
         "sentence": error.content.partition("\n")[0].strip() if error else None,
     }
+
+
+def _cause(told: Sequence[m.RunError]) -> shapes.RunCause | None:
+    """Of a run: what was said of it as a whole, which knows all that failed; else of the step that failed first."""
+    of_all = [error for error in told if error.step is None]
+    chosen = next(iter([*reversed(of_all), *told]), None)
+    return cause_of(chosen, chosen.step) if chosen is not None else None
 
 
 def _errors(run: m.Run) -> list[m.RunError]:

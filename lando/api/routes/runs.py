@@ -135,6 +135,9 @@ def write_priority(run_id: str, body: PriorityBody, site: TheSite, caller: Signe
     """Which of the jobs that wait for their turn go first: those with the highest number. Staff may set any job's,
     others only lower their own."""
     with site.database.write() as session:
+        if session.get(m.Run, id_of(run_id)) is not None:
+            runs.own(session, caller, id_of(run_id))
+            raise invalid("priority", "A phased run waits for no turn, so it has none.")
         job = jobs.set_priority(session, caller, id_of(run_id), body.priority)
         answer: shapes.RunPriority = {"id": job.id, "priority": job.priority}
     site.outbox.wake()

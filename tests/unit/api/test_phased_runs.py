@@ -104,13 +104,19 @@ def test_a_phased_run_is_told_to_the_daemon_and_its_steps_causes_and_attempts_to
     ended = api.get(f"{RUNS}/{run}", "operator").json()
     assert (ended["cause"]["step"], ended["cause"]["sentence"]) == ("fetch-a", "It exited with 3.")
     assert (ended["cause"]["text"], len(ended["errors"])) == ("last line", 1)
+    summary = {"step": None, "category": "user", "content": "2 steps failed, fetch-a first."}
+    assert api.post(f"{ADMIN}/{run}/errors", summary, "lando").status_code == 201
+    whole = api.get(f"{RUNS}/{run}", "operator").json()["cause"]
+    assert (whole["step"], whole["sentence"]) == (None, "2 steps failed, fetch-a first.")
     steps = {step["name"]: step for step in ended["steps"]}
     assert (steps["fetch-a"]["state"], steps["fetch-a"]["sentence"]) == ("Failed", "It exited with 3.")
     assert (steps["schema"]["attempt"], steps["schema"]["state"]) == (1, "Complete")
     assert steps["schema"]["started"] <= steps["schema"]["ended"]
     assert [one["state"] for one in ended["attempts"]] == ["Complete"], "its end was never told, but its step's was"
     assert [event["state"] for event in ended["activities"]] == ["Starting", "Running", "Running", "Error", "Error"]
-    assert api.get(f"{RUNS}/{run}/activities", "operator").json() == ended["activities"]
+    assert api.get(f"{RUNS}/{run}/activities", "operator").json()[:-1] == ended["activities"]
+    assert 'lando_api_jobs{state="Error"} 1.0' in api.client.get("/metrics").text
+    assert api.call("PUT", f"{RUNS}/{run}/priority", {"priority": -1}, "operator").status_code == 400
     assert ended["ended"]
     assert ended["warnings"] == ["The image has no tag."]
 
