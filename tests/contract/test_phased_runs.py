@@ -6,28 +6,35 @@ for more bad networks.
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+import yaml
 from lando.config import ClusterSettings
 from lando.direct import outage
-from lando.direct.events import Event, JobCreated, Outcome, Trouble
+from lando.direct.events import Event, JobCreated, Outcome, Problem, Trouble
+from lando.direct.preflight import check
 from lando.direct.runner import run
 from lando.k8s.cluster import KubernetesCluster
 from lando.phases.model import Model
+from tests.services import control_plane
 from tests.services.faulty_http import OF_STREAMS, Choose, Fault, FaultyHttp
 from tests.services.kubernetes_api import KubernetesApi
 from tests.services.phased import History, faults, random_files, read_files
+from tests.services.providing import wait_until
 
 SEED = int(os.environ.get("LANDO_PHASES_SEED", "1"))
 JOBS = int(os.environ.get("LANDO_PHASES_PODS", "16"))
 NETWORKS = int(os.environ.get("LANDO_PHASES_NETWORKS", "2"))
 PATIENCE_S = 90.0 + JOBS
+RBAC = Path(__file__).parents[2] / "examples" / "phases" / "rbac.yaml"
 
 
 class Told:
@@ -168,3 +175,31 @@ def test_a_wrong_clock_changes_nothing(api: KubernetesApi, hours: int) -> None:
     outcome = perform(instant(api, 7, 8), api, told, now=lambda: datetime.now(UTC) + timedelta(hours=hours))
     assert outcome is Outcome.COMPLETE
     assert told.troubles() == []
+
+
+@pytest.mark.skipif(not control_plane.is_to_be_had(), reason=control_plane.HOW_TO_GET_IT)
+@pytest.mark.parametrize("any_cluster", [pytest.param("real", marks=pytest.mark.service("kubernetes"))], indirect=True)
+def test_the_shipped_rights_are_enough_for_a_run_with_resources(api: KubernetesApi) -> None:
+    rbac, core = "/apis/rbac.authorization.k8s.io/v1", f"/api/v1/namespaces/{api.namespace}/serviceaccounts"
+    paths = {
+        "ServiceAccount": core,
+        "ClusterRole": f"{rbac}/clusterroles",
+        "RoleBinding": f"{rbac}/namespaces/{api.namespace}/rolebindings",
+    }
+    for document in yaml.safe_load_all(RBAC.read_text()):
+        assert api.call("POST", paths[document["kind"]], document).code in (201, 409)
+    asked = api.call("POST", f"{core}/jobernetes/token", {"spec": {"audiences": None, "expirationSeconds": 3600}})
+    token = asked.body["status"]["token"]
+    files = random_files(
+        random.Random(SEED), 6, phases=2, namespace=api.namespace, resources=["settings.json"], cleanup=True
+    )
+    settings = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"a": "b"}}
+    files["settings.json"] = json.dumps(settings)
+    model, told = read_files(files), Told()
+    account = ClusterSettings(namespace=api.namespace, host=api.url, token=token, ssl_ca_cert=str(api.ca_file))
+    with KubernetesCluster(account) as cluster:
+        outcome = run(model, cluster, listener=told, stop=threading.Event(), check=check)
+    assert outcome is Outcome.COMPLETE, told.events[-1]
+    assert [event for event in told.events if isinstance(event, Trouble | Problem)] == []
+    wait_until(lambda: api.get("configmaps", "settings").code == 404, what="the end of what the run owned")
+    assert api.list("leases").body["items"] == []
