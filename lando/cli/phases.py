@@ -34,7 +34,7 @@ def run(path: str, kubeconfig: Path | None, context: str | None, *, changed: boo
     """Run a model, told in one of three ways; returns the exit code."""
     if as_json:
         return _run_json(path, kubeconfig, context, changed=changed)
-    if plain or not sys.stdout.isatty():
+    if plain or not sys.stdout.isatty() or os.environ.get("TERM") == "dumb":
         return _run_lines(path, kubeconfig, context, changed=changed)
     return _run_live(path, kubeconfig, context, changed=changed)
 

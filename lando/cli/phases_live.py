@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Self
 from lando.cli.phases_progress import Progress
 from lando.cli.phases_tree import headline, outcome, tree
 from lando.cli.rendering import Line
-from lando.direct.events import Event
+from lando.direct.events import Event, Problem, Trouble
+from lando.jobernetes.lines import said
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,7 +52,11 @@ class LiveTree:
         )
 
     def tell(self, event: Event) -> None:
-        """As of :class:`lando.direct.events.Listener`."""
+        """As of :class:`lando.direct.events.Listener`. What ought to be known besides stays above the tree."""
+        if isinstance(event, Problem | Trouble):
+            for _, line in said(event):
+                self._print(Line(line, "red" if isinstance(event, Problem) and event.finding.is_error else "yellow"))
+            return
         with self._lock:
             self._progress.tell(event, self._clock())
 
@@ -72,7 +77,10 @@ class LiveTree:
             for line in tree(self._progress, self._clock()) if self._progress.is_checked else ():
                 self._console.print(_text(line), no_wrap=True, overflow="ellipsis")
             for line in outcome(self._progress):
-                self._console.print(line.text, style=line.style, markup=False, soft_wrap=True)
+                self._print(line)
+
+    def _print(self, line: Line) -> None:
+        self._console.print(line.text, style=line.style, markup=False, soft_wrap=True)
 
     def _picture(self) -> Text:
         from rich.text import Text

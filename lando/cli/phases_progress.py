@@ -63,18 +63,11 @@ class Progress:
         """About how many Jobs the cluster was asked while they went on."""
         self.entered: set[int] = set()
         """The phases that have begun."""
-        self.problems: list[events.Problem] = []
-        self.trouble = ""
-        """What was last told, until a Job's state changes again."""
         self.ended: events.Ended | None = None
 
     def tell(self, event: events.Event, now: float) -> None:
         """Note what has happened, at ``now`` in seconds of any clock."""
         match event:
-            case events.Problem():
-                self.problems.append(event)
-            case events.Trouble(sentence=sentence):
-                self.trouble = sentence
             case events.Began():
                 self.is_checked = True
             case events.PhaseBegan(index=index):
@@ -84,13 +77,12 @@ class Progress:
                 for report in event.jobs:
                     if (job := self.jobs.get(report.job)) is not None and report.duration_s is not None:
                         job.duration_s = report.duration_s
-            case events.ResourceApplied() | events.LimitReached():
+            case events.Problem() | events.Trouble() | events.ResourceApplied() | events.LimitReached():
                 pass
             case events.JobFound(changed=True) if self._is_changed_remade:
                 pass  # what is made again is still to come
             case _:
                 if (job := self.jobs.get(event.job)) is not None:
-                    self.trouble = ""
                     _changed(job, event, now)
                     if job.state is not State.PENDING:
                         self.entered.add(job.file.phase)

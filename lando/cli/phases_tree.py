@@ -50,10 +50,7 @@ def tree(progress: Progress, now: float, height: int | None = None) -> list[Line
     parts = [_part(progress, phase, now, is_whole=height is None) for phase in progress.model.phases]
     if height is None:
         return [*head, *_lines(progress, parts, None, now)]
-    room = max(height, LEAST_HEIGHT) - len(head)
-    tail = [Line(plain(progress.trouble), "yellow")] if progress.trouble else []
-    tail = [*problems(progress), *tail][-(room // 3) :]
-    return [*head, *_lines(progress, parts, room - len(tail), now), *tail]
+    return [*head, *_lines(progress, parts, max(height, LEAST_HEIGHT) - len(head), now)]
 
 
 def headline(progress: Progress, now: float) -> str:
@@ -158,18 +155,11 @@ def _remark(progress: Progress, job: JobView, now: float) -> str:
 
 def outcome(progress: Progress) -> Iterator[Line]:
     """What stands below the last tree: what failed and why, how the run ended, and its total run time."""
-    yield from problems(progress)
     yield from failures(progress)
     if progress.ended is not None:
         yield Line(plain(progress.ended.sentence), _ENDS.get(progress.ended.outcome, "bold red"))
         if progress.is_checked:
             yield Line(f"Total: {clock_time(sum(job.duration_s or 0.0 for job in progress.jobs.values()))}")
-
-
-def problems(progress: Progress) -> Iterator[Line]:
-    """What the checks found."""
-    for one in progress.problems:
-        yield Line(plain(one.finding), "red" if one.finding.is_error else "yellow")
 
 
 def failures(progress: Progress) -> Iterator[Line]:

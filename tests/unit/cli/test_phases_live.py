@@ -63,6 +63,12 @@ def test_the_whole_tree_stays_and_below_it_what_failed_and_how_it_ended() -> Non
     ]
 
 
+def test_trouble_stays_above_the_tree() -> None:
+    lines = plain(left(BEGAN, events.Trouble(sentence="The cluster does not answer."), CREATED, ENDED))
+    last = max(at for at, line in enumerate(lines) if line.startswith("m.yaml in namespace"))
+    assert "The cluster does not answer." in lines[:last]
+
+
 def test_the_terminal_has_its_cursor_back() -> None:
     sent = left(BEGAN, ENDED)
     assert sent.rindex("\x1b[?25h") > sent.rindex("\x1b[?25l")
@@ -71,10 +77,9 @@ def test_the_terminal_has_its_cursor_back() -> None:
 def test_a_run_that_never_began_leaves_only_why() -> None:
     problem = events.Problem(finding=Finding(reason="the name is taken.", entry="entry-1"))
     refused = events.Ended(outcome=Outcome.REFUSED, sentence="One problem was found; nothing was created.")
-    assert plain(left(problem, refused))[-2:] == [
-        "entry entry-1: the name is taken.",
-        "One problem was found; nothing was created.",
-    ]
+    lines = plain(left(problem, refused))
+    assert "entry entry-1: the name is taken." in lines
+    assert lines[-1] == "One problem was found; nothing was created."
 
 
 def test_a_failure_of_the_program_itself_leaves_the_terminal_in_order() -> None:

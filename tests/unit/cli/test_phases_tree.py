@@ -9,7 +9,7 @@ from lando.cli.phases_progress import Progress
 from lando.cli.phases_tree import failures, outcome, tree
 from lando.direct import events
 from lando.direct.events import Ended, Event, JobReport, Outcome
-from lando.phases.model import Entry, Finding, JobFile, Model, Phase, Settings
+from lando.phases.model import Entry, JobFile, Model, Phase, Settings
 from lando.runs import Category, Cause
 
 CAUSE = Cause(category=Category.USER, sentence="It ended with exit code 3.", log_tail="one\ntwo\x07\n")
@@ -152,22 +152,6 @@ def test_before_anything_begins_it_says_how_far_the_checks_are() -> None:
     )
 
 
-def test_a_problem_is_shown_with_the_refusal() -> None:
-    problem = events.Problem(finding=Finding(reason="the name is taken.", entry="schema"))
-    refused = Ended(outcome=Outcome.REFUSED, sentence="One problem was found; nothing was created.")
-    assert [line.text for line in outcome(told(SMALL, problem, refused))] == [
-        "entry schema: the name is taken.",
-        "One problem was found; nothing was created.",
-    ]
-
-
-def test_trouble_is_shown_until_a_job_changes() -> None:
-    away = events.Trouble(sentence="The cluster does not answer.")
-    assert texts(told(SMALL, *IN_THE_SECOND_PHASE, away), 6.0)[-1] == "The cluster does not answer."
-    progress = told(SMALL, *IN_THE_SECOND_PHASE, away, events.JobCompleted(job="fetch-a", duration_s=1.0))
-    assert "The cluster does not answer." not in texts(progress, 6.0)
-
-
 def test_the_last_tree_is_whole_with_each_time_and_their_sum_last() -> None:
     names = ("schema", "fetch-a", "fetch-b", "merge", "report")
     every = [events.JobCompleted(job=name, duration_s=5.0) for name in names]
@@ -224,12 +208,11 @@ def test_it_never_takes_more_lines_than_there_are_and_always_shows_what_failed(
     phases: int, jobs: int, height: int
 ) -> None:
     of = large(phases, jobs)
-    progress = told(of, *halfway(of), events.Trouble(sentence="The cluster does not answer."))
+    progress = told(of, *halfway(of))
     lines = texts(progress, 60.0, height)
     assert len(lines) <= height
     if jobs > 1:
         assert any("✘ " in line for line in lines), lines
-    assert lines[-1] == "The cluster does not answer."
 
 
 def test_jobs_for_which_there_is_no_room_are_counted_by_state() -> None:
