@@ -30,6 +30,8 @@ from lando.plans.phases import job_manifest
 from lando.runs import Category, Cause, OnFailure
 
 QUOTA_S = (2.0, 30.0)  # first and longest wait before a Job that a quota forbade is tried again
+CLEANUP = "cleanup"
+"""Why a Job is deleted that is complete and stays so."""
 
 
 class Performer:
@@ -101,7 +103,8 @@ class Performer:
         errors: list[LandoError] = []
         for job in there:
             self._assert_held()
-            self._lease.forget([job])
+            if why != CLEANUP:
+                self._lease.forget([job])
             job_uid = seen[job].uid
             try:
                 self._calls.one(partial(self._cluster.delete, "Job", job, uid=job_uid))

@@ -8,7 +8,7 @@ that it goes by is read off the cluster at the start, so that a run that was kil
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -21,7 +21,7 @@ from lando.direct.following import Following
 from lando.direct.lease import Lease
 from lando.direct.lease_record import Completion
 from lando.direct.outage import CALLS, LIMIT_S
-from lando.direct.performing import Performer, taken
+from lando.direct.performing import CLEANUP, Performer, taken
 from lando.direct.progress import Progress
 from lando.direct.session import Session, concluded
 from lando.direct.view import Seen, View
@@ -227,18 +227,25 @@ class _Run:
 
     def _look(self) -> None:
         """Keep, tell and note what is new of Jobs."""
-        vanishing: dict[str, Completion] = {}
-        noted = self._lease.complete
+        vanishing = {}
         for job in self._view.refresh():
             seen = self._view.seen().get(job)
             self.progress.note(job, seen)
-            if seen is None or seen.job.phase is not JobPhase.COMPLETE:
-                continue
             goes_by_itself = self.progress.files[job].manifest["spec"].get("ttlSecondsAfterFinished") is not None
-            if goes_by_itself and (job not in noted or noted[job].uid != seen.uid):
-                vanishing[job] = Completion(uid=seen.uid, digest=seen.digest or "", duration_s=seen.duration_s)
-        if vanishing:
-            self._session.calls.one(partial(self._lease.note, vanishing))
+            if seen is not None and seen.job.phase is JobPhase.COMPLETE and goes_by_itself:
+                vanishing[job] = seen
+        self._note_complete(vanishing)
+
+    def _note_complete(self, jobs: Mapping[str, Seen]) -> None:
+        """Keep in the Lease that these are complete."""
+        noted = self._lease.complete
+        new = {
+            job: Completion(uid=seen.uid, digest=seen.digest or "", duration_s=seen.duration_s)
+            for job, seen in jobs.items()
+            if job not in noted or noted[job].uid != seen.uid
+        }
+        if new:
+            self._session.calls.one(partial(self._lease.note, new))
 
     def _look_after_lease(self) -> None:
         if self._lease.lost is not None:
@@ -263,13 +270,19 @@ class _Run:
             )
             return Ended(outcome=Outcome.FAILED, sentence=f"{what} failed.{then}")
         if self._model.settings.cleanup:
-            for error in self._performer.delete(list(progress.files), "cleanup"):
-                self._listener.tell(Trouble(sentence=f"Not removed: {error}"))
-            try:
-                self._session.calls.one(self._lease.delete)
-            except LandoError as error:
-                self._listener.tell(Trouble(sentence=f"The Lease {self._lease.name} is not removed: {error}"))
+            self._clean_up()
         return Ended(outcome=Outcome.COMPLETE, sentence=f"All {len(progress.files)} Jobs are complete.")
+
+    def _clean_up(self) -> None:
+        """Delete the Jobs and then the Lease, by which a run knows of those that are deleted if this is cut short."""
+        seen = self._view.seen()
+        self._note_complete({job: seen[job] for job in self.progress.files if job in seen})
+        for error in self._performer.delete(list(self.progress.files), CLEANUP):
+            self._listener.tell(Trouble(sentence=f"Not removed: {error}"))
+        try:
+            self._session.calls.one(self._lease.delete)
+        except LandoError as error:
+            self._listener.tell(Trouble(sentence=f"The Lease {self._lease.name} is not removed: {error}"))
 
 
 def _found(file: JobFile, *, complete: bool, changed: bool) -> JobFound:

@@ -11,8 +11,9 @@ from lando.direct.events import Ended, Event
 from lando.direct.waiting import Waiting
 from lando.errors import Unavailable
 from lando.k8s.cluster import Manifest, Page
+from lando.local.controllers.job_controller import controlling_job
 from lando.phases.model import Entry, JobFile, Model, Phase, Settings
-from tests.services.store_cluster import StoreCluster, StoreWatch
+from tests.services.store_cluster import ENDED, StoreCluster, StoreWatch
 
 IDLE_S = 0.02  # how long the news of the last step may take before the next one
 
@@ -129,6 +130,7 @@ class World(StoreCluster):
         self._begin(f"patch {kind} {name}")
         with self.lock:
             patched = super().patch(kind, name, patch)
+            self._collect_garbage()
         self.after(f"patch {kind} {name}")
         return patched
 
@@ -166,8 +168,12 @@ class World(StoreCluster):
     def step(self) -> bool:
         """One Job that is at work ends; whether there was one."""
         with self.lock:
-            self.let_go()
-            at_work = [job for job in self.jobs() if self.pod(job) and self.outcomes(job) is not None]
+            pods = self.pods()
+            if any("deletionTimestamp" in pod["metadata"] for pod in pods):
+                self.let_go()
+            going = [controlling_job(pod) for pod in pods if pod["status"].get("phase") not in ENDED]
+            names = sorted({str(owner["name"]) for owner in going if owner})
+            at_work = [job for job in names if self.pod(job) and self.outcomes(job) is not None]
             if at_work:
                 job = self.choose(at_work)
                 self.end(job, self.outcomes(job) or 0)
@@ -236,10 +242,16 @@ class Told:
 
 
 def run(
-    world: World, one: Model, *, stop: threading.Event | None = None, told: Told | None = None, **options: Any
+    world: World,
+    one: Model,
+    *,
+    stop: threading.Event | None = None,
+    told: Told | None = None,
+    waiting: Waiting | None = None,
+    **options: Any,
 ) -> Told:
     """Run a model to its end; what was told of it."""
     told, stop = told or Told(), stop or threading.Event()
-    outcome = runner.run(one, world, listener=told, stop=stop, waiting=Idle(stop, world), **options)
+    outcome = runner.run(one, world, listener=told, stop=stop, waiting=waiting or Idle(stop, world), **options)
     assert outcome is told.ended.outcome
     return told

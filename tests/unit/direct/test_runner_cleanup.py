@@ -27,7 +27,9 @@ def test_after_the_last_phase_jobs_and_pods_are_deleted_and_what_they_took_is_re
     assert told.ended.outcome is Outcome.COMPLETE
     assert [(one.job, one.why) for one in told.of(JobRemoved)] == [(job, "cleanup") for job in "cba"]
     world.let_go()
-    assert world.jobs() == world.pods() == world.list("Lease") == []
+    assert world.jobs() == []
+    assert world.pods() == []
+    assert world.list("Lease") == []
     assert [report.job for report in told.ended.jobs] == ["a", "b", "c"]
     assert all(isinstance(report, JobReport) and report.duration_s is not None for report in told.ended.jobs)
     world.history.clear()

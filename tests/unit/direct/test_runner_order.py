@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from lando.direct.events import JobCompleted, JobCreated, LimitReached, Outcome, PhaseBegan
+from dataclasses import replace
+
+from lando.direct.events import JobCompleted, JobCreated, LimitReached, Outcome, PhaseBegan, ResourceApplied
+from lando.phases.model import Resource
 from tests.unit.direct.running import World, entry, manifest, model, run
 
 
@@ -84,6 +87,17 @@ def test_a_run_costs_one_create_for_each_job_and_a_few_calls_for_all(world: Worl
     assert world.count("create Job") == 40
     others = [call for call in world.calls if not call.startswith("create Job")]
     assert len(others) < 15, others
+
+
+def test_resources_are_applied_before_the_first_job_and_belong_to_the_lease(world: World) -> None:
+    settings = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"a": "1"}}
+    told = run(world, replace(model([entry("a")]), resources=(Resource(path="settings.yaml", manifest=settings),)))
+    assert told.ended.outcome is Outcome.COMPLETE
+    assert [(one.kind, one.name) for one in told.of(ResourceApplied)] == [("ConfigMap", "settings")]
+    creates = [call for call in world.calls if call.startswith("create")]
+    assert creates[-2:] == ["create ConfigMap settings", "create Job a"]
+    (owner,) = world.get("ConfigMap", "settings")["metadata"]["ownerReferences"]
+    assert owner["uid"] == world.list("Lease")[0]["metadata"]["uid"]
 
 
 def most_at_once(world: World) -> int:

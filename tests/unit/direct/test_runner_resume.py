@@ -6,6 +6,7 @@ import threading
 from dataclasses import replace
 
 import pytest
+from lando.direct import preflight
 from lando.direct.events import (
     Began,
     JobCompleted,
@@ -95,17 +96,38 @@ def test_a_failed_job_is_told_deleted_with_its_pods_and_made_again_when_it_is_du
 def test_a_job_of_somebody_else_under_a_name_of_the_model_is_never_touched(
     world: World, entry_label: str | None
 ) -> None:
-    theirs = manifest("b")
-    if entry_label:
-        theirs["metadata"]["labels"] = {"jobernetes_job_name": entry_label}
-    before = uid(world.create(theirs))
-    world.outcomes = lambda job: None if job == "b" else 0
-    told = run(world, TWO)
+    before = theirs(world, entry_label)
+    told = run(world, TWO, check=preflight.check)
+    assert told.ended.outcome is Outcome.REFUSED
+    assert any("Job b is there already" in problem.finding.reason for problem in told.of(Problem))
+    assert uid(world.job("b")) == before
+    assert world.jobs() == ["b"]
+
+
+@pytest.mark.parametrize("entry_label", [None, "another"])
+def test_one_that_comes_after_the_checks_ends_the_run_and_is_never_touched(
+    world: World, entry_label: str | None
+) -> None:
+    told = Told()
+    uids: list[str] = []
+
+    def come(event: object) -> None:
+        if isinstance(event, JobCreated):
+            uids.append(theirs(world, entry_label))
+
+    told.on = come
+    run(world, TWO, told=told)
     assert told.ended.outcome is Outcome.REFUSED
     assert "Job b of entry b" in told.ended.sentence
-    assert uid(world.job("b")) == before
-    if entry_label:  # one without the label shows only to the checks, or when it is its turn
-        assert world.count("create Job a") == 0
+    assert [uid(world.job("b"))] == uids
+
+
+def theirs(world: World, entry_label: str | None) -> str:
+    """A stranger's Job b; its UID."""
+    job = manifest("b")
+    if entry_label:
+        job["metadata"]["labels"] = {"jobernetes_job_name": entry_label}
+    return uid(world.create(job))
 
 
 def test_jobs_of_the_original_are_known_and_never_count_as_changed(world: World) -> None:

@@ -11,7 +11,7 @@ import pytest
 from lando.errors import Expired, LandoError, NotFound, Unavailable
 from lando.k8s import reflector as reflector_module
 from lando.k8s.cluster import Manifest, Page
-from lando.k8s.reflector import Change, Reflector
+from lando.k8s.reflector import Change, ChangeType, Reflector
 
 Step = Manifest | LandoError | Callable[[], None]
 
@@ -95,8 +95,11 @@ def page(*items: Manifest, version: int, token: str | None = None) -> Page:
 class Following:
     """A reflector at work on a script, until the script has come to its end."""
 
-    def __init__(self, cluster: ScriptedCluster, handler: Callable[[Change], None] | None = None) -> None:
+    def __init__(
+        self, cluster: ScriptedCluster, handler: Callable[[Change], None] | None = None, relist_s: float | None = None
+    ) -> None:
         self.cluster = cluster
+        self.words: list[str | None] = []
         self.changes: list[tuple[str, str, str]] = []
         self.reflector = Reflector(
             cluster,  # type: ignore[arg-type]
@@ -104,6 +107,8 @@ class Following:
             handler or self._note,
             label_selector="bespin-job=true",
             backoff_s=(0.001, 0.002),
+            relist_s=relist_s,
+            on_word=lambda error: self.words.append(error and str(error)),
         )
         self.thread = threading.Thread(target=self.reflector.run, daemon=True)
 
@@ -354,3 +359,33 @@ def test_what_nobody_reads_is_not_kept() -> None:
     following = Following(cluster).to_its_end()
 
     assert all("managedFields" not in item["metadata"] for item in following.reflector.objects())
+
+
+def test_without_the_right_to_watch_a_list_now_and_then_takes_its_place() -> None:
+    seen = threading.Event()
+
+    def note(change: Change) -> None:
+        if change.type is ChangeType.DELETED:
+            seen.set()
+
+    forbidden = Unavailable("cluster", "watch Job: cannot watch resource", status=403)
+    lists = [[page(thing("a", 1), version=1)], [page(thing("a", 1), version=1)], *[[page(version=2)]] * 1000]
+    following = Following(ScriptedCluster(lists, [forbidden]), note, relist_s=0.001)
+    following.thread.start()
+    assert seen.wait(10)
+    following.stop()
+    assert not following.reflector.may_watch
+    assert len(following.cluster.watched_from) == 1
+
+
+def test_a_right_that_is_missing_only_now_is_waited_for_where_lists_are_not_wanted() -> None:
+    forbidden = Unavailable("cluster", "watch Job: cannot watch resource", status=403)
+    following = Following(ScriptedCluster([[page(version=1)]], [forbidden])).to_its_end()
+    assert following.reflector.may_watch
+
+
+def test_trouble_is_told_when_a_second_try_has_not_mended_it_and_when_it_is_over() -> None:
+    away = Unavailable("cluster", "no answer in time")
+    following = Following(ScriptedCluster([away, away, [page(version=1)]], [])).to_its_end()
+    assert following.words[:2] == ["cluster: no answer in time", None]
+    assert set(following.words[1:]) == {None}
