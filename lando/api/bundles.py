@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from lando.api import shapes
 from lando.api.answers import Refusal, detail
 from lando.phases.files import Bundle
-from lando.phases.model import Finding, Model
+from lando.phases.model import Finding, Model, Settings
 from lando.phases.reading import read
 from lando.phases.restrictions import beyond_restricted
 
@@ -42,6 +42,13 @@ def _beyond_the_service(model: Model) -> Sequence[Finding]:
     if number > MAX_JOBS:
         text = f"it has {number:,} Jobs; a run may have {MAX_JOBS:,}. Hand it in as several runs."
         findings.append(Finding(file=model.path, reason=text))
+    for key, is_given in (
+        ("kubernetes_namespace", model.settings.kubernetes_namespace != Settings().kubernetes_namespace),
+        ("incluster", model.settings.incluster is not None),
+    ):
+        if is_given:
+            text = f"{key} is left aside: the Jobs run where the server's lando runs them."
+            findings.append(Finding(file=model.path, reason=text, is_error=False))
     for resource in model.resources:
         if resource.manifest.get("kind") == "Secret":
             text = (

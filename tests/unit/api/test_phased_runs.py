@@ -24,6 +24,7 @@ jobernetes:
       - {name: fetch, type: directory, job_path: k8s/fetch}
       - {name: merge, job_path: k8s/merge.yaml, depends_on: fetch}
 """
+CONFIG = "jobernetes_config: {kubernetes_namespace: others, incluster: true}"
 ATTEMPT = {"attempt": 1, "job": "schema-7", "uid": "u-1", "state": "Running", "began": "2026-03-04T10:11:12Z"}
 
 
@@ -122,9 +123,17 @@ def test_a_phased_run_is_told_to_the_daemon_and_its_steps_causes_and_attempts_to
 
 
 def test_jobs_and_runs_share_one_row_of_ids(api: Api) -> None:
-    ids = [submit(api)["id"], api.new_job("operator"), submit(api)["id"], api.new_job("operator")]
+    ids = [
+        submit(api, files={**bundle()["files"], "jobermodel.yaml": CONFIG + MODEL})["id"],
+        api.new_job("operator"),
+        submit(api)["id"],
+        api.new_job("operator"),
+    ]
     assert ids == sorted(set(ids))
-    assert [run["id"] for run in api.get(RUNS, "operator").json()] == ids
+    listed = api.get(RUNS, "operator").json()
+    assert [run["id"] for run in listed] == ids
+    told = "is left aside: the Jobs run where the server's lando runs them."
+    assert listed[0]["warnings"] == [f"jobermodel.yaml: {key} {told}" for key in ("kubernetes_namespace", "incluster")]
     listed = api.get(f"{ADMIN}?state=Starting&after={ids[0]}", "lando").json()
     assert [(run["id"], run["kind"], run["held"]) for run in listed] == [(ids[2], "phases", False)]
     assert [run["id"] for run in api.get(f"{ADMIN}?id={ids[0]}&id={ids[1]}", "lando").json()] == [ids[0]]
