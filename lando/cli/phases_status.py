@@ -32,9 +32,10 @@ def status(path: str, namespace: str | None, kubeconfig: Path | None, context: s
     if as_json:
         typer.echo(json.dumps(_document(found), indent=2, ensure_ascii=False))
         return 0
-    for line in table(("PHASE", "ENTRY", "JOB", "STATE", "TIME", "WHY"), [_row(job) for job in found.jobs]):
-        typer.echo(line)
-    if not found.jobs:
+    if found.jobs:
+        for line in table(("PHASE", "ENTRY", "JOB", "STATE", "TIME", "WHY"), [_row(job) for job in found.jobs]):
+            typer.echo(line)
+    else:
         typer.echo(f"There are no Jobs of any model in namespace {found.namespace}.")
     for sentence in found.runs:
         typer.echo(sentence)

@@ -9,19 +9,23 @@ import signal
 import threading
 from collections.abc import Callable
 from contextlib import nullcontext
+from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from lando.cli import phases
+from lando.cli import phases, phases_status
 from lando.cli.app import app
 from lando.direct import events
 from lando.direct.events import Outcome
+from lando.direct.standing import JobStanding, Standing
 from lando.errors import ConfigError, Unavailable
 from lando.jobernetes import main as jobernetes_main
 from lando.jobernetes import running, setup_logging
 from lando.jobernetes.main import main
 from lando.phases.model import Finding
+from lando.runs import Category, Cause
 from typer.testing import CliRunner
 
 EXAMPLES = Path(__file__).parents[3] / "examples" / "phases"
@@ -177,6 +181,51 @@ def test_a_check_that_nobody_answers_says_so(lando: Lando, monkeypatch: pytest.M
     monkeypatch.setattr(phases.preflight, "check", away)
     done = lando("check")
     assert (done.exit_code, done.stderr) == (3, "lando: cluster: it does not answer\n")
+
+
+def test_the_standing_of_jobs_is_a_table_or_a_document(lando: Lando, monkeypatch: pytest.MonkeyPatch) -> None:
+    began = datetime(2026, 3, 4, 15, 6, 7, tzinfo=UTC)
+    cause = Cause(category=Category.USER, sentence="It ended with exit code 3.", advice="Look.")
+    failed = JobStanding(job="job-a", entry="a", phase="0", state="failed", began=began, duration_s=65.0, cause=cause)
+    standing = Standing(namespace="default", jobs=(failed,), runs=("Run by ada since noon.",))
+    cluster = SimpleNamespace(now=lambda: began)
+    monkeypatch.setattr(phases_status, "connect", lambda settings, **options: nullcontext(cluster))
+    monkeypatch.setattr(phases_status, "of_model", lambda model, cluster, now: standing)
+    monkeypatch.setattr(phases_status, "of_namespace", lambda cluster, now: Standing(namespace="etl", jobs=()))
+    assert lando("status").stdout.splitlines() == [
+        "PHASE  ENTRY  JOB    STATE   TIME     WHY",
+        "0      a      job-a  failed  0:01:05  It ended with exit code 3. Look.",
+        "Run by ada since noon.",
+    ]
+    assert json.loads(lando("status", "--json").stdout) == {
+        "namespace": "default",
+        "runs": ["Run by ada since noon."],
+        "jobs": [
+            {
+                "job": "job-a",
+                "entry": "a",
+                "phase": 0,
+                "state": "failed",
+                "began": "2026-03-04T15:06:07Z",
+                "duration_s": 65.0,
+                "cause": {"category": "user", "sentence": "It ended with exit code 3.", "advice": "Look."},
+            }
+        ],
+    }
+    assert lando("status", "-n", "etl").stdout == "There are no Jobs of any model in namespace etl.\n"
+
+
+def test_a_cleanup_says_what_it_removes(lando: Lando, monkeypatch: pytest.MonkeyPatch) -> None:
+    def cleanup(model: Any, cluster: Any, *, listener: Any, stop: Any) -> Outcome:
+        listener.tell(events.JobRemoved(job="job-a", why="cleanup"))
+        listener.tell(events.Ended(outcome=Outcome.COMPLETE, sentence="1 Job was removed."))
+        return Outcome.COMPLETE
+
+    monkeypatch.setattr(phases, "connect", lambda settings, **options: nullcontext())
+    monkeypatch.setattr(phases, "cleanup", cleanup)
+    assert lando("cleanup").stdout == "Removed Job job-a (cleanup)\n1 Job was removed.\n"
+    told = [json.loads(line)["event"] for line in lando("cleanup", "--json").stdout.splitlines()]
+    assert told == ["job_removed", "ended"]
 
 
 def test_a_model_that_is_missing_is_one_sentence(lando: Lando) -> None:
