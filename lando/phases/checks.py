@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from lando.phases.documents import shown
 from lando.phases.report import Place, Report
 
+_FEW = 100
+"""Names that one finding is made from."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DraftEntry:
@@ -69,14 +72,17 @@ def check_dependencies(phases: Sequence[DraftPhase], report: Report) -> None:
                 if name == entry.name:
                     report.error(entry.place, line, f"{name} depends on itself")
                 elif name not in inside:
-                    report.error(entry.place, line, _nowhere(name, inside, home, phase_names))
+                    near = () if report.is_full or len(inside) > _FEW else sorted(inside)
+                    report.error(entry.place, line, _nowhere(name, near, home, phase_names))
         if phase.entries and all(entry.depends_on for entry in phase.entries):
             reason = "every entry of this phase depends on another, so that none could begin"
             report.error(phase.place, phase.line, reason)
         _check_cycles(phase, report)
 
 
-def _nowhere(name: str, inside: set[str], home: Mapping[str | None, DraftPhase], phase_names: set[str | None]) -> str:
+def _nowhere(
+    name: str, known: Sequence[str], home: Mapping[str | None, DraftPhase], phase_names: set[str | None]
+) -> str:
     if name in home:
         return (
             f"depends on {name} of phase {home[name].place.phase}; dependencies stay within a phase, "
@@ -84,9 +90,9 @@ def _nowhere(name: str, inside: set[str], home: Mapping[str | None, DraftPhase],
         )
     if name in phase_names:
         return f"depends on {name}, which is a phase; only entries of the same phase can be named"
-    near = difflib.get_close_matches(name[:100], sorted(inside)[:1000], n=1)
+    near = difflib.get_close_matches(name[:100], known, n=1)
     advice = f"; did you mean {near[0]}?" if near else ""
-    return f"depends on {shown(name)}, which is no entry of this phase{advice}".removesuffix("?")
+    return f"depends on {shown(name)}, which is no entry of this phase{advice}"
 
 
 def _check_cycles(phase: DraftPhase, report: Report) -> None:
@@ -98,7 +104,8 @@ def _check_cycles(phase: DraftPhase, report: Report) -> None:
     for cycle in cycles({name: after[name] for name in sorted(after, key=order.__getitem__)}):
         start = min(range(len(cycle)), key=lambda index: order[cycle[index]])
         turned = [*cycle[start:], *cycle[:start]]
-        path = " → ".join([*turned, turned[0]])
+        told = turned if len(turned) <= _FEW else [*turned[:_FEW], f"… ({len(turned):,} in all)"]
+        path = " → ".join([*told, turned[0]])
         report.error(
             Place(file=phase.place.file, phase=phase.place.phase),
             entries[turned[0]].line,
@@ -111,13 +118,11 @@ def cycles(after: Mapping[str, Sequence[str]]) -> Iterator[list[str]]:
     done: set[str] = set()
     told: set[str] = set()
     for root in after:
-        path: list[str] = []
-        position: dict[str, int] = {}
-        stack: list[tuple[str, Iterator[str]]] = []
-        if root not in done:
-            stack.append((root, iter(after[root])))
-            position[root] = 0
-            path.append(root)
+        if root in done:
+            continue
+        path = [root]
+        position = {root: 0}
+        stack = [(root, iter(after[root]))]
         while stack:
             node, rest = stack[-1]
             following = next(rest, None)

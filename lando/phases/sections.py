@@ -37,7 +37,7 @@ class Section:
             if key in known or key in told:
                 continue
             told.add(key)
-            near = difflib.get_close_matches(key[:100], known, n=1)
+            near = [] if self._report.is_full else difflib.get_close_matches(key[:100], known, n=1)
             advice = f"did you mean {near[0]}?" if near else f"known here are {', '.join(known)}"
             self._report.warn(self.place, line, f"the key {shown(key)} is not known and has no effect; {advice}")
 

@@ -185,7 +185,7 @@ def _holds(files: Any, path: str) -> None:
     assert (model is None) == any(finding.is_error for finding in findings)
     for finding in findings:
         assert finding.file
-        assert finding.reason.endswith((".", "?."))
+        assert finding.reason.endswith((".", "?"))
         assert str(finding).isprintable(), str(finding)
         assert finding.line is None or finding.line >= 1
     assert len({str(finding) for finding in findings}) == len(findings)

@@ -134,8 +134,8 @@ jobernetes:
         (7, "the key image"),
         (8, "the key dependson"),
     ]
-    assert "did you mean cleanup?" in findings[2].reason
-    assert "did you mean depends_on?" in findings[5].reason
+    assert findings[2].reason.endswith("did you mean cleanup?")
+    assert findings[5].reason.endswith("did you mean depends_on?")
 
 
 # 3 and 4: jobernetes
@@ -344,7 +344,7 @@ def test_depends_on_of_another_kind_is_told(written: str) -> None:
     [
         (
             [entry("fetch"), entry("merge", "fecth")],
-            ["phase load, entry merge: depends on fecth, which is no entry of this phase; did you mean fetch."],
+            ["phase load, entry merge: depends on fecth, which is no entry of this phase; did you mean fetch?"],
         ),
         (
             [entry("fetch"), entry("merge", "zzz")],
@@ -512,6 +512,27 @@ def test_a_flood_of_findings_ends_with_their_number() -> None:
 
     assert len(findings) == 1001
     assert findings[-1] == "jobermodel.yaml: 5,000 more findings are left out."
+
+
+def test_a_flood_of_warnings_does_not_keep_errors_from_being_told() -> None:
+    keys = "".join(f"k{number}: 1\n" for number in range(500))
+
+    model, findings = checked(keys + ONE, FILES)
+    refused = told(keys + "jobernetes: []", FILES)
+
+    assert model is not None
+    assert findings[-1].reason == "400 more findings are left out."
+    assert not any(finding.is_error for finding in findings)
+    assert refused[-2].endswith("jobernetes: a model must have at least one phase.")
+
+
+def test_a_circle_of_thousands_is_told_in_a_bounded_line() -> None:
+    names = [f"e{number}" for number in range(1000)]
+    entries = [entry("free"), *(entry(one, other) for one, other in zip(names, [*names[1:], "e0"], strict=True))]
+
+    (found,) = told(document(("p", entries)))
+
+    assert found.endswith("e98 → e99 → … (1,000 in all) → e0.")
 
 
 def test_a_model_may_be_json() -> None:
