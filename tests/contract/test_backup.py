@@ -20,6 +20,7 @@ from sqlalchemy import make_url
 from tests.services.databases import PostgresDatabases
 from tests.services.providing import missing
 from tests.unit.api.serving import Api, FakeBroker
+from tests.unit.api.test_phased_runs import submit
 
 New = Callable[[str], Settings]
 
@@ -73,13 +74,15 @@ def test_a_restored_site_goes_on_where_the_backup_was_made(
     assert old.published() == [("start", running)]
     old.write(running, "R/", "R/V", "R/S", "R/R")
     (signed,) = re.findall(r'"(http[^"]*signature=[^"]*)"', old.get(f"/api/v2/admin/jobs/{running}/", "lando").text)
+    phased = submit(old)["id"]
+    assert old.published()[1:] == [("start", phased)]
     old.post(f"/api/v2/jobs/{waiting}/start/")  # the broker has not got this yet
 
     backup.back_up(settings, tmp_path / "saved")
     modes = {file.name: file.stat().st_mode & 0o777 for file in (tmp_path / "saved").iterdir() if file.is_file()}
     assert set(modes.values()) == {0o600}, modes
     later = old.new_job()
-    assert old.published()[1:] == [("start", waiting)]
+    assert old.published()[2:] == [("start", waiting)]
 
     there = new_place("new")
     with pytest.raises(ConfigError, match="not empty"):
@@ -91,12 +94,15 @@ def test_a_restored_site_goes_on_where_the_backup_was_made(
     assert new.get(upload["url"]).content == b"@r1"
     assert new.client.get(signed).status_code == 200, "a URL that a pod was given is still good"
     assert new.published() == [("start", waiting)]
-    (again,), (_, before) = new.broker.messages, old.broker.messages
+    (again,), (*_, before) = new.broker.messages, old.broker.messages
     assert (again.id, again.generation) == (before.id, before.generation), "a repetition as any broker makes one"
     new.write(running, "R/o", "R/O", "F/")
     assert new.state(running) == "F"
     assert new.new_job() == first > later, "what the later job left is named by nobody else"
     assert new.new_job() == first + 1
+    kept = [site.get(f"/api/lando/v1/runs/{phased}", "operator").json() for site in (old, new)]
+    assert kept[0] == kept[1]
+    assert submit(new)["id"] == first + 2, "jobs and runs share their ids"
 
 
 def test_ids_are_left_out_of_a_site_without_jobs(new_place: New, tmp_path: Path) -> None:
