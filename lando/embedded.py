@@ -44,7 +44,7 @@ from lando.k8s.upkeep import Upkeep
 from lando.k8s.watcher import Watcher
 from lando.local.cluster import LocalCluster
 from lando.local.node.sandbox import SandboxMode
-from lando.sources.bespin import BespinSource
+from lando.sources.kinds import source_of
 
 log = logging.getLogger(__name__)
 
@@ -149,7 +149,7 @@ class EmbeddedStack:
         return urlsplit(known.url).port if known else None
 
     def _start_daemons(self, parts: contextlib.ExitStack, config: Config, cluster: Cluster, server: Server) -> None:
-        source = BespinSource(config.bespin_api, config.lando_api)
+        source = source_of(config)
         parts.callback(source.close)
         publishers = [queues.publisher(config.work_queue) for _ in range(2)]
         for publisher in publishers:

@@ -82,6 +82,8 @@ class StepError(LandoError):
     def __init__(self, cause: Cause) -> None:
         super().__init__(cause.sentence)
         self.cause = cause
+        self.step: str | None = None
+        """Which, where that is known."""
 
 
 class PeerError(LandoError):

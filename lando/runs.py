@@ -32,6 +32,10 @@ class RunState(Enum):
     DELETED = "Deleted"
 
 
+UNFINISHED = (RunState.STARTING, RunState.RUNNING, RunState.RESTARTING, RunState.CANCELING)
+"""States in which something is still to be done."""
+
+
 class StepState(Enum):
     """Where one step of a run stands."""
 
@@ -158,6 +162,8 @@ class Run:
     """Its start or restart waits for its turn: it is not to be begun, whatever a message says."""
     version: str | None = None
     """What a guarded write must match (HTTP entity tag); None where the API has none."""
+    changed: datetime | None = field(default=None, compare=False)
+    """When the run last changed, where its document does not tell."""
     document: Any = field(default=None, repr=False, compare=False)
     """What only the plan of this kind reads, e.g. the Bespin job."""
 

@@ -188,7 +188,10 @@ class Transition:
 
     def _judge(self, steps: Sequence[PlannedStep]) -> None:
         """Find out how running steps stand, then do what they need: a failure is known before anything is made."""
-        for making in [making for step in steps if (making := self._look_at(step)) is not None]:
+        makings = [making for step in steps if (making := self._look_at(step)) is not None]
+        if makings:
+            self._write()  # what others came to, which a creation that has to wait must not hold up
+        for making in makings:
             if not self._is_stopping():
                 self._make(making)
             elif making.cause is not None:

@@ -24,7 +24,7 @@ from lando.k8s.untold import harmless
 from lando.messages import Command, Condition, Message
 from lando.plans import Planner
 from lando.plans.manifests import run_record_ref
-from lando.runs import Category, Cause, Intent, Run, RunState, StepState
+from lando.runs import Category, Cause, Intent, OnFailure, Run, RunState, StepState
 
 CHANGED_TRIES = 5  # how often a run that somebody else changes meanwhile is looked at again at once
 QUOTA_RECHECK_S = (10.0, 20.0)  # when a quota is tried again: between these, at random
@@ -80,6 +80,8 @@ class Engine:
         reading = self._read(run_id, message.kind) if message and message.command is Command.STEP_CHANGED else None
         for tries_left in reversed(range(CHANGED_TRIES)):
             run = self._peers.source.get(run_id)
+            if message is not None and message.kind != run.kind:
+                reading = None
             intent = intent_of(message, run) if message is not None else run.intent
             if message is not None and message.command in _COMMANDS and intent is Intent.NONE:
                 log.info("Run %d is %s: the %s is history", run.id, run.state.value, message.command.value)
@@ -158,6 +160,7 @@ class Engine:
             patience=timedelta(seconds=self._config.patience_s),
             waits_count_from=self._patience.since(now),
             evidence=evidence,
+            settled=_failed(run) if run.state is RunState.RUNNING else (),
         )
         observed = replace(
             observation.observed,
@@ -181,13 +184,14 @@ class Engine:
         try:
             performer.perform(actions)
         except StepError as error:
-            self._fail(performer, _step_at_work(performer.run), error.cause)
+            performer = self._fail_step(performer, error)
         except StillThere as error:
             self._say_what_goes(performer, error)
             raise
         except QuotaWait as wait:
             was_commanded = intent in (Intent.START, Intent.RESTART)  # patience begins anew with a command
-            self._wait_for_quota(performer, None if was_commanded else observation.observed.record, wait)
+            noted = None if was_commanded else observation.observed.record
+            performer = self._wait_for_quota(performer, noted, wait)
         finally:
             self._remember(run.id, performer.condition)
         if observation.recheck_at is not None:
@@ -216,6 +220,33 @@ class Engine:
         if self._peers.source.get(run.id) != run:
             raise Conflict("source", f"run {run.id} was changed by somebody else while it was looked at")
 
+    def _fail_step(self, performer: Performer, error: StepError) -> Performer:
+        """The objects of a step can't be made: it fails as any other does, and what is at work or may begin goes on.
+
+        Where nothing is, that is the end of the run, for which nothing has to be read again.
+        """
+        problems: dict[str, Cause] = {}
+        while True:
+            run, step = performer.run, error.step
+            at_work = [name for name, state in run.steps.items() if state is StepState.RUNNING]
+            is_alone = performer.plan.on_failure is OnFailure.STOP and at_work == [step] and not _failed(run)
+            if step is None or step in problems or is_alone:
+                self._fail(performer, step or _step_at_work(run), error.cause)
+                return performer
+            problems[step] = error.cause
+            planner, plan, observation = self._observe(run, Intent.NONE, None, self._read(run.id, run.kind))
+            for name, cause in problems.items():
+                plan = plan.with_problem(name, cause)
+            performer = Performer(self._peers, planner, run, plan, observation)
+            try:
+                performer.perform(decide(plan, run, observation.observed, Intent.NONE))
+            except StepError as another:
+                error = another
+            except QuotaWait as wait:
+                return self._wait_for_quota(performer, observation.observed.record, wait)
+            else:
+                return performer
+
     def _fail(self, performer: Performer, step: str | None, cause: Cause) -> None:
         run = performer.run
         steps = {name: StepState.FAILED if state is StepState.RUNNING else state for name, state in run.steps.items()}
@@ -231,7 +262,7 @@ class Engine:
         if step is not None and performer.condition != cause.sentence:
             performer.tell_condition(step, cause)
 
-    def _wait_for_quota(self, performer: Performer, noted: RunRecord | None, wait: QuotaWait) -> None:
+    def _wait_for_quota(self, performer: Performer, noted: RunRecord | None, wait: QuotaWait) -> Performer:
         now = self._clock()
         since = noted.quota_since if noted else None
         cause = Cause(
@@ -241,12 +272,14 @@ class Engine:
         )
         waited = now - max(since, self._patience.since(now)) if since is not None else None
         if waited is not None and waited > timedelta(seconds=self._config.patience_s):
-            self._fail(performer, wait.step, cause)
-            return
+            error = StepError(cause)
+            error.step = wait.step
+            return self._fail_step(performer, error)
         if since is None:
             performer.note_quota(record.quota_patch(now))
         performer.tell_condition(wait.step, cause)
         self._look_later(performer.run.id, random.uniform(*QUOTA_RECHECK_S))  # noqa: S311 - jitter
+        return performer
 
     def _archived(self, run: Run, observed: Observed) -> dict[str, int]:
         """The attempts that have logs, asked only when the record knows of none: it went with a canceled life."""
@@ -291,6 +324,10 @@ def _lacks_a_job(run: Run, observed: Observed) -> bool:
 
 def _has_something(observed: Observed) -> bool:
     return bool(observed.record or observed.objects or observed.dying)
+
+
+def _failed(run: Run) -> list[str]:
+    return [name for name, state in run.steps.items() if state is StepState.FAILED]
 
 
 def _step_at_work(run: Run) -> str | None:

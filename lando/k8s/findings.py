@@ -14,6 +14,7 @@ from typing import Any
 
 from lando.config import RetentionSettings
 from lando.k8s.holdings import HeldJob, Holding
+from lando.plans import phases
 from lando.runs import RunState, RunSummary, StepState
 
 
@@ -48,6 +49,7 @@ class Finding:
     """What is wrong, a sentence."""
     remedy: str
     """What will be done about it, a sentence."""
+    kind: str = "cwl"
     state: RunState | None = None
     """As the API has it; None for a run that it does not know."""
     generation: int | None = None
@@ -108,6 +110,7 @@ def findings(
                         trouble=trouble,
                         wrong=wrong,
                         remedy=remedy,
+                        kind=run.kind,
                         state=run.state,
                         generation=run.generation,
                     )
@@ -168,7 +171,8 @@ def _stalls(run: RunSummary, holding: Holding) -> Iterator[_Verdict]:
         stall = _stall(step, holding)
         if stall is not None:
             yield Trouble.STALLED, *stall
-    complete = {name for name, state in run.steps.items() if state is StepState.COMPLETE}
+    # Of phased runs they are kept until the run has ended.
+    complete = {name for name, state in run.steps.items() if state is StepState.COMPLETE and run.kind != phases.KIND}
     left = [ref for ref, step in holding.steps.items() if step in complete]
     if left:
         steps = ", ".join(sorted({holding.steps[ref] for ref in left}))

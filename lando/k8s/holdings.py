@@ -53,18 +53,22 @@ class Holding:
         return ", ".join(parts + (["the run record"] if self.record else []))
 
 
-def holdings(cluster: Cluster) -> dict[int, Holding]:
-    """By the run's id; five lists, each page by page."""
+def holdings(cluster: Cluster, *, only_jobs: bool) -> dict[int, Holding]:
+    """By the run's id; five lists, each page by page, and four more unless only Bespin's jobs are there."""
     found: dict[int, Holding] = {}
-    job_uids: set[str] = set()
-    for kind in KINDS:
-        for item in cluster.list(kind, labels.BESPIN_SELECTOR):
-            if kind == "Job":
-                job_uids.add(uid(item))
-            if kind == "Pod" and not is_orphan(item, job_uids):
-                continue
-            if (run_id := _run_id(item, labels.BESPIN_JOB_ID)) is not None:
-                _add(found.setdefault(run_id, Holding()), kind, item)
+    marks = [(labels.BESPIN_SELECTOR, labels.BESPIN_JOB_ID)]
+    if not only_jobs:
+        marks.append((labels.RUNS_SELECTOR, labels.RUN_ID))
+    for selector, label in marks:
+        job_uids: set[str] = set()
+        for kind in KINDS:
+            for item in cluster.list(kind, selector):
+                if kind == "Job":
+                    job_uids.add(uid(item))
+                if kind == "Pod" and not is_orphan(item, job_uids):
+                    continue
+                if (run_id := _run_id(item, label)) is not None:
+                    _add(found.setdefault(run_id, Holding()), kind, item)
     for item in cluster.list("ConfigMap", labels.RUN_RECORD):
         run_id = _run_id(item, labels.RUN_RECORD)
         if run_id is not None and not _is_going(item):

@@ -33,12 +33,12 @@ from lando.k8s.patience import Patience
 from lando.k8s.patrol import Patrol, queue_check
 from lando.k8s.perform import Halted, Peers, StillThere
 from lando.messages import Message, codec
-from lando.plans import Planner
+from lando.plans import Planner, phases
 from lando.plans.cwl import CwlPlanner
 from lando.pulse import Pulse
 from lando.queues import DELAYS_S, Consumer, Delivery, Publisher
 from lando.sources import Source
-from lando.sources.bespin import BespinSource
+from lando.sources.kinds import source_of
 from lando.stopping import leave, told_to_stop
 
 PREFETCH_PER_WORKER = 4
@@ -60,7 +60,8 @@ log = logging.getLogger(__name__)
 class LandoDaemon:
     """One lando on given connections, which stay its caller's to close.
 
-    ``clock`` gives the cluster's time, aware and UTC; ``planners`` the kinds of runs it can do (cwl when not given).
+    ``clock`` gives the cluster's time, aware and UTC; ``planners`` the kinds of runs it can do, when not given those of
+    ``config``.
     """
 
     def __init__(
@@ -101,7 +102,7 @@ class LandoDaemon:
         self._engine = Engine(
             config,
             peers,
-            planners if planners is not None else {"cwl": CwlPlanner(config)},
+            planners if planners is not None else planners_of(config),
             clock=clock,
             look_later=self._dispatcher.look,
             patience=self._patience,
@@ -339,6 +340,14 @@ class LandoDaemon:
         return frozenset(finding.run_id for finding in found if not finding.needs_a_look)
 
 
+def planners_of(config: Config) -> dict[str, Planner]:
+    """The kinds of runs that a daemon with ``config`` can do: without an API of ours it hears of Bespin's jobs only."""
+    planners: dict[str, Planner] = {"cwl": CwlPlanner(config)}
+    if config.lando_api is not None:
+        planners[phases.KIND] = phases.PhasesPlanner(config)
+    return planners
+
+
 def _keep(kept: dict[int, T], run_id: int, value: T) -> None:
     """Remember ``value`` of the run; those that changed longest ago are forgotten."""
     kept.pop(run_id, None)
@@ -371,7 +380,7 @@ def _run(path: str, stop: threading.Event) -> int:
     try:
         config = load(path, set_up=log_as_told)
         cluster = KubernetesCluster(config.cluster_api_settings, on_call=count_calls("cluster"))
-        source = BespinSource(config.bespin_api, config.lando_api, on_call=count_calls("api"))
+        source = source_of(config, count_calls("api"))
         archive = _archive(config)
         consumer = queues.consumer(config.work_queue, prefetch=PREFETCH_PER_WORKER * config.workers)
         publisher = queues.publisher(config.work_queue)

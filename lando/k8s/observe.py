@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -20,6 +20,7 @@ from lando.k8s.diagnosis.evidence import evidence as document
 from lando.k8s.diagnosis.facts import (
     ENDED_PHASES,
     claims,
+    created,
     log_source,
     mapping,
     moment,
@@ -87,8 +88,10 @@ def observe(
     patience: timedelta,
     waits_count_from: datetime | None = None,
     evidence: Evidence | None = None,
+    settled: Collection[str] = (),
 ) -> Observation:
-    """What ``reading`` has found. ``evidence`` only lends its log and last words when there are none here."""
+    """What ``reading`` has found. ``evidence`` only lends its log and last words when there are none here; why the Jobs
+    of ``settled`` steps ended is told already and not asked for again."""
     items = {kind: future.result() for kind, future in reading.lists.items()}
     run_record = reading.record.result()
     pods_by_job = _by_owner(items["Pod"])
@@ -104,17 +107,19 @@ def observe(
     times: dict[str, StepTimes] = {}
     seen: dict[str, Mapping[str, Any]] = {}
     rechecks = []
+    is_read_again = False
     steps = {step.job.name: step.name for step in plan.steps if step.job}
     for job in items["Job"]:
         key = labels.step_key(mapping(mapping(job.get("metadata")).get("labels")))
         if key is None or steps.get(name(job)) != key.step:
             continue  # an operator's copy of a step carries the labels, too
         pods = pods_by_job.get(uid(job), [])
-        if _has_ended(job) and not _ended(pods):
+        if _has_ended(job) and not _ended(pods) and not is_read_again and key.step not in settled:
             # The list of pods may be older than that of Jobs.
-            pods = _by_owner(cluster.list("Pod", reading.selector)).get(uid(job), pods)
-            pods_by_job[uid(job)] = pods
-        events = _events(cluster, job, pods)
+            is_read_again = True
+            pods_by_job |= _by_owner(cluster.list("Pod", reading.selector))
+            pods = pods_by_job.get(uid(job), pods)
+        events = _events(cluster, job, pods) if key.step not in settled else []
         with logs.about(step=key.step, job_uid=uid(job)):
             diagnosis = _diagnose(
                 cluster,
@@ -125,6 +130,7 @@ def observe(
                 patience=patience,
                 waits_count_from=waits_count_from,
                 evidence=evidence,
+                with_log=key.step not in settled,
             )
         jobs[key.step] = _observed_job(job, pods, diagnosis, evidence)
         if diagnosis.cause is not None:
@@ -217,10 +223,11 @@ def _diagnose(
     patience: timedelta,
     waits_count_from: datetime | None,
     evidence: Evidence | None,
+    with_log: bool,
 ) -> Diagnosis:
     judge = partial(diagnose, job, pods, events, now=now, patience=patience, waits_count_from=waits_count_from)
     diagnosis = judge()
-    if diagnosis.verdict is not Verdict.FAILED or diagnosis.cause is None:
+    if diagnosis.verdict is not Verdict.FAILED or diagnosis.cause is None or not with_log:
         return diagnosis
     tail = _log_tail(cluster, pods)
     if not tail and evidence is not None and evidence.uid in (None, uid(job)):
@@ -272,6 +279,7 @@ def _observed_job(
         unheard=not _ended(pods),
         warnings=tuple(str(warning) for warning in warnings) if isinstance(warnings, list) else (),
         volume=_volume(mapping(message.get("volume"))),
+        created=created(job),
     )
 
 

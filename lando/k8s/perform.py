@@ -48,7 +48,7 @@ from lando.k8s.observe import Observation, owning_job
 from lando.k8s.untold import harmless
 from lando.plans import Making, Planner
 from lando.queues import Publisher
-from lando.runs import Category, Cause, Run
+from lando.runs import Category, Cause, Run, StepState
 from lando.sources import Source
 
 GONE_WAIT_S = 10.0  # how long a worker waits for objects to go; after that the message comes again later
@@ -93,13 +93,13 @@ class Performer:
     def __init__(self, peers: Peers, planner: Planner, run: Run, plan: Plan, observation: Observation) -> None:
         self.run = run
         """The run as last answered by its source."""
+        self.plan = plan
         self.condition: str | None = observation.observed.condition
         """The sentence that is shown to the owner now."""
         self.owes_history = False
         """Whether something of the attempts could not be told."""
         self._peers = peers
         self._planner = planner
-        self._plan = plan
         self._observation = observation
         known = observation.observed.record
         self._record_uid = known.uid if known else None
@@ -125,7 +125,11 @@ class Performer:
                 raise Halted
             with logs.about(**_subject(action)):
                 log.debug("Run %d: %s", self.run.id, action)
-                self._do(action)
+                try:
+                    self._do(action)
+                except StepError as error:
+                    error.step = action.step if isinstance(action, Create | Restore) else None
+                    raise
             ACTIONS.labels(type(action).__name__).inc()
         if self._peers.may_act():
             self._tell_history()
@@ -157,7 +161,7 @@ class Performer:
                 with contextlib.suppress(StillThere):
                     self._await_gone(refs, COURTESY_WAIT_S)
             case DeleteRecord():
-                self._delete_one(self._plan.record)
+                self._delete_one(self.plan.record)
                 self._record_uid = None
             case StoreOutput(ids=ids):
                 self._peers.source.store_output(self.run, ids)
@@ -175,25 +179,34 @@ class Performer:
     # -- the run's source -------------------------------------------------------------------------------------
 
     def _write(self, action: Write) -> None:
-        expected = action.state or self.run.state
+        expected, before = action.state or self.run.state, self.run.steps
         self.run, notice = self._peers.source.write(self.run, state=action.state, steps=action.steps)
         if notice is not None:
             self._peers.publisher.notify(notice)
             log.info("Run %d is now %s", self.run.id, notice.decode())
         if self.run.state is not expected:
             raise Conflict("source", f"run {self.run.id} was changed by somebody else while a step was written")
+        if self.plan.keep_complete:
+            for step in self.plan.steps:
+                is_new = before.get(step.name) is not StepState.COMPLETE
+                if step.job is not None and is_new and (action.steps or {}).get(step.name) is StepState.COMPLETE:
+                    self._note_end(step.name, step.job)
 
     def _report(self, failure: Failure, *, again: bool) -> None:
         """Tell the owner why the run failed; the failed step's Job stays for a restart, but its log is wanted now."""
         self._archiving.evidence(failure.step)  # before its owner may ask for it
         self._peers.source.report_error(self.run, failure.step, failure.cause, again=again)
         kept = self._observation.observed.record
-        for step in self._plan.steps:
+        for step in self.plan.steps:
             if step.name != failure.step or step.job is None:
                 continue
             self._archiving.logs_of(step.job)
-            if kept is not None and step.name in kept.steps:
-                self._note_failed(step.name, kept.steps[step.name], failure.cause)
+            noted = kept.steps.get(step.name) if kept is not None else None
+            job = self._observation.observed.jobs.get(step.name)
+            if job is not None and (noted is None or noted.uid is None):
+                noted = StepRecord(attempt=job.attempt, uid=job.uid)  # it failed before anybody had recorded it
+            if noted is not None:
+                self._note_failed(step.name, noted, failure.cause)
 
     def tell_condition(self, step: str, cause: Cause | None) -> None:
         """Show the owner what the run waits for; None takes it back. Never raises."""
@@ -212,7 +225,7 @@ class Performer:
         harmless(self.run.id, "condition", tell)
 
     def _note_failed(self, step: str, ended: StepRecord, cause: Cause) -> None:
-        ref = self._plan.step(step).job
+        ref = self.plan.step(step).job
         if ref is None:
             return
         job = self._observation.jobs.get(ref)
@@ -224,12 +237,12 @@ class Performer:
     def _note_adopted(self, steps: Mapping[str, StepRecord]) -> None:
         """After a crash behind a Job's creation nobody has been told of it yet."""
         for step, noted in steps.items():
-            ref = self._plan.step(step).job
+            ref = self.plan.step(step).job
             job = self._observation.jobs.get(ref) if ref is not None else None
             if job is not None and uid(job) == noted.uid:
                 self._history.begun(step, noted.attempt, job)
 
-    def _note_removed(self, step: str, ref: ObjectRef) -> None:
+    def _note_end(self, step: str, ref: ObjectRef) -> None:
         job, observed = self._observation.jobs.get(ref), self._observation.observed.jobs.get(step)
         if job is not None and observed is not None:
             self._history.removed(step, observed, job)
@@ -244,20 +257,20 @@ class Performer:
 
     def _ensure_record(self) -> str:
         if self._record_uid is None:
-            manifest = record.manifest(self._plan.record, self.run.id)
+            manifest = record.manifest(self.plan.record, self.run.id)
             try:
                 made = self._peers.cluster.create(manifest)
             except Conflict:
                 made = self._unseen_record()
             except Rejected as error:
-                raise _refused(f"The cluster refused the run record {self._plan.record.name}: {error}") from error
+                raise _refused(f"The cluster refused the run record {self.plan.record.name}: {error}") from error
             self._record_uid = uid(made)
             self._record_version = made["metadata"]["resourceVersion"]
         return self._record_uid
 
     def _unseen_record(self) -> Manifest:
         """The record that is there though none was seen, if it says nothing yet that this decision did not know."""
-        ref = self._plan.record
+        ref = self.plan.record
         try:
             there = self._peers.cluster.get(ref.kind, ref.name)
         except NotFound:
@@ -276,7 +289,7 @@ class Performer:
         So a request that was long on its way, of a lando that is no longer the active one, takes nothing back.
         """
         self._ensure_record()
-        ref = self._plan.record
+        ref = self.plan.record
         guarded = {"metadata": {"resourceVersion": self._record_version}, **patch}
         try:
             changed = self._peers.cluster.patch(ref.kind, ref.name, guarded)
@@ -339,12 +352,12 @@ class Performer:
         self._present.update(action.refs)
 
     def _record_attempts(self, steps: Mapping[str, StepRecord]) -> None:
-        adopted = [step for step, noted in steps.items() if noted.uid is not None]
+        adopted = {step: noted for step, noted in steps.items() if noted.uid is not None and not noted.failed}
         for step in adopted:
             self._end_quota_wait(step)
         self._patch_record(record.steps_patch(steps, quota_ended=self._had_quota_wait and bool(adopted)))
         self._count_retries(steps)
-        self._note_adopted(steps)
+        self._note_adopted(adopted)
 
     def _end_quota_wait(self, step: str) -> None:
         """The step's Job is there, so that no quota is waited for; said before the record forgets that one was."""
@@ -424,10 +437,10 @@ class Performer:
 
     def _delete(self, refs: Sequence[ObjectRef]) -> None:
         jobs = [ref for ref in refs if ref.kind == "Job"]
-        for step in self._plan.steps:
+        for step in self.plan.steps:
             if step.job in jobs:
                 self._archiving.evidence(step.name)
-                self._note_removed(step.name, step.job)
+                self._note_end(step.name, step.job)
         self._tell_history()  # while the Jobs can still tell it
         for ref in jobs:
             self._archiving.logs_of(ref)
@@ -440,7 +453,7 @@ class Performer:
                 list(self._peers.pool.map(self._delete_one, group))
 
     def _delete_one(self, ref: ObjectRef) -> None:
-        object_uid = self._record_uid if ref == self._plan.record else self._uids.get(ref)
+        object_uid = self._record_uid if ref == self.plan.record else self._uids.get(ref)
         # A conflict means another object of that name, which nobody has judged yet: the next look does.
         with contextlib.suppress(NotFound, Conflict):
             self._peers.cluster.delete(ref.kind, ref.name, uid=object_uid)
@@ -457,7 +470,7 @@ class Performer:
         for kind in sorted({ref.kind for ref in refs}):
             self._until_none(kind, selector, lambda item: name(item) in wanted, end)
         if job_names:
-            steps = {step.name for step in self._plan.steps if step.job and step.job.name in job_names}
+            steps = {step.name for step in self.plan.steps if step.job and step.job.name in job_names}
 
             def is_at_work(pod: Manifest) -> bool:
                 key = labels.step_key(mapping(pod["metadata"].get("labels")))

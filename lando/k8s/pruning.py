@@ -34,6 +34,7 @@ class Prunable:
     """In words, e.g. ``1 Job, 2 volumes, the run record``."""
     size: int
     """Bytes: of the volumes what was asked for, of logs what they take."""
+    kind: str = "cwl"
     state: RunState | None = None
     """None for a run that the API does not know."""
     ended: datetime | None = None
@@ -85,6 +86,7 @@ def prunable(
                     where=where,
                     what=what or LOGS,
                     size=size,
+                    kind=run.kind,
                     state=run.state,
                     ended=run.changed,
                 )

@@ -26,7 +26,7 @@ from lando.plans.manifests import run_record_ref
 from lando.queues import Publisher
 from lando.runs import RunState
 from lando.sources import Source
-from lando.sources.bespin import BespinSource
+from lando.sources.kinds import source_of
 
 CONFIRM_S = 30.0  # for the broker to take all messages
 
@@ -69,7 +69,7 @@ class Upkeep:
     ) -> list[Prunable]:
         """What ended runs hold longer than they need to (see :func:`lando.k8s.pruning.prunable`); unless ``dry_run``,
         the daemon is asked to remove the objects, and the logs are removed here."""
-        held = holdings(self._cluster)
+        held = holdings(self._cluster, only_jobs=self._config.lando_api is None)
         archived = self._archive.sizes() if self._archive is not None and with_logs else {}
         runs = self._source.survey(held.keys() | archived.keys())
         retention = self._config.retention
@@ -88,7 +88,7 @@ class Upkeep:
                 raise InputError(
                     f"Run {run_id} is known to the API as {state}; only objects of unknown runs go this way."
                 )
-        held = holdings(self._cluster)
+        held = holdings(self._cluster, only_jobs=self._config.lando_api is None)
         archived = self._archive.sizes() if self._archive is not None else {}
         found = [
             one
@@ -163,7 +163,7 @@ def connected(config: Config) -> Iterator[Upkeep]:
     with ExitStack() as parts:
         cluster = KubernetesCluster(config.cluster_api_settings)
         parts.callback(cluster.close)
-        source = BespinSource(config.bespin_api, config.lando_api)
+        source = source_of(config)
         parts.callback(source.close)
         publisher = queues.publisher(config.work_queue)
         parts.callback(publisher.close)
@@ -174,12 +174,12 @@ def connected(config: Config) -> Iterator[Upkeep]:
 def _removal(one: Prunable) -> Message:
     """What has the daemon remove a run's objects, if the run has not changed since."""
     until = one.ended + timedelta(milliseconds=1) if one.ended else None
-    return Message(command=Command.PRUNE, run_id=one.run_id, ended_before=until)
+    return Message(command=Command.PRUNE, run_id=one.run_id, kind=one.kind, ended_before=until)
 
 
 def _look(finding: Finding) -> Message:
     """What has the daemon put it right: the command that was asked for, or a mere look."""
     command = _COMMANDS.get(finding.state) if finding.state else None
     if command is None:
-        return Message(command=Command.STEP_CHANGED, run_id=finding.run_id)
-    return Message(command=command, run_id=finding.run_id, generation=finding.generation)
+        return Message(command=Command.STEP_CHANGED, run_id=finding.run_id, kind=finding.kind)
+    return Message(command=command, run_id=finding.run_id, kind=finding.kind, generation=finding.generation)

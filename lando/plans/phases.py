@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lando import labels
@@ -13,6 +13,7 @@ from lando.config import Config
 from lando.decide import ObjectRef, Plan, PlannedStep
 from lando.phases.labels import DIGEST, job_labels
 from lando.phases.model import Entry, JobFile, Model
+from lando.phases.restrictions import restrict
 from lando.plans import Making, Manifest, manifests
 from lando.runs import Run
 
@@ -78,8 +79,17 @@ def job_manifest(job: JobFile, entry: Entry, attempt: int) -> Manifest:
     return manifest
 
 
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """What a phased run of the service was handed in as: the ``document`` of its :class:`lando.runs.Run`."""
+
+    model: Model
+    restricted: bool
+    """Whether its pods are held to what can't reach beyond them."""
+
+
 class PhasesPlanner:
-    """Plans phased runs of the service, whose document is their :class:`Model`."""
+    """Plans phased runs of the service."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -93,20 +103,12 @@ class PhasesPlanner:
         return None
 
     def plan(self, run: Run) -> Plan:
-        """That of the model, with names of this run's own and the settings of this daemon.
-
-        Secrets are made, but not looked after: a daemon has no right to list them.
-        """
-        model = _document(run)
+        """That of the model, with names of this run's own and the settings of this daemon."""
+        model = _document(run).model
         plan = plan_of(model, manifests.run_record_ref(run.id))
 
         def own(step: PlannedStep) -> PlannedStep:
-            return replace(
-                step,
-                job=step.job and ObjectRef("Job", job_name(step.job.name, run.id)),
-                makes=_listed(step.makes),
-                reads=_listed(step.reads),
-            )
+            return replace(step, job=step.job and ObjectRef("Job", job_name(step.job.name, run.id)))
 
         return replace(
             plan,
@@ -117,10 +119,11 @@ class PhasesPlanner:
 
     def objects(self, run: Run, step: str, making: Making) -> list[Manifest]:
         """The resources, or the Job of a step with the run's labels on it and on its pods."""
-        model = _document(run)
+        submitted = _document(run)
         if step == RESOURCES:
-            return [self._own(copy.deepcopy(dict(one.manifest)), run, step, making) for one in model.resources]
-        job, entry = _find(model, step)
+            resources = submitted.model.resources
+            return [self._own(copy.deepcopy(dict(one.manifest)), run, step, making) for one in resources]
+        job, entry = _find(submitted.model, step)
         manifest = self._own(job_manifest(job, entry, making.attempt), run, step, making)
         manifest["metadata"]["name"] = job_name(job.name, run.id)
         # What ended is removed by the run's end or by retention; nothing else may take away how it ended.
@@ -129,6 +132,9 @@ class PhasesPlanner:
         metadata = template["metadata"] = dict(template.get("metadata") or {})
         metadata["labels"] = {**(metadata.get("labels") or {}), **self._labels(run, step)}
         metadata["annotations"] = {**(metadata.get("annotations") or {}), labels.ATTEMPT: str(making.attempt)}
+        metadata.pop("namespace", None)
+        if submitted.restricted:
+            template["spec"] = restrict(template["spec"])
         return [manifest]
 
     def _labels(self, run: Run, step: str) -> dict[str, str]:
@@ -156,10 +162,6 @@ def _refs(objects: Iterable[Mapping[str, Any]]) -> tuple[ObjectRef, ...]:
     return tuple(dict.fromkeys(ObjectRef(str(one["kind"]), str(one["metadata"]["name"])) for one in objects))
 
 
-def _listed(refs: tuple[ObjectRef, ...]) -> tuple[ObjectRef, ...]:
-    return tuple(ref for ref in refs if ref.kind != "Secret")
-
-
 def _find(model: Model, step: str) -> tuple[JobFile, Entry]:
     for phase in model.phases:
         for entry in phase.entries:
@@ -169,7 +171,7 @@ def _find(model: Model, step: str) -> tuple[JobFile, Entry]:
     raise KeyError(step)
 
 
-def _document(run: Run) -> Model:
-    if not isinstance(run.document, Model):
+def _document(run: Run) -> Submission:
+    if not isinstance(run.document, Submission):
         raise TypeError(f"run {run.id} is no phased run")
     return run.document

@@ -19,11 +19,10 @@ from lando.bespin.documents import BespinJob, MethodsDocument, ShareGroup, Stage
 from lando.config import BespinApiSettings, LandoApiSettings
 from lando.errors import NotFound, PeerError, Rejected, Unavailable, UnknownRun
 from lando.messages.codec import progress_notice
-from lando.runs import Attempt, Cause, Run, RunState, RunSummary, StepState
+from lando.runs import UNFINISHED, Attempt, Cause, Run, RunState, RunSummary, StepState
 from lando.sources.attempts import AttemptTeller
-from lando.sources.http import Answer, JsonApi, OnCall
+from lando.sources.http import Answer, JsonApi, OnCall, lando_api
 
-_UNFINISHED = (RunState.STARTING, RunState.RUNNING, RunState.RESTARTING, RunState.CANCELING)
 _PEER = "Bespin API"
 IDS_PER_LIST = 100  # asked for at a time, so that the URL stays short
 JOBS_PER_PAGE = 500
@@ -36,7 +35,11 @@ class BespinSource:
     """The admin routes that a cwl run needs."""
 
     def __init__(
-        self, settings: BespinApiSettings, lando_api: LandoApiSettings | None = None, *, on_call: OnCall | None = None
+        self,
+        settings: BespinApiSettings,
+        lando_settings: LandoApiSettings | None = None,
+        *,
+        on_call: OnCall | None = None,
     ) -> None:
         self._api = JsonApi(
             _PEER,
@@ -46,7 +49,7 @@ class BespinSource:
             ca_file=settings.ssl_ca_cert,
             proxy=settings.proxy,
         )
-        self._lando = _lando(lando_api, on_call) if lando_api else None
+        self._lando = lando_api(lando_settings, on_call) if lando_settings else None
         self._no_list_before = 0.0
         self._attempts = AttemptTeller(self._lando) if self._lando else None
 
@@ -82,7 +85,7 @@ class BespinSource:
             return self._one_by_one(asked)
 
     def _listed(self, asked: frozenset[int]) -> dict[int, RunSummary]:
-        states = [letters.STATES[state] for state in _UNFINISHED]
+        states = [letters.STATES[state] for state in UNFINISHED]
         found: dict[int, RunSummary] = {}
         is_filtered = True
         for document in self._pages([("state", letter) for letter in states]):
@@ -230,18 +233,6 @@ class BespinSource:
     def probe(self) -> None:
         """An empty answer of a route that both APIs have."""
         self._api.request("GET", "job-errors/", query=[("job", "0")])
-
-
-def _lando(settings: LandoApiSettings, on_call: OnCall | None) -> JsonApi:
-    return JsonApi(
-        "Lando API",
-        settings.url,
-        settings.token,
-        on_call=on_call,
-        section="lando_api",
-        ca_file=settings.ssl_ca_cert,
-        proxy=settings.proxy,
-    )
 
 
 def _job(run: Run) -> BespinJob:

@@ -13,6 +13,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 from lando import certificates, proxies
+from lando.config import LandoApiSettings
 from lando.config.secrets import Credential
 from lando.errors import Conflict, NotFound, PeerError, Rejected, Unavailable
 from lando.sources import json_array
@@ -182,6 +183,19 @@ class JsonApi:
                 return Unavailable(self._peer, message, status=status, retry_after_s=_seconds(response))
             case _:
                 return Rejected(self._peer, message, status=status)
+
+
+def lando_api(settings: LandoApiSettings, on_call: OnCall | None) -> JsonApi:
+    """Our own API."""
+    return JsonApi(
+        "Lando API",
+        settings.url,
+        settings.token,
+        on_call=on_call,
+        section="lando_api",
+        ca_file=settings.ssl_ca_cert,
+        proxy=settings.proxy,
+    )
 
 
 def _seconds(response: requests.Response) -> float | None:

@@ -11,7 +11,7 @@ from lando.config import BespinApiSettings, ClusterSettings, Config, RetentionSe
 from lando.decide import ObjectRef
 from lando.phases.model import Entry, JobFile, Model, Phase, Resource, Settings
 from lando.plans import Making
-from lando.plans.phases import RESOURCES, PhasesPlanner, job_manifest, job_name, plan_of
+from lando.plans.phases import RESOURCES, PhasesPlanner, Submission, job_manifest, job_name, plan_of
 from lando.runs import OnFailure, Run, RunState, StepState
 
 
@@ -136,9 +136,17 @@ def planner() -> PhasesPlanner:
     return PhasesPlanner(CONFIG)
 
 
-def run_of(model: Model) -> Run:
+def run_of(model: Model, *, restricted: bool = False) -> Run:
     steps = {step.name: StepState.PENDING for step in plan_of(model).steps}
-    return Run(id=17, kind="phases", owner="ada", name="n", state=RunState.RUNNING, steps=steps, document=model)
+    return Run(
+        id=17,
+        kind="phases",
+        owner="ada",
+        name="n",
+        state=RunState.RUNNING,
+        steps=steps,
+        document=Submission(model=model, restricted=restricted),
+    )
 
 
 MAKING = Making(attempt=3, record_uid="uid-record", times={})
@@ -164,13 +172,13 @@ def test_a_run_s_jobs_have_names_of_their_own_and_its_labels_also_on_their_pods(
 
 
 def test_a_run_s_resources_keep_their_names_and_are_owned_by_its_record(planner: PhasesPlanner) -> None:
-    run = run_of(model_of(*TWO_PHASES, resources=(resource("ConfigMap", "letters"), resource("Secret", "key"))))
+    run = run_of(
+        model_of(*TWO_PHASES, resources=(resource("ConfigMap", "letters"), resource("PersistentVolumeClaim", "data")))
+    )
     made = planner.objects(run, RESOURCES, MAKING)
-    assert [one["metadata"]["name"] for one in made] == ["letters", "key"]
+    assert [one["metadata"]["name"] for one in made] == ["letters", "data"]
     assert all("namespace" not in one["metadata"] for one in made)
     assert {one["metadata"]["ownerReferences"][0]["name"] for one in made} == {"lando-run-17"}
-    first, *_ = planner.plan(run).steps
-    assert first.makes == (ObjectRef("ConfigMap", "letters"),)
 
 
 @pytest.mark.parametrize("cleanup", [True, False])
@@ -183,3 +191,10 @@ def test_long_names_are_cut_and_still_differ() -> None:
     assert len(made) == 2
     assert {len(name) for name in made} == {63}
     assert all(name.endswith("-123456") for name in made)
+
+
+@pytest.mark.parametrize("restricted", [True, False])
+def test_pods_of_whoever_is_not_trusted_are_held_to_themselves(planner: PhasesPlanner, restricted: bool) -> None:
+    run = run_of(model_of(*TWO_PHASES), restricted=restricted)
+    (made,) = planner.objects(run, "schema-job", MAKING)
+    assert ("automountServiceAccountToken" in made["spec"]["template"]["spec"]) is restricted
