@@ -10,7 +10,7 @@ import hashlib
 import json
 from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.interfaces import ORMOption
 
@@ -27,6 +27,8 @@ ENDED = frozenset({RunState.FINISHED.value, RunState.ERROR.value, RunState.CANCE
 UNDER_WAY = frozenset(
     {RunState.STARTING.value, RunState.RUNNING.value, RunState.RESTARTING.value, RunState.CANCELING.value}
 )
+MOST_UNDER_WAY = 20
+"""Runs of one user who is not staff."""
 HIDDEN = RunState.DELETED.value
 
 
@@ -102,6 +104,15 @@ def submit(
     _enqueue(session, run, Command.START)
     session.flush()
     return run
+
+
+def check_room(session: Session, caller: Caller) -> None:
+    """Raise the 400 of a user who has many runs under way: none of them waits for a turn."""
+    if caller.is_staff:
+        return
+    count = select(func.count(m.Run.id)).where(m.Run.user_id == caller.id, m.Run.state.in_(UNDER_WAY))
+    if session.scalars(count).one() >= MOST_UNDER_WAY:
+        raise detail(400, f"You have {MOST_UNDER_WAY} phased runs under way; hand this in when one of them has ended.")
 
 
 def connection_for(session: Session, wanted: int | None) -> int:

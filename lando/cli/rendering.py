@@ -224,6 +224,10 @@ def _age(run: RunView, now: datetime) -> str:
 
 
 def _current_step(run: RunView) -> str:
+    """Of a phased run, whose steps may be many at work, how far it has got."""
+    if run.kind == "phases":
+        progress = run.document.get("progress") or {}
+        return f"{progress.get('Complete', 0)} of {sum(progress.values())} Jobs"
     current = [step for step in run.steps if step.state in ("Running", "Failed")]
     return title(current[-1].name) if current else ""
 

@@ -53,6 +53,7 @@ def submit(body: NewRun, site: TheSite, caller: SignedIn) -> shapes.Run:
     document: shapes.RunDocument = {"model": body.model, "files": body.files, "restricted": not caller.is_staff}
     name = body.name or body.model.rpartition("/")[2].rpartition(".")[0] or body.model
     with site.database.write() as session:
+        runs.check_room(session, caller)
         connection = runs.connection_for(session, body.lando_connection)
         run = runs.submit(session, caller, model, document, name=name[:255], connection_id=connection)
         run.warnings = warnings

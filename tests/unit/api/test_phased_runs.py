@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from lando.api import bundles
+from lando.api import bundles, runs
 from lando.api.settings import Settings
 from lando.archive import Archive
 from lando.messages import Command
@@ -204,7 +204,7 @@ def test_everything_that_is_wrong_with_a_bundle_is_told_at_once(api: Api, monkey
     [("staff", 201, 403, 403), ("users", 201, 201, 400), ("off", 403, 403, 403)],
 )
 def test_who_may_hand_in_phased_runs_is_the_sites_to_say(
-    serve: Serve, phases: str, staff: int, user: int, user_with_host: int
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, phases: str, staff: int, user: int, user_with_host: int
 ) -> None:
     api = serve(phases=phases)
     assert api.call("POST", RUNS, bundle(), "operator").status_code == staff
@@ -213,6 +213,10 @@ def test_who_may_hand_in_phased_runs_is_the_sites_to_say(
     answer = api.call("POST", RUNS, bundle(files=files), "ada")
     assert answer.status_code == user_with_host
     assert ("hostNetwork: must be false here" in answer.text) == (user_with_host == 400)
+    if phases == "users":
+        monkeypatch.setattr(runs, "MOST_UNDER_WAY", 1)
+        assert "You have 1 phased runs under way" in api.call("POST", RUNS, bundle(), "ada").text
+        assert api.call("POST", RUNS, bundle(), "operator").status_code == staff
 
 
 def test_a_connection_whose_messages_are_pickles_takes_no_phased_runs(api: Api) -> None:

@@ -93,3 +93,8 @@ def test_a_run_is_drawn_by_phases_and_of_many_jobs_the_most_telling_are_shown(do
     assert "├─ ✘ job-50  Failed    2.5 s  It exited with 3." in lines
     assert len(lines) == 3 + rendering.PHASE_LINES + 1
     assert lines[-2:] == ["└─ … and 20 more: 19 Pending, 1 Complete", "· report: 1 Job"]
+
+
+def test_a_list_says_how_many_jobs_of_a_phased_run_are_complete(document: Document) -> None:
+    run = run_view(document(kind="phases", progress={"Complete": 3, "Running": 2, "Pending": 1}))
+    assert "3 of 6 Jobs" in list(rendering.runs_table([run], rendering.utc_now()))[1]
