@@ -60,6 +60,10 @@ def lando(
     Then:
       lando jobs, lando status 1, lando logs 1, lando outputs 1 --download results/
 
+    \b
+    Without any of this, Kubernetes Jobs that must run in order, straight against a cluster:
+      lando phases run --help
+
     Which server is asked: --url and --token, else LANDO_URL and LANDO_TOKEN, else the 'lando up' of this user.
     """
 

@@ -71,7 +71,7 @@ def run(
             - name: merge
               job_path: k8s/merge.yaml  # any Kubernetes Job
               depends_on: [fetch]
-        - phase_name: report            # when all of the first is complete
+        - phase_name: finish            # when all of the first is complete
           jobs:
             - {name: report, job_path: k8s/report.yaml}
 

@@ -21,11 +21,13 @@ def setup_logging(path: str = "logging.yaml", default_level: int = logging.INFO)
     """Log as the file ``path`` says (the content of :func:`logging.config.dictConfig`); without such a file, lines of
     ``default_level`` and above on standard error.
 
-    A log file that can't be written is done without, and said so.
+    A log file that can't be written is done without, and said so. What can't be written later, as the disk is full or
+    nobody reads standard output any more, is lost without a word; the run goes on.
 
     Raises:
         ConfigError: The file can't be read, or is no such content.
     """
+    logging.raiseExceptions = False
     if not Path(path).exists():
         logging.basicConfig(level=default_level, format=FORMAT)
         return

@@ -47,7 +47,11 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     except ConfigError as error:
         print(f"jobernetes: {error}", file=sys.stderr)  # noqa: T201
         sys.exit(Outcome.REFUSED.value)
-    sys.exit(_run(options.model, check_only=options.check))
+    try:
+        code = _run(options.model, check_only=options.check)
+    except KeyboardInterrupt:  # while the model was read
+        code = Outcome.INTERRUPTED.value
+    sys.exit(code)
 
 
 def _run(path: str, *, check_only: bool) -> int:

@@ -44,8 +44,9 @@ def said(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
 def logging_as_before() -> Iterator[None]:
     """What a test sets up is taken back."""
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    handlers, level, raises = root.handlers[:], root.level, logging.raiseExceptions
     yield
+    logging.raiseExceptions = raises
     for handler in root.handlers:
         handler.close()
     root.handlers[:] = handlers
