@@ -166,7 +166,8 @@ class Admission:
             standing = self._standing(there, looked)
             if standing is Standing.FREE:
                 return there
-            at_work = f"{there.holder} has been running these Jobs, or some of them, since {there.since} (Lease {name})"
+            jobs = "these Jobs" if name == self._name else "some of these Jobs"
+            at_work = f"{there.holder} has been running {jobs} since {there.since} (Lease {name})"
             if standing is Standing.ALIVE:
                 raise Refused(f"{at_work}: wait for its end, or stop it; nothing was created.")
             if not is_told:
