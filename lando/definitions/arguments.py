@@ -71,7 +71,7 @@ class Arguments:
                 raise ArgumentError(f"there is no argument {name!r}; {hint}")
         missing = [name for name in self._validators if name not in given and name not in self._defaults]
         if missing:
-            raise MissingArgument(f"missing: {', '.join(missing)}", missing)
+            raise MissingArgument(f"arguments are missing: {', '.join(missing)}", missing)
         for name, value in given.items():
             self._check(name, value)
         return {**copy.deepcopy(self._defaults), **given}

@@ -35,7 +35,7 @@ from lando.definitions.spec import V1Job
 from lando.errors import ConfigError
 from lando.stopping import leave, told_to_stop
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("lando.definitions.server")  # also where it is __main__
 
 CLEANUP_S = 60.0
 _DRAIN_S = 5
