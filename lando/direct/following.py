@@ -16,6 +16,7 @@ from lando.phases.model import Model
 
 SELECTOR_LIMIT = 2000  # characters of a selector that names Jobs; it is part of a URL
 RELIST_S = 0.2  # at least, between lists where the cluster can't be watched
+BACKOFF_S = (0.5, 5.0)  # first and longest wait after an error: a cluster that is back is to be noticed soon
 END_S = 3.0  # for threads to end
 _WATCH = "watch"
 
@@ -29,13 +30,20 @@ class Following:
         """What may turn out to be unreadable."""
         relist_s = max(model.settings.refresh_time, RELIST_S)
         self._jobs = Reflector(
-            cluster, "Job", view.on_job, label_selector=ENTRY, relist_s=relist_s, on_word=self._job_word
+            cluster,
+            "Job",
+            view.on_job,
+            label_selector=ENTRY,
+            backoff_s=BACKOFF_S,
+            relist_s=relist_s,
+            on_word=self._job_word,
         )
         pods = Reflector(
             cluster,
             "Pod",
             view.on_pod,
             label_selector=_pods_of(model),
+            backoff_s=BACKOFF_S,
             relist_s=relist_s,
             on_word=partial(self._word, "pods"),
         )
@@ -44,6 +52,7 @@ class Following:
             "Event",
             view.on_event,
             field_selector="type=Warning",
+            backoff_s=BACKOFF_S,
             relist_s=relist_s,
             on_word=partial(self._word, "events"),
         )

@@ -14,11 +14,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
 from lando.config import ClusterSettings
-from lando.direct import outage
+from lando.direct import following, outage
 from lando.direct.events import Event, JobCreated, Outcome, Problem, Trouble
 from lando.direct.preflight import check
 from lando.direct.runner import run
@@ -55,6 +56,7 @@ class Told:
 @pytest.fixture(autouse=True)
 def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(outage, "BACKOFF_S", (0.02, 0.2))
+    monkeypatch.setattr(following, "BACKOFF_S", (0.02, 0.2))
 
 
 def settings(api: KubernetesApi, url: str = "") -> ClusterSettings:
@@ -64,13 +66,12 @@ def settings(api: KubernetesApi, url: str = "") -> ClusterSettings:
     return ClusterSettings(namespace=api.namespace, host=api.url, token=token, ssl_ca_cert=str(api.ca_file))
 
 
-def instant(api: KubernetesApi, seed: int, jobs: int) -> Model:
+def instant(api: KubernetesApi, seed: int, jobs: int, **spec: Any) -> Model:
     """A model of Jobs that need no pods: they are complete as soon as the cluster looks at them."""
     chance = random.Random(seed)
     limit = chance.choice([0, 1, 3])
-    return read_files(
-        random_files(chance, jobs, phases=2, namespace=api.namespace, parallelization=limit, spec={"completions": 0})
-    )
+    spec = {"completions": 0, **spec}
+    return read_files(random_files(chance, jobs, phases=2, namespace=api.namespace, parallelization=limit, spec=spec))
 
 
 def perform(
@@ -94,7 +95,7 @@ def perform(
             outcome = run(model, cluster, listener=told, stop=stop, now=now)
             if outcome is Outcome.COMPLETE:
                 history.wait_for_all(model)
-                assert faults(model, history.moments) == []
+                assert faults(model, [moment for moment in history.moments if moment.what != "gone"]) == []
             return outcome
     finally:
         watchdog.cancel()
@@ -175,6 +176,16 @@ def test_a_wrong_clock_changes_nothing(api: KubernetesApi, hours: int) -> None:
     outcome = perform(instant(api, 7, 8), api, told, now=lambda: datetime.now(UTC) + timedelta(hours=hours))
     assert outcome is Outcome.COMPLETE
     assert told.troubles() == []
+
+
+def test_jobs_that_vanish_when_they_are_complete_are_run_once(api: KubernetesApi) -> None:
+    model = instant(api, 8, 12, ttlSecondsAfterFinished=0)
+    assert perform(model, api, Told()) is Outcome.COMPLETE
+    wait_until(lambda: api.list("jobs").body["items"] == [], what="the end of the Jobs")
+    again = Told()
+    with KubernetesCluster(settings(api)) as cluster:
+        assert run(model, cluster, listener=again, stop=threading.Event()) is Outcome.COMPLETE
+    assert not any(isinstance(event, JobCreated) for event in again.events)
 
 
 @pytest.mark.skipif(not control_plane.is_to_be_had(), reason=control_plane.HOW_TO_GET_IT)
