@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
+import ssl
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+import yaml
 
 from lando.config import ClusterSettings
 from lando.errors import ConfigError
@@ -31,8 +34,6 @@ def connect(
     Raises:
         ConfigError: There is no such account, kubeconfig or context.
     """
-    if not settings.ssl_insecure_warnings:
-        logging.getLogger("lando.k8s.cluster_login").setLevel(logging.ERROR)
     in_pod = bool(os.environ.get("KUBERNETES_SERVICE_HOST")) and ACCOUNT.exists()
     chosen = kubeconfig is not None or context is not None
     if not chosen and (settings.incluster or (settings.incluster is None and in_pod)):
@@ -40,9 +41,13 @@ def connect(
             raise ConfigError("incluster: true, but this is no pod with an account: leave it out, or start it in one.")
         login = ClusterSettings(namespace=settings.kubernetes_namespace, in_cluster=True)
     else:
+        files = _kubeconfigs(kubeconfig)
         login = ClusterSettings(
-            namespace=settings.kubernetes_namespace, kubeconfig=_kubeconfig(kubeconfig), context=context
+            namespace=settings.kubernetes_namespace,
+            kubeconfig=os.pathsep.join(files),
+            context=context or _current_context(files),
         )
+    logging.getLogger("lando.k8s.cluster_login").setLevel(logging.ERROR)  # what it warns of, `doubt` says
     try:
         return KubernetesCluster(login, on_call=on_call)
     except ConfigError as error:
@@ -51,8 +56,18 @@ def connect(
         ) from error
 
 
-def _kubeconfig(given: Path | None) -> str:
-    """Of one file, or of several that are merged, as kubectl does."""
+def doubt(settings: Settings, cluster: KubernetesCluster) -> str | None:
+    """What whoever runs a model should know of the connection; ``ssl_insecure_warnings: false`` does not want to."""
+    if settings.ssl_insecure_warnings and cluster.tls_context().verify_mode is ssl.CERT_NONE:
+        return (
+            f"The certificate of the cluster at {cluster.url} is not verified, as the kubeconfig says: whoever is on "
+            "the way there can read and change everything. (ssl_insecure_warnings: false silences this.)"
+        )
+    return None
+
+
+def _kubeconfigs(given: Path | None) -> list[str]:
+    """One file, or several that count as one, those that are there."""
     named = str(given) if given is not None else os.environ.get("KUBECONFIG", "")
     files = [path for path in named.split(os.pathsep) if path] or [str(Path.home() / ".kube" / "config")]
     there = [path for path in files if Path(path).exists()]
@@ -61,4 +76,16 @@ def _kubeconfig(given: Path | None) -> str:
             f"There is no kubeconfig at {' or '.join(files)}: give one by KUBECONFIG or --kubeconfig; "
             "to try it without a cluster of your own, take that of `lando cluster up`."
         )
-    return os.pathsep.join(there)
+    return there
+
+
+def _current_context(files: Sequence[str]) -> str | None:
+    """Of several files the first says which it is, as for kubectl; the client library would ask the last."""
+    for file in files if len(files) > 1 else ():
+        try:
+            document = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError):
+            return None  # whoever reads them all will say so
+        if isinstance(document, dict) and document.get("current-context"):
+            return str(document["current-context"])
+    return None

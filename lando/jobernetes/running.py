@@ -7,8 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from lando.direct import preflight
-from lando.direct.connecting import connect
-from lando.direct.events import Ended, Listener, Outcome, Problem
+from lando.direct.connecting import connect, doubt
+from lando.direct.events import Ended, Listener, Outcome, Problem, Trouble
 from lando.direct.runner import run
 from lando.errors import LandoError, Unavailable
 from lando.jobernetes.lines import refusal
@@ -50,6 +50,8 @@ def execute(
     with told_to_stop(tells_signal=True, at_once=at_once) as stop:
         try:
             with connect(model.settings, kubeconfig=kubeconfig, context=context, on_call=on_call) as cluster:
+                if sentence := doubt(model.settings, cluster):
+                    listener.tell(Trouble(sentence=sentence))
                 check = partial(preflight.check, changed=changed)
                 return run(model, cluster, listener=listener, stop=stop, changed=changed, check=check).value
         except LandoError as error:

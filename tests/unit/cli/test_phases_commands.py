@@ -66,6 +66,7 @@ def played(monkeypatch: pytest.MonkeyPatch) -> Callable[[Run], None]:
 
     def play(run: Run) -> None:
         monkeypatch.setattr(running, "connect", lambda settings, **options: Connected())
+        monkeypatch.setattr(running, "doubt", lambda settings, cluster: None)
         monkeypatch.setattr(running, "run", run)
 
     return play
