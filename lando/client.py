@@ -312,7 +312,7 @@ class LandoClient:
             if seen is None or document != seen.document:
                 seen = run_view(document)
                 yield seen
-        if seen.state == "Error" and not seen.cause:
+        if _lacks_a_cause(seen):
             yield from self._late_cause(run_id)
 
     def _late_cause(self, run_id: int) -> Iterator[RunView]:
@@ -320,7 +320,7 @@ class LandoClient:
         for tries in range(CAUSE_TRIES):
             time.sleep(CAUSE_RETRY_S * 2**tries)
             view = self.run(run_id)
-            if view.cause or not view.over:
+            if not _lacks_a_cause(view):
                 yield view
                 return
 
@@ -455,6 +455,12 @@ class LandoClient:
             return response
         with response:
             raise _error(response, self.url, route)
+
+
+def _lacks_a_cause(run: RunView) -> bool:
+    """Whether it failed, and it is not known why: the run, or a phased run's step, of which several may fail."""
+    unknown = any(step.phase and step.state == "Failed" and not step.sentence for step in run.steps)
+    return run.state == "Error" and (unknown or not run.cause)
 
 
 def run_view(document: Mapping[str, Any]) -> RunView:

@@ -186,7 +186,7 @@ def _step(run: m.Run, step: m.RunStep, told: Sequence[m.RunError]) -> shapes.Run
         "state": "Canceled" if is_cut_short else step.state,
         "started": timestamp(step.started),
         "ended": timestamp(step.ended),
-        "attempt": step.attempt or None,
+        "attempt": step.attempt or (1 if step.started else None),  # the number may be told later
         "phase": step.phase,
         "entry": step.entry,
         "sentence": error.content.partition("\n")[0].strip() if error else None,

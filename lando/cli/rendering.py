@@ -160,12 +160,14 @@ def changes(before: RunView | None, after: RunView) -> Iterator[str]:
         yield from state
     for step in after.steps:
         old = old_steps.get(step.name)
+        why = step.sentence if old is None or step.sentence != old.sentence else ""  # which may come after the state
         if step.state == (old.state if old else "Pending") and (old is None or step.attempt == old.attempt):
+            if why:
+                yield f"{title(step.name)}: {why}"
             continue
         spent = f" ({duration(step.ended - step.started)})" if step.started and step.ended else ""
         attempt = f", attempt {step.attempt}" if step.attempt is not None and step.attempt > 1 else ""
-        why = f": {step.sentence}" if step.sentence else ""
-        yield f"{title(step.name)}: {step.state}{spent}{attempt}{why}"
+        yield f"{title(step.name)}: {step.state}{spent}{attempt}{f': {why}' if why else ''}"
     if after.over:
         yield from state
     if after.condition and after.condition != (before.condition if before else "") and not after.over:

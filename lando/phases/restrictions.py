@@ -1,7 +1,7 @@
 """What the pods of somebody who is not trusted may ask for: to work by themselves, on what their bundle brings.
 
 A list of what is allowed, not of what is not: a key that a newer Kubernetes knows is refused until it is looked at.
-What a pod needs besides to be held to that is set by :func:`held`, which whoever makes the Jobs calls. Together they
+What a pod needs besides to be held to that is set by :func:`restrict`, which whoever makes the Job calls. Together they
 are the profile ``restricted`` of the Pod Security Standards, and no reach for what is not the bundle's own: secrets,
 service accounts, other claims, certain nodes, Services' traffic.
 """
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from typing import Any
 
 from lando.phases.model import Finding, Model
@@ -60,30 +59,6 @@ def beyond_restricted(model: Model) -> Iterator[Finding]:
     for resource in model.resources:
         for place, reason in _resource(resource.manifest):
             yield Finding(file=resource.path, reason=f"{place}: {reason}")
-
-
-def held(model: Model) -> Model:
-    """The same model, with the pods of its Jobs held by :func:`restrict`."""
-    return replace(
-        model,
-        phases=tuple(
-            replace(
-                phase,
-                entries=tuple(
-                    replace(entry, jobs=tuple(replace(job, manifest=_held(job.manifest)) for job in entry.jobs))
-                    for entry in phase.entries
-                ),
-            )
-            for phase in model.phases
-        ),
-    )
-
-
-def _held(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    job: dict[str, Any] = copy.deepcopy(dict(manifest))
-    template = job["spec"]["template"]
-    template["spec"] = restrict(template["spec"])
-    return job
 
 
 def restrict(pod_spec: Mapping[str, Any]) -> dict[str, Any]:

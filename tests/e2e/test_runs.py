@@ -156,3 +156,60 @@ def test_an_image_that_is_required_is_refused_at_submit_where_no_engine_is(stack
     assert done.returncode == 2
     assert "requires the container image samtools:1" in done.stderr
     assert len(stack.json("jobs")) == before
+
+
+MODEL = """\
+jobernetes:
+  - phase_name: prepare
+    jobs: [{name: schema, job_path: phased/schema.yaml}]
+  - phase_name: load
+    jobs:
+      - {name: fetch, type: directory, job_path: phased/fetch}
+      - {name: merge, job_path: phased/merge.yaml, depends_on: fetch}
+"""
+JOB = """\
+{apiVersion: batch/v1, kind: Job, metadata: {name: %s}, spec: {backoffLimit: 0, template: {spec:
+  {restartPolicy: Never, containers: [{name: main, image: busybox, command: [sh, -c, "%s"]}]}}}}
+"""
+SCRIPTS = {
+    "schema": "echo made the schema",
+    "fetch/good": "echo fetched",
+    "fetch/bad": "echo no such table >&2; exit 3",
+    "merge": "echo merged",
+}
+
+
+def test_a_phased_run_says_which_job_failed_and_why_and_keeps_that_when_its_jobs_are_gone(
+    stack: Any, tmp_path: Path
+) -> None:
+    (stack.home / "phased/fetch").mkdir(parents=True)
+    (stack.home / "model.yaml").write_text(MODEL)
+    for name, script in SCRIPTS.items():
+        (stack.home / f"phased/{name}.yaml").write_text(JOB % (Path(name).name, script))
+
+    done = stack("phases", "submit", "model.yaml", "--name", "nightly")
+    assert done.returncode == 2, done.stderr + done.stdout
+    run_id = int(done.stdout.split()[1])
+    said = [line for line in done.stdout.splitlines() if line.startswith("bad: ")]
+    assert "exit code 3" in " ".join(said)
+    run = stack.json("status", run_id)
+    assert (run["kind"], run["state"], run["cause"]["step"]) == ("phases", "Error", "bad")
+    assert {step["name"]: step["state"] for step in run["steps"]} == {
+        "schema": "Complete",
+        "bad": "Failed",
+        "good": "Complete",
+        "merge": "Pending",
+    }
+    assert "no such table" in run["cause"]["text"]
+
+    cluster = KubernetesApi.from_kubeconfig(stack.home / "cluster" / "kubeconfig", tmp_path, "lando")
+    mine = f"lando-run-id={run_id}"
+    assert f"bad-{run_id}" in str(cluster.list("jobs", labelSelector=mine).body)
+    assert stack("cancel", run_id).returncode == 0  # which removes what a failure has kept
+    stack.until(run_id, lambda run: run["state"] == "Canceled")
+    assert cluster.list("jobs", labelSelector=mine).body["items"] == []
+
+    assert stack("logs", run_id, "--step", "bad").stdout == "no such table\n"
+    assert stack("logs", run_id).stdout.startswith("==> schema <==\nmade the schema\n==> bad <==\nno such table\n")
+    assert "exit code 3" in stack("status", run_id, "--history").stdout
+    assert "exit code 3" in stack("explain", run_id, "--step", "bad").stdout

@@ -42,13 +42,27 @@ def test_a_model_is_sent_with_what_it_names_and_followed(
     api: Any, lando: Any, document: Document, model: dict[str, str]
 ) -> None:
     running = document(kind="phases", steps=[step("a", "Running"), step("b", "Pending")])
-    failed = [step("a", "Failed", sentence="It exited with 3."), step("b", "Pending")]
+    said = [step("a", "Failed", sentence="It exited with 3."), step("b", "Failed", sentence="Too late.")]
+    failed = [step("a", "Failed"), said[1]]
     api.on(SUBMIT, (201, running))
-    api.on(RUN, running, document(kind="phases", state="Error", version=2, steps=failed, cause={"sentence": "It did."}))
+    api.on(
+        RUN,
+        running,
+        document(kind="phases", state="Error", version=2, steps=failed, cause={"sentence": "Two failed."}),
+        document(kind="phases", state="Error", version=3, steps=said, cause={"sentence": "Two failed."}),
+    )
     outcome = lando("phases", "submit", "m.yaml", "--name", "nightly")
     assert outcome.code == 2, outcome.err
     assert outcome.out.splitlines()[0] == 'run 3 "batch 17" is submitted; follow it with: lando status 3 --watch'
-    assert "a: Failed (2.5 s): It exited with 3." in outcome.out.splitlines()
+    assert outcome.out.splitlines()[1:] == [
+        "run 3: Running",
+        "a: Running (2.5 s)",
+        "a: Failed (2.5 s)",
+        "b: Failed (2.5 s): Too late.",
+        "run 3: Error",
+        "why: Two failed.",
+        "a: It exited with 3.",
+    ]
     assert api.bodies(SUBMIT) == [{"kind": "phases", "model": "m.yaml", "files": model, "name": "nightly"}]
 
 

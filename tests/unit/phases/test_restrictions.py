@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from lando.phases.files import Bundle
 from lando.phases.reading import read
-from lando.phases.restrictions import beyond_restricted, held, restrict
+from lando.phases.restrictions import beyond_restricted, restrict
 
 MODEL = """
 jobernetes_config: {resources: [own.yaml]}
@@ -159,25 +159,17 @@ def test_resources_bring_nothing_of_others(index: int, place: str, value: Any) -
     assert found(JOB, own) == [place]
 
 
-def test_every_pod_of_a_model_is_held() -> None:
-    model, _ = read(Bundle({"model.yaml": MODEL, "job.yaml": repr(JOB), "own.yaml": repr(OWN[0])}), "model.yaml")
-    assert model is not None
-    (job,) = held(model).jobs()
-    assert job.manifest["spec"]["template"]["spec"] == restrict(POD)
-    assert job.manifest["metadata"] == JOB["metadata"]
-
-
 def test_what_a_pod_needs_to_be_held_is_set_whatever_it_says() -> None:
     spec = {
         "containers": [{"name": "a", "securityContext": {"runAsUser": 7, "privileged": True}}, {"name": "b"}],
         "initContainers": [{"name": "c"}],
     }
-    set_ = restrict(spec)
-    assert set_["automountServiceAccountToken"] is False
-    assert set_["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
-    for container in (*set_["containers"], *set_["initContainers"]):
+    held = restrict(spec)
+    assert held["automountServiceAccountToken"] is False
+    assert held["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    for container in (*held["containers"], *held["initContainers"]):
         context = container["securityContext"]
         assert (context["privileged"], context["allowPrivilegeEscalation"]) == (False, False)
         assert (context["runAsNonRoot"], context["capabilities"]) == (True, {"drop": ["ALL"]})
-    assert set_["containers"][0]["securityContext"]["runAsUser"] == 7
+    assert held["containers"][0]["securityContext"]["runAsUser"] == 7
     assert "automountServiceAccountToken" not in spec, "what was given is left as it is"
