@@ -7,19 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from lando.direct import lease_record
+from lando.direct.judging import diagnose
 from lando.direct.lease_record import Record
 from lando.errors import PeerError
 from lando.k8s.cluster import Cluster, Manifest
-from lando.k8s.diagnosis import Verdict, diagnose
+from lando.k8s.diagnosis import Verdict
 from lando.k8s.diagnosis.facts import created, mapping, moment, name, true_condition, uid
 from lando.phases.labels import ENTRY, PHASE, is_of
 from lando.phases.model import Model
 from lando.runs import Cause
-
-_PATIENCE = timedelta(days=3650)  # a Job that can't start keeps its run waiting, it does not fail
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +106,7 @@ def _if_allowed(cluster: Cluster, kind: str, *, label_selector: str = "", field_
 
 def _standing(job: Manifest, pods: Sequence[Manifest], events: Sequence[Manifest], now: datetime) -> JobStanding:
     labels, status = mapping(mapping(job.get("metadata")).get("labels")), mapping(job.get("status"))
-    diagnosis = diagnose(job, pods, events, now=now, patience=_PATIENCE)
+    diagnosis = diagnose(job, pods, events, now=now)
     ended = true_condition(job, "Complete") or true_condition(job, "Failed")
     state = diagnosis.verdict.name.lower()
     if diagnosis.verdict is Verdict.FAILED and not ended:

@@ -10,15 +10,16 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 
 from lando import labels
 from lando.decide import JobPhase, ObjectRef, ObservedJob
+from lando.direct.judging import diagnose
 from lando.direct.waiting import Calls, Waiting
 from lando.errors import NotFound, PeerError, Unavailable
 from lando.k8s.cluster import Cluster, Manifest
-from lando.k8s.diagnosis import Verdict, diagnose
+from lando.k8s.diagnosis import Verdict
 from lando.k8s.diagnosis.facts import (
     ENDED_PHASES,
     created,
@@ -40,7 +41,6 @@ LOG_LINES = 400  # of a failed container, from its end
 LOG_BYTES = 56 * 1024  # of those
 LOG_TRIES = 2
 CONFIRM_S = 30.0  # after which a Job that was made and that no watch has told of is asked for
-_PATIENCE = timedelta(days=3650)  # a Job that can't start keeps the run waiting (phases contract, 7)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,7 +250,7 @@ class View:
         if sighting.gone and (job_uid in self._removed or not has_ended):
             return None
         metadata = mapping(job.get("metadata"))
-        diagnosis = diagnose(job, sighting.pods, sighting.events, now=now, patience=_PATIENCE)
+        diagnosis = diagnose(job, sighting.pods, sighting.events, now=now)
         # What diagnosis takes for hopeless keeps the run waiting: only a condition says that a Job has failed.
         stands = {Verdict.FAILED: JobPhase.FAILED if has_failed else JobPhase.WAITING}.get(
             diagnosis.verdict, JobPhase[diagnosis.verdict.name]
@@ -308,7 +308,7 @@ class View:
     def _why(self, sighting: Sighting, now: datetime) -> Cause:
         pods = self._ended_pods(sighting)
         tail = self._log_tail(pods)
-        diagnosis = diagnose(sighting.job, pods, sighting.events, now=now, patience=_PATIENCE, log_tail=tail)
+        diagnosis = diagnose(sighting.job, pods, sighting.events, now=now, log_tail=tail)
         return diagnosis.cause or Cause(
             category=Category.USER, sentence=f"The Job {name(sighting.job)} failed and left no reason.", log_tail=tail
         )
