@@ -38,10 +38,11 @@ from lando.decide.model import (
     fail,
     failed_steps,
 )
-from lando.runs import Category, Cause, OnFailure, Run, RunState, StepState
+from lando.runs import Category, Cause, OnFailure, Run, RunState, StepState, cut_middle
 
 INTERRUPTIONS = 20
 """Orderly stops of nodes that a step may meet before they count as retries: nothing goes round for ever."""
+BYTES_KEPT = 500  # of a cause's sentence; a ConfigMap holds 1 MiB
 NAMES_TOLD = 10  # of steps that failed, in the summary of a run
 
 
@@ -438,7 +439,7 @@ class Transition:
             cause = self.unsaid.pop(name)
             record = self.records.get(name) or StepRecord(attempt=1)
             number = number if record.failed else number + 1
-            kept = replace(record, failed=record.failed or number, cause=replace(cause, log_tail=""))
+            kept = replace(record, failed=record.failed or number, cause=_in_short(cause))
             self.records[name] = kept
             self.written = self.steps | dict.fromkeys(self.unsaid, StepState.RUNNING)
             step = self.plan.step(name)
@@ -468,17 +469,18 @@ class Transition:
 
     def _fail_run(self) -> list[Action]:
         """End the run: with the failure of its only step that failed, unless that was told before, else a summary."""
-        only = next(iter(self.unsaid)) if len(self.unsaid) == 1 else None
-        if only is not None and list(self.steps.values()).count(StepState.FAILED) == 1:
+        is_only = len(self.unsaid) == 1 and list(self.steps.values()).count(StepState.FAILED) == 1
+        only = next(iter(self.unsaid)) if is_only else None
+        if only is not None:
             failure = Failure(step=only, cause=self.unsaid.pop(only))
         else:
             self._say_failures()
             failure = self._summary()
-        steps = self.steps | {
-            name: StepState.PENDING
-            for name in to_revert(self.plan, self.observed)
-            if self.steps[name] is StepState.COMPLETE
-        }
+        undone = [name for name in to_revert(self.plan, self.observed) if self.steps[name] is StepState.COMPLETE]
+        reached = self.steps if only is None else self.steps | {only: StepState.RUNNING}
+        if undone and reached != self.written:
+            self.first.append(Write(steps=dict(reached)))  # that they were complete is known before they are pending
+        steps = self.steps | dict.fromkeys(undone, StepState.PENDING)
         gone = sorted(futile(self.plan, self.observed))
         ending = fail(failure, steps, futile=gone, then=revert(self.plan, self.observed))
         return self.first + self.waiting + ending + self.last
@@ -540,6 +542,11 @@ class Transition:
         refs = {ref for step in done for ref in (*((step.job,) if step.job else ()), *step.own)}
         refs |= {ref for step in done for ref in step.uses if ref not in needed}
         return delete(self.observed.objects & refs | self.orphans)
+
+
+def _in_short(cause: Cause) -> Cause:
+    """What a record of many steps has room for."""
+    return replace(cause, sentence=cut_middle(cause.sentence, BYTES_KEPT), advice="", log_tail="")
 
 
 _KINDS = {"PersistentVolumeClaim": "volume"}

@@ -267,6 +267,15 @@ def test_a_revert_deletes_what_the_run_made_newest_first_after_its_cause_was_tol
     ]
 
 
+def test_a_step_that_is_complete_when_the_run_fails_was_complete_before_it_is_reverted() -> None:
+    plan, jobs = reverting()
+    actions = look(plan, [COMPLETE, COMPLETE, RUNNING, RUNNING, PENDING], observed_of(jobs))
+    assert written(actions) == [
+        (None, [COMPLETE, COMPLETE, COMPLETE, RUNNING, PENDING]),
+        (RunState.ERROR, [COMPLETE, PENDING, PENDING, FAILED, PENDING]),
+    ]
+
+
 def test_a_revert_that_was_cut_short_is_finished() -> None:
     plan, jobs = reverting()
     del jobs["d"]
