@@ -6,6 +6,7 @@ import re
 
 import pytest
 from lando.direct.judging import reworded
+from lando.k8s.diagnosis.rules import Rule
 from lando.k8s.diagnosis.table import RULES
 
 _OF_THE_SERVICE = re.compile(
@@ -14,8 +15,8 @@ _OF_THE_SERVICE = re.compile(
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
-def test_no_cause_speaks_of_what_only_the_service_has(rule: object) -> None:
-    for text in (rule.sentence, rule.advice):  # type: ignore[attr-defined]
+def test_no_cause_speaks_of_what_only_the_service_has(rule: Rule) -> None:
+    for text in (rule.sentence, rule.advice):
         written = reworded(text.replace("{limit_key}", "its memory limit"))
         assert not _OF_THE_SERVICE.search(re.sub(r"\{\w+\}", "", written)), written
 
