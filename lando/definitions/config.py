@@ -69,8 +69,11 @@ class ReloadingJobDefinitionsRegister(JobDefinitionsRegister):
         try:
             stream = next(update, None)
         except OSError as error:
-            self._state = self._state.with_problem(f"{path}: the file can't be read: {error.strerror}")
-            return self._state
+            state = self._state.with_problem(f"{path}: the file can't be read: {error.strerror}")
+            if state.problems != self._state.problems:
+                logger.warning("%s", state.problems[0])
+            self._state = state
+            return state
         if stream is not None:
             before = self._state
             try:

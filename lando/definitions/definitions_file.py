@@ -131,13 +131,19 @@ def _definition(node: Node, file: str) -> JobDefinition:
     except ValueError as error:
         raise DefinitionError(f"{_place(file, node)}: {error}") from error
     if definition.spec:
-        _check_template(definition.spec, nodes["spec"], file)
+        needed = _template(definition.spec, nodes["spec"], file).required()
+        undeclared = [name for name in needed if name not in (definition.arguments or needed)]
+        if undeclared:
+            place = _place(file, nodes["arguments"])
+            raise DefinitionError(
+                f"{place}: arguments: the template needs {', '.join(undeclared)}, which is not declared"
+            )
     return definition
 
 
-def _check_template(source: str, node: Any, file: str) -> None:
+def _template(source: str, node: Any, file: str) -> Template:
     try:
-        Template(source)
+        return Template(source)
     except DefinitionError as error:
         line = getattr(error.__cause__, "lineno", None)
         if line is not None and node.style in ("|", ">"):  # its text begins on the line below

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 
 from kubernetes.client.exceptions import ApiException
 
-from lando.definitions.connection import TIMEOUTS_S
+from lando.definitions import connection
 from lando.definitions.kubernetes_errors import is_kubernetes_not_found_exception, message_of
+from lando.errors import PeerError
+from lando.k8s.cluster_streams import Lines
 
 logger = logging.getLogger(__name__)
 
@@ -52,29 +54,44 @@ def lines(core: Any, pod: Any, container: str, *, limit: int | None, limit_bytes
     return str(log.decode("utf-8", errors="replace")).split("\n")
 
 
-def follow(core: Any, pod: Any, container: str) -> Iterator[bytes]:
-    """The log from its beginning, as it is written, until the container ends.
+class Following:
+    """The log of one container from its beginning, line by line as it is written, until the container ends.
 
-    Raises:
-        NotStarted: it has no log yet.
+    Read by one thread, and closed by any. Raises NotStarted when there is no log yet.
     """
-    try:
-        answer = core.read_namespaced_pod_log(
-            name=pod.metadata.name,
-            namespace=pod.metadata.namespace,
-            container=container,
-            follow=True,
-            _preload_content=False,
-            _request_timeout=(TIMEOUTS_S[0], FOLLOW_SILENCE_S),
-        )
-    except ApiException as error:
-        if error.status == 400:
-            raise NotStarted(_waiting_reason(pod, container, message_of(error))) from error
-        raise
-    try:
-        yield from answer.stream(None)
-    finally:
-        answer.close()
+
+    def __init__(self, pod: Any, container: str) -> None:
+        with ExitStack() as opened:
+            core = opened.enter_context(connection.core())
+            try:
+                answer = core.read_namespaced_pod_log(
+                    name=pod.metadata.name,
+                    namespace=pod.metadata.namespace,
+                    container=container,
+                    follow=True,
+                    _preload_content=False,
+                    _request_timeout=(connection.TIMEOUTS_S[0], FOLLOW_SILENCE_S),
+                )
+            except ApiException as error:
+                if error.status == 400:
+                    raise NotStarted(_waiting_reason(pod, container, message_of(error))) from error
+                raise
+            # Some releases of the client wrap the answer of urllib3.
+            self._lines = Lines(getattr(answer, "response", answer), f"the log of {container} of {pod.metadata.name}")
+            opened.callback(self._lines.close)
+            self._opened = opened.pop_all()
+
+    def read(self) -> bytes:
+        """The next line; nothing at the end."""
+        try:
+            line = next(self._lines, None)
+        except PeerError as error:
+            logger.warning("%s", error)
+            line = None
+        return b"" if line is None else line + b"\n"
+
+    def close(self) -> None:
+        self._opened.close()
 
 
 def _waiting_reason(pod: Any, container: str, said: str) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import AsyncIterator, Callable
 from typing import Annotated, Any, NoReturn
 
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import JSONResponse, StreamingResponse
 from kubernetes.client.exceptions import ApiException
+from starlette.types import Receive, Scope, Send
 
 from lando.definitions import connection, documents, pod_logs
 from lando.definitions.answers import Refusal, Route
@@ -21,6 +24,12 @@ from lando.definitions.spec import JobGenerator
 MAX_BODY = 1024 * 1024
 """Bytes of a request: its arguments become part of a Job, of which etcd takes no more."""
 MAX_PAGE = 1000
+
+FOLLOWERS = 50
+"""Of logs, at a time."""
+
+_places = threading.BoundedSemaphore(FOLLOWERS)
+_threads = CapacityLimiter(FOLLOWERS)
 
 Authorize = Callable[[Request], None]
 """Raises :class:`~lando.definitions.answers.Refusal` for whoever may not."""
@@ -180,24 +189,35 @@ def _followed(manager: JobManager, job_name: str, pod: str | None, container: st
             404, "NotFound", f"the pod {newest.metadata.name} has no container {chosen!r}, but {', '.join(names)}"
         )
 
-    def text() -> Iterator[bytes]:
-        with connection.core() as core:
-            yield from pod_logs.follow(core, newest, chosen)
-
-    stream = text()
+    if not _places.acquire(blocking=False):
+        raise Refusal(503, "Busy", f"{FOLLOWERS} logs are followed already; try again later", {"Retry-After": "10"})
     try:
-        first = next(stream, b"")  # so that a refusal is an answer
-    except pod_logs.NotStarted as error:
-        where = f"container {chosen} of pod {newest.metadata.name}"
-        raise Refusal(
-            409, "NotStarted", f"{where} has not started: {error}; ask again", {"Retry-After": "2"}
-        ) from error
+        following = pod_logs.Following(newest, chosen)
+    except BaseException as error:
+        _places.release()
+        if isinstance(error, pod_logs.NotStarted):
+            where = f"container {chosen} of pod {newest.metadata.name}"
+            told = f"{where} has not started: {error}; ask again"
+            raise Refusal(409, "NotStarted", told, {"Retry-After": "2"}) from error
+        raise
+    return _FollowedLog(following)
 
-    def whole() -> Iterator[bytes]:
+
+class _FollowedLog(StreamingResponse):
+    """Ends the request to the cluster, too, when whoever asked goes away."""
+
+    def __init__(self, following: pod_logs.Following) -> None:
+        super().__init__(self._text(), media_type="text/plain; charset=utf-8")
+        self._following = following
+
+    async def _text(self) -> AsyncIterator[bytes]:
+        # In threads of their own: those of the other requests are not to wait for programs that say nothing.
+        while line := await to_thread.run_sync(self._following.read, limiter=_threads, abandon_on_cancel=True):
+            yield line
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            yield first
-            yield from stream
+            await super().__call__(scope, receive, send)
         finally:
-            stream.close()  # type: ignore[attr-defined]
-
-    return StreamingResponse(whole(), media_type="text/plain; charset=utf-8")
+            self._following.close()
+            _places.release()

@@ -98,7 +98,7 @@ class Settings:
             signature=signature,
             namespace=required(JobManagerFactory.JOB_NAMESPACE_ENV_VAR),
             definitions=required(JobManagerFactory.JOB_DEFINITIONS_CONFIG_PATH_ENV_VAR),
-            token=environ.get("JOB_SERVER_TOKEN") or None,
+            token=environ.get("JOB_SERVER_TOKEN", "").strip() or None,
             token_file=environ.get("JOB_SERVER_TOKEN_FILE") or None,
             in_cluster=bool(environ.get("IN_CLUSTER")),
             retention_s=number("JOB_RETENTION_PERIOD_SEC", 3600, 1e10),

@@ -20,6 +20,7 @@ from jinja2.exceptions import SecurityError, TemplateSyntaxError, UndefinedError
 from jinja2.filters import FILTERS, make_attrgetter
 from jinja2.runtime import Context, StrictUndefined, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import Joiner
 from jinja2.visitor import NodeTransformer
 
 from lando.definitions.exceptions import ArgumentError, DefinitionError, MissingArgument
@@ -76,7 +77,7 @@ def _print(value: Any) -> str:
         return value
     if isinstance(value, Undefined) or value is None:
         return str(value)  # the undefined raises; None is the word, as it always was
-    if isinstance(value, bool | int):
+    if type(value) in (bool, int):
         return str(value)
     if isinstance(value, float | list | dict):
         return filling.mark_value(plain(value, filling, null="None"), filling.text(str(value)))
@@ -136,6 +137,13 @@ def _literal(_context: Context, value: str) -> str:
     return _own(value)
 
 
+class _Joiner(Joiner):
+    """As the built-in one; the nothing before the first item is the template's own, so that it leaves no mark."""
+
+    def __call__(self) -> str:
+        return super().__call__() or _own("")
+
+
 class _Literals(NodeTransformer):
     """Marks string literals as the template's own words."""
 
@@ -185,6 +193,7 @@ def _environment() -> _Environment:
     environment = _Environment(undefined=StrictUndefined, finalize=_finalize)
     for name, function in FILTERS.items():
         environment.filters[name] = _with_origin(name, function)
+    environment.globals["joiner"] = _Joiner
     environment.filters |= {"tojson": _tojson, "join": _join, _OWN: _literal}
     return environment
 

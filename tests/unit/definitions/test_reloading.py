@@ -173,6 +173,11 @@ def test_one_bad_entry_leaves_the_others_and_its_own_last_good_one(file: Path) -
             ValueError,
             "its default does not fit",
         ),
+        (
+            "- name: a\n  spec: |\n    x: {{ m }}\n  arguments:\n    n: {type: integer}\n",
+            ValueError,
+            ":5: arguments: the template needs m, which is not declared",
+        ),
     ],
 )
 def test_a_mistake_is_told_by_file_line_and_key(file: Path, text: str, error: type[Exception], says: str) -> None:

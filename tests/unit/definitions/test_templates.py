@@ -148,6 +148,13 @@ def test_a_syntax_error_names_its_line() -> None:
         Template("a: 1\nb: {{ c")
 
 
+def test_a_separator_that_prints_nothing_leaves_a_value_whole() -> None:
+    source = "x: [{% set comma = joiner(', ') %}{% for one in v %}{{ comma() }}{{ one | tojson }}{% endfor %}]"
+
+    assert render(source, v=["a, b", "3", None, [1]]) == {"x": ["a, b", "3", None, [1]]}
+    assert render("x: [a, {{ v }}]", v="") == {"x": ["a", None]}
+
+
 def test_a_key_may_be_an_argument_and_stays_text() -> None:
     assert render("{{ v }}: 1", v="<<") == {"<<": 1}
     assert render("{{ v }}: 1", v="3") == {"3": 1}
