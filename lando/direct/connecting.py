@@ -5,10 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-
-import yaml
 
 from lando.config import ClusterSettings
 from lando.errors import ConfigError
@@ -41,19 +39,20 @@ def connect(
             raise ConfigError("incluster: true, but this is no pod with an account: leave it out, or start it in one.")
         login = ClusterSettings(namespace=settings.kubernetes_namespace, in_cluster=True)
     else:
-        files = _kubeconfigs(kubeconfig)
         login = ClusterSettings(
-            namespace=settings.kubernetes_namespace,
-            kubeconfig=os.pathsep.join(files),
-            context=context or _current_context(files),
+            namespace=settings.kubernetes_namespace, kubeconfig=_kubeconfigs(kubeconfig), context=context
         )
-    logging.getLogger("lando.k8s.cluster_login").setLevel(logging.ERROR)  # what it warns of, `doubt` says
+    warnings = logging.getLogger("lando.k8s.cluster_login")
+    level = warnings.level
+    warnings.setLevel(logging.ERROR)  # what it warns of, `doubt` says
     try:
         return KubernetesCluster(login, on_call=on_call)
     except ConfigError as error:
         raise ConfigError(
             str(error).removeprefix("cluster_api_settings.").removeprefix("cluster_api_settings: ")
         ) from error
+    finally:
+        warnings.setLevel(level)
 
 
 def doubt(settings: Settings, cluster: KubernetesCluster) -> str | None:
@@ -66,7 +65,7 @@ def doubt(settings: Settings, cluster: KubernetesCluster) -> str | None:
     return None
 
 
-def _kubeconfigs(given: Path | None) -> list[str]:
+def _kubeconfigs(given: Path | None) -> str:
     """One file, or several that count as one, those that are there."""
     named = str(given) if given is not None else os.environ.get("KUBECONFIG", "")
     files = [path for path in named.split(os.pathsep) if path] or [str(Path.home() / ".kube" / "config")]
@@ -76,16 +75,4 @@ def _kubeconfigs(given: Path | None) -> list[str]:
             f"There is no kubeconfig at {' or '.join(files)}: give one by KUBECONFIG or --kubeconfig; "
             "to try it without a cluster of your own, take that of `lando cluster up`."
         )
-    return there
-
-
-def _current_context(files: Sequence[str]) -> str | None:
-    """Of several files the first says which it is, as for kubectl; the client library would ask the last."""
-    for file in files if len(files) > 1 else ():
-        try:
-            document = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError):
-            return None  # whoever reads them all will say so
-        if isinstance(document, dict) and document.get("current-context"):
-            return str(document["current-context"])
-    return None
+    return os.pathsep.join(there)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import socket
+from pathlib import Path
 from typing import Any
 
 import kubernetes.client
@@ -53,18 +55,49 @@ def configuration(settings: ClusterSettings) -> Any:
 
 
 def read_kubeconfig(settings: ClusterSettings, configuration: Any) -> None:
-    path = settings.kubeconfig
+    """Of one file or of several, separated as in PATH."""
+    path = settings.kubeconfig or ""
     place = f"cluster_api_settings.kubeconfig: {path}"
     try:
+        context = settings.context or _current_context(path)
         kubernetes.config.load_kube_config(  # type: ignore[no-untyped-call]
-            path, context=settings.context, client_configuration=configuration, persist_config=False
+            path, context=context, client_configuration=configuration, persist_config=False
         )
+        program = _login_program(path, context)
     except kubernetes.config.ConfigException as error:
         raise ConfigError(f"{place}: {error}") from error
     except OSError as error:
         raise ConfigError(f"{place}: {error.strerror or error}.") from error
     except (yaml.YAMLError, TypeError, ValueError, AttributeError, LookupError) as error:  # the library checks no types
         raise ConfigError(f"{place}: is no kubeconfig.") from error
+    if program is not None and not configuration.api_key and not configuration.cert_file:
+        # The library only logs that, and goes on as nobody.
+        raise ConfigError(f"{place}: the program {program} that it names for the login gave none; try it by hand.")
+
+
+def _current_context(path: str) -> str | None:
+    """Of several files the first that names one, as kubectl has it; the library takes the last, even if that is ""."""
+    named = (document.get("current-context") for document in _kubeconfigs(path))
+    return next((str(context) for context in named if context), None)
+
+
+def _login_program(path: str, context: str | None) -> str | None:
+    """What is called for the login in this context, if it is a program."""
+
+    def first(kind: str, name: str | None) -> dict[str, Any]:
+        found = (
+            one for document in _kubeconfigs(path) for one in document.get(f"{kind}s") or [] if one["name"] == name
+        )
+        item: dict[str, Any] = next(found, {})
+        return item.get(kind) or {}
+
+    program = first("user", first("context", context).get("user")).get("exec")
+    return None if program is None else str(program.get("command"))
+
+
+def _kubeconfigs(path: str) -> list[dict[str, Any]]:
+    files = [Path(one).expanduser() for one in path.split(os.pathsep) if one]
+    return [yaml.safe_load(file.read_text()) or {} for file in files if file.exists()]
 
 
 def _keep_alive() -> list[tuple[int, int, int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from lando.direct import connecting
 from lando.direct.connecting import connect, doubt
 from lando.errors import ConfigError
 from lando.phases.model import Settings
+
+LOGIN = "client.authentication.k8s.io/v1"
 
 
 def kubeconfig(file: Path, *names: str, insecure: bool = False) -> Path:
@@ -79,10 +82,34 @@ def test_the_kubeconfig_lies_where_kubectl_looks(home: Path, monkeypatch: pytest
 
 
 def test_several_kubeconfigs_are_one(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    files = [kubeconfig(home / "one", "one"), home / "absent", kubeconfig(home / "two", "two")]
+    (home / "three").write_text("current-context: ''\n")
+    files = [kubeconfig(home / "one", "one"), home / "absent", kubeconfig(home / "two", "two"), home / "three"]
     monkeypatch.setenv("KUBECONFIG", ":".join(map(str, files)))
     assert url() == "https://one.test"
     assert url(context="two") == "https://two.test"
+
+
+def calling(file: Path, *lines: str) -> Path:
+    """A kubeconfig whose login is what a program says that has these lines."""
+    program = file.with_name("log-in")
+    program.write_text("\n".join(["#!/bin/sh", *lines, ""]))
+    program.chmod(0o755)
+    document = yaml.safe_load(kubeconfig(file, "given").read_text())
+    document["users"][0]["user"] = {"exec": {"apiVersion": LOGIN, "command": str(program), "interactiveMode": "Never"}}
+    file.write_text(yaml.safe_dump(document))
+    return file
+
+
+def test_a_program_that_a_kubeconfig_names_is_called_for_the_login(home: Path) -> None:
+    said = {"apiVersion": LOGIN, "kind": "ExecCredential", "status": {"token": "said"}}
+    with connect(Settings(), kubeconfig=calling(home / "given", f"echo '{json.dumps(said)}'")) as cluster:
+        assert cluster.bearer_token() == "said"
+
+
+@pytest.mark.parametrize("line", ["exit 3", "echo '{}'"])
+def test_a_program_that_gives_no_login_is_named(line: str, home: Path) -> None:
+    with pytest.raises(ConfigError, match=rf"given: the program {home}/log-in that it names for the login gave none"):
+        connect(Settings(), kubeconfig=calling(home / "given", line))
 
 
 def test_the_namespace_is_the_model_s(home: Path) -> None:
