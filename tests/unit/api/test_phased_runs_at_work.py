@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +16,7 @@ from lando.config import BespinApiSettings, ClusterSettings, Config, LandoApiSet
 from lando.errors import Conflict, NotFound, QuotaExceeded, Rejected, UnknownRun
 from lando.k8s import resync
 from lando.k8s.engine import Engine
-from lando.k8s.findings import Trouble
+from lando.k8s.findings import Finding, Trouble
 from lando.k8s.lando import planners_of
 from lando.k8s.patience import Patience
 from lando.k8s.perform import Peers
@@ -37,6 +39,10 @@ CONFIG = Config(
     bespin_api=BespinApiSettings(url="http://127.0.0.1/api/v2", token="t"),
     lando_api=LANDO_API,
 )
+
+
+CALLS_LEFT_OUT = 10
+"""Between two calls at which the daemon is killed; 1 tries all of them, in a minute."""
 
 
 class Requests:
@@ -120,12 +126,16 @@ class Service:
             self.begin()
             self.engine.look(run)
 
-    def submit(self, model: str, *jobs: str, **files: str) -> int:
+    def findings(self) -> list[Finding]:
+        return resync.compare(self.cluster, self.source, CONFIG, NOW)
+
+    def submit(self, model: str, *jobs: str, is_delivered: bool = True, **files: str) -> int:
         bundle = {"jobermodel.yaml": model, **{f"{name}.yaml": job(name) for name in jobs}}
         bundle |= {f"{name}.yaml": text for name, text in files.items()}
         answer = self.api.post(RUNS, {"kind": "phases", "files": bundle}, "operator")
         assert answer.status_code == 201, answer.text
-        self.deliver()
+        if is_delivered:
+            self.deliver()
         return int(answer.json()["id"])
 
     def run(self, run: int) -> dict[str, Any]:
@@ -201,7 +211,7 @@ def test_each_failure_is_told_when_it_happens_and_what_does_not_depend_on_it_goe
     ended = service.run(run)
     assert ended["state"] == "Error"
     assert [error["step"] for error in ended["errors"]] == ["a", "d", None]
-    assert ended["cause"]["step"] == "a"
+    assert ended["cause"]["sentence"].startswith("2 steps failed, a first: ")
     assert service.steps(run) == {"a": "Failed", "b": "Complete", "c": "Pending", "d": "Failed"}
     assert {one["step"]: one["state"] for one in ended["attempts"]} == {"a": "Failed", "b": "Complete", "d": "Failed"}
 
@@ -226,6 +236,74 @@ def test_a_cancel_removes_everything_of_the_run(service: Service) -> None:
     service.deliver()
     assert service.run(run)["state"] == "Canceled"
     assert service.cluster.names("Job", "ConfigMap") == []
+
+
+class DiedError(BaseException):
+    """The daemon's process was killed."""
+
+
+def die_at(service: Service, number: int) -> Callable[[], int]:
+    """The process ends before its call ``number``, or behind it: what was asked for is done and nobody knows."""
+    calls = itertools.count(1)
+    is_behind = number % 2 == 0
+    last = 0
+
+    def calling(call: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*arguments: Any, **options: Any) -> Any:
+            nonlocal last
+            last = next(calls)
+            if last == number and not is_behind:
+                raise DiedError
+            answer = call(*arguments, **options)
+            if last == number:
+                raise DiedError
+            return answer
+
+        return counted
+
+    for name in ("create", "get", "list", "patch", "delete"):
+        setattr(service.cluster, name, calling(getattr(MemoryCluster, name).__get__(service.cluster)))
+    own = service.source._runs._api
+    own.request = calling(Requests.request.__get__(own))  # type: ignore[method-assign]
+    return lambda: last
+
+
+@pytest.mark.parametrize(("policy", "first"), [("continue", 4), ("revert", 9)])
+def test_a_daemon_killed_at_any_of_its_calls_loses_nothing_and_does_nothing_twice(
+    service: Service, policy: str, first: int
+) -> None:
+    text = model("a b c>a", "d", parallelization=2, on_failure=policy)
+    number, last = first, first
+    while last >= number:
+        run = service.submit(text, *"abcd", is_delivered=False)
+        calls = die_at(service, number)
+        for _ in range(20):
+            try:
+                service.engine.look(run)
+                state = service.source.get(run).state
+                at_work = [one for one in service.jobs() if one.endswith(f"-{run}") and not has_ended(service, one)]
+                if at_work:
+                    service.cluster.finish(at_work[0], exit_code=int(at_work[0] == f"c-{run}"))
+                elif state is RunState.ERROR and not service.findings():
+                    break
+            except DiedError:
+                service.begin()
+        last = calls()
+        ended, killed = service.run(run), f"killed at call {number}"
+        assert ended["state"] == "Error", killed
+        assert [error["step"] for error in ended["errors"] if error["step"]] == ["c"], killed
+        assert service.steps(run)["c"] == "Failed", killed
+        assert service.steps(run)["d"] == "Pending", killed
+        number += CALLS_LEFT_OUT
+    made = Counter(event["object"]["metadata"]["name"] for _, kind, event in service.cluster.events if kind == "Job")
+    assert made
+    assert set(made.values()) <= {1, 2}, "made once, and deleted once"
+    if policy == "revert":
+        assert service.jobs() == []
+
+
+def has_ended(service: Service, name: str) -> bool:
+    return bool(service.cluster.objects["Job", name].get("status"))
 
 
 def refusing(name: str, error: Exception) -> Callable[[str, str, str], None]:
