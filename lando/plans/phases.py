@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,13 +14,13 @@ from lando.phases.labels import DIGEST, job_labels
 from lando.phases.model import Entry, JobFile, Model
 from lando.phases.restrictions import restrict
 from lando.plans import Making, Manifest, manifests
+from lando.plans.phased_names import JOB_LIMIT, Names, own_name, with_names
 from lando.runs import Run
 
 KIND = "phases"
 RESOURCES = "run_resources"
 """The step that makes what the model names as resources; no Job can be called so."""
 
-_NAME_LIMIT = 63  # of a DNS label, which a Job's name becomes in its pods' labels
 _LEASE = ObjectRef("Lease", "jobernetes")
 
 
@@ -106,9 +105,15 @@ class PhasesPlanner:
         """That of the model, with names of this run's own and the settings of this daemon."""
         model = _document(run).model
         plan = plan_of(model, manifests.run_record_ref(run.id))
+        resources = tuple(ObjectRef(kind, name) for (kind, _), name in _names(model, run.id).items())
 
         def own(step: PlannedStep) -> PlannedStep:
-            return replace(step, job=step.job and ObjectRef("Job", job_name(step.job.name, run.id)))
+            return replace(
+                step,
+                job=step.job and ObjectRef("Job", job_name(step.job.name, run.id)),
+                makes=step.makes and resources,
+                reads=step.reads and resources,
+            )
 
         return replace(
             plan,
@@ -120,9 +125,14 @@ class PhasesPlanner:
     def objects(self, run: Run, step: str, making: Making) -> list[Manifest]:
         """The resources, or the Job of a step with the run's labels on it and on its pods."""
         submitted = _document(run)
+        names = _names(submitted.model, run.id)
         if step == RESOURCES:
-            resources = submitted.model.resources
-            return [self._own(copy.deepcopy(dict(one.manifest)), run, step, making) for one in resources]
+            made = []
+            for one in submitted.model.resources:
+                manifest = self._own(copy.deepcopy(dict(one.manifest)), run, step, making)
+                manifest["metadata"]["name"] = names[one.manifest["kind"], one.manifest["metadata"]["name"]]
+                made.append(manifest)
+            return made
         job, entry = _find(submitted.model, step)
         manifest = self._own(job_manifest(job, entry, making.attempt), run, step, making)
         manifest["metadata"]["name"] = job_name(job.name, run.id)
@@ -133,6 +143,7 @@ class PhasesPlanner:
         metadata["labels"] = {**(metadata.get("labels") or {}), **self._labels(run, step)}
         metadata["annotations"] = {**(metadata.get("annotations") or {}), labels.ATTEMPT: str(making.attempt)}
         metadata.pop("namespace", None)
+        template["spec"] = with_names(template["spec"], names)
         if submitted.restricted:
             template["spec"] = restrict(template["spec"])
         return [manifest]
@@ -150,12 +161,14 @@ class PhasesPlanner:
 
 
 def job_name(name: str, run_id: int) -> str:
-    """``<name>-<run id>``; of a longer name the beginning and a hash of the whole, which tells it from others."""
-    whole = f"{name}-{run_id}"
-    if len(whole) <= _NAME_LIMIT:
-        return whole
-    ending = f"-{hashlib.sha256(name.encode()).hexdigest()[:8]}-{run_id}"
-    return name[: _NAME_LIMIT - len(ending)].rstrip("-.") + ending
+    """Of the Job of a run's step."""
+    return own_name(name, run_id, JOB_LIMIT)
+
+
+def _names(model: Model, run_id: int) -> Names:
+    """What a run's resources are called in the cluster."""
+    refs = _refs(resource.manifest for resource in model.resources)
+    return {(ref.kind, ref.name): own_name(ref.name, run_id) for ref in refs}
 
 
 def _refs(objects: Iterable[Mapping[str, Any]]) -> tuple[ObjectRef, ...]:

@@ -344,7 +344,7 @@ def test_resources_are_made_first_and_go_with_the_run(service: Service) -> None:
     letters = json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "letters"}, "data": {"a": "b"}})
     run = service.submit(model("a", resources=["letters.yaml"]), "a", letters=letters)
     created = [name for verb, kind, name in service.cluster.calls if verb == "create" and name != f"lando-run-{run}"]
-    assert created == ["letters", f"a-{run}"]
+    assert created == [f"letters-{run}", f"a-{run}"]
     service.finish(run, "a")
     assert service.run(run)["state"] == "Finished"
     assert service.cluster.names("ConfigMap") == []

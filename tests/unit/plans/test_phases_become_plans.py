@@ -171,12 +171,15 @@ def test_a_run_s_jobs_have_names_of_their_own_and_its_labels_also_on_their_pods(
     assert labels.step_key(metadata["labels"]) == labels.StepKey(kind="phases", run_id=17, step="fetch-a")
 
 
-def test_a_run_s_resources_keep_their_names_and_are_owned_by_its_record(planner: PhasesPlanner) -> None:
+def test_a_run_s_resources_have_names_of_their_own_and_are_owned_by_its_record(planner: PhasesPlanner) -> None:
     run = run_of(
         model_of(*TWO_PHASES, resources=(resource("ConfigMap", "letters"), resource("PersistentVolumeClaim", "data")))
     )
     made = planner.objects(run, RESOURCES, MAKING)
-    assert [one["metadata"]["name"] for one in made] == ["letters", "data"]
+    assert [one["metadata"]["name"] for one in made] == ["letters-17", "data-17"]
+    plan = planner.plan(run)
+    assert [ref.name for ref in plan.step(RESOURCES).makes] == ["letters-17", "data-17"]
+    assert {step.reads for step in plan.steps[1:]} == {plan.step(RESOURCES).makes}
     assert all("namespace" not in one["metadata"] for one in made)
     assert {one["metadata"]["ownerReferences"][0]["name"] for one in made} == {"lando-run-17"}
 
