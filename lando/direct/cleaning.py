@@ -11,7 +11,7 @@ from lando.direct.events import Ended, JobRemoved, Listener, Outcome, Trouble
 from lando.direct.lease import Lease
 from lando.direct.outage import LIMIT_S
 from lando.direct.session import Session, concluded
-from lando.direct.waiting import Stopped, Waiting
+from lando.direct.waiting import Waiting
 from lando.errors import Conflict, LandoError, NotFound
 from lando.k8s.cluster import Cluster, Manifest
 from lando.k8s.diagnosis.facts import created, mapping, name, uid
@@ -37,22 +37,16 @@ def cleanup(
     stop = stop or threading.Event()
     session = Session(listener, waiting or Waiting(stop), outage_s)
     try:
-        ended = concluded(lambda: _clean(model, cluster, session, make_lease, stop), stop)
+        ended = concluded(lambda: _clean(model, cluster, session, make_lease), stop)
     finally:
         session.calls.close()
     listener.tell(ended)
     return ended.outcome
 
 
-def _clean(
-    model: Model, cluster: Cluster, session: Session, make_lease: Callable[..., Lease], stop: threading.Event
-) -> Ended:
+def _clean(model: Model, cluster: Cluster, session: Session, make_lease: Callable[..., Lease]) -> Ended:
     files = {job.name: job for job in model.jobs()}
-    lease = make_lease(
-        cluster, files, tell=lambda sentence: session.listener.tell(Trouble(sentence=sentence)), wake=lambda: None
-    )
-    if not session.tried(lambda: lease.acquire(stop)):
-        raise Stopped
+    lease = session.acquired(make_lease, cluster, files)
     with lease.kept():
         found = session.tried(lambda: session.calls.one(partial(cluster.list, "Job", ENTRY)))
         jobs = [job for job in found if name(job) in files and is_of(_labels(job), files[name(job)])]

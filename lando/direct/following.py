@@ -38,7 +38,7 @@ class Following:
             relist_s=relist_s,
             on_word=self._job_word,
         )
-        pods = Reflector(
+        self._pods = Reflector(
             cluster,
             "Pod",
             view.on_pod,
@@ -56,16 +56,19 @@ class Following:
             relist_s=relist_s,
             on_word=partial(self._word, "events"),
         )
-        self._reflectors = (self._jobs, pods, events)
+        self._reflectors = (self._jobs, self._pods, events)
         self._threads = [
             threading.Thread(target=one.run, name=f"watch {one.kind}", daemon=True) for one in self._reflectors
         ]
 
     def start(self) -> None:
-        """Returns when the Jobs that are there are in the view. Raises Stopped and Unreachable."""
+        """Returns when the Jobs that are there are in the view, and their pods if they may be read.
+
+        Raises Stopped and Unreachable.
+        """
         for thread in self._threads:
             thread.start()
-        while not self._jobs.synced.is_set():
+        while not self._jobs.synced.is_set() or not (self._pods.synced.is_set() or self._pods.last_error):
             self._session.look_up()
             self._session.wait()
 
@@ -87,6 +90,7 @@ class Following:
 
     def _word(self, what: str, error: LandoError | None) -> None:
         """Of what only makes causes longer: a missing right is told once."""
+        self._session.waiting.ring()
         if isinstance(error, Unavailable) and error.status == 403 and what in self._untold:
             self._untold.discard(what)
             self._session.word(f"The {what} can't be read, so that less is known of why a Job waits or failed: {error}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from lando.decide import (
@@ -15,8 +15,9 @@ from lando.decide import (
     StepRecord,
     Write,
 )
-from lando.direct.events import JobCreated, JobFailed, JobRemoved
+from lando.direct.events import JobCreated, JobFailed, JobRemoved, Trouble
 from lando.direct.lease import Lease
+from lando.direct.lease_record import Completion
 from lando.direct.progress import Progress
 from lando.direct.session import Session
 from lando.direct.view import View, attempt_of
@@ -27,9 +28,10 @@ from lando.k8s.diagnosis.facts import mapping, uid
 from lando.phases.labels import is_of
 from lando.phases.model import JobFile
 from lando.plans.phases import job_manifest
-from lando.runs import Category, Cause, OnFailure
+from lando.runs import Category, Cause, OnFailure, StepState
 
 QUOTA_S = (2.0, 30.0)  # first and longest wait before a Job that a quota forbade is tried again
+NOTICEABLE_S = 10.0  # of waiting for what is left of a former Job, which mostly takes a moment
 CLEANUP = "cleanup"
 """Why a Job is deleted that is complete and stays so."""
 
@@ -47,6 +49,10 @@ class Performer:
         self._lease = lease
         self._quota: dict[str, tuple[float, float]] = {}
         """Of Jobs that a quota forbids: when to try again, and the wait after that."""
+        self._held: dict[str, float | None] = {}
+        """Since when Jobs can't be made because of what is left of former ones; None once that was told."""
+        self._noted = set(lease.complete)
+        """What the Lease may hold for complete."""
         self._unanswered: dict[str, Create] = {}
         """What met an error that leaves open whether it was done."""
         self.refused: dict[str, Cause] = {}
@@ -85,33 +91,35 @@ class Performer:
                 self._tell_created(create, seen.uid)
 
     def next_look_s(self) -> float | None:
-        """Seconds until a Job is to be tried again that a quota forbids."""
-        times = [at for at, _ in self._quota.values()]
+        """Seconds until a Job is to be tried again that a quota forbids, or its wait is to be told."""
+        at_work, held = set(self._progress.of(StepState.RUNNING)), self._view.held()
+        times = [at for job, (at, _) in self._quota.items() if job in at_work - held]
+        times += [since + NOTICEABLE_S for job, since in self._held.items() if since and job in at_work & held]
         return max(min(times) - self._waiting.now(), 0.0) if times else None
 
     def remove(self, jobs: Sequence[str], why: str) -> None:
         """Delete Jobs; raises the first error when all were tried, and Stopped."""
-        for error in self.delete(jobs, why):
+        for error in self.delete(jobs, why).values():
             raise error
 
-    def delete(self, jobs: Sequence[str], why: str) -> list[LandoError]:
+    def delete(self, jobs: Sequence[str], why: str) -> dict[str, LandoError]:
         """Delete Jobs with their pods, newest first; the errors of those that can't be. Raises Stopped."""
         seen = self._view.seen()
         there = [job for job in jobs if job in seen and not (seen[job].job.deleting or seen[job].is_gone)]
         number = {job: number for number, job in enumerate(self._progress.files)}
         there.sort(key=lambda job: (str(seen[job].job.created), number[job]), reverse=True)
-        errors: list[LandoError] = []
+        errors: dict[str, LandoError] = {}
         for job in there:
             self._assert_held()
             if why != CLEANUP:
-                self._lease.forget([job])
+                self._forget([job])
             job_uid = seen[job].uid
             try:
                 self._calls.one(partial(self._cluster.delete, "Job", job, uid=job_uid))
             except (NotFound, Conflict):
                 pass  # gone, or made anew by somebody else
             except LandoError as error:
-                errors.append(error)
+                errors[job] = error
                 continue
             self._view.removed(job_uid)
             self._listener.tell(JobRemoved(job=job, why=why))
@@ -128,7 +136,12 @@ class Performer:
             case Delete(refs=refs):
                 jobs = [ref.name for ref in refs if ref.kind == "Job"]
                 for job in jobs:
-                    self.remove([job], self._why(job))
+                    try:
+                        self.remove([job], self._why(job))
+                    except Rejected as error:
+                        if not self._progress.is_over:
+                            raise
+                        self._listener.tell(Trouble(sentence=f"Not removed: {error}"))
 
     def _why(self, job: str) -> str:
         if self._progress.is_over and self._progress.plan.on_failure is OnFailure.REVERT:
@@ -143,11 +156,16 @@ class Performer:
     def _create(self, creates: Sequence[Create]) -> None:
         now = self._waiting.now()
         held = self._view.held()
+        for one in creates:
+            if one.step in held:
+                self._tell_held(one)
+            else:
+                self._held.pop(one.step, None)
         due = [one for one in creates if one.step not in held and self._quota.get(one.step, (now, 0.0))[0] <= now]
         if not due:
             return
         self._assert_held()
-        self._lease.forget([one.step for one in due])
+        self._forget([one.step for one in due])
         outcomes = self._calls.all([partial(self._cluster.create, self._manifest(one)) for one in due])
         errors = []
         for one, outcome in zip(due, outcomes, strict=True):
@@ -157,6 +175,35 @@ class Performer:
                 errors.append(error)
         if errors:
             raise min(errors, key=lambda error: isinstance(error, Unavailable))
+
+    def note_complete(self, jobs: Mapping[str, Completion]) -> None:
+        """Keep in the Lease, beyond their own end, that these are complete."""
+        self._noted |= jobs.keys()
+        self._calls.one(partial(self._lease.note, jobs))
+
+    def _forget(self, jobs: Sequence[str]) -> None:
+        """These are to run again."""
+        if noted := self._noted & set(jobs):
+            self._calls.one(partial(self._lease.forget, noted))
+            self._noted -= noted
+
+    def _tell_held(self, create: Create) -> None:
+        """That a Job waits for what is left of a former one, once that has lasted."""
+        job, now = create.step, self._waiting.now()
+        since = self._held.setdefault(job, now)
+        if since is None or now - since < NOTICEABLE_S:
+            return
+        self._held[job] = None
+        pods = self._view.pods_in_the_way(job)
+        what = (
+            f"the pods {', '.join(pods)} of a former one are still at work" if pods else "a former one is still going"
+        )
+        cause = Cause(
+            category=Category.INFRASTRUCTURE,
+            sentence=f"The Job {job} can't be made yet: {what}.",
+            advice="If that does not end by itself, look at its finalizers and at its node.",
+        )
+        self._progress.tell_wait(job, None, cause)
 
     def _manifest(self, create: Create) -> Manifest:
         return job_manifest(self._progress.files[create.step], self._progress.entries[create.step], create.attempt)
@@ -210,7 +257,7 @@ class Performer:
     def _tell_created(self, create: Create, job_uid: str) -> None:
         job = create.step
         self._unanswered.pop(job, None)
-        self._progress.causes.pop(job, None)
+        self._progress.forget(job)
         self._progress.records[job] = StepRecord(
             attempt=create.attempt,
             uid=job_uid,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
-from lando.decide import Plan, RunRecord, StepRecord
+from lando.decide import JobPhase, Plan, RunRecord, StepRecord
 from lando.decide.transition import next_steps
 from lando.direct.events import (
     JobCompleted,
@@ -44,6 +44,8 @@ class Progress:
             steps={step.name: StepState.PENDING for step in plan.steps},
         )
         self._listener = listener
+        self._complete: set[str] = set()
+        """Jobs that were seen complete."""
         self._waiting: dict[str, str] = {}
         """The sentence last told of each Job that waits."""
         self._begun: set[int] = set()
@@ -71,19 +73,28 @@ class Progress:
         before = self.run.steps
         self.run = replace(self.run, state=state or self.run.state, steps=dict(steps or before))
         for step, now in self.run.steps.items():
-            if now is not before[step] and now is StepState.COMPLETE:
+            # One that ends last of all may be reverted at once.
+            is_reverted = before[step] is StepState.RUNNING and now is StepState.PENDING and step in self._complete
+            if is_reverted or (now is not before[step] and now is StepState.COMPLETE):
                 self._listener.tell(JobCompleted(job=step, duration_s=self.durations.get(step) or 0.0))
             elif now is not before[step] and now is StepState.FAILED:
                 self._listener.tell(JobFailed(job=step, cause=self.cause(step), again=False))
         self._tell_phases()
 
     def note(self, job: str, seen: Seen | None) -> None:
-        """Keep, and tell, what is new of a Job that runs."""
+        """Keep how long a Job took, and why it failed."""
         if seen is not None and seen.job.ended:
             self.durations[job] = seen.duration_s
+        if seen is not None and seen.job.phase is JobPhase.COMPLETE:
+            self._complete.add(job)
         if seen is not None and seen.is_failed and seen.job.cause is not None:
             self.causes[job] = seen.job.cause
-        self.tell_wait(job, seen)
+
+    def forget(self, job: str) -> None:
+        """It is made again."""
+        self._complete.discard(job)
+        self.causes.pop(job, None)
+        self.durations.pop(job, None)
 
     def tell_wait(self, job: str, seen: Seen | None, cause: Cause | None = None) -> None:
         """What a Job waits for, when that has changed."""

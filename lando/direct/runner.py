@@ -25,8 +25,8 @@ from lando.direct.performing import CLEANUP, Performer, taken
 from lando.direct.progress import Progress
 from lando.direct.session import Session, concluded
 from lando.direct.view import Seen, View
-from lando.direct.waiting import Stopped, Waiting
-from lando.errors import LandoError, Refused, Unavailable
+from lando.direct.waiting import Waiting
+from lando.errors import Conflict, Refused, Rejected, Unavailable
 from lando.k8s import cluster_errors
 from lando.k8s.cluster import Cluster, KubernetesCluster
 from lando.phases.model import Finding, JobFile, Model
@@ -65,7 +65,7 @@ def run(
         now = cluster.now if isinstance(cluster, KubernetesCluster) else lambda: datetime.now(UTC)
     one = _Run(model, cluster, session, is_changed_remade=changed, now=now)
     try:
-        ended = concluded(lambda: one.to_the_end(check, make_lease, stop), stop)
+        ended = concluded(lambda: one.to_the_end(check, make_lease), stop)
     finally:
         session.calls.close()
     listener.tell(replace(ended, jobs=one.progress.report()))
@@ -92,22 +92,20 @@ class _Run:
         self._plan = plan_of(replace(model, resources=()))  # these are there before it begins
         self._view = View(model, cluster, calls=session.calls, waiting=session.waiting, now=now)
         self.progress = Progress(model, self._plan, session.listener)
+        self._kept: set[str] = set()
+        """Jobs that a cleanup can't remove."""
+        self._noted: dict[str, str] = {}
+        """UIDs of the Jobs that the Lease has for complete, by name."""
         self._performer: Performer
         self._lease: Lease
 
-    def to_the_end(self, check: Check | None, make_lease: Callable[..., Lease], stop: threading.Event) -> Ended:
+    def to_the_end(self, check: Check | None, make_lease: Callable[..., Lease]) -> Ended:
         """Raises as :func:`concluded` expects."""
         if check is not None:
             self._check(check)
-        self._lease = make_lease(
-            self._cluster,
-            self.progress.files,
-            tell=lambda sentence: self._listener.tell(Trouble(sentence=sentence)),
-            wake=self._session.waiting.ring,
-        )
+        self._lease = self._session.acquired(make_lease, self._cluster, self.progress.files)
+        self._noted = {job: one.uid for job, one in self._lease.complete.items()}
         self._performer = Performer(self.progress, self._cluster, self._view, self._session, self._lease)
-        if not self._session.tried(lambda: self._lease.acquire(stop)):
-            raise Stopped
         following = Following(self._model, self._cluster, self._view, self._session)
         with self._lease.kept():
             try:
@@ -134,7 +132,7 @@ class _Run:
         if foreign := self._view.foreign():
             raise Refused(" ".join(taken(self.progress.files[job]) for job in foreign))
         self._view.begin()
-        self._look()
+        looked_at = self._look()
         steps, found = {}, []
         for job, file in self.progress.files.items():
             seen = self._view.seen().get(job)
@@ -144,6 +142,7 @@ class _Run:
         self._listener.tell(Began(namespace=self._cluster.namespace, jobs=len(steps), complete=done))
         for event in found:
             self._listener.tell(event)
+        self._tell_waits(looked_at)
         self.progress.begin(steps)
         # What is at work on something else than its file now says ends at once, though its turn may come later.
         changed = [job for job in self._performer.replaced if not self._view.seen()[job].job.ended]
@@ -210,7 +209,7 @@ class _Run:
         if self.progress.is_over:
             self._performer.perform(self._performer.pending)
             return
-        self._look()
+        self._tell_waits(self._look())
         self._performer.own_up()
         for job, cause in self._performer.refused.items():
             self._plan = self._plan.with_problem(job, cause)
@@ -225,27 +224,35 @@ class _Run:
         self._performer.perform(decide(self._plan, self.progress.run, observed, Intent.NONE))
         self.progress.tell_limit()
 
-    def _look(self) -> None:
-        """Keep, tell and note what is new of Jobs."""
+    def _look(self) -> list[str]:
+        """Keep what is new of Jobs; the names of those that were looked at."""
         vanishing = {}
-        for job in self._view.refresh():
+        names = self._view.refresh()
+        for job in names:
             seen = self._view.seen().get(job)
             self.progress.note(job, seen)
             goes_by_itself = self.progress.files[job].manifest["spec"].get("ttlSecondsAfterFinished") is not None
             if seen is not None and seen.job.phase is JobPhase.COMPLETE and goes_by_itself:
                 vanishing[job] = seen
         self._note_complete(vanishing)
+        return names
+
+    def _tell_waits(self, jobs: Sequence[str]) -> None:
+        for job in jobs:
+            if (seen := self._view.seen().get(job)) is not None:
+                self.progress.tell_wait(job, seen)
 
     def _note_complete(self, jobs: Mapping[str, Seen]) -> None:
         """Keep in the Lease that these are complete."""
-        noted = self._lease.complete
-        new = {
-            job: Completion(uid=seen.uid, digest=seen.digest or "", duration_s=seen.duration_s)
-            for job, seen in jobs.items()
-            if job not in noted or noted[job].uid != seen.uid
-        }
+        new = {job: seen for job, seen in jobs.items() if self._noted.get(job) != seen.uid}
         if new:
-            self._session.calls.one(partial(self._lease.note, new))
+            self._noted |= {job: seen.uid for job, seen in new.items()}
+            self._performer.note_complete(
+                {
+                    job: Completion(uid=seen.uid, digest=seen.digest or "", duration_s=seen.duration_s)
+                    for job, seen in new.items()
+                }
+            )
 
     def _look_after_lease(self) -> None:
         if self._lease.lost is not None:
@@ -277,12 +284,23 @@ class _Run:
         """Delete the Jobs and then the Lease, by which a run knows of those that are deleted if this is cut short."""
         seen = self._view.seen()
         self._note_complete({job: seen[job] for job in self.progress.files if job in seen})
-        for error in self._performer.delete(list(self.progress.files), CLEANUP):
-            self._listener.tell(Trouble(sentence=f"Not removed: {error}"))
+        self._session.tried(self._remove_all)
         try:
-            self._session.calls.one(self._lease.delete)
-        except LandoError as error:
+            self._session.tried(lambda: self._session.calls.one(self._lease.delete))
+        except (Rejected, Conflict) as error:
             self._listener.tell(Trouble(sentence=f"The Lease {self._lease.name} is not removed: {error}"))
+
+    def _remove_all(self) -> None:
+        """Raises Unavailable for what can be tried again; all else is told."""
+        errors = self._performer.delete([job for job in self.progress.files if job not in self._kept], CLEANUP)
+        for job, error in errors.items():
+            if isinstance(error, Unavailable) and error.status != 403:
+                continue
+            self._kept.add(job)
+            self._listener.tell(Trouble(sentence=f"Not removed: {error}"))
+        for job, error in errors.items():
+            if job not in self._kept:
+                raise error
 
 
 def _found(file: JobFile, *, complete: bool, changed: bool) -> JobFound:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from queue import SimpleQueue
 from typing import TypeVar
 
-from lando.direct import admission
 from lando.direct.events import Ended, Listener, Outcome, Trouble
+from lando.direct.lease import Lease
 from lando.direct.outage import CALLS, LIMIT_S, Outage
 from lando.direct.waiting import Calls, Stopped, Waiting
 from lando.errors import LandoError, Refused, Unavailable
+from lando.k8s.cluster import Cluster
 from lando.stopping import Stop
 
 T = TypeVar("T")
@@ -29,6 +31,7 @@ class Session:
         self.listener = listener
         self.waiting = waiting
         self.calls = Calls(waiting)
+        self.calls.between = self._tell_words
         self.outage = Outage(waiting.now, outage_s)
         self._words: SimpleQueue[str] = SimpleQueue()
 
@@ -39,14 +42,20 @@ class Session:
 
     def look_up(self) -> None:
         """Tell what is new of the cluster itself. Raises Stopped and Unreachable."""
-        while not self._words.empty():
-            self.listener.tell(Trouble(sentence=self._words.get()))
+        self._tell_words()
         if news := self.outage.news():
             self.listener.tell(Trouble(sentence=news))
         if self.waiting.is_stopped:
             raise Stopped
         if self.outage.left_s() == 0:
             raise Unreachable(self.outage.sentence())
+
+    def acquired(self, make_lease: Callable[..., Lease], cluster: Cluster, jobs: Iterable[str]) -> Lease:
+        """The Lease of these Jobs. Raises Refused, Stopped and Unreachable."""
+        lease = make_lease(cluster, jobs, tell=self.word, wake=self.waiting.ring)
+        if not self.tried(lambda: self.calls.one(partial(lease.acquire, self.waiting.stop))):
+            raise Stopped
+        return lease
 
     def tried(self, do: Callable[[], T]) -> T:
         """What ``do`` answers once the cluster is there. Raises Stopped, Unreachable and all that is no outage."""
@@ -69,12 +78,16 @@ class Session:
         known = [one for one in (*(() if retry_s else times), self.outage.left_s()) if one is not None]
         self.waiting.wait(min([*known, retry_s] if retry_s else known, default=None))
 
+    def _tell_words(self) -> None:
+        while not self._words.empty():
+            self.listener.tell(Trouble(sentence=self._words.get()))
+
 
 def concluded(do: Callable[[], Ended], stop: threading.Event) -> Ended:
     """How ``do`` ended, whatever ended it."""
     try:
         return do()
-    except (Stopped, admission.Stopped):
+    except Stopped:
         is_terminated = isinstance(stop, Stop) and stop.number == signal.SIGTERM
         sentence = "The run was stopped; its Jobs are left as they are. Start it again to go on."
         return Ended(outcome=Outcome.TERMINATED if is_terminated else Outcome.INTERRUPTED, sentence=sentence)

@@ -31,6 +31,7 @@ from lando.k8s.diagnosis.facts import (
     true_condition,
     uid,
 )
+from lando.k8s.observe import owning_job
 from lando.k8s.reflector import Change, ChangeType
 from lando.k8s.sightings import Sighting, Sightings
 from lando.phases.labels import DIGEST, is_of
@@ -90,8 +91,8 @@ class View:
         """Names of Jobs by UID, also of those that are no more."""
         self._current: dict[str, str] = {}
         """UID of the newest Job of each name."""
-        self._former: dict[str, list[str]] = defaultdict(list)
-        """UIDs of those before, by name."""
+        self._at_work: dict[str, dict[str, Manifest]] = defaultdict(dict)
+        """Pods that have not ended, by their UID, by the name of their Job, present or former."""
         self._foreign: set[str] = set()
         self._unconfirmed: dict[str, float] = {}
         """When Jobs were made that no watch has told of yet, by UID."""
@@ -112,8 +113,17 @@ class View:
             self._note_job(change)
 
     def on_pod(self, change: Change) -> None:
-        if mapping(mapping(change.object.get("metadata")).get("labels")).get("job-name") in self._files:
-            self._note(self._sightings.on_pod(change))
+        job = str(mapping(mapping(change.object.get("metadata")).get("labels")).get("job-name"))
+        if job not in self._files:
+            return
+        with self._lock:
+            self._at_work[job].pop(change.uid, None)
+            if change.type is not ChangeType.DELETED and phase(change.object) not in ENDED_PHASES:
+                self._at_work[job][change.uid] = change.object
+            if self._sightings.on_pod(change) is None and owning_job(change.object) == self._current.get(job):
+                return
+            self._dirty.add(job)
+        self._waiting.ring()
 
     def on_event(self, change: Change) -> None:
         self._note(self._sightings.on_event(change))
@@ -167,6 +177,14 @@ class View:
         """Names that no Job may be made under yet: one is going, or pods of one that is gone are still at work."""
         return self._held
 
+    def pods_in_the_way(self, job: str) -> list[str]:
+        """Names of pods at work that no present Job of this name has made."""
+        current = self._current.get(job, "")
+        present = current if (sighting := self._sightings.of(current)) and not sighting.gone else ""
+        with self._lock:
+            owned = [(name(pod), owning_job(pod)) for pod in self._at_work[job].values()]
+        return sorted(pod for pod, owner in owned if owner not in ("", present))
+
     def objects(self) -> tuple[frozenset[ObjectRef], frozenset[ObjectRef]]:
         """The Jobs that stand and those that go."""
         live = frozenset(
@@ -195,8 +213,6 @@ class View:
         elif self._sightings.on_job(change) is not None:
             if change.uid not in self._names:
                 self._names[change.uid] = file.name
-                if file.name in self._current:
-                    self._former[file.name].append(self._current[file.name])
                 self._current[file.name] = change.uid
             self._dirty.add(file.name)
         self._waiting.ring()
@@ -240,7 +256,7 @@ class View:
             self._seen[job] = seen
         going = seen is not None and seen.job.deleting
         self._held.discard(job)
-        if going or self._has_pods_at_work(job, current if seen is not None else ""):
+        if going or self.pods_in_the_way(job):
             self._held.add(job)
 
     def _judged(self, sighting: Sighting, file: JobFile, now: datetime) -> Seen | None:
@@ -275,14 +291,6 @@ class View:
             is_gone=sighting.gone,
             recheck_at=diagnosis.recheck_at if stands is not JobPhase.FAILED else None,
         )
-
-    def _has_pods_at_work(self, job: str, current: str) -> bool:
-        """Whether pods of a Job of this name are at work that is gone."""
-        for former in {*self._former[job], self._current.get(job, "")} - {current}:
-            sighting = self._sightings.of(former)
-            if sighting is not None and any(phase(pod) not in ENDED_PHASES for pod in sighting.pods):
-                return True
-        return False
 
     # -- why Jobs failed -----------------------------------------------------------------------------------------
 

@@ -24,12 +24,12 @@ class Waiting:
     """Waits until somebody rings, a time is over or the run is to stop. :meth:`ring` may be called by any thread."""
 
     def __init__(self, stop: threading.Event) -> None:
-        self._stop = stop
+        self.stop = stop
         self._rung = threading.Event()
 
     @property
     def is_stopped(self) -> bool:
-        return self._stop.is_set()
+        return self.stop.is_set()
 
     def now(self) -> float:
         """Seconds of a clock that is never set."""
@@ -53,6 +53,8 @@ class Calls:
     """Calls to the cluster, side by side in a small pool."""
 
     def __init__(self, waiting: Waiting, workers: int = CALLS) -> None:
+        self.between: Callable[[], None] = lambda: None
+        """What the caller's thread does now and then while calls are under way."""
         self._waiting = waiting
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="call")
 
@@ -64,6 +66,7 @@ class Calls:
         pending = set(futures)
         while pending:
             pending = wait(pending, timeout=STOP_S).not_done
+            self.between()
             if pending and self._waiting.is_stopped:
                 raise Stopped
         outcomes: list[T | LandoError] = []

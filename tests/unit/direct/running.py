@@ -212,9 +212,10 @@ class Idle(Waiting):
     def wait(self, seconds: float | None) -> None:
         if self._rung.is_set() or self._world.step():
             super().wait(seconds)
-        elif not self._rung.wait(IDLE_S) and seconds is not None:
+        elif self._rung.wait(IDLE_S):
+            self._rung.clear()
+        elif seconds is not None:
             self._flown += seconds
-        self._rung.clear()
 
 
 class Told:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from lando.direct.events import JobCompleted, JobFailed, Outcome
 from lando.phases.model import Model
@@ -72,6 +72,10 @@ def assert_right(world: World, case: Case) -> None:
     assert not at_work
 
 
+LAST_OF_ALL = Case(model([entry("a"), entry("b"), entry("c")], on_failure=OnFailure.REVERT), frozenset({"a"}), 1)
+
+
+@example(LAST_OF_ALL)
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(cases())
 def test_any_graph_runs_in_a_right_order(case: Case) -> None:

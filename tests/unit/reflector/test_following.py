@@ -108,7 +108,7 @@ class Following:
             label_selector="bespin-job=true",
             backoff_s=(0.001, 0.002),
             relist_s=relist_s,
-            on_word=lambda error: self.words.append(error and str(error)),
+            on_word=lambda error: self.words.append(None if error is None else str(error)),
         )
         self.thread = threading.Thread(target=self.reflector.run, daemon=True)
 
