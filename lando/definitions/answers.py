@@ -111,4 +111,5 @@ def _not_found(error: NotFoundException) -> str:
 
 
 def _told(status: int, code: str, message: object, *, headers: Any = None, **more: Any) -> JSONResponse:
-    return JSONResponse({"error": code, "message": str(message), **more}, status, headers)
+    said = str(message).encode("utf-8", "replace").decode()  # JSON may hold halves of characters; answers may not
+    return JSONResponse({"error": code, "message": said, **more}, status, headers)

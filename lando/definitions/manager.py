@@ -39,6 +39,8 @@ NAMES_TRIED = 5  # one collision of 96 random bits is unlikely enough; a broken 
 LISTS_TRIED = 3  # how often a list whose place expired is begun again
 _GENERATED = re.compile(rf"-[0-9a-f]{{{2 * JobGenerator.SUFFIX_BYTES}}}")
 
+_NAME = re.compile(r"[\w.-]{1,253}", re.ASCII)
+
 _not_found = remaps_exception(matchers=[(is_kubernetes_not_found_exception, NotFoundException)])
 
 
@@ -167,6 +169,8 @@ class JobManager:
     @_not_found
     def read_job(self, job_name: str) -> V1Job:
         """The Job with its status. NotFoundException when there is none of that name and this signature."""
+        if not _NAME.fullmatch(job_name) or job_name in (".", ".."):  # they would be another path of the API
+            raise NotFoundException(f"no Job can have the name {job_name!r}")
         with connection.batch() as batch:
             job = batch.read_namespaced_job_status(name=job_name, namespace=self.namespace)
         if not self.signer.has_signed(job):

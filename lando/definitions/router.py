@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Annotated, Any, NoReturn
 
 from anyio import CapacityLimiter, to_thread
@@ -16,13 +16,16 @@ from starlette.types import Receive, Scope, Send
 from lando.definitions import connection, documents, pod_logs
 from lando.definitions.answers import Refusal, Route
 from lando.definitions.config import ReloadingJobDefinitionsRegister
-from lando.definitions.exceptions import NotFoundException
+from lando.definitions.exceptions import DefinitionError, NotFoundException
 from lando.definitions.manager import JobManager
 from lando.definitions.registers import JobDefinitionsRegister, StaticJobDefinitionsRegister
+from lando.definitions.signing import check_label_value
 from lando.definitions.spec import JobGenerator
 
 MAX_BODY = 1024 * 1024
 """Bytes of a request: its arguments become part of a Job, of which etcd takes no more."""
+MAX_DEPTH = 100
+"""Levels of its JSON."""
 MAX_PAGE = 1000
 
 FOLLOWERS = 50
@@ -88,6 +91,11 @@ def create_router(manager: JobManager, authorize: Authorize) -> APIRouter:
         token: Annotated[str | None, Query(alias="continue")] = None,
     ) -> dict[str, Any]:
         """The status of all Jobs, or of ``limit`` of them: then ``continue`` is what to ask for the next page with."""
+        if job_definition_name:
+            try:
+                check_label_value("job_definition_name", job_definition_name)
+            except DefinitionError as error:  # as part of a selector it could mean something else
+                raise Refusal(400, "BadRequest", str(error)) from error
         if limit is None and token is None:
             jobs = manager.list_jobs(job_definition_name or None)
             return {"jobs": {job.metadata.name: documents.status(job) for job in jobs}}
@@ -155,7 +163,18 @@ async def _body(request: Request) -> dict[str, Any]:
         body = None
     if not isinstance(body, dict):
         raise Refusal(400, "BadRequest", "the body has to be a JSON object")
+    level: list[Any] = [body]
+    for _ in range(MAX_DEPTH):
+        level = [child for item in level for child in _children(item)]
+    if level:
+        raise Refusal(400, "BadRequest", f"the body is nested more than {MAX_DEPTH} levels deep")
     return body
+
+
+def _children(item: Any) -> Iterable[Any]:
+    if isinstance(item, dict):
+        return item.values()
+    return item if isinstance(item, list) else ()
 
 
 def _no_json(word: str) -> NoReturn:

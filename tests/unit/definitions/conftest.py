@@ -49,7 +49,7 @@ class FakeBatch:
 
     def create_namespaced_job(self, *, namespace: str, body: Any, **more: Any) -> Any:
         self._called("create", namespace=namespace, body=body, **more)
-        metadata = body.to_dict()["metadata"]
+        metadata = (body if isinstance(body, dict) else body.to_dict())["metadata"]
         if metadata["name"] in self.jobs:
             raise ApiException(status=409)
         made = job(metadata["name"], uid=f"uid-{next(self._numbers)}", labels=metadata.get("labels"))

@@ -65,7 +65,7 @@ def shape(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("source", TEMPLATES, ids=["manifest", "statements"])
-@settings(max_examples=100)
+@settings(max_examples=60)
 @given(a=TEXT, b=TEXT, c=TEXT)
 @example(a='"', b='"\nhostNetwork: true\nx: "', c="x")
 @example(a="x", b="y", c="team")
@@ -101,6 +101,7 @@ def test_text_that_stands_alone_is_one_scalar(value: str) -> None:
     assert made["a"] == value or (not isinstance(made["a"], str) and made["a"] == yaml.safe_load(value))
 
 
+@settings(max_examples=40)
 @given(
     value=st.recursive(
         st.none() | st.booleans() | st.integers() | TEXT, lambda x: st.lists(x) | st.dictionaries(TEXT, x)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,18 @@ def test_the_definitions_tell_their_arguments(client: TestClient) -> None:
         ({"content": b"\xff"}, 400, "BadRequest", "JSON object"),
         ({"content": b"[" * 100_000}, 400, "BadRequest", "JSON object"),
         ({"content": b" " * 1_100_000}, 413, "TooLarge", "bytes"),
+        (
+            {"content": b'{"job_definition_name": "thumbs", "album": ' + b"[" * 100 + b"]" * 100 + b"}"},
+            400,
+            "BadRequest",
+            "deep",
+        ),
+        (
+            {"content": b'{"job_definition_name": "typed", "album": "a", "\\ud800": 1}'},
+            400,
+            "InvalidArgument",
+            "no argument",
+        ),
         ({"json": []}, 400, "BadRequest", "JSON object"),
         ({"json": {"album": "a"}}, 400, "BadRequest", "job_definition_name"),
         ({"json": {"job_definition_name": ["thumbs"]}}, 400, "BadRequest", "job_definition_name"),
@@ -219,13 +232,18 @@ def test_jobs_of_others_and_of_nobody_are_not_found(client: TestClient, batch: F
             assert (client.get(path).status_code, client.get(path).json()["error"]) == (404, "NotFound")
         assert client.delete(f"/jobs/{name}").status_code == 404
     assert "theirs" in batch.jobs
+    batch.jobs |= {name: job(name) for name in (".", "..", "a b")}  # what the API would take for another path
+    for name in ("%2e", "%2e%2e", "a%20b"):
+        assert client.get(f"/jobs/{name}/status").status_code == 404
+    selector = client.get("/jobs", params={"job_definition_name": "a,b!=c"})
+    assert (selector.status_code, selector.json()["error"]) == (400, "BadRequest")
     assert client.get("/nowhere").json()["error"] == "NotFound"
     assert client.put("/jobs").json()["error"] == "MethodNotAllowed"
 
 
 def test_a_status_has_every_key_and_times_as_http_dates(client: TestClient, batch: FakeBatch) -> None:
     batch.jobs["a"] = job("a", condition="Complete")
-    batch.jobs["a"].status.start_time = "2024-01-02T03:04:05Z"
+    batch.jobs["a"].status.start_time = datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)
 
     for status in (client.get("/jobs/a/status").json(), client.get("/jobs").json()["jobs"]["a"]):
         assert status["start_time"] == "Tue, 02 Jan 2024 03:04:05 GMT"
