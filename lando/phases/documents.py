@@ -327,7 +327,7 @@ def _yaml_scalar(event: Any) -> Any:
     tag = event.tag if event.tag in _PLAIN_TAGS else _RESOLVER.resolve(yaml.ScalarNode, text, event.implicit)
     try:
         return _resolved(tag.removeprefix(_TAG), text)
-    except ValueError:  # `0b_`, or thousands of digits
+    except ValueError:  # `22:22`, which is not 1342; `0b_`; or thousands of digits
         return text if len(text) < 1000 else math.inf
 
 
@@ -338,7 +338,7 @@ def _resolved(tag: str, text: str) -> Any:
         return _Merge(text)
     if tag == "bool":
         return text.lower() in ("yes", "true", "on")
-    if tag not in ("int", "float") or ":" in text:  # `22:22` is not 1342
+    if tag not in ("int", "float"):
         return text
     bare = text.replace("_", "").lower()
     if tag == "float":

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from lando.phases import reading
 from lando.phases.model import Settings
 from lando.phases.reading import read
 from lando.runs import OnFailure
@@ -389,6 +390,14 @@ def test_depends_on_of_another_kind_is_told(written: str) -> None:
             ["phase load: these entries wait for each other, which would never end: load: d → c → b → d."],
         ),
         (
+            [entry("x", "c"), entry("o"), entry("a", "c"), entry("b", "a"), entry("c", "b")],
+            ["phase load: these entries wait for each other, which would never end: load: a → c → b → a."],
+        ),
+        (
+            [entry("o"), entry("a", "b", "c"), entry("b", "c", "a"), entry("c", "a", "b")],
+            ["phase load: these entries wait for each other, which would never end: load: a → b → c → a."],
+        ),
+        (
             [entry("o"), *(entry(one, other) for one, other in ("ab", "ba", "cd", "dc"))],
             [
                 "phase load: these entries wait for each other, which would never end: load: a → b → a.",
@@ -524,6 +533,14 @@ def test_a_flood_of_warnings_does_not_keep_errors_from_being_told() -> None:
     assert findings[-1].reason == "400 more findings are left out."
     assert not any(finding.is_error for finding in findings)
     assert refused[-2].endswith("jobernetes: a model must have at least one phase.")
+
+
+def test_a_model_of_too_many_entries_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reading, "MAX_ENTRIES", 2)
+
+    (found,) = told(document(("p", [entry("a"), entry("b")]), ("q", [entry("c")])))
+
+    assert found.endswith("phase q: jobs: a model must not have more than 2 entries.")
 
 
 def test_a_circle_of_thousands_is_told_in_a_bounded_line() -> None:
