@@ -191,11 +191,13 @@ class Lease:
     def note(self, complete: Mapping[str, Completion]) -> None:
         """Keep that these Jobs are complete, beyond their own end; written at once, else with the next renewal."""
         with self._lock:
-            noted = records.noted(self._complete, complete)
-            if noted is None:
-                names = ", ".join(sorted(complete))
-                log.warning("There is no room to note what is complete: a later run may make %s again.", names)
-                return
+            fitting = dict(complete)
+            while (noted := records.noted(self._complete, fitting)) is None:
+                fitting = dict(list(fitting.items())[: len(fitting) // 2])
+            if left := len(complete) - len(fitting):
+                log.warning(
+                    "There is no room to note of %d Jobs that they are complete: once gone, they run again.", left
+                )
             self._complete, self._unwritten = noted, True
             self.renew()
 

@@ -30,6 +30,7 @@ DURATION_S = 15
 MOST_JOBS = 12_000
 COMPLETE_LIMIT = 144 * 1024
 """Characters of :data:`COMPLETE`: some 3,000 Jobs."""
+_SURELY_FIT = 1000  # Jobs, however long and different their names are
 _DIGITS = 8
 
 
@@ -168,7 +169,7 @@ def others(cluster: Cluster, name: str, jobs: frozenset[str]) -> list[Record]:
 def noted(complete: Mapping[str, Completion], more: Mapping[str, Completion]) -> dict[str, Completion] | None:
     """Both together; None when there is no room for that."""
     both = {**complete, **more}
-    return both if len(packed(both)) <= COMPLETE_LIMIT else None
+    return both if len(both) <= _SURELY_FIT or len(packed(both)) <= COMPLETE_LIMIT else None
 
 
 def packed(complete: Mapping[str, Completion]) -> str:

@@ -6,9 +6,9 @@ Everything is asked side by side and told at once, in the order of the model. Wh
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from lando.direct import lease_record as records
 from lando.direct import pod_room, resources
@@ -23,6 +23,9 @@ from lando.plans.phases import job_manifest
 AT_A_TIME = 8
 """Calls under way."""
 _CREATE, _LIST, _GET = (next(iter(permissions("batch", "jobs", verb))) for verb in ("create", "list", "get"))
+
+_NO_DRY_RUNS = "does not support dry run"
+"""How the API server words that an admission webhook may have side effects, so that it was not asked."""
 
 T = TypeVar("T")
 
@@ -111,8 +114,8 @@ class _Check:
         except (Rejected, QuotaExceeded, Unavailable) as error:
             if fatal := self._fatal(error):
                 return fatal
-            reason = f"the cluster refuses {kind} {name}: {resources.words_of(error, resource.manifest)}"
-            return [Finding(reason=reason, file=resource.path)]
+            reason, is_error = _refusal(f"the {kind}", error, resource.manifest)
+            return [Finding(reason=reason, file=resource.path, is_error=is_error)]
         try:
             there = self._cluster.get(kind, name)
             jobs = records.digests(job.name for job, _ in self._jobs)
@@ -180,8 +183,10 @@ class _Check:
             said = resources.words_of(error, manifest)
             return [self._of(job, f"there is no room for the Job {job.name} now, and it has to wait: {said}.", False)]
         except (Rejected, Unavailable) as error:
-            said = resources.words_of(error, manifest)
-            return self._fatal(error) or [self._of(job, f"the cluster refuses the Job {job.name}: {said}")]
+            if fatal := self._fatal(error):
+                return fatal
+            reason, is_error = _refusal("the Job", error, manifest)
+            return [self._of(job, reason, is_error)]
         return [self._of(job, f"{words}.") for words in pod_room.obstacles(made, ranges, limits)]
 
     def _taken(self, job: JobFile) -> list[Finding]:
@@ -244,6 +249,14 @@ class _Check:
     def _of(self, job: JobFile, reason: str, is_error: bool = True) -> Finding:
         phase = self._phases[job.phase]
         return Finding(reason=reason, file=job.path, phase=phase, entry=job.entry, is_error=is_error)
+
+
+def _refusal(what: str, error: PeerError, manifest: Mapping[str, Any]) -> tuple[str, bool]:
+    """Why an object may not be made, in the cluster's words, and whether that is sure."""
+    name, said = manifest["metadata"]["name"], resources.words_of(error, manifest)
+    if _NO_DRY_RUNS in said:
+        return f"{what} {name} can't be checked before it is made: {said}", False
+    return f"the cluster refuses {what} {name}: {said}", True
 
 
 def _account(job: JobFile) -> str:

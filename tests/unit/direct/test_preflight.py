@@ -156,6 +156,19 @@ def test_what_the_cluster_refuses_is_told_in_its_words_in_the_order_of_the_model
     assert "spec.template.spec.containers[0].image: Required value" in found[1].reason
 
 
+def test_a_webhook_that_knows_no_dry_runs_forbids_nothing(world: World) -> None:
+    def unasked(call: str) -> None:
+        if call == "create Job a":
+            said = 'admission webhook "policy.test" does not support dry run'
+            raise Rejected("cluster", f"create Job a: {said}", status=400)
+
+    world.before = unasked
+    (found,) = check(model([entry("a")]), world)
+
+    assert not found.is_error
+    assert found.reason.startswith("the Job a can't be checked before it is made: admission webhook")
+
+
 @pytest.mark.parametrize("labels", [{}, {ENTRY: "other"}])
 def test_a_job_of_somebody_else_is_named_and_left_alone(world: World, labels: dict[str, str]) -> None:
     there = manifest("a")
@@ -304,7 +317,7 @@ def test_what_a_secret_holds_is_in_no_finding(world: World) -> None:
     world.before = quotes
     (found,) = check(with_resources(model([entry("a")]), secret), world)
 
-    assert found.reason == "the cluster refuses Secret login: a webhook says no to ****, **** and ****"
+    assert found.reason == "the cluster refuses the Secret login: a webhook says no to ****, **** and ****"
 
 
 def test_calls_go_side_by_side_and_the_first_error_ends_them() -> None:
