@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from lando.direct import events
-from lando.phases.model import Entry, JobFile, Model, Phase
+from lando.phases.model import Entry, JobFile, Model
 from lando.runs import Cause
 
 
@@ -17,7 +17,7 @@ class State(Enum):
     PENDING = "pending"
     RUNNING = "running"
     WAITING = "waiting"
-    """It was created, and its pods do not start."""
+    """Its pods do not start, or it can't be created yet."""
     COMPLETE = "complete"
     FAILED = "failed"
 
@@ -30,6 +30,8 @@ class JobView:
     needs: tuple[str, ...]
     """Entries of its phase."""
     state: State = State.PENDING
+    state_before: State = State.PENDING
+    """While it waits: how it stood."""
     attempt: int = 1
     began: float | None = None
     """By the clock of whoever told; None where an earlier run had begun it."""
@@ -102,10 +104,6 @@ class Progress:
         needed = [entry for entry in phase.entries if entry.name in job.needs]
         return [entry.name for entry in needed if not all(one.is_complete for one in self.of([entry]))]
 
-    def is_complete(self, phase: Phase) -> bool:
-        """Whether all its Jobs are complete."""
-        return all(job.is_complete for job in self.of(phase.entries))
-
 
 def _changed(
     job: JobView,
@@ -123,13 +121,16 @@ def _changed(
         case events.JobCreated(attempt=attempt):
             job.state, job.attempt, job.began, job.cause, job.duration_s = State.RUNNING, attempt, now, None, None
             job.is_removed = False
+        case events.JobWaits(cause=None):
+            job.state, job.cause = (job.state_before if job.state is State.WAITING else job.state), None
         case events.JobWaits(cause=cause):
-            job.state, job.cause = (State.RUNNING if cause is None else State.WAITING), cause
+            job.state_before = job.state_before if job.state is State.WAITING else job.state
+            job.state, job.cause = State.WAITING, cause
         case events.JobCompleted(duration_s=duration_s):
             job.state, job.duration_s, job.cause = State.COMPLETE, duration_s, None
         case events.JobFailed(cause=cause, again=again):
             job.state, job.cause = (State.PENDING if again else State.FAILED), cause
-            job.duration_s = None if job.began is None else now - job.began
+            job.duration_s, job.began = (None if job.began is None else now - job.began), None
         case events.JobRemoved(why="cleanup" | "reverted"):
             job.is_removed = True
         case events.JobRemoved():  # it is made again

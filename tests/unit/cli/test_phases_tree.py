@@ -112,6 +112,13 @@ def test_a_wait_that_is_over_is_no_longer_told() -> None:
     assert texts(progress, 6.0)[3] == "├─ ▶ fetch  fetch-a  0:00:01"
 
 
+def test_a_job_that_can_not_be_made_yet_is_to_come_once_it_can() -> None:
+    former = Cause(category=Category.INFRASTRUCTURE, sentence="Pods of a former Job are still at work.")
+    waits = (began(), events.PhaseBegan(index=0, name="prepare"), events.JobWaits(job="schema", cause=former))
+    assert texts(told(SMALL, *waits), 3.0)[2] == ("└─ … schema  schema  waits: Pods of a former Job are still at work.")
+    assert texts(told(SMALL, *waits, events.JobWaits(job="schema", cause=None)), 3.0)[2] == "└─ · schema  schema"
+
+
 def test_a_job_that_is_made_again_says_which_attempt_it_is() -> None:
     progress = told(
         SMALL,
