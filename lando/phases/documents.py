@@ -203,7 +203,8 @@ class _Builder:
         if isinstance(key, Scalar) and isinstance(key.value, _Merge):
             self._merge(top, key.line, value)
         elif not isinstance(key, Scalar) or key.value is None:
-            self.problems.append(Problem(line=key.line, reason=f"a key must be text, not {kind_of(key)}"))
+            hint = "; text with braces needs quotes, and templates are not filled in" if isinstance(key, Block) else ""
+            self.problems.append(Problem(line=key.line, reason=f"a key must be text, not {kind_of(key)}{hint}"))
         elif key.text in top.entries:
             first = top.entries[key.text][0]
             reason = f"the key {shown(key.text)} stands here and in line {first}; keep one of the two"

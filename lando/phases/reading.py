@@ -39,7 +39,10 @@ _ENTRY = ("name", "job_path", "type", "depends_on", "retries", "deadline")
 
 
 def read(files: Files, path: str) -> tuple[Model | None, list[Finding]]:
-    """The model at ``path``, None if any finding is an error; the findings are complete, in the order of the file."""
+    """The model at ``path``, None if any finding is an error.
+
+    The findings are complete, first those of the model by line, then those of the files that it names.
+    """
     report = Report()
     model = _Reader(files, path, report).model()
     return (None if report.failed else model), report.findings(path)

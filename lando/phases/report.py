@@ -24,7 +24,7 @@ class Place:
 
 
 class Report:
-    """Collects findings in the order in which they are met."""
+    """Collects findings."""
 
     def __init__(self) -> None:
         self._found: list[Finding] = []

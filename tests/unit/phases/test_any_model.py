@@ -189,6 +189,8 @@ def _holds(files: Any, path: str) -> None:
         assert finding.reason.endswith((".", "?"))
         assert str(finding).isprintable(), str(finding)
         assert finding.line is None or finding.line >= 1
+    lines = [finding.line or 0 for finding in findings if finding.file == path and "left out" not in finding.reason]
+    assert lines == sorted(lines)
     assert len({str(finding) for finding in findings}) == len(findings)
     if model is not None:
         assert len({job.name for job in model.jobs()}) == sum(1 for _ in model.jobs())
