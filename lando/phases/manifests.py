@@ -15,6 +15,7 @@ RESOURCE_KINDS = ("ConfigMap", "Secret", "PersistentVolumeClaim")
 """All of ``apiVersion: v1``."""
 _WHOLE_NUMBERS = ("activeDeadlineSeconds", "ttlSecondsAfterFinished")
 """Of a Job's ``spec``; what Lando itself reckons with."""
+_CONTAINERS = ("spec", "template", "spec", "containers")
 
 
 class Manifests:
@@ -224,21 +225,21 @@ class _Object:
 
 
 def _check_job_spec(seen: _Object) -> None:
-    containers = seen.at("spec", "template", "spec", "containers")
-    if not isinstance(containers, Items) or not containers.items:
-        for depth in range(1, 5):
-            keys = ("spec", "template", "spec", "containers")[:depth]
-            node = seen.at(*keys)
-            if node is None:
-                seen.error(*keys, reason="is required: a Job needs the template of its pod, with a container")
-                break
-            if not isinstance(node, Block if depth < 4 else Items) or depth == 4:
-                wanted = "a block of keys" if depth < 4 else "a list with at least one container"
-                found = "an empty one" if isinstance(node, Items) and depth == 4 else kind_of(node)
-                seen.error(*keys, reason=f"must be {wanted}, not {found}")
-                break
+    """There is a pod template with a container, and the numbers that Lando itself reckons with are such."""
+    node: Node | None = None
+    for keys in (_CONTAINERS[:depth] for depth in range(1, len(_CONTAINERS) + 1)):
+        wanted, what = (Items, "a list of containers") if keys == _CONTAINERS else (Block, "a block of keys")
+        node = seen.at(*keys)
+        if node is None:
+            seen.error(*keys, reason="is required: a Job needs the template of its pod, with a container")
+            break
+        if not isinstance(node, wanted):
+            seen.error(*keys, reason=f"must be {what}, not {kind_of(node)}")
+            break
+    if isinstance(node, Items) and not node.items:
+        seen.error(*_CONTAINERS, reason="must hold at least one container")
     for key in _WHOLE_NUMBERS:
-        node = seen.at("spec", key)
-        value = node.value if isinstance(node, Scalar) else None
-        if node is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
-            seen.error("spec", key, reason=f"must be a whole number of seconds, not {kind_of(node)}")
+        number = seen.at("spec", key)
+        value = number.value if isinstance(number, Scalar) else None
+        if number is not None and (not isinstance(value, int) or isinstance(value, bool) or value < 0):
+            seen.error("spec", key, reason=f"must be a whole number of seconds, not {kind_of(number)}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import math
 import re
 from collections.abc import Collection
 from enum import Enum
@@ -14,8 +13,8 @@ from lando.phases.report import Place, Report
 
 _DURATION = re.compile(r"([0-9]{1,10})(s|m|h)?")
 _SECONDS = {None: 1, "s": 1, "m": 60, "h": 3600}
-_LONGEST = 2**31 - 1
-"""Seconds; more is refused by Kubernetes."""
+_LARGEST = 2**31 - 1
+"""Of any number; Kubernetes takes no more, of seconds, either."""
 
 Choice = TypeVar("Choice", bound=Enum)
 
@@ -84,9 +83,6 @@ class Section:
 
     def number(self, key: str) -> float | None:
         number = self._number(key, "a number")
-        if number is not None and number > _LONGEST:
-            self.error(key, f"must not be more than {_LONGEST:,}")
-            return None
         return None if number is None else float(number)
 
     def choice(self, key: str, kind: type[Choice]) -> Choice | None:
@@ -109,8 +105,8 @@ class Section:
             self._wrong(key, "seconds, or as 90s, 15m or 2h", node)
             return None
         seconds = int(match[1]) * _SECONDS[match[2]]
-        if not 0 < seconds <= _LONGEST:
-            self.error(key, f"must be from 1 to {_LONGEST:,} seconds, not {shown(match[0])}")
+        if not 0 < seconds <= _LARGEST:
+            self.error(key, f"must be from 1 to {_LARGEST:,} seconds, not {shown(match[0])}")
             return None
         return seconds
 
@@ -156,8 +152,11 @@ class Section:
         if not isinstance(node, Scalar) or isinstance(node.value, bool) or not isinstance(node.value, int | float):
             self._wrong(key, wanted, node)
             return None
-        if node.value < 0 or not math.isfinite(node.value):
+        if node.value < 0:
             self.error(key, f"must not be negative, as {shown(node.text)} is")
+            return None
+        if node.value > _LARGEST:
+            self.error(key, f"must not be more than {_LARGEST:,}")
             return None
         return node.value
 

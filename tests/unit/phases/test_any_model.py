@@ -143,7 +143,7 @@ ODD: list[Any] = [
 
 
 @given(sound_models(), st.data())
-@settings(max_examples=100)
+@settings(max_examples=60)
 def test_any_change_of_a_sound_model_is_a_model_or_gives_findings(
     generated: tuple[Model, dict[str, str]], data: st.DataObject
 ) -> None:

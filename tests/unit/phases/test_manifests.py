@@ -76,12 +76,11 @@ def changed(old: str, new: str) -> str:
         (changed("containers", "container"), "a.yaml:7: phase p, entry e: spec.template.spec.containers: is required"),
         (
             changed("[{name: main, image: busybox}]", "[]"),
-            "a.yaml:9: phase p, entry e: spec.template.spec.containers: must be a list with at least one container, "
-            "not an empty one.",
+            "a.yaml:9: phase p, entry e: spec.template.spec.containers: must hold at least one container.",
         ),
         (
             changed("[{name: main, image: busybox}]", "{name: main}"),
-            "containers: must be a list with at least one container, not a block of keys.",
+            "containers: must be a list of containers, not a block of keys.",
         ),
         (JOB[: JOB.index("spec:")] + "spec: [a]", "spec: must be a block of keys, not a list."),
         (JOB + "  activeDeadlineSeconds: '60'\n", "spec.activeDeadlineSeconds: must be a whole number of seconds, not"),
