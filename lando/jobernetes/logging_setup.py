@@ -14,6 +14,8 @@ from lando.errors import ConfigError
 
 FORMAT = "%(asctime)s - %(name)s - %(levelname)s - %(message)s"
 
+LOGGERS = ("jobernetes", "jobernetes.jobmodel", "jobernetes.jobconfig", "jobernetes.jobexecutor")
+
 log = logging.getLogger("jobernetes")
 
 
@@ -49,6 +51,8 @@ def setup_logging(path: str = "logging.yaml", default_level: int = logging.INFO)
     except (ValueError, TypeError, AttributeError, ImportError, LookupError, OSError) as error:
         because = f": {error.__cause__}" if error.__cause__ else ""
         raise ConfigError(f"{path} can't be used: {error}{because}") from error
+    for name in LOGGERS:  # they exist already, which is no reason to silence them (disable_existing_loggers)
+        logging.getLogger(name).disabled = False
     for sentence in unwritable.values():
         log.warning("%s", sentence)
 

@@ -45,7 +45,11 @@ def logging_as_before() -> Iterator[None]:
     """What a test sets up is taken back."""
     root = logging.getLogger()
     handlers, level, raises = root.handlers[:], root.level, logging.raiseExceptions
+    loggers = [one for one in root.manager.loggerDict.values() if isinstance(one, logging.Logger)]
+    disabled = [logger.disabled for logger in loggers]
     yield
+    for logger, was in zip(loggers, disabled, strict=True):
+        logger.disabled = was
     logging.raiseExceptions = raises
     for handler in root.handlers:
         handler.close()
@@ -190,6 +194,21 @@ def test_a_folder_that_can_t_be_written_is_a_warning(
         "it goes without.",
         f"{EXECUTOR} - INFO - hello",
     ]
+
+
+@pytest.mark.usefixtures("logging_as_before")
+def test_a_file_that_silences_what_exists_does_not_silence_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    content = yaml.safe_load(SUPPLIED.read_text())
+    del content["disable_existing_loggers"]  # true is what Python takes then
+    file = tmp_path / "logging.yaml"
+    file.write_text(yaml.safe_dump(content))
+    setup_logging()
+    for logger in (lines.jobmodel, lines.jobconfig, lines.jobexecutor):
+        logger.info("hello")
+    assert capsys.readouterr().out.count("hello") == 3
 
 
 @pytest.mark.usefixtures("logging_as_before")
