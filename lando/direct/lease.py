@@ -18,7 +18,7 @@ from lando.direct import lease_record as records
 from lando.direct.admission import Admission, Stop, Stopped
 from lando.direct.holder import Holder
 from lando.direct.lease_record import Completion, Record
-from lando.errors import Conflict, NotFound, PeerError, QuotaExceeded, Rejected, Unavailable
+from lando.errors import Conflict, LandoError, NotFound, PeerError, QuotaExceeded, Rejected, Unavailable
 from lando.k8s.cluster import Cluster, Manifest
 
 RENEW_S = 5.0
@@ -158,7 +158,7 @@ class Lease:
         with self._lock:
             try:
                 return self._write(records.sign_of_life(self._now()))
-            except PeerError as error:
+            except LandoError as error:
                 log.debug("The Lease %s was not renewed: %s", self.name, error)
                 return False
 
@@ -167,7 +167,7 @@ class Lease:
         with self._lock:
             try:
                 self._write({"spec": {"holderIdentity": "", **records.sign_of_life(self._now())["spec"]}})
-            except PeerError as error:
+            except LandoError as error:
                 log.debug("The Lease %s was not released, and expires: %s", self.name, error)
             self._mine = None
 
