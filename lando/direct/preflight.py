@@ -76,13 +76,15 @@ class _Check:
 
     def _missing(self, missing: Sequence[Right]) -> Iterator[Finding]:
         """One finding for each resource; of what is needed first."""
-        by_kind: dict[tuple[str, str, str, str], list[str]] = {}
+        by_kind: dict[tuple[str, str], list[Right]] = {}
         for right in missing:
-            one = right.permission
-            by_kind.setdefault((one.group, one.resource, right.lost, right.why), []).append(one.verb)
-        for (group, resource, lost, why), verbs in by_kind.items():
+            by_kind.setdefault((right.permission.group, right.permission.resource), []).append(right)
+        for (group, resource), rights in by_kind.items():
+            # The first says what is lost: who may not list has no use for watching either, and a run for neither.
+            verbs, lost, why = [right.permission.verb for right in rights], rights[0].lost, rights[0].why
             rule = f'apiGroups: ["{group}"], resources: ["{resource}"], verbs: [{", ".join(verbs)}]'
-            may_not = f"this account may not {' or '.join(verbs)} {resource} in namespace {self._cluster.namespace}"
+            listed = " or ".join(part for part in (", ".join(verbs[:-1]), verbs[-1]) if part)
+            may_not = f"this account may not {listed} {resource} in namespace {self._cluster.namespace}"
             because = f" ({why})" if why else ""
             if lost:
                 yield self._about(f"{may_not}: {lost}; a Role would say {rule}.", is_error=False)

@@ -64,6 +64,15 @@ def test_missing_rights_are_named_in_the_words_of_a_role(world: World) -> None:
     assert "create Job a" not in world.calls  # what is known to be refused is not tried
 
 
+def test_who_may_not_list_is_not_told_of_watching(world: World) -> None:
+    world.denied = {*permissions("", "pods", "list", "watch"), Permission("", "events", "watch")}
+
+    pods, events = check(model([entry("a")]), world)
+
+    assert "may not list or watch pods in namespace lando: less is known of why" in pods.reason
+    assert "may not watch events in namespace lando: events are listed every refresh_time seconds" in events.reason
+
+
 def test_without_the_right_to_leases_resources_are_an_error_and_all_else_a_warning(world: World) -> None:
     world.denied = set(permissions("coordination.k8s.io", "leases", "create", "get", "list", "patch", "delete"))
     plain = model([entry("a")])
