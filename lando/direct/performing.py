@@ -53,6 +53,8 @@ class Performer:
         """Since when Jobs can't be made because of what is left of former ones; None once that was told."""
         self._noted = set(lease.complete)
         """What the Lease may hold for complete."""
+        self._deleted: set[str] = set()
+        """UIDs."""
         self._unanswered: dict[str, Create] = {}
         """What met an error that leaves open whether it was done."""
         self.refused: dict[str, Cause] = {}
@@ -105,7 +107,11 @@ class Performer:
     def delete(self, jobs: Sequence[str], why: str) -> dict[str, LandoError]:
         """Delete Jobs with their pods, newest first; the errors of those that can't be. Raises Stopped."""
         seen = self._view.seen()
-        there = [job for job in jobs if job in seen and not (seen[job].job.deleting or seen[job].is_gone)]
+        there = [
+            job
+            for job in jobs
+            if job in seen and not (seen[job].job.deleting or seen[job].is_gone or seen[job].uid in self._deleted)
+        ]
         number = {job: number for number, job in enumerate(self._progress.files)}
         there.sort(key=lambda job: (str(seen[job].job.created), number[job]), reverse=True)
         errors: dict[str, LandoError] = {}
@@ -121,6 +127,7 @@ class Performer:
             except LandoError as error:
                 errors[job] = error
                 continue
+            self._deleted.add(job_uid)
             self._view.removed(job_uid)
             self._listener.tell(JobRemoved(job=job, why=why))
         return errors

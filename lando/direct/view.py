@@ -120,8 +120,7 @@ class View:
             self._at_work[job].pop(change.uid, None)
             if change.type is not ChangeType.DELETED and phase(change.object) not in ENDED_PHASES:
                 self._at_work[job][change.uid] = change.object
-            if self._sightings.on_pod(change) is None and owning_job(change.object) == self._current.get(job):
-                return
+            self._sightings.on_pod(change)
             self._dirty.add(job)
         self._waiting.ring()
 

@@ -165,6 +165,14 @@ class World(StoreCluster):
             self.history.append(("ended", job))
             self.finish(job, exit_code)
 
+    def let_loose(self, job: str) -> None:
+        """Somebody deletes a Job without its pods."""
+        with self.lock:
+            for pod in self.pods(job):
+                name = pod["metadata"]["name"]
+                self.store.patch("pods", self.namespace, name, {"metadata": {"ownerReferences": None}})
+            self.store.delete("jobs", self.namespace, job, propagation="Background")
+
     def step(self) -> bool:
         """One Job that is at work ends; whether there was one."""
         with self.lock:

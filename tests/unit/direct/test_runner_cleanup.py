@@ -102,3 +102,31 @@ def test_cleanup_is_refused_while_a_run_is_at_work(world: World) -> None:
     run(world, ONE)
     assert cleaned(world, make_lease=Taken).ended.outcome is Outcome.REFUSED
     assert world.jobs() == ["a", "b", "c"]
+
+
+def test_a_cleanup_after_the_last_phase_goes_on_after_an_outage(world: World) -> None:
+    left = {"delete Job b": 2, "delete Lease": 1}
+
+    def fail(call: str) -> None:
+        for begin in left:
+            if call.startswith(begin) and left[begin] > 0:
+                left[begin] -= 1
+                raise world.unavailable()
+
+    world.before = fail
+    told = run(world, CLEAN)
+    assert told.ended.outcome is Outcome.COMPLETE
+    assert sorted(told.jobs(JobRemoved)) == ["a", "b", "c"]
+    assert world.jobs() == []
+    assert world.list("Lease") == []
+
+
+def test_jobs_that_may_not_be_deleted_are_told_at_once(world: World) -> None:
+    def forbid(call: str) -> None:
+        if call.startswith("delete Job"):
+            raise world.unavailable(403)
+
+    world.before = forbid
+    told = run(world, CLEAN)
+    assert told.ended.outcome is Outcome.COMPLETE
+    assert world.count("delete Job") == len(told.of(Trouble)) == 3

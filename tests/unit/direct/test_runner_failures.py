@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lando.direct.events import JobCompleted, JobCreated, JobFailed, JobRemoved, JobWaits, Outcome
+from lando.direct.events import JobCompleted, JobCreated, JobFailed, JobRemoved, JobWaits, Outcome, Trouble
 from lando.errors import QuotaExceeded, Rejected
 from lando.runs import Category, OnFailure
 from tests.unit.direct.running import Told, World, entry, model, run
@@ -171,3 +171,52 @@ def test_a_quota_is_waited_for_and_named(world: World) -> None:
     waits, over = told.of(JobWaits)
     assert (waits.job, waits.cause.category, over.cause) == ("b", Category.RESOURCES, None)
     assert world.count("create Job b") == 2
+
+
+def test_a_job_is_not_made_again_while_pods_of_the_former_one_are_at_work_and_that_is_told(world: World) -> None:
+    """Somebody deletes the Job, but not its pod, which works on."""
+    told = Told()
+
+    def orphan(event: object) -> None:
+        if isinstance(event, JobCreated) and event.attempt == 1:
+            world.let_loose("a")
+        if isinstance(event, JobWaits) and event.cause is not None:
+            (pod,) = world.store.list("pods", world.namespace).items
+            assert pod["metadata"]["name"] in event.cause.sentence
+            pod["status"]["phase"] = "Succeeded"
+            world.store.update_status("pods", world.namespace, pod)
+
+    told.on = orphan
+    world.outcomes = lambda job: 0 if len(world.made()) > 1 else None
+    run(world, model([entry("a", retries=1)]), told=told)
+    assert told.ended.outcome is Outcome.COMPLETE
+    assert [one.cause is None for one in told.of(JobWaits)] == [False, True]
+    assert world.made() == ["a", "a"]
+
+
+def test_what_a_revert_can_not_delete_is_told_and_the_rest_goes(world: World) -> None:
+    world.outcomes = failing("b")
+
+    def refuse(call: str) -> None:
+        if call == "delete Job b":
+            raise Rejected("cluster", "delete Job b: forbidden by a webhook", status=403)
+
+    world.before = refuse
+    told = run(world, model([entry("a"), entry("b", needs=["a"])], on_failure=REVERT))
+    assert told.ended.outcome is Outcome.FAILED
+    assert world.jobs() == ["b"]
+    assert ["forbidden by a webhook" in one.sentence for one in told.of(Trouble)] == [True]
+
+
+def test_a_quota_is_no_more_asked_once_the_run_is_stopping(world: World) -> None:
+    def forbid(call: str) -> None:
+        if call == "create Job b":
+            raise QuotaExceeded("cluster", "create Job b: exceeded quota: jobs=1", status=403)
+
+    world.before = forbid
+    world.outcomes = lambda job: 1 if job == "a" else 0 if len(told.of(JobFailed)) else None
+    told = Told()
+    run(world, model([entry("a"), entry("b"), entry("c")]), told=told)
+    assert told.ended.outcome is Outcome.FAILED
+    assert told.jobs(JobCompleted) == ["c"]
+    assert world.made() == ["a", "c"]

@@ -14,6 +14,7 @@ from lando.direct.events import (
     JobFailed,
     JobFound,
     JobRemoved,
+    JobWaits,
     Outcome,
     PhaseBegan,
     Problem,
@@ -243,3 +244,14 @@ def test_nothing_is_made_when_the_checks_find_an_error(world: World) -> None:
     assert [problem.finding for problem in told.of(Problem)] == found
     assert world.calls == []
     assert run(world, TWO, check=lambda one, cluster: found[:1]).ended.outcome is Outcome.COMPLETE
+
+
+def test_what_a_job_that_was_found_waits_for_is_told_after_the_run_has_begun(world: World) -> None:
+    left(world, TWO, "a")
+    world.hold("a", "ErrImagePull", 'pull access denied for "missing", repository does not exist')
+    told = Told()
+    told.on = lambda event: world.go_on("a") if isinstance(event, JobWaits) and event.cause else None
+    world.outcomes = lambda job: 0 if told.of(JobWaits) else None
+    run(world, TWO, told=told)
+    assert told.ended.outcome is Outcome.COMPLETE
+    assert [type(event) for event in told.events[:3]] == [Began, JobFound, JobWaits]
