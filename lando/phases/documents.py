@@ -92,14 +92,16 @@ def value_of(node: Node) -> Any:
     return node.text if isinstance(node.value, _Merge) else node.value
 
 
-def kind_of(node: Node) -> str:
-    """What a person sees in the file."""
+def kind_of(node: Node, *, quoted: bool = True) -> str:
+    """What a person sees in the file; not ``quoted`` where that could be a secret."""
     if isinstance(node, Block):
         return "a block of keys"
     if isinstance(node, Items):
         return "a list"
     if node.value is None:
         return "nothing"
+    if not quoted:
+        return "text" if isinstance(node.value, str) else "a number, true or false"
     if isinstance(node.value, bool):
         return "true" if node.value else "false"
     return shown(node.text) if isinstance(node.value, int | float) else f"the text {shown(node.text)}"
@@ -218,7 +220,9 @@ class _Builder:
             if isinstance(base, Block):
                 top.merged.append(base)
             else:
-                self.problems.append(Problem(line=line, reason=f"<< must name blocks of keys, not {kind_of(base)}"))
+                self.problems.append(
+                    Problem(line=line, reason=f"<< must name blocks of keys, not {kind_of(base, quoted=False)}")
+                )
 
 
 def _parse_json(text: str) -> tuple[list[Node], list[Problem]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from lando.phases.checks import DraftEntry
-from lando.phases.documents import Block, Items, Node, Scalar, kind_of, parse, shown, value_of
+from lando.phases.documents import Block, Items, Node, Problem, Scalar, kind_of, parse, shown, value_of
 from lando.phases.files import SUFFIXES, Files, Kind, UnreadableError
 from lando.phases.model import JobFile, Resource
 from lando.phases.names import job_name_fault, object_name_fault
@@ -26,7 +26,7 @@ class Manifests:
         self._namespace = namespace
         """None: the model says nothing that could be compared."""
         self._report = report
-        self._parsed: dict[str, tuple[list[Node], list[tuple[int | None, str]]]] = {}
+        self._parsed: dict[str, tuple[list[Node], list[Problem]]] = {}
         self._jobs: dict[str, Place] = {}
         self._objects: dict[tuple[str, str], Place] = {}
 
@@ -74,8 +74,8 @@ class Manifests:
         if path not in self._parsed:
             self._parsed[path] = self._parse(path)
         nodes, problems = self._parsed[path]
-        for line, reason in problems:
-            self._report.error(place, line, reason)
+        for problem in problems:
+            self._report.error(place, problem.line, problem.reason)
         if problems:
             return None
         if not nodes:
@@ -83,13 +83,11 @@ class Manifests:
             return None
         return nodes
 
-    def _parse(self, path: str) -> tuple[list[Node], list[tuple[int | None, str]]]:
+    def _parse(self, path: str) -> tuple[list[Node], list[Problem]]:
         try:
-            text = self._files.text(path)
+            return parse(self._files.text(path), as_json=path.endswith(".json"))
         except UnreadableError as error:
-            return [], [(None, error.reason)]
-        nodes, problems = parse(text, as_json=path.endswith(".json"))
-        return nodes, [(problem.line, problem.reason) for problem in problems]
+            return [], [Problem(line=None, reason=error.reason)]
 
     def _job(self, path: str, entry: DraftEntry, phase: int) -> Iterator[JobFile]:
         place = Place(file=path, phase=entry.place.phase, entry=entry.place.entry)
@@ -171,7 +169,7 @@ class _Object:
         """Whether it is one of these; told otherwise."""
         wanted = f"{' or '.join(kinds)} in {api_version}"
         if not isinstance(self._root, Block):
-            self.error(reason=f"is {kind_of(self._root)}, not a Kubernetes object; needed is a {wanted}")
+            self.error(reason=f"is {kind_of(self._root, quoted=False)}, not a Kubernetes object; needed is a {wanted}")
             return False
         found = {key: self.at(key) for key in ("apiVersion", "kind")}
         missing = [key for key, node in found.items() if node is None]

@@ -117,7 +117,7 @@ def test_what_holds_nothing_holds_no_document(text: str) -> None:
         ("? {a: b}\n: c", 1, "a key must be text, not a block of keys"),
         ("a:\n  b: {{ .Values.c }}", 2, "a key must be text, not a block of keys; text with braces needs quotes"),
         ("~: b", 1, "a key must be text, not nothing"),
-        ("<<: text", 1, "<< must name blocks of keys, not the text text"),
+        ("<<: text", 1, "<< must name blocks of keys, not text"),
         ("a: 1\n\x07: 2\n", 2, "is not valid YAML: it holds the character '\\x07'"),
         ("a: \x00", 1, "is not valid YAML: it holds the character '\\x00'"),
         ("a: \ud800", 1, "is not valid YAML: it holds the character '\\ud800'"),

@@ -34,8 +34,8 @@ def changed(old: str, new: str) -> str:
         ("", "a.yaml: phase p, entry e: is empty."),
         ("---\n# nothing\n---\n", "a.yaml: phase p, entry e: is empty."),
         ("- a\n", "a.yaml:1: phase p, entry e: is a list, not a Kubernetes object; needed is a Job in batch/v1."),
-        ("text", "is the text text, not a Kubernetes object; needed is a Job in batch/v1."),
-        ("5", "is 5, not a Kubernetes object"),
+        ("text", "is text, not a Kubernetes object; needed is a Job in batch/v1."),
+        ("5", "is a number, true or false, not a Kubernetes object"),
         ("{}", "has no apiVersion and no kind, so it is no Kubernetes object; needed is a Job in batch/v1."),
         ("kind: Job", "has no apiVersion, so it is no Kubernetes object"),
         (
@@ -256,6 +256,8 @@ def test_two_resources_of_one_kind_and_name_are_told() -> None:
 def test_no_value_of_a_secret_is_told() -> None:
     texts = [
         "{apiVersion: v1, kind: Secret, metadata: {name: s}, data: {password: hunter2, password: hunter2}}",
+        "hunter2",
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {<<: hunter2}\n",
         "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData:\n  password: 'hunter2\n",
         "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData:\n  password: @hunter2\n",
         "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData:\n  password: *hunter2\n",

@@ -511,7 +511,7 @@ jobernetes:
         "broken.yaml:1: phase two words, entry b: is not valid YAML",
         "jobermodel.yaml:9: phase q, entry a: the name a is already that of the entry of phase two words in line 5",
         "jobermodel.yaml:9: phase q, entry a: retries: must not be negative",
-        "text.yaml:1: phase q, entry a: is the text text, not a Kubernetes object",
+        "text.yaml:1: phase q, entry a: is text, not a Kubernetes object",
     ):
         assert any(one.startswith(wanted) for one in findings), wanted
     assert len(findings) == 9
