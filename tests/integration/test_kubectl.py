@@ -309,6 +309,25 @@ def test_edit_writes_what_the_editor_leaves(kubectl: Kubectl) -> None:
     assert kubectl.json("get", "cm", "c")["data"] == {"a": "after"}
 
 
+def test_leases_are_made_shown_described_taken_over_and_deleted(kubectl: Kubectl) -> None:
+    moment = "2026-01-01T00:00:00.000000Z"
+    spec = {"holderIdentity": "one", "leaseDurationSeconds": 15, "acquireTime": moment, "renewTime": moment}
+    lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": "lock"}, "spec": spec}
+    assert "(server dry run)" in kubectl("create", "-f", "-", "--dry-run=server", document=lease)
+    assert "not found" in kubectl.refused("get", "lease", "lock")
+    kubectl("apply", "-f", "-", document=lease)
+    assert table(kubectl("get", "leases"))[0] == ["NAME", "HOLDER", "AGE"]
+    assert table(kubectl("get", "leases"))[1][:2] == ["lock", "one"]
+    assert re.search(r"Lease Duration Seconds: +15", kubectl("describe", "lease", "lock"))
+    kubectl("apply", "-f", "-", document={**lease, "spec": {**spec, "holderIdentity": "two"}})
+    assert kubectl("get", "lease/lock", "-o", "jsonpath={.spec.holderIdentity}") == "two"
+    assert "must be greater than 0" in kubectl.refused(
+        "patch", "lease", "lock", "--type=merge", "-p", '{"spec": {"leaseDurationSeconds": 0}}'
+    )
+    kubectl("delete", "lease", "lock")
+    assert "not found" in kubectl.refused("get", "lease", "lock")
+
+
 def test_delete_by_name_by_label_and_with_its_pods_or_without(kubectl: Kubectl) -> None:
     for name in ("back", "fore", "orphan"):
         kubectl("create", "-f", "-", document=job(name, "sleep 60"))
@@ -389,6 +408,7 @@ def test_the_api_is_explained(kubectl: Kubectl, cluster: LocalCluster) -> None:
         "authentication.k8s.io/v1",
         "authorization.k8s.io/v1",
         "batch/v1",
+        "coordination.k8s.io/v1",
         "v1",
     ]
     assert re.search(r"KIND:\s+Job", kubectl("explain", "job"))
