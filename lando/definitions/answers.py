@@ -68,7 +68,7 @@ def answer(error: Exception) -> JSONResponse:
             found = error.errors()[0]
             return _told(400, "BadRequest", f"{found['loc'][-1]}: {found['msg']}")
         case NotFoundException():
-            return _told(404, "NotFound", _not_found(error))
+            return _told(404, "NotFound", sentence(error))
         case MissingArgument():
             return _told(400, "MissingArgument", error, missing=list(error.names))
         case UndefinedError():
@@ -103,11 +103,14 @@ def _of_cluster(error: ApiException) -> JSONResponse:
             return _told(503, "ClusterUnavailable", f"The cluster answered {error.status}: {said}")
 
 
-def _not_found(error: NotFoundException) -> str:
-    cause = error.args[0] if error.args else ""
-    if isinstance(cause, ApiException):
-        return message_of(cause)
-    return f"there is no definition {cause}" if isinstance(cause, KeyError) else str(cause)
+def sentence(error: BaseException) -> str:
+    """What went wrong, for people; of an error of the cluster its own words."""
+    if isinstance(error, ApiException):
+        return message_of(error)
+    cause = error.args[0] if isinstance(error, NotFoundException) and error.args else None
+    if isinstance(cause, KeyError):
+        return f"there is no definition {cause}"
+    return sentence(cause) if isinstance(cause, BaseException) else str(error)
 
 
 def _told(status: int, code: str, message: object, *, headers: Any = None, **more: Any) -> JSONResponse:

@@ -30,7 +30,7 @@ class ReloadingJobDefinitionsRegister(JobDefinitionsRegister):
     def __init__(self, reloader: FileReloader) -> None:
         self._reloader = reloader
         self._state = _State({}, {}, {}, ())
-        self._told_missing = False
+        self._unreadable: str | None = None
         self._reload()
 
     @property
@@ -46,7 +46,8 @@ class ReloadingJobDefinitionsRegister(JobDefinitionsRegister):
     @property
     def problems(self) -> tuple[str, ...]:
         """What is wrong with the file as it is now, a sentence each; empty when all of it is in force."""
-        return self._reload().problems
+        problems = self._reload().problems
+        return problems if self._unreadable is None else (self._unreadable, *problems)
 
     def get_generator(self, job_definition_name: str) -> JobGenerator:
         """The definition's generator.
@@ -69,11 +70,12 @@ class ReloadingJobDefinitionsRegister(JobDefinitionsRegister):
         try:
             stream = next(update, None)
         except OSError as error:
-            state = self._state.with_problem(f"{path}: the file can't be read: {error.strerror}")
-            if state.problems != self._state.problems:
-                logger.warning("%s", state.problems[0])
-            self._state = state
-            return state
+            unreadable = f"{path}: the file can't be read: {error.strerror}"
+            if self._unreadable != unreadable:
+                logger.warning("%s", unreadable)
+            self._unreadable = unreadable
+            return self._state
+        self._unreadable = None
         if stream is not None:
             before = self._state
             try:
@@ -85,18 +87,20 @@ class ReloadingJobDefinitionsRegister(JobDefinitionsRegister):
 
             def apply() -> None:
                 self._state = state
-                self._told_missing = False
                 for problem in state.problems:
                     logger.warning("%s", problem)
 
             update.send(apply)
             update.close()
-        elif isinstance(self._reloader, FileReloader) and self._reloader.is_missing():
-            missing = f"{path}: there is no such file, so there are no definitions"
-            if not self._told_missing:
-                logger.warning("%s", missing)
-                self._told_missing = True
-            self._state = _State({}, {}, {}, (missing,))
+        elif isinstance(self._reloader, FileReloader):
+            missing = (f"{path}: there is no such file, so there are no definitions",)
+
+            def forget() -> None:
+                if self._state.problems != missing:
+                    logger.warning("%s", missing[0])
+                    self._state = _State({}, {}, {}, missing)
+
+            self._reloader.if_missing(forget)
         return self._state
 
 

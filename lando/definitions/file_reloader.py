@@ -39,7 +39,7 @@ class FileReloader:
                 return
             stream = Path(self.path).open(encoding="utf-8")  # noqa: SIM115 - closed below
         except FileNotFoundError:
-            self._forget(updates)
+            self.if_missing(None)
             return
         with stream:
             version = _version(os.fstat(stream.fileno()))
@@ -52,15 +52,19 @@ class FileReloader:
                 self._updates += 1
         yield None  # what send() returns
 
-    def is_missing(self) -> bool:
-        """Whether there is no such file now."""
-        return not os.path.exists(self.path)
+    def if_missing(self, update: Update | None) -> bool:
+        """Whether there is no such file now; then ``update`` is run under the lock, in the place of what others send.
 
-    def _forget(self, updates: int) -> None:
-        """The same file, put back, is a change."""
+        The same file, put back, is a change.
+        """
         with self._lock:
-            if self._updates == updates:
-                self._seen = None
+            if os.path.exists(self.path):
+                return False
+            if update is not None:
+                update()
+            self._seen = None
+            self._updates += 1
+            return True
 
 
 def _version(status: os.stat_result) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from kubernetes.client.exceptions import ApiException
 from starlette.types import Receive, Scope, Send
 
 from lando.definitions import connection, documents, pod_logs
-from lando.definitions.answers import Refusal, Route
+from lando.definitions.answers import Refusal, Route, sentence
 from lando.definitions.config import ReloadingJobDefinitionsRegister
 from lando.definitions.exceptions import DefinitionError, NotFoundException
 from lando.definitions.manager import JobManager
@@ -191,7 +191,7 @@ def _definition(generator: JobGenerator) -> dict[str, Any]:
     try:
         return {"arguments": generator.spec_source.arguments_schema()}
     except (ValueError, NotFoundException, ApiException) as error:
-        return {"arguments": None, "error": str(error)}
+        return {"arguments": None, "error": sentence(error)}
 
 
 def _followed(manager: JobManager, job_name: str, pod: str | None, container: str | None) -> StreamingResponse:

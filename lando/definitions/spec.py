@@ -105,7 +105,7 @@ class YamlFileSpecSource(TemplateSpecSource):
             self._reload()
         except (OSError, UnicodeDecodeError) as error:
             raise self._unreadable(getattr(error, "strerror", None) or "it is no UTF-8 text") from error
-        if self._reloader.is_missing():
+        if self._reloader.if_missing(None):
             raise self._unreadable("there is no such file")
         template, broken = self._template, self._broken
         if template is None:
@@ -188,7 +188,8 @@ class JobGenerator:
             DefinitionError: the manifest has no name to begin with; and what the source raises.
         """
         job = self.spec_source.get(template_args=template_args)
-        rename(job, base_name(job)[: self.MAX_LEN] + "-" + secrets.token_hex(self.SUFFIX_BYTES))
+        base = base_name(job)[: self.MAX_LEN].rstrip(".")  # where the cut leaves one, a hyphen may not follow
+        rename(job, base + "-" + secrets.token_hex(self.SUFFIX_BYTES))
         return job
 
     def template_vars(self) -> list[str]:
@@ -201,6 +202,9 @@ def base_name(job: Job) -> str:
         metadata = job.get("metadata")
         if not isinstance(metadata, Mapping):
             raise DefinitionError("the manifest has no metadata")
+        for key in ("labels", "annotations"):
+            if not isinstance(metadata.get(key) or {}, Mapping):
+                raise DefinitionError(f"metadata.{key} has to be a mapping")
         name = metadata.get("name") or metadata.get("generateName") or metadata.get("generate_name")
     elif hasattr(job, "metadata"):
         if job.metadata is None:

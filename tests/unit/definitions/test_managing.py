@@ -50,6 +50,8 @@ def test_a_name_is_the_manifest_s_cut_with_digits_of_its_own() -> None:
 
     assert re.fullmatch(r"a{38}-[0-9a-f]{24}", first["metadata"]["name"])
     assert first["metadata"]["name"] != second["metadata"]["name"]
+    dotted = JobGenerator(StaticSpecSource({"metadata": {"name": "a" * 37 + ".b"}})).generate()
+    assert re.fullmatch(r"a{37}-[0-9a-f]{24}", dotted["metadata"]["name"])  # what follows a dot may be no hyphen
     generated = JobGenerator(StaticSpecSource(models.V1Job(metadata=models.V1ObjectMeta(generate_name="thumbs-"))))
     assert generated.generate().metadata.name.startswith("thumbs-")
 
@@ -61,6 +63,7 @@ def test_a_name_is_the_manifest_s_cut_with_digits_of_its_own() -> None:
         ("metadata:", "no metadata"),
         ("metadata: {labels: {}}", "neither metadata.name nor"),
         ("metadata: {name: 5}", "put 5 in quotes"),
+        ("metadata: {name: a, labels: [b]}", "metadata.labels has to be a mapping"),
         ("just text", "no mapping but text"),
         ("", "no mapping but empty"),
     ],

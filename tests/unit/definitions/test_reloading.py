@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from pathlib import Path
 from unittest.mock import Mock
 
@@ -91,6 +92,66 @@ def test_of_two_readers_of_one_change_the_first_to_send_applies_it(file: Path) -
 
     applied.assert_called_once()
     dropped.assert_not_called()
+
+
+def test_what_was_read_before_the_file_vanished_is_not_applied_after(file: Path) -> None:
+    reloader = FileReloader(written(file, "one", mtime=1000))
+    update = reloader.maybe_reload()
+    next(update)
+    hidden = file.rename(file.with_suffix(".hidden"))
+    forgotten, dropped = Mock(), Mock()
+
+    assert reloader.if_missing(forgotten)
+    update.send(dropped)
+    hidden.rename(file)
+
+    forgotten.assert_called_once()
+    dropped.assert_not_called()
+    assert not reloader.if_missing(forgotten)
+    assert next(reloader.maybe_reload()) is not None
+
+
+def test_threads_that_look_while_the_file_comes_goes_and_changes_end_with_what_is_there(file: Path) -> None:
+    register = register_of(file)
+    enough = threading.Event()
+    strange: list[object] = []
+
+    def look() -> None:
+        while not enough.is_set():
+            try:
+                if not set(register.generators) <= {"a"} or not made(register, "a").startswith("v"):
+                    strange.append(register.generators)
+            except NotFoundException:
+                pass
+
+    threads = [threading.Thread(target=look) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for version in range(100):
+        new = written(file.with_suffix(".new"), entry("a", f"v{version}"))
+        new.rename(file)
+        if version % 3 == 0:
+            file.unlink()
+    last = written(file.with_suffix(".new"), entry("a", "vlast"))
+    last.rename(file)
+    enough.set()
+    for thread in threads:
+        thread.join(30)
+
+    assert strange == []
+    assert made(register, "a").startswith("vlast-")
+
+
+def test_a_file_that_may_not_be_read_leaves_what_was_and_is_told(
+    file: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    register = register_of(written(file, entry("a")))
+    with monkeypatch.context() as patched, caplog.at_level(logging.WARNING):
+        patched.setattr("lando.definitions.file_reloader.os.stat", Mock(side_effect=PermissionError(13, "denied")))
+        assert list(register.generators) == ["a"]
+        assert register.problems == (f"{file}: the file can't be read: denied",)
+    assert len(caplog.messages) == 1
+    assert register.problems == ()
 
 
 def test_a_mounted_config_map_that_swaps_its_symlink_is_read_again(tmp_path: Path) -> None:
