@@ -79,7 +79,13 @@ class Progress:
                 for report in event.jobs:
                     if (job := self.jobs.get(report.job)) is not None and report.duration_s is not None:
                         job.duration_s = report.duration_s
-            case events.Problem() | events.Trouble() | events.ResourceApplied() | events.LimitReached():
+            case (
+                events.Problem()
+                | events.Trouble()
+                | events.ResourceApplied()
+                | events.LimitReached()
+                | events.CleanupBegan()
+            ):
                 pass
             case events.JobFound(changed=True) if self._is_changed_remade:
                 pass  # what is made again is still to come

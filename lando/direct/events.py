@@ -129,6 +129,13 @@ class JobReport:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CleanupBegan:
+    """All Jobs are complete and are going to be removed; with their run times, as of :class:`Ended`."""
+
+    jobs: tuple[JobReport, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Ended:
     """The last event: how the run ended, and the run times."""
 
@@ -150,6 +157,7 @@ Event = (
     | ResourceApplied
     | LimitReached
     | Trouble
+    | CleanupBegan
     | Ended
 )
 

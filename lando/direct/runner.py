@@ -16,7 +16,18 @@ from functools import partial
 from lando.decide import JobPhase, Observed, StepRecord, decide
 from lando.direct import resources
 from lando.direct.cleaning import cleanup
-from lando.direct.events import Began, Ended, JobFailed, JobFound, Listener, Outcome, Problem, ResourceApplied, Trouble
+from lando.direct.events import (
+    Began,
+    CleanupBegan,
+    Ended,
+    JobFailed,
+    JobFound,
+    Listener,
+    Outcome,
+    Problem,
+    ResourceApplied,
+    Trouble,
+)
 from lando.direct.following import Following
 from lando.direct.lease import Lease
 from lando.direct.lease_record import Completion
@@ -277,6 +288,7 @@ class _Run:
             )
             return Ended(outcome=Outcome.FAILED, sentence=f"{what} failed.{then}")
         if self._model.settings.cleanup:
+            self._listener.tell(CleanupBegan(jobs=progress.report()))
             self._clean_up()
         return Ended(outcome=Outcome.COMPLETE, sentence=f"All {len(progress.files)} Jobs are complete.")
 

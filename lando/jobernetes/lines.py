@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from logging import ERROR, INFO, WARNING
 
 from lando.direct import events
@@ -72,10 +73,16 @@ def report(jobs: Iterable[events.JobReport]) -> list[str]:
 
 
 class Lines:
-    """Logs what a run tells."""
+    """Logs what a run tells; the report once, before a cleanup (phases contract, 9)."""
+
+    def __init__(self) -> None:
+        self._has_reported = False
 
     def tell(self, event: events.Event) -> None:
         """As of :class:`lando.direct.events.Listener`."""
+        if isinstance(event, events.Ended) and self._has_reported:
+            event = replace(event, jobs=())
+        self._has_reported |= isinstance(event, events.CleanupBegan)
         for level, line in said(event):
             jobexecutor.log(level, "%s", line)
 
@@ -113,6 +120,9 @@ def said(event: events.Event) -> Iterator[tuple[int, str]]:
             yield INFO, f"The limit of {count(limit, 'Job')} at once is reached"
         case events.Trouble(sentence=sentence):
             yield WARNING, plain(sentence)
+        case events.CleanupBegan(jobs=jobs):
+            yield INFO, "Everything is finished; the Jobs are removed"
+            yield from ((INFO, line) for line in report(jobs))
         case events.Ended(outcome=outcome, sentence=sentence, jobs=jobs):
             yield _LEVELS.get(outcome, ERROR), plain(sentence)
             yield from ((INFO, line) for line in report(jobs))

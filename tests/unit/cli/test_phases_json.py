@@ -69,6 +69,10 @@ CASES: list[tuple[Event, dict[str, Any]]] = [
     (events.LimitReached(limit=2), {"event": "limit_reached", "limit": 2}),
     (events.Trouble(sentence="It is away."), {"event": "trouble", "sentence": "It is away."}),
     (
+        events.CleanupBegan(jobs=(events.JobReport(job="job-a", duration_s=2.0),)),
+        {"event": "cleanup_began", "jobs": [{"job": "job-a", "duration_s": 2.0}]},
+    ),
+    (
         events.Ended(
             outcome=Outcome.FAILED, sentence="It failed.", jobs=(events.JobReport(job="job-a", duration_s=None),)
         ),

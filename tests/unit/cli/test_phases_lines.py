@@ -117,6 +117,24 @@ def test_each_event_is_a_line(event: Event, expected: list[str], said: pytest.Lo
     assert {record.name for record in said.records} == {EXECUTOR}
 
 
+def test_the_report_comes_before_a_cleanup_and_once(said: pytest.LogCaptureFixture) -> None:
+    jobs = (events.JobReport(job="job-a", duration_s=5.0),)
+    listener = lines.Lines()
+    for event in (
+        events.CleanupBegan(jobs=jobs),
+        events.JobRemoved(job="job-a", why="cleanup"),
+        events.Ended(outcome=Outcome.COMPLETE, sentence="All 1 Jobs are complete.", jobs=jobs),
+    ):
+        listener.tell(event)
+    assert said.messages == [
+        "Everything is finished; the Jobs are removed",
+        "job-a: 0:00:05",
+        "Total: 0:00:05",
+        "Removed Job job-a (cleanup)",
+        "All 1 Jobs are complete.",
+    ]
+
+
 def test_the_start_names_the_model_s_path(said: pytest.LogCaptureFixture) -> None:
     lines.loaded(MODEL)
     assert [(record.name, record.getMessage()) for record in said.records] == [
