@@ -23,7 +23,7 @@ from lando.k8s.cluster import Manifest
 from lando.k8s.lando import LandoDaemon
 from lando.messages import Command, Condition, Evidence, Message, codec
 from lando.queues.memory import MemoryBroker
-from lando.sources import bespin
+from lando.sources import bespin, http
 from lando.sources.bespin import BespinSource
 from lando.sources.http import JsonApi
 from tests.crash_points.api import Api
@@ -278,7 +278,11 @@ class Daemon:
         self._resyncs = resyncs
         self._consumer = CountedConsumer(world.broker, QUEUE, calls, resyncs=resyncs)
         config = world.config
-        with mock.patch.object(bespin, "JsonApi", lambda *about, **how: CountedApi(JsonApi(*about, **how), calls)):
+
+        def counted(*about: Any, **how: Any) -> Any:
+            return CountedApi(JsonApi(*about, **how), calls)
+
+        with mock.patch.object(bespin, "JsonApi", counted), mock.patch.object(http, "JsonApi", counted):
             self._source = BespinSource(config.bespin_api, config.lando_api)
         self.daemon = LandoDaemon(
             config,

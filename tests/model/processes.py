@@ -25,6 +25,7 @@ from lando.local.rules import lifecycle
 from lando.local.rules.schema import conform
 from lando.queues.memory import MemoryBroker
 from lando.sources import bespin as bespin_module
+from lando.sources import http
 from lando.sources.bespin import BespinSource
 from tests.model.api import QUEUE, ModelApi
 from tests.model.clock import Clock
@@ -182,7 +183,10 @@ class Lando:
         self.gate = Gate(away)
         WaitingThread.waiting.clear()  # those of the process before
         transport: Any = GatedApi(api, self.gate)
-        with mock.patch.object(bespin_module, "JsonApi", return_value=transport):
+        with (
+            mock.patch.object(bespin_module, "JsonApi", return_value=transport),
+            mock.patch.object(http, "JsonApi", return_value=transport),
+        ):
             source = BespinSource(CONFIG.bespin_api, LANDO_API)
         self._consumer = broker.consumer(QUEUE, prefetch=PREFETCH)
         self.daemon = LandoDaemon(
