@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 
 from lando.api import shapes
@@ -15,6 +16,11 @@ MAX_BYTES = 4 * 2**20
 """Of all files of a bundle together, their paths included, in UTF-8."""
 MAX_FILES = 2000
 MAX_JOBS = 1000
+MAX_WARNINGS = 100
+WAIT_S = 5.0
+"""How long somebody waits for a turn, with a thread of the server's."""
+_places = threading.BoundedSemaphore(2)
+"""Models that are read at a time: a large one takes seconds of the processor."""
 
 
 def checked(model: str, files: Mapping[str, str], *, restricted: bool) -> tuple[Model, list[str]]:
@@ -27,12 +33,17 @@ def checked(model: str, files: Mapping[str, str], *, restricted: bool) -> tuple[
         raise detail(400, f"The bundle has {size:,} bytes; it may have {MAX_BYTES:,}. Leave out what no entry names.")
     if len(files) > MAX_FILES:
         raise detail(400, f"The bundle has {len(files):,} files; it may have {MAX_FILES:,}.")
-    found, findings = read(Bundle(files), model)
+    if not _places.acquire(timeout=WAIT_S):
+        raise detail(503, "Too many models are being checked; try again.", {"Retry-After": "10"})
+    try:
+        found, findings = read(Bundle(files), model)
+    finally:
+        _places.release()
     if found is not None:
         findings = [*findings, *_beyond_the_service(found), *(beyond_restricted(found) if restricted else ())]
     if found is None or any(finding.is_error for finding in findings):
         raise _refusal(findings)
-    return found, [str(finding) for finding in findings]
+    return found, [str(finding) for finding in findings[:MAX_WARNINGS]]
 
 
 def _beyond_the_service(model: Model) -> Sequence[Finding]:

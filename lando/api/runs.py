@@ -48,7 +48,7 @@ def own(session: Session, caller: Caller, run_id: int) -> m.Job | m.Run:
 
 def locked(session: Session, run_id: int) -> m.Job | m.Run:
     """The job of that id, or run of another kind, whoever's, held until the end of the transaction; 404 without."""
-    found = session.get(m.Run, run_id, with_for_update=True) or session.get(m.Job, run_id, with_for_update=True)
+    found = _locked(session, run_id) or session.get(m.Job, run_id, with_for_update=True)
     if found is None:
         raise not_found()
     return found
@@ -56,10 +56,15 @@ def locked(session: Session, run_id: int) -> m.Job | m.Run:
 
 def locked_run(session: Session, run_id: int) -> m.Run:
     """The same where no job is meant."""
-    run = session.get(m.Run, run_id, with_for_update=True)
+    run = _locked(session, run_id)
     if run is None:
         raise not_found()
     return run
+
+
+def _locked(session: Session, run_id: int) -> m.Run | None:
+    # Read anew: whoever held the row until now has changed what this transaction may have read before.
+    return session.get(m.Run, run_id, with_for_update=True, populate_existing=True)
 
 
 def check_step(run: m.Job | m.Run, name: str, *, field: str = "step") -> None:
@@ -196,7 +201,7 @@ def add_error(run: m.Run, error: m.RunError) -> m.RunError:
 
 
 def _taken(session: Session, caller: Caller, run_id: int) -> m.Run:
-    session.get(m.Run, run_id, with_for_update=True)
+    _locked(session, run_id)
     return own_run(session, caller, run_id)
 
 

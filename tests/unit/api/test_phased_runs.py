@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -196,6 +197,9 @@ def test_everything_that_is_wrong_with_a_bundle_is_told_at_once(api: Api, monkey
             patch.setattr(bundles, limit, 3)
             answer = api.call("POST", RUNS, bundle(), "operator")
         assert (answer.status_code, words in answer.text) == (400, True), limit
+    monkeypatch.setattr(bundles, "WAIT_S", 0.0)
+    monkeypatch.setattr(bundles, "_places", threading.Semaphore(0))
+    assert api.call("POST", RUNS, bundle(), "operator").status_code == 503
     assert api.get(RUNS, "operator").json() == [], "nothing was kept"
 
 
