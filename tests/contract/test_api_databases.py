@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 from fastapi.testclient import TestClient
-from lando.api import fair_use, setup
+from lando.api import fair_use, runs, setup
 from lando.api import jobs as actions
 from lando.api.app import create_app
 from lando.api.auth import Caller
@@ -31,6 +32,7 @@ from lando.errors import Unavailable
 from sqlalchemy import create_engine, func, make_url, select, text, update
 from tests.services.providing import wait_until
 from tests.unit.api.serving import Api, FakeBroker
+from tests.unit.api.test_phased_runs import submit
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.service("postgres"))])
@@ -156,6 +158,31 @@ def test_of_simultaneous_starts_exactly_one_wins(api: Api) -> None:
 
 AFTER = {"": "A", "A": "SC", "S": "c", "c": "c", "C": "rD", "r": "c", "D": ""}
 """Which state may follow which where users start, cancel, restart and delete, and no daemon answers."""
+
+
+def test_of_simultaneous_actions_on_a_phased_run_exactly_one_wins_and_ids_are_given_once(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = threading.Barrier(4)
+    own = runs.own
+
+    def seen_by_all(*arguments: Any) -> Any:
+        found = own(*arguments)
+        if not api.site.database.is_sqlite:  # whose writers come one after the other
+            gate.wait(30)
+        return found
+
+    run = submit(api)["id"]
+    assert api.call("PUT", f"/api/lando/v1/admin/runs/{run}", {"state": "Error"}, "lando").status_code == 200
+    monkeypatch.setattr(runs, "own", seen_by_all)
+    with ThreadPoolExecutor(4) as pool:
+        restarts = pool.map(lambda _: api.post(f"/api/lando/v1/runs/{run}/restart", user="operator"), range(4))
+        assert sorted(answer.status_code for answer in restarts) == [200, 400, 400, 400]
+        ids = {made["id"] for made in pool.map(lambda _: submit(api), range(4))}
+    assert len(ids | {run}) == 5
+    with api.site.database.read() as session:
+        commands = session.execute(select(PendingCommand.command).where(PendingCommand.job_id == run)).scalars().all()
+    assert commands == ["start", "restart"]
 
 
 def test_twenty_people_at_once_leave_a_job_that_makes_sense(api: Api) -> None:
