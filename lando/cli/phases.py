@@ -202,4 +202,5 @@ def refusal(path: str, findings: Sequence[Finding]) -> int:
 def _print(findings: Sequence[Finding]) -> None:
     for finding in findings:
         word, colour = ("error  ", "red") if finding.is_error else ("warning", "yellow")
-        typer.echo(f"{typer.style(word, fg=colour)}  {plain(finding)}")
+        shown = word if os.environ.get("NO_COLOR") else typer.style(word, fg=colour)
+        typer.echo(f"{shown}  {plain(finding)}")
