@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 from lando.phases.checks import DraftEntry
 from lando.phases.documents import Block, Items, Node, Problem, Scalar, kind_of, parse, shown, value_of
-from lando.phases.files import SUFFIXES, Files, Kind, UnreadableError
+from lando.phases.files import MAX_FILES, SUFFIXES, Files, Kind, UnreadableError
 from lando.phases.model import JobFile, Resource
 from lando.phases.names import job_name_fault, object_name_fault
 from lando.phases.report import Place, Report
@@ -29,6 +29,7 @@ class Manifests:
         self._parsed: dict[str, tuple[list[Node], list[Problem]]] = {}
         self._jobs: dict[str, Place] = {}
         self._objects: dict[tuple[str, str], Place] = {}
+        self._looked_at = 0
 
     def jobs(self, entry: DraftEntry, phase: int) -> tuple[JobFile, ...]:
         """The Jobs that an entry stands for; fewer where something is wrong."""
@@ -44,6 +45,8 @@ class Manifests:
         )
 
     def _files_of(self, path: str, place: Place, line: int, is_directory: bool | None) -> list[str]:
+        if self._looked_at > MAX_FILES:
+            return []
         try:
             paths = self._paths(path, is_directory)
         except UnreadableError as error:
@@ -52,7 +55,16 @@ class Manifests:
         if isinstance(paths, str):
             self._report.error(place, line, f"{shown(path)} {paths}")
             return []
-        return paths
+        return paths if self._is_room_for(len(paths), place, line) else []
+
+    def _is_room_for(self, number: int, place: Place, line: int) -> bool:
+        """Whether so many more manifests may be looked at; told once if not."""
+        before, self._looked_at = self._looked_at, self._looked_at + number
+        if before <= MAX_FILES < self._looked_at:
+            self._report.error(
+                place, line, f"a model must not name more than {MAX_FILES:,} manifests, each time counted"
+            )
+        return self._looked_at <= MAX_FILES
 
     def _paths(self, path: str, is_directory: bool | None) -> list[str] | str:
         """The files at ``path``; or what is wrong with it. ``is_directory`` None: it may be either."""
@@ -118,7 +130,10 @@ class Manifests:
 
     def _resource(self, path: str, place: Place) -> Iterator[Resource]:
         place = Place(file=path, phase=place.phase, entry=place.entry)
-        for node in self._documents(path, place) or []:
+        nodes = self._documents(path, place)
+        if nodes is None or not self._is_room_for(len(nodes) - 1, place, nodes[0].line):
+            return
+        for node in nodes:
             seen = _Object(node, place, self._report)
             if not seen.is_kind("v1", RESOURCE_KINDS):
                 continue

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from lando.phases import manifests
 from tests.unit.phases.models import document, entry, manifest, sound, told
 
 JOB = """\
@@ -250,6 +251,25 @@ def test_two_resources_of_one_kind_and_name_are_told() -> None:
 
     assert told(document(("p", [entry("e")]), resources="r.yaml"), files) == [
         "r.yaml:5: metadata.name: the ConfigMap c is also in r.yaml."
+    ]
+
+
+def test_a_directory_or_file_named_again_and_again_is_not_read_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifests, "MAX_FILES", 5)
+    files = {f"k8s/{name}.json": json.dumps(manifest(name)) for name in "abc"}
+    files["r.yaml"] = "---\n".join(json.dumps(resource(name=name)) + "\n" for name in "abc")
+    entries = [{"name": f"e{number}", "type": "directory", "job_path": "k8s"} for number in range(100)]
+
+    jobs = told(document(("p", entries)), files)
+    paths = ["./" * number + "r.yaml" for number in range(100)]
+    resources = told(document(("p", [entry("e")]), resources=paths), files)
+
+    assert [one for one in jobs if "more than" in one] == [
+        "jobermodel.yaml:1: phase p, entry e1: a model must not name more than 5 manifests, each time counted."
+    ]
+    assert len(jobs) == 1
+    assert [one for one in resources if "more than" in one] == [
+        "./r.yaml:1: a model must not name more than 5 manifests, each time counted."
     ]
 
 
