@@ -293,3 +293,16 @@ def test_the_administrator_may_do_everything(api: KubernetesApi) -> None:
     wish = {"spec": {"resourceAttributes": {"verb": "delete", "resource": "pods", "namespace": api.namespace}}}
     answer = api.call("POST", "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews", wish)
     assert answer.body["status"]["allowed"] is True
+
+
+def test_times_are_kept_in_utc_and_whole_seconds(api: KubernetesApi) -> None:
+    about = {"kind": "Pod", "name": "p", "namespace": api.namespace}
+    event = {"metadata": {"name": "e"}, "involvedObject": about, "firstTimestamp": "2026-01-01T02:00:00.5+02:00"}
+    assert api.create("events", event).body["firstTimestamp"] == "2026-01-01T00:00:00Z"
+
+
+@pytest.mark.parametrize("moment", ["soon", "2026-01-01", "2026-13-01T00:00:00Z", 5])
+def test_what_is_no_time_is_a_bad_request(api: KubernetesApi, moment: Any) -> None:
+    about = {"kind": "Pod", "name": "p", "namespace": api.namespace}
+    refused = api.create("events", {"metadata": {"name": "e"}, "involvedObject": about, "firstTimestamp": moment})
+    assert (refused.code, refused.body["reason"]) == (400, "BadRequest")
