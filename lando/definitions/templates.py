@@ -16,7 +16,7 @@ from typing import Any
 import jinja2
 from jinja2 import meta, nodes
 from jinja2.compiler import CodeGenerator, Frame
-from jinja2.exceptions import SecurityError, TemplateSyntaxError, UndefinedError
+from jinja2.exceptions import SecurityError, TemplateNotFound, TemplateSyntaxError, UndefinedError
 from jinja2.filters import FILTERS, make_attrgetter
 from jinja2.runtime import Context, StrictUndefined, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
@@ -190,7 +190,7 @@ class _Environment(ImmutableSandboxedEnvironment):
 
 
 def _environment() -> _Environment:
-    environment = _Environment(undefined=StrictUndefined, finalize=_finalize)
+    environment = _Environment(undefined=StrictUndefined, finalize=_finalize, loader=jinja2.DictLoader({}))
     for name, function in FILTERS.items():
         environment.filters[name] = _with_origin(name, function)
     environment.globals["joiner"] = _Joiner
@@ -256,7 +256,7 @@ class Template:
             return self._template.render(given)
         except UndefinedError as error:
             raise MissingArgument(str(error), self._missing(given, error)) from error
-        except SecurityError as error:
+        except (SecurityError, TemplateNotFound) as error:
             raise DefinitionError(f"the template does what it may not: {error}") from error
         except (DefinitionError, ArgumentError):
             raise

@@ -139,7 +139,7 @@ def test_an_argument_that_would_be_structure_is_refused(source: str, argument: s
     "source", ["a: {{ v.__class__ }}", "a: {{ v", "a: 1\n---\nb: 2", "a: [", "a: {% include 'x' %}"]
 )
 def test_a_definition_that_is_broken_is_said_to_be(source: str) -> None:
-    with pytest.raises(ValueError, match=r"template|manifest|document"):
+    with pytest.raises(DefinitionError, match=r"template|manifest"):
         render(source, v="")
 
 
