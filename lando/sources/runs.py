@@ -24,6 +24,8 @@ IDS_PER_LIST = 100  # asked for at a time, so that the URL stays short
 RUNS_PER_PAGE = 500
 SUBMISSIONS_KEPT = 32  # of up to 4 MiB each; a look at every step of a run does not fetch it again
 _PEER = "Lando API"
+_UNREADABLE = (AttributeError, KeyError, TypeError, ValueError)
+"""What a document of another shape leads to."""
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +68,7 @@ class RunsSource:
             for document in documents:
                 try:
                     yield _summary(document)
-                except (KeyError, TypeError, ValueError) as error:
+                except _UNREADABLE as error:
                     log.warning("A run of the list is left out, it can't be read: %r", error)
             is_full = len(documents) == RUNS_PER_PAGE and documents[-1]["id"] > after
             after = documents[-1]["id"] if documents else after
@@ -135,7 +137,7 @@ class RunsSource:
         try:
             summary = _summary(document)
             owner, name, digest = str(document["owner"]), str(document["name"]), str(document["document_digest"])
-        except (KeyError, TypeError, ValueError) as error:
+        except _UNREADABLE as error:
             raise Rejected(_PEER, f"answered with a run that can't be read: {error!r}") from error
         if summary.kind != KIND:
             raise Rejected(_PEER, f"answered run {summary.id} with the unknown kind {summary.kind!r}")
@@ -163,7 +165,7 @@ class RunsSource:
         try:
             model, findings = read(Bundle(document["files"]), document["model"])
             restricted = document.get("restricted") is not False
-        except (KeyError, TypeError, AttributeError) as error:
+        except _UNREADABLE as error:
             raise Rejected(_PEER, f"answered run {run_id} with a document that can't be read: {error!r}") from error
         if model is None:
             first = next((str(finding) for finding in findings if finding.is_error), "nobody knows why")
