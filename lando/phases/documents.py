@@ -17,8 +17,11 @@ from typing import Any
 import yaml
 
 MAX_DEPTH = 100
-MAX_NODES = 500_000
-"""Values in one file, after aliases are expanded."""
+MAX_SIZE = 16 * 2**20
+"""Of one file, about what it takes as JSON in memory when its aliases are expanded."""
+_SCALAR_SIZE = 8
+_HOLDER_SIZE = 40
+"""Of a list or mapping, besides what is in it."""
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _RESOLVER: Any = yaml.resolver.Resolver()
@@ -37,7 +40,7 @@ class Scalar:
     text: str
     """As written, so that ``name: 007`` can be a name."""
     value: str | int | float | bool | None
-    size: int = 1
+    size: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +138,7 @@ class _Open:
     entries: dict[str, tuple[int, Node]] = field(default_factory=dict)
     key: Node | None = None
     merged: list[Block] = field(default_factory=list)
-    size: int = 1
+    size: int = _HOLDER_SIZE
 
 
 class _Builder:
@@ -147,6 +150,7 @@ class _Builder:
         self.stack: list[_Open] = []
         self.anchors: dict[str, Node | None] = {}
         """None: still being read."""
+        self.size = 0
 
     def begin(self, line: int, *, is_block: bool, anchor: str | None = None) -> None:
         if len(self.stack) >= MAX_DEPTH:
@@ -173,7 +177,7 @@ class _Builder:
             text.encode()
         except UnicodeEncodeError:
             raise _Told(line, "holds half of a character (a lone surrogate)") from None
-        self.add(Scalar(line=line, text=text, value=value), anchor)
+        self.add(Scalar(line=line, text=text, value=value, size=_SCALAR_SIZE + len(text)), anchor)
 
     def alias(self, line: int, name: str) -> None:
         if name not in self.anchors:
@@ -187,12 +191,13 @@ class _Builder:
         if anchor:
             self.anchors[anchor] = node
         if not self.stack:
+            self.size += node.size
+            self._bound(self.size, node.line)
             self.roots.append(node)
             return
         top = self.stack[-1]
         top.size += node.size
-        if top.size > MAX_NODES:
-            raise _Told(top.line, f"stands for more than {MAX_NODES:,} values")
+        self._bound(top.size, top.line)
         if not top.is_block:
             top.items.append(node)
         elif top.key is None:
@@ -200,6 +205,10 @@ class _Builder:
         else:
             key, top.key = top.key, None
             self._entry(top, key, node)
+
+    def _bound(self, size: int, line: int) -> None:
+        if size > MAX_SIZE:
+            raise _Told(line, f"holds more than {MAX_SIZE / 2**20:g} MiB when what * names is put in its place")
 
     def _entry(self, top: _Open, key: Node, value: Node) -> None:
         if isinstance(key, Scalar) and isinstance(key.value, _Merge):

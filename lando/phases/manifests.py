@@ -11,6 +11,8 @@ from lando.phases.model import JobFile, Resource
 from lando.phases.names import job_name_fault, object_name_fault
 from lando.phases.report import Place, Report
 
+MAX_SIZE = 64 * 2**20
+"""Of all manifests of a model together, as :data:`lando.phases.documents.MAX_SIZE` reckons."""
 RESOURCE_KINDS = ("ConfigMap", "Secret", "PersistentVolumeClaim")
 """All of ``apiVersion: v1``."""
 _WHOLE_NUMBERS = ("activeDeadlineSeconds", "ttlSecondsAfterFinished")
@@ -30,6 +32,7 @@ class Manifests:
         self._jobs: dict[str, Place] = {}
         self._objects: dict[tuple[str, str], Place] = {}
         self._looked_at = 0
+        self._size = 0
 
     def jobs(self, entry: DraftEntry, phase: int) -> tuple[JobFile, ...]:
         """The Jobs that an entry stands for; fewer where something is wrong."""
@@ -93,7 +96,11 @@ class Manifests:
         if not nodes:
             self._report.error(place, None, "is empty")
             return None
-        return nodes
+        before, self._size = self._size, self._size + sum(node.size for node in nodes)
+        if before <= MAX_SIZE < self._size:
+            told = f"with this file, those of the model hold more than {MAX_SIZE / 2**20:g} MiB"
+            self._report.error(place, None, f"{told} when what * names is put in its place")
+        return nodes if self._size <= MAX_SIZE else None
 
     def _parse(self, path: str) -> tuple[list[Node], list[Problem]]:
         try:

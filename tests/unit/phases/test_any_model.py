@@ -199,10 +199,12 @@ def _holds(files: Any, path: str) -> None:
 
 
 def test_a_model_that_grows_without_bounds_is_refused_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(documents, "MAX_NODES", 1000)
-    text = "b: &b 1\nc: &a [" + "*b," * 1001 + "]"
+    monkeypatch.setattr(documents, "MAX_SIZE", 2**14)
+    text = "b: &b 1\nc: &a [" + "*b," * 2000 + "]"
 
     model, findings = read(Bundle({PATH: text}), PATH)
 
     assert model is None
-    assert [str(one) for one in findings] == [f"{PATH}:2: stands for more than 1,000 values."]
+    assert [str(one) for one in findings] == [
+        f"{PATH}:2: holds more than 0.015625 MiB when what * names is put in its place."
+    ]

@@ -142,7 +142,23 @@ def test_aliases_of_aliases_stay_within_bounds() -> None:
 
     ((_, reason),) = problems("\n".join(laughs))
 
-    assert reason == "stands for more than 500,000 values"
+    assert reason == "holds more than 16 MiB when what * names is put in its place"
+
+
+def test_documents_count_together() -> None:
+    document = "a: &a [" + "x, " * 1000 + "]\nb: [" + "*a, " * 200 + "]\n"
+
+    ((line, reason),) = problems("---\n".join([document] * 20))
+
+    assert line is not None
+    assert line > 3
+    assert reason == "holds more than 16 MiB when what * names is put in its place"
+
+
+def test_a_long_text_counts_as_often_as_it_is_meant() -> None:
+    ((_, reason),) = problems("a: &a " + "x" * 100_000 + "\nb: [" + "*a, " * 200 + "]\n")
+
+    assert reason == "holds more than 16 MiB when what * names is put in its place"
 
 
 def test_merges_of_merges_stay_within_bounds() -> None:
@@ -151,7 +167,7 @@ def test_merges_of_merges_stay_within_bounds() -> None:
 
     ((_, reason),) = problems("\n".join(laughs))
 
-    assert reason == "stands for more than 500,000 values"
+    assert reason == "holds more than 16 MiB when what * names is put in its place"
 
 
 @pytest.mark.parametrize(

@@ -273,6 +273,20 @@ def test_a_directory_or_file_named_again_and_again_is_not_read_again_and_again(m
     ]
 
 
+def test_what_all_files_hold_together_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifests, "MAX_SIZE", 2**20)
+    laughs = "x: &x [" + "ha, " * 100 + "]\ny: [" + "*x, " * 300 + "]\n"
+    names = [f"e{number}" for number in range(10)]
+    files = {f"{name}.yaml": changed("a-job", name) + laughs for name in names}
+
+    found = told(document(("p", [entry(name, job_path=f"{name}.yaml") for name in names])), files)
+
+    assert found == [
+        "e3.yaml: phase p, entry e3: with this file, those of the model hold more than 1 MiB when what * names is put "
+        "in its place."
+    ]
+
+
 def test_no_value_of_a_secret_is_told() -> None:
     texts = [
         "{apiVersion: v1, kind: Secret, metadata: {name: s}, data: {password: hunter2, password: hunter2}}",
