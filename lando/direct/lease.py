@@ -69,7 +69,7 @@ class Lease:
         """As it was written last; None before it is acquired and after its end."""
         self._renewed = 0.0
         """When the last renewal that was answered began."""
-        self._complete: dict[str, Completion] = {}
+        self._complete: Mapping[str, Completion] = {}
         self._unwritten = False
         self._lost: str | None = None
         self._without = False
@@ -103,9 +103,11 @@ class Lease:
 
     @property
     def complete(self) -> Mapping[str, Completion]:
-        """By name the Jobs that an earlier run, or this one, has seen complete and noted."""
-        with self._lock:
-            return dict(self._complete)
+        """By name the Jobs that an earlier run, or this one, has seen complete and noted.
+
+        Never waits for a renewal under way, as nothing here does: what it answers is replaced, not changed.
+        """
+        return self._complete
 
     # -- its life --------------------------------------------------------------------------------------------------
 
@@ -124,7 +126,7 @@ class Lease:
                 raise
             self._go_without(error)
             return True
-        self._complete = dict(admitted.complete)
+        self._complete = admitted.complete
         self._mine, self._renewed = admitted.record, admitted.begun
         return True
 
@@ -192,14 +194,17 @@ class Lease:
         """Keep that these Jobs are complete, beyond their own end; written at once, else with the next renewal."""
         with self._lock:
             fitting = dict(complete)
-            while (noted := records.noted(self._complete, fitting)) is None:
+            noted = records.noted(self._complete, fitting)
+            while noted is None and fitting:
                 fitting = dict(list(fitting.items())[: len(fitting) // 2])
+                noted = records.noted(self._complete, fitting)
             if left := len(complete) - len(fitting):
                 log.warning(
                     "There is no room to note of %d Jobs that they are complete: once gone, they run again.", left
                 )
-            self._complete, self._unwritten = noted, True
-            self.renew()
+            if noted is not None:
+                self._complete, self._unwritten = noted, True
+                self.renew()
 
     def forget(self, jobs: Iterable[str]) -> None:
         """They are to run again: were reverted, or changed."""

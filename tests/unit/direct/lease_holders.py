@@ -14,8 +14,10 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from typing import Any, NoReturn
 
+from lando.direct import lease_record as records
 from lando.direct.holder import Holder
 from lando.direct.lease import RENEW_S, Lease
+from lando.direct.lease_record import Completion
 from lando.errors import Conflict, LandoError, NotFound, Refused, Unavailable
 
 Manifest = dict[str, Any]
@@ -83,11 +85,28 @@ class Site:
         self.holders: list[Runner] = []
         self.late: list[Callable[[], object]] = []
         self.crashed: set[str] = set()
+        self.noted: set[str] = set()
+        """The Jobs that a Lease ever had as complete."""
 
     def start(self, jobs: str, machine: int, skew_s: float) -> Runner:
         runner = Runner(self, jobs, machine, skew_s, len(self.holders))
         self.holders.append(runner)
         return runner
+
+    def note(self) -> None:
+        """Remember what stands in a Lease as complete."""
+        for lease in self.leases.list("Lease", ""):
+            self.noted |= records.read(lease).complete.keys()
+
+    def forgotten(self) -> Iterator[tuple[Runner, set[str]]]:
+        """Who runs Jobs and does not know that they are complete."""
+        for one in self.holders:
+            if (
+                one.is_running
+                and one.lease.held
+                and (unknown := self.noted & set(one.jobs) - one.lease.complete.keys())
+            ):
+                yield one, unknown
 
     def overlaps(self) -> Iterator[tuple[Runner, Runner]]:
         """Every two that believe that they may run the same Job."""
@@ -162,8 +181,12 @@ class Runner:
                     break
                 except Unavailable:
                     self.wait(1.0)
+            left = list(self.jobs)
             while acquired and self.lease.lost is None and not self.wait(RENEW_S):
-                self.lease.renew()
+                if left and self.lease.held:
+                    self.lease.note({left.pop(): Completion(uid=self.nonce, digest="")})
+                else:
+                    self.lease.renew()
             self.lease.release()
         except Refused as error:
             self.refusal = str(error)

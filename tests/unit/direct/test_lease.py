@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from lando.direct import lease as lease_module
 from lando.direct import lease_record as records
 from lando.direct.holder import Holder
 from lando.direct.lease import HOLD_S, Lease
@@ -448,7 +449,8 @@ def test_an_outage_is_raised(world: World) -> None:
         lease.acquire(world)
 
 
-def test_what_is_kept_is_released_at_the_end_also_of_an_error(world: World) -> None:
+def test_what_is_kept_is_released_at_the_end_also_of_an_error(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease_module, "RELEASE_S", 60.0)
     lease = world.held()
     with pytest.raises(KeyError), lease.kept():
         raise KeyError

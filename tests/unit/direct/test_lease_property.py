@@ -1,4 +1,5 @@
-"""Whatever happens to runs that share Jobs: no two of them believe at one time that they hold their Leases.
+"""Whatever happens to runs that share Jobs: no two of them believe at one time that they hold their Leases,
+and none forgets what another has noted as complete.
 
 Runs begin, take turns call by call, crash and are stopped, with clocks that are wrong and an API that fails them.
 A history follows from its number; LANDO_TEST_LEASE_HISTORIES=0:5000 tries those.
@@ -70,6 +71,10 @@ class History:
     def _check(self) -> None:
         for one, other in self.site.overlaps():
             raise AssertionError(f"history {self.number}: {one.nonce} ({one.jobs}) and {other.nonce} ({other.jobs})")
+        self.site.note()
+        for one, unknown in self.site.forgotten():
+            raise AssertionError(f"history {self.number}: {one.nonce} ({one.jobs}) has forgotten {sorted(unknown)}")
+        self.seen["noted"] += bool(self.site.noted)
         self.seen["held"] += any(one.lease.held for one in self._running())
         self.seen["two apart"] += sum(one.lease.held for one in self._running()) > 1
         self.seen["refused"] += any(one.refusal for one in self.site.holders)
@@ -86,7 +91,7 @@ class History:
             last.crash()
 
 
-def test_no_two_runs_of_one_job_hold_at_one_time_whatever_happens() -> None:
+def test_no_two_runs_of_one_job_hold_at_one_time_and_none_forgets_what_is_complete() -> None:
     seen = Counter[str]()
     for number in HISTORIES:
         history = History(number)
@@ -98,5 +103,5 @@ def test_no_two_runs_of_one_job_hold_at_one_time_whatever_happens() -> None:
                     one.crash()
         seen += Counter({what: 1 for what, times in history.seen.items() if times})
     print(dict(seen))
-    for what, floor in (("held", 0.5), ("two apart", 0.05), ("refused", 0.2), ("lost", 0.05)):
+    for what, floor in (("held", 0.5), ("noted", 0.3), ("two apart", 0.05), ("refused", 0.2), ("lost", 0.05)):
         assert seen[what] > floor * len(HISTORIES), f"{what} in only {seen[what]} histories"
