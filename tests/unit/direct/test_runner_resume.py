@@ -255,3 +255,25 @@ def test_what_a_job_that_was_found_waits_for_is_told_after_the_run_has_begun(wor
     run(world, TWO, told=told)
     assert told.ended.outcome is Outcome.COMPLETE
     assert [type(event) for event in told.events[:3]] == [Began, JobFound, JobWaits]
+
+
+def test_with_changed_what_is_at_work_on_something_else_ends_at_once_though_its_turn_comes_later(world: World) -> None:
+    left(world, TWO, "b")
+    changed = replace(
+        TWO, phases=(TWO.phases[0], replace(TWO.phases[1], entries=(entry("b", phase=1, command="new"),)))
+    )
+    run(world, changed, changed=True)
+    assert world.history == [("removed", "b"), ("made", "a"), ("ended", "a"), ("made", "b"), ("ended", "b")]
+
+
+def test_what_was_noted_as_complete_is_forgotten_when_it_is_made_again(world: World) -> None:
+    """Else, once it has failed and vanished, a later run would take it for complete."""
+    one = model([entry("a", ttlSecondsAfterFinished=0)])
+    run(world, one)
+    world.vanish("a")
+    world.outcomes = lambda job: 1
+    new = other(one)
+    assert run(world, new, changed=True).ended.outcome is Outcome.FAILED
+    world.vanish("a")
+    world.outcomes = lambda job: 0
+    assert run(world, new).jobs(JobCreated) == ["a"]
