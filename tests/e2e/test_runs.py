@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.services.kubernetes_api import KubernetesApi
+from tests.services.providing import wait_until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FAILING = EXAMPLES / "failing"
@@ -200,14 +201,15 @@ def test_a_phased_run_says_which_job_failed_and_why_and_keeps_that_when_its_jobs
         "good": "Complete",
         "merge": "Pending",
     }
-    assert "no such table" in run["cause"]["text"]
+    [error] = [one for one in run["errors"] if one["step"] == "bad"]
+    assert "no such table" in error["text"]
 
     cluster = KubernetesApi.from_kubeconfig(stack.home / "cluster" / "kubeconfig", tmp_path, "lando")
     mine = f"lando-run-id={run_id}"
     assert f"bad-{run_id}" in str(cluster.list("jobs", labelSelector=mine).body)
     assert stack("cancel", run_id).returncode == 0  # which removes what a failure has kept
     stack.until(run_id, lambda run: run["state"] == "Canceled")
-    assert cluster.list("jobs", labelSelector=mine).body["items"] == []
+    wait_until(lambda: cluster.list("jobs", labelSelector=mine).body["items"] == [], what="the end of its Jobs")
 
     assert stack("logs", run_id, "--step", "bad").stdout == "no such table\n"
     assert stack("logs", run_id).stdout.startswith("==> schema <==\nmade the schema\n==> bad <==\nno such table\n")
