@@ -10,8 +10,9 @@ import random
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
+from lando.k8s.cluster import Cluster
 from lando.phases.files import Bundle
 from lando.phases.model import Model
 from lando.phases.reading import read
@@ -94,13 +95,6 @@ def needs(model: Model) -> dict[str, set[str]]:
     return found
 
 
-class Watchable(Protocol):
-    """What a history needs of a cluster."""
-
-    def list_page(self, kind: str, label_selector: str = "") -> Any: ...
-    def watch(self, kind: str, label_selector: str, resource_version: str, *, timeout_s: int) -> Any: ...
-
-
 @dataclass(frozen=True)
 class Moment:
     """One thing that happened to a Job, in the order of the cluster's own versions."""
@@ -115,7 +109,7 @@ class Moment:
 class History:
     """What happens to the Jobs of a model from now on, as the cluster tells it."""
 
-    cluster: Watchable
+    cluster: Cluster
     moments: list[Moment] = field(default_factory=list)
     failure: str = ""
     _known: set[Moment] = field(default_factory=set)
