@@ -41,7 +41,7 @@ CONFIG = Config(
 )
 
 
-CALLS_LEFT_OUT = 10
+CALLS_LEFT_OUT = 15
 """Between two calls at which the daemon is killed; 1 tries all of them, in a minute."""
 
 
