@@ -35,7 +35,7 @@ def explain(url: str | None, token: str | None, run_id: int, *, step: str | None
         return
     typer.echo(headline(run, utc_now()))
     shown = documents if step else of_concern(run, documents)
-    if step or not shown:
+    if step or not shown or _step_of_concern(run) is None:
         typer.echo(_verdict(run))
     for line in (*(f"note: {plain(warning)}" for warning in run.warnings), volume(run)):
         if line:
@@ -53,9 +53,12 @@ def explain(url: str | None, token: str | None, run_id: int, *, step: str | None
 
 
 def of_concern(run: RunView, documents: Sequence[Document]) -> list[Document]:
-    """The newest document about the step that failed or waits now; none of a run that does neither."""
+    """The newest document about the step that failed or waits now, or about each of several; none of a run that does
+    neither."""
     step = _step_of_concern(run)
-    return [document for document in documents if document.get("step") == step][-1:]
+    failed = [one.name for one in run.steps if one.state == "Failed"] if run.state == "Error" else []
+    newest = {document.get("step"): document for document in documents}
+    return [newest[name] for name in ([step] if step else failed) if name in newest]
 
 
 def _step_of_concern(run: RunView) -> str | None:

@@ -171,3 +171,15 @@ def test_a_run_of_somebody_else_is_not_known(lando: Any) -> None:
 
     assert outcome.code != 0
     assert "knows no run 4 of yours" in outcome.err
+
+
+def test_of_several_steps_that_failed_each_is_shown(api: Any, lando: Any, document: Make) -> None:
+    steps = [{"name": name, "state": "Failed", "phase": "load", "entry": "fetch"} for name in ("a", "b")]
+    cause = {"step": None, "category": "user", "sentence": "2 steps failed, a first.", "text": ""}
+    api.on(RUN, document(kind="phases", state="Error", cause=cause, steps=steps))
+    api.on(EVIDENCE, {"kept": True, "evidence": [evidence(step="a", attempt=1), evidence(step="b", attempt=1)]})
+    lines = lando("explain", 3).out.splitlines()
+    assert "2 steps failed, a first." in lines[1]
+    assert [line for line in lines if ", attempt 1: Failed" in line] == [
+        f"{name}, attempt 1: Failed, judged 2026-03-04T15:07:07Z" for name in ("a", "b")
+    ]
