@@ -7,18 +7,20 @@ models and other kills.
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import random
 import subprocess
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from lando.direct.events import Event, JobFound, Outcome
 from lando.direct.holder import Holder
 from lando.direct.runner import run
-from lando.errors import Unavailable
+from lando.errors import LandoError, Unavailable
 from lando.k8s.cluster import Cluster
 from tests.services.phased import History, faults, random_files, read_files
 from tests.services.played_cluster import PlayedCluster, Player
@@ -26,12 +28,16 @@ from tests.services.played_cluster import PlayedCluster, Player
 SEED = int(os.environ.get("LANDO_PHASES_SEED", "1"))
 
 
+ASIDE = ("lease", "watch")
+"""Threads of a run that don't end it."""
+
+
 class Killed(BaseException):
     """The process is gone; nobody catches this."""
 
 
 class OfOneLife:
-    """A cluster as one process sees it that is killed within its ``last`` write or read of a Job."""
+    """A cluster as one process sees it that is killed within its ``last`` write, or read of one object."""
 
     def __init__(self, cluster: Cluster, last: int, *, takes_effect: bool) -> None:
         self._cluster = cluster
@@ -48,23 +54,21 @@ class OfOneLife:
         call = getattr(self._cluster, name)
 
         def tried(*args: Any, **kwargs: Any) -> Any:
-            if self.dead:
-                raise Unavailable("cluster", "the process is no more")
-            if not self._is_last(name, args):
+            if not self.dead and not self._is_last(name):
                 return call(*args, **kwargs)
-            if self._takes_effect:
-                call(*args, **kwargs)
+            if not self.dead and self._takes_effect:
+                with suppress(LandoError):
+                    call(*args, **kwargs)
+            self.dead = True
+            if threading.current_thread().name.startswith(ASIDE):
+                raise Unavailable("cluster", "the process is no more")
             raise Killed
 
         return tried
 
-    def _is_last(self, name: str, args: tuple[Any, ...]) -> bool:
-        kind = args[0]["kind"] if name == "create" else args[0] if name in ("delete", "get") else ""
-        if kind != "Job":
-            return False
+    def _is_last(self, name: str) -> bool:
         with self._lock:
-            self._left -= 1
-            self.dead = self.dead or self._left == 0
+            self._left -= name in ("create", "patch", "delete", "get")
             return self._left == 0
 
 
@@ -95,13 +99,16 @@ def runs_of_other_processes(monkeypatch: pytest.MonkeyPatch, ended_process: int)
 @pytest.mark.parametrize("seed", range(SEED * 100, SEED * 100 + 5))
 def test_a_run_that_is_killed_in_any_call_makes_every_job_once(seed: int, takes_effect: bool) -> None:
     chance = random.Random(seed)
-    model = read_files(random_files(chance, 14, phases=2, parallelization=chance.choice([0, 1, 3])))
+    limit = chance.choice([0, 1, 3])
+    files = random_files(chance, 14, phases=2, parallelization=limit, resources=["settings.json"])
+    settings = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "settings"}, "data": {"a": "b"}}
+    model = read_files({**files, "settings.json": json.dumps(settings)})
     cluster, lives = PlayedCluster(), 0
     with History(cluster) as history, Player(model, cluster, chance) as player:
         outcome = None
         while outcome is None:
             lives += 1
-            told, life = Told(), OfOneLife(cluster, chance.randint(1, 6), takes_effect=takes_effect)
+            told, life = Told(), OfOneLife(cluster, chance.randint(1, 12), takes_effect=takes_effect)
             try:
                 outcome = run(model, life, listener=told, stop=player.stop)
             except Killed:
@@ -111,4 +118,7 @@ def test_a_run_that_is_killed_in_any_call_makes_every_job_once(seed: int, takes_
     assert faults(model, history.moments) == []
     assert lives > 1
     assert any(isinstance(event, JobFound) for event in told.events)
+    (lease,) = cluster.list("Lease")
+    (owner,) = cluster.get("ConfigMap", "settings")["metadata"]["ownerReferences"]
+    assert (owner["kind"], owner["uid"]) == ("Lease", lease["metadata"]["uid"])
     cluster.close()
