@@ -197,7 +197,8 @@ def test_the_end_of_a_step_is_told_though_its_job_stays(service: Service) -> Non
     run = service.submit(model("a", "b"), *"ab")
     service.finish(run, "a")
     assert f"a-{run}" in service.jobs()
-    assert {one["step"]: one["state"] for one in service.run(run)["attempts"]} == {"a": "Complete", "b": "Running"}
+    ends = {one["step"]: (one["state"], (one["ended"] or "")[:19]) for one in service.run(run)["attempts"]}
+    assert ends == {"a": ("Complete", "2026-03-04T15:06:07"), "b": ("Running", "")}
 
 
 def test_each_failure_is_told_when_it_happens_and_what_does_not_depend_on_it_goes_on(service: Service) -> None:
@@ -214,6 +215,16 @@ def test_each_failure_is_told_when_it_happens_and_what_does_not_depend_on_it_goe
     assert ended["cause"]["sentence"].startswith("2 steps failed, a first: ")
     assert service.steps(run) == {"a": "Failed", "b": "Complete", "c": "Pending", "d": "Failed"}
     assert {one["step"]: one["state"] for one in ended["attempts"]} == {"a": "Failed", "b": "Complete", "d": "Failed"}
+
+
+def test_why_a_step_failed_is_asked_for_once(service: Service) -> None:
+    run = service.submit(model("a b c>b", on_failure="continue"), *"abc")
+    service.finish(run, "a", exit_code=3)
+    before = len(service.cluster.calls)
+    service.finish(run, "b", "c")
+    assert service.run(run)["state"] == "Error"
+    pod = service.cluster.pod(f"a-{run}")["metadata"]["name"]
+    assert ("log", "Pod", pod) not in service.cluster.calls[before:]
 
 
 def test_a_restart_does_again_what_failed_and_nothing_that_is_complete(service: Service) -> None:
