@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
+from queue import SimpleQueue
 from typing import TypeVar
 
 from lando.errors import LandoError
@@ -50,19 +51,22 @@ class Waiting:
 
 
 class Calls:
-    """Calls to the cluster, side by side in a small pool."""
+    """Calls to the cluster, side by side, by a few threads that no process has to wait for at its end."""
 
     def __init__(self, waiting: Waiting, workers: int = CALLS) -> None:
         self.between: Callable[[], None] = lambda: None
         """What the caller's thread does now and then while calls are under way."""
         self._waiting = waiting
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="call")
+        self._workers = workers
+        self._queue: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._is_closed = False
 
     def all(self, calls: Sequence[Callable[[], T]]) -> list[T | LandoError]:
         """What each answered, or the error that it met. Raises Stopped when the run is to end meanwhile."""
         if self._waiting.is_stopped:
             raise Stopped
-        futures = [self._pool.submit(call) for call in calls]
+        futures = [self._submit(call) for call in calls]
         pending = set(futures)
         while pending:
             pending = wait(pending, timeout=STOP_S).not_done
@@ -86,4 +90,27 @@ class Calls:
 
     def close(self) -> None:
         """Begin no more; what is in flight is not waited for."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._is_closed = True
+        for _ in self._threads:
+            self._queue.put(None)
+
+    def _submit(self, call: Callable[[], T]) -> Future[T]:
+        future: Future[T] = Future()
+
+        def work() -> None:
+            try:
+                future.set_result(call())
+            except BaseException as error:  # noqa: BLE001 - whatever it is, the caller gets it
+                future.set_exception(error)
+
+        self._queue.put(work)
+        if len(self._threads) < self._workers:
+            thread = threading.Thread(target=self._work, name=f"call {len(self._threads)}", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        return future
+
+    def _work(self) -> None:
+        while (work := self._queue.get()) is not None:
+            if not self._is_closed:
+                work()

@@ -131,6 +131,9 @@ def test_a_stop_does_not_wait_for_a_call_that_hangs(world: World) -> None:
 
     world.before = hang
     told = run(world, TWO, stop=stop)
+    hanging = [thread for thread in threading.enumerate() if thread.name.startswith("call ")]
+    assert hanging
+    assert all(thread.daemon for thread in hanging)  # nor does the process at its end
     released.set()
     assert told.ended.outcome is Outcome.INTERRUPTED
 
