@@ -58,6 +58,22 @@ def test_small_models_of_every_shape_run_in_a_correct_order(seed: int) -> None:
     assert found == []
 
 
+@pytest.mark.parametrize("seed", range(SEED * 100, SEED * 100 + 6))
+def test_what_does_not_depend_on_failed_jobs_goes_on_where_that_is_wanted(seed: int) -> None:
+    chance = random.Random(seed)
+    model = read_files(random_files(chance, 20, phases=2, parallelization=chance.choice([0, 3]), on_failure="continue"))
+    wanted = needs(model)
+    failing = set(chance.sample(sorted(job for job, before in wanted.items() if len(before) < 4), 2))
+    cluster, told = PlayedCluster(), Told()
+    with Player(model, cluster, chance, failing) as player:
+        assert run(model, cluster, listener=told, stop=player.stop) is Outcome.FAILED, told.events[-3:]
+    made = {job["metadata"]["name"] for job in cluster.list("Job")}
+    complete = made - failing
+    assert made == {job for job, before in wanted.items() if before <= complete}
+    assert {event.job for event in told.events if isinstance(event, JobCompleted)} == complete
+    cluster.close()
+
+
 def test_the_oracle_finds_what_is_wrong() -> None:
     model = read_files(random_files(random.Random(3), 6, phases=2, parallelization=1))
     wanted = needs(model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Collection
 from functools import partial
 from typing import Any
 
@@ -45,8 +46,11 @@ class Player:
     So a Job that is not made though nothing is in its way is found, as well as one that is made too early.
     """
 
-    def __init__(self, model: Model, cluster: PlayedCluster, chance: random.Random) -> None:
+    def __init__(
+        self, model: Model, cluster: PlayedCluster, chance: random.Random, failing: Collection[str] = ()
+    ) -> None:
         self._needs = needs(model)
+        self._failing = failing
         self._limit = model.settings.parallelization
         self._cluster = cluster
         self._chance = chance
@@ -78,11 +82,15 @@ class Player:
     def _are_at_work(self, most: int) -> bool:
         return len(self._at_work) >= most or self.stop.is_set()
 
+    def _due(self, ended: set[str]) -> set[str]:
+        """The Jobs that may be at work now."""
+        complete = ended.difference(self._failing)
+        return {job for job, wanted in self._needs.items() if job not in ended and wanted <= complete}
+
     def _run(self) -> None:
-        complete: set[str] = set()
+        ended: set[str] = set()
         try:
-            while len(complete) < len(self._needs) and not self.stop.is_set():
-                due = {job for job, wanted in self._needs.items() if job not in complete and wanted <= complete}
+            while due := self._due(ended):
                 most = min(self._limit or len(due), len(due))
                 with self._changed:
                     self._changed.wait_for(partial(self._are_at_work, most), PATIENCE_S)
@@ -90,8 +98,8 @@ class Player:
                         return
                     assert len(self._at_work) >= most, f"of {sorted(due)} only {self._at_work} were made"
                     job = self._at_work.pop(self._chance.randrange(len(self._at_work)))
-                self._cluster.finish(job)
-                complete.add(job)
+                self._cluster.finish(job, int(job in self._failing))
+                ended.add(job)
         except BaseException as error:  # noqa: BLE001 - of a thread; raised where it ends
             self.failure = error
             self.stop.set()
