@@ -20,7 +20,7 @@ from lando.direct.lease import Lease
 from lando.direct.lease_record import Completion
 from lando.direct.progress import Progress
 from lando.direct.session import Session
-from lando.direct.view import View, attempt_of
+from lando.direct.view import Seen, View, attempt_of
 from lando.errors import Conflict, LandoError, NotFound, QuotaExceeded, Refused, Rejected, Unavailable
 from lando.k8s import cluster_errors
 from lando.k8s.cluster import Cluster, Manifest
@@ -51,8 +51,8 @@ class Performer:
         """Of Jobs that a quota forbids: when to try again, and the wait after that."""
         self._held: dict[str, float | None] = {}
         """Since when Jobs can't be made because of what is left of former ones; None once that was told."""
-        self._noted = set(lease.complete)
-        """What the Lease may hold for complete."""
+        self._noted = {job: one.uid for job, one in lease.complete.items()}
+        """UIDs of the Jobs that the Lease has for complete, by name."""
         self._deleted: set[str] = set()
         """UIDs."""
         self._unanswered: dict[str, Create] = {}
@@ -183,16 +183,23 @@ class Performer:
         if errors:
             raise min(errors, key=lambda error: isinstance(error, Unavailable))
 
-    def note_complete(self, jobs: Mapping[str, Completion]) -> None:
+    def note_complete(self, jobs: Mapping[str, Seen]) -> None:
         """Keep in the Lease, beyond their own end, that these are complete."""
-        self._noted |= jobs.keys()
-        self._calls.one(partial(self._lease.note, jobs))
+        new = {job: seen for job, seen in jobs.items() if self._noted.get(job) != seen.uid}
+        if not new:
+            return
+        self._noted |= {job: seen.uid for job, seen in new.items()}
+        notes = {
+            job: Completion(uid=seen.uid, digest=seen.digest or "", duration_s=seen.duration_s)
+            for job, seen in new.items()
+        }
+        self._calls.one(partial(self._lease.note, notes))
 
     def _forget(self, jobs: Sequence[str]) -> None:
         """These are to run again."""
-        if noted := self._noted & set(jobs):
+        if noted := self._noted.keys() & set(jobs):
             self._calls.one(partial(self._lease.forget, noted))
-            self._noted -= noted
+            self._noted = {job: job_uid for job, job_uid in self._noted.items() if job not in noted}
 
     def _tell_held(self, create: Create) -> None:
         """That a Job waits for what is left of a former one, once that has lasted."""

@@ -8,7 +8,7 @@ that it goes by is read off the cluster at the start, so that a run that was kil
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -30,7 +30,6 @@ from lando.direct.events import (
 )
 from lando.direct.following import Following
 from lando.direct.lease import Lease
-from lando.direct.lease_record import Completion
 from lando.direct.outage import CALLS, LIMIT_S
 from lando.direct.performing import CLEANUP, Performer, taken
 from lando.direct.progress import Progress
@@ -105,8 +104,6 @@ class _Run:
         self.progress = Progress(model, self._plan, session.listener)
         self._kept: set[str] = set()
         """Jobs that a cleanup can't remove."""
-        self._noted: dict[str, str] = {}
-        """UIDs of the Jobs that the Lease has for complete, by name."""
         self._performer: Performer
         self._lease: Lease
 
@@ -115,7 +112,6 @@ class _Run:
         if check is not None:
             self._check(check)
         self._lease = self._session.acquired(make_lease, self._cluster, self.progress.files)
-        self._noted = {job: one.uid for job, one in self._lease.complete.items()}
         self._performer = Performer(self.progress, self._cluster, self._view, self._session, self._lease)
         following = Following(self._model, self._cluster, self._view, self._session)
         with self._lease.kept():
@@ -245,25 +241,13 @@ class _Run:
             goes_by_itself = self.progress.files[job].manifest["spec"].get("ttlSecondsAfterFinished") is not None
             if seen is not None and seen.job.phase is JobPhase.COMPLETE and goes_by_itself:
                 vanishing[job] = seen
-        self._note_complete(vanishing)
+        self._performer.note_complete(vanishing)
         return names
 
     def _tell_waits(self, jobs: Sequence[str]) -> None:
         for job in jobs:
             if (seen := self._view.seen().get(job)) is not None:
                 self.progress.tell_wait(job, seen)
-
-    def _note_complete(self, jobs: Mapping[str, Seen]) -> None:
-        """Keep in the Lease that these are complete."""
-        new = {job: seen for job, seen in jobs.items() if self._noted.get(job) != seen.uid}
-        if new:
-            self._noted |= {job: seen.uid for job, seen in new.items()}
-            self._performer.note_complete(
-                {
-                    job: Completion(uid=seen.uid, digest=seen.digest or "", duration_s=seen.duration_s)
-                    for job, seen in new.items()
-                }
-            )
 
     def _look_after_lease(self) -> None:
         if self._lease.lost is not None:
@@ -295,7 +279,7 @@ class _Run:
     def _clean_up(self) -> None:
         """Delete the Jobs and then the Lease, by which a run knows of those that are deleted if this is cut short."""
         seen = self._view.seen()
-        self._note_complete({job: seen[job] for job in self.progress.files if job in seen})
+        self._performer.note_complete({job: seen[job] for job in self.progress.files if job in seen})
         self._session.tried(self._remove_all)
         try:
             self._session.tried(lambda: self._session.calls.one(self._lease.delete))
