@@ -48,7 +48,7 @@ from lando.k8s.observe import Observation, owning_job
 from lando.k8s.untold import harmless
 from lando.plans import Making, Planner
 from lando.queues import Publisher
-from lando.runs import Category, Cause, Run, StepState
+from lando.runs import Category, Cause, Run
 from lando.sources import Source
 
 GONE_WAIT_S = 10.0  # how long a worker waits for objects to go; after that the message comes again later
@@ -179,18 +179,13 @@ class Performer:
     # -- the run's source -------------------------------------------------------------------------------------
 
     def _write(self, action: Write) -> None:
-        expected, before = action.state or self.run.state, self.run.steps
+        expected = action.state or self.run.state
         self.run, notice = self._peers.source.write(self.run, state=action.state, steps=action.steps)
         if notice is not None:
             self._peers.publisher.notify(notice)
             log.info("Run %d is now %s", self.run.id, notice.decode())
         if self.run.state is not expected:
             raise Conflict("source", f"run {self.run.id} was changed by somebody else while a step was written")
-        if self.plan.keep_complete:
-            for step in self.plan.steps:
-                is_new = before.get(step.name) is not StepState.COMPLETE
-                if step.job is not None and is_new and (action.steps or {}).get(step.name) is StepState.COMPLETE:
-                    self._note_end(step.name, step.job)
 
     def _report(self, failure: Failure, *, again: bool) -> None:
         """Tell the owner why the run failed; the failed step's Job stays for a restart, but its log is wanted now."""
@@ -242,7 +237,7 @@ class Performer:
             if job is not None and uid(job) == noted.uid:
                 self._history.begun(step, noted.attempt, job)
 
-    def _note_end(self, step: str, ref: ObjectRef) -> None:
+    def _note_removed(self, step: str, ref: ObjectRef) -> None:
         job, observed = self._observation.jobs.get(ref), self._observation.observed.jobs.get(step)
         if job is not None and observed is not None:
             self._history.removed(step, observed, job)
@@ -440,7 +435,7 @@ class Performer:
         for step in self.plan.steps:
             if step.job in jobs:
                 self._archiving.evidence(step.name)
-                self._note_end(step.name, step.job)
+                self._note_removed(step.name, step.job)
         self._tell_history()  # while the Jobs can still tell it
         for ref in jobs:
             self._archiving.logs_of(ref)

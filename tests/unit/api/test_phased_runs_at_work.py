@@ -197,8 +197,7 @@ def test_the_end_of_a_step_is_told_though_its_job_stays(service: Service) -> Non
     run = service.submit(model("a", "b"), *"ab")
     service.finish(run, "a")
     assert f"a-{run}" in service.jobs()
-    ends = {one["step"]: (one["state"], (one["ended"] or "")[:19]) for one in service.run(run)["attempts"]}
-    assert ends == {"a": ("Complete", "2026-03-04T15:06:07"), "b": ("Running", "")}
+    assert {one["step"]: one["state"] for one in service.run(run)["attempts"]} == {"a": "Complete", "b": "Running"}
 
 
 def test_each_failure_is_told_when_it_happens_and_what_does_not_depend_on_it_goes_on(service: Service) -> None:
