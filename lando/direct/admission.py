@@ -13,6 +13,7 @@ So those that are admitted never share a Job: one of any two has listed the othe
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -134,7 +135,11 @@ class Admission:
         for one in others:
             more = {name: it for name, it in one.complete.items() if name in self._names and name not in complete}
             complete = records.noted(complete, more) or complete
-        notes = {records.ADMITTED: "true", records.COMPLETE: records.packed(complete)}
+        notes = {
+            records.ADMITTED: "true",
+            records.COMPLETE: records.packed(complete),
+            records.RUN: mine.run or secrets.token_hex(8),
+        }
         begun = self._seconds()
         record = records.patch(self._cluster, mine, notes, records.sign_of_life(self._now()))
         for one in others:

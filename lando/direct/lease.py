@@ -8,6 +8,7 @@ Jobs.
 from __future__ import annotations
 
 import logging
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -73,6 +74,8 @@ class Lease:
         self._unwritten = False
         self._lost: str | None = None
         self._without = False
+        self._run = secrets.token_hex(8)
+        self._is_over = False
 
     # -- what the run may rely on ----------------------------------------------------------------------------------
 
@@ -102,6 +105,11 @@ class Lease:
         return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "name": mine.name, "uid": mine.uid}
 
     @property
+    def run(self) -> str:
+        """By what the Jobs of this run are known; the same when it was killed and goes on."""
+        return self._run
+
+    @property
     def complete(self) -> Mapping[str, Completion]:
         """By name the Jobs that an earlier run, or this one, has seen complete and noted.
 
@@ -128,6 +136,7 @@ class Lease:
             return True
         self._complete = admitted.complete
         self._mine, self._renewed = admitted.record, admitted.begun
+        self._run = admitted.record.run
         return True
 
     @contextmanager
@@ -154,6 +163,10 @@ class Lease:
         finally:
             ending.set()
             thread.join(RELEASE_S)
+
+    def conclude(self) -> None:
+        """The run has come to its end: what is begun after this is another one."""
+        self._is_over = True
 
     def renew(self) -> bool:
         """Say that we are at work, and what is not noted yet; whether that was heard."""
@@ -223,7 +236,9 @@ class Lease:
             if self._mine is None or self._lost is not None:
                 return False
             begun = self._seconds()
-            notes = {records.COMPLETE: records.packed(self._complete)} if self._unwritten else {}
+            notes: dict[str, str | None] = {records.RUN: None} if self._is_over else {}
+            if self._unwritten:
+                notes[records.COMPLETE] = records.packed(self._complete)
             try:
                 self._mine = records.patch(self._cluster, self._mine, notes, change)
             except NotFound:

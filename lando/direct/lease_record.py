@@ -26,6 +26,8 @@ ADMITTED = "lando.admitted"
 """Annotation: its holder has seen no other that runs one of these Jobs, and is at work."""
 COMPLETE = "lando.complete"
 """Annotation: the Jobs that are complete and will vanish by themselves, as compressed JSON."""
+RUN = "lando.run"
+"""Annotation: by what the Jobs are known that this run makes; gone when it has come to its end."""
 DURATION_S = 15
 MOST_JOBS = 12_000
 COMPLETE_LIMIT = 144 * 1024
@@ -67,6 +69,8 @@ class Record:
     jobs: frozenset[str]
     """Digests of names."""
     complete: Mapping[str, Completion]
+    run: str
+    """"" before the first run and after the end of the last."""
 
     @property
     def holder(self) -> str:
@@ -151,6 +155,7 @@ def read(lease: Mapping[str, Any]) -> Record:
         admitted=ADMITTED in annotations,
         jobs=frozenset(packed[at : at + _DIGITS] for at in range(0, len(packed), _DIGITS)),
         complete=unpacked(str(annotations.get(COMPLETE) or "")),
+        run=str(annotations.get(RUN) or ""),
     )
 
 

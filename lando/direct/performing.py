@@ -25,7 +25,7 @@ from lando.errors import Conflict, LandoError, NotFound, QuotaExceeded, Refused,
 from lando.k8s import cluster_errors
 from lando.k8s.cluster import Cluster, Manifest
 from lando.k8s.diagnosis.facts import mapping, uid
-from lando.phases.labels import is_of
+from lando.phases.labels import RUN, is_of
 from lando.phases.model import JobFile
 from lando.plans.phases import job_manifest
 from lando.runs import Category, Cause, OnFailure, StepState
@@ -220,7 +220,9 @@ class Performer:
         self._progress.tell_wait(job, None, cause)
 
     def _manifest(self, create: Create) -> Manifest:
-        return job_manifest(self._progress.files[create.step], self._progress.entries[create.step], create.attempt)
+        made = job_manifest(self._progress.files[create.step], self._progress.entries[create.step], create.attempt)
+        made["metadata"]["annotations"][RUN] = self._lease.run
+        return made
 
     def _created(self, create: Create, outcome: Manifest | LandoError) -> None:
         job = create.step

@@ -120,7 +120,9 @@ class _Run:
                 self._begin()
                 self._apply_resources()
                 self._go_on()
-                return self._end()
+                ended = self._end()
+                self._lease.conclude()
+                return ended
             finally:
                 following.stop()
 
@@ -138,7 +140,7 @@ class _Run:
         """Take up what an earlier run left."""
         if foreign := self._view.foreign():
             raise Refused(" ".join(taken(self.progress.files[job]) for job in foreign))
-        self._view.begin()
+        self._view.begin(self._lease.run)
         looked_at = self._look()
         steps, found = {}, []
         for job, file in self.progress.files.items():

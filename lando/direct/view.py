@@ -34,7 +34,7 @@ from lando.k8s.diagnosis.facts import (
 from lando.k8s.observe import owning_job
 from lando.k8s.reflector import Change, ChangeType
 from lando.k8s.sightings import Sighting, Sightings
-from lando.phases.labels import DIGEST, is_of
+from lando.phases.labels import DIGEST, RUN, is_of
 from lando.phases.model import JobFile, Model
 from lando.runs import Category, Cause, cut_middle
 
@@ -162,10 +162,10 @@ class View:
             self._judge(job, now)
         return names
 
-    def begin(self) -> None:
-        """What is there now was there before the run."""
+    def begin(self, run: str) -> None:
+        """What is there now was there before the run of this name, but for what it made before it was killed."""
         with self._lock:
-            self._found = set(self._names)
+            self._found = {job_uid for job_uid in self._names if self._made_by(job_uid) != run}
             self._dirty |= set(self._current)
 
     def seen(self) -> Mapping[str, Seen]:
@@ -223,6 +223,12 @@ class View:
                 return
             self._dirty.add(job)
         self._waiting.ring()
+
+    def _made_by(self, job_uid: str) -> str:
+        """By its annotation, the run that made the Job."""
+        sighting = self._sightings.of(job_uid)
+        metadata = mapping(sighting.job.get("metadata")) if sighting is not None else {}
+        return str(mapping(metadata.get("annotations")).get(RUN, ""))
 
     def _confirm(self) -> None:
         """Ask for Jobs that were made and that no watch tells of: they may have gone before it could."""

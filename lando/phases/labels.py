@@ -9,6 +9,8 @@ from lando.phases.model import JobFile
 ENTRY = "jobernetes_job_name"
 PHASE = "jobernetes_phase"
 EXPLODED = "jobernetes_exploded"
+RUN = "lando.run"
+"""An annotation: which direct run made a Job, however often it was killed and started again."""
 DIGEST = "lando.manifest"
 """An annotation: the digest of the file that a Job was made from."""
 

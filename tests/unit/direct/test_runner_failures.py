@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import threading
+from dataclasses import replace
 from typing import Any
 
+import pytest
 from lando.direct.events import JobCompleted, JobCreated, JobFailed, JobRemoved, JobWaits, Outcome, Trouble
 from lando.errors import QuotaExceeded, Rejected
 from lando.runs import Category, OnFailure
@@ -65,6 +68,27 @@ def test_a_revert_leaves_what_was_there_before_the_run(world: World) -> None:
     told = run(world, model([entry("a"), entry("b")], on_failure=REVERT))
     assert told.jobs(JobRemoved) == ["b"]
     assert world.jobs() == ["a"]
+
+
+@pytest.mark.parametrize("has_ended", [False, True])
+def test_a_revert_takes_what_the_run_made_before_it_was_stopped(world: World, has_ended: bool) -> None:
+    one = model([entry("a"), entry("b", needs=["a"])], on_failure=REVERT)
+    stop = threading.Event()
+
+    def stopped(call: str) -> None:
+        if call == "create Job b":
+            stop.set()
+
+    world.before = stopped
+    if has_ended:
+        world.outcomes = failing("b")
+        assert run(world, replace(one, settings=replace(one.settings, on_failure=OnFailure.STOP))).ended
+    else:
+        assert run(world, one, stop=stop).ended.outcome is Outcome.INTERRUPTED
+    world.outcomes = failing("b")
+    told = run(world, one)
+    assert told.ended.outcome is Outcome.FAILED
+    assert world.jobs() == (["a"] if has_ended else [])
 
 
 def test_a_revert_goes_on_after_an_outage(world: World) -> None:

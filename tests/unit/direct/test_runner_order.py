@@ -75,6 +75,7 @@ def test_a_job_is_its_file_and_three_labels(world: World) -> None:
         "jobernetes_phase": "1",
         "jobernetes_exploded": "True",
     }
+    assert metadata["annotations"].pop("lando.run")
     assert metadata["annotations"] == {"lando.manifest": files.jobs[0].digest, "lando.attempt": "1"}
     (pod,) = world.pods("x")
     assert not [label for label in pod["metadata"]["labels"] if label.startswith("jobernetes")]
