@@ -13,7 +13,7 @@ from kubernetes.client.exceptions import ApiException
 
 from lando.definitions.kubernetes_errors import message_of
 from lando.definitions.spec import V1Job
-from lando.k8s.diagnosis import Verdict, diagnose
+from lando.k8s.diagnosis import Verdict, diagnose, of_a_job
 from lando.k8s.diagnosis.facts import containers, mapping, newest_first
 from lando.runs import Cause
 
@@ -23,8 +23,6 @@ TAIL_LINES = 20
 TAIL_BYTES = 16 * 1024
 _FOREVER = timedelta(days=36500)
 """Nothing ends a wait here: whether the Job has failed is the cluster's to say."""
-_OF_RUNS = ("step", "runtime", "pods.")
-"""What advice speaks of that is about the settings of workflow runs, which a Job of a definition does not have."""
 
 
 def cause_of(core: Any, job: V1Job, namespace: str) -> Cause | None:
@@ -40,14 +38,7 @@ def cause_of(core: Any, job: V1Job, namespace: str) -> Cause | None:
     if judged.cause is None:
         return None
     tail = _tail(core, namespace, pods) if judged.verdict is Verdict.FAILED else ""
-    sentence = judged.cause.sentence.replace("The step", "The Job").replace("the step", "the Job")
-    advice = judged.cause.advice
-    return replace(
-        judged.cause,
-        sentence=sentence,
-        advice="" if any(word in advice for word in _OF_RUNS) else advice,
-        log_tail=tail,
-    )
+    return replace(of_a_job(judged.cause), log_tail=tail)
 
 
 def _newest_uids(pods: Sequence[dict[str, Any]]) -> list[str]:

@@ -36,8 +36,9 @@ def cleanup(
     """
     stop = stop or threading.Event()
     session = Session(listener, waiting or Waiting(stop), outage_s)
+    session.is_cleaning = True
     try:
-        ended = concluded(lambda: _clean(model, cluster, session, make_lease), stop)
+        ended = concluded(lambda: _clean(model, cluster, session, make_lease), stop, session)
     finally:
         session.calls.close()
     listener.tell(ended)

@@ -63,10 +63,18 @@ class Progress:
         return self.run.state is not RunState.RUNNING
 
     def begin(self, steps: Mapping[str, StepState]) -> None:
-        """Take up what is there; phases that are complete are not told of."""
+        """Take up what is there."""
         self.run = replace(self.run, steps=dict(steps))
         self._begun = {phase for phase in self._phases() if not self._unfinished(phase)}
-        self._tell_phases()
+
+    def tell_phases(self) -> None:
+        """The phases that begin, once each; those that were complete at the start are not told of."""
+        for phase in self._phases():
+            if phase not in self._begun:
+                self._begun.add(phase)
+                self._listener.tell(PhaseBegan(index=phase, name=self.model.phases[phase].name))
+            if self._unfinished(phase):
+                return
 
     def write(self, state: RunState | None, steps: Mapping[str, StepState] | None) -> None:
         """Note what was decided, and tell what is new of it."""
@@ -79,7 +87,7 @@ class Progress:
                 self._listener.tell(JobCompleted(job=step, duration_s=self.durations.get(step) or 0.0))
             elif now is not before[step] and now is StepState.FAILED:
                 self._listener.tell(JobFailed(job=step, cause=self.cause(step), again=False))
-        self._tell_phases()
+        self.tell_phases()
 
     def note(self, job: str, seen: Seen | None) -> None:
         """Keep how long a Job took, and why it failed."""
@@ -144,11 +152,3 @@ class Progress:
     def _unfinished(self, phase: int) -> bool:
         jobs = (job for entry in self.model.phases[phase].entries for job in entry.jobs)
         return any(self.run.steps[job.name] is not StepState.COMPLETE for job in jobs)
-
-    def _tell_phases(self) -> None:
-        for phase in self._phases():
-            if phase not in self._begun:
-                self._begun.add(phase)
-                self._listener.tell(PhaseBegan(index=phase, name=self.model.phases[phase].name))
-            if self._unfinished(phase):
-                return

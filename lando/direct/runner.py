@@ -75,7 +75,7 @@ def run(
         now = cluster.now if isinstance(cluster, KubernetesCluster) else lambda: datetime.now(UTC)
     one = _Run(model, cluster, session, is_changed_remade=changed, now=now)
     try:
-        ended = concluded(lambda: one.to_the_end(check, make_lease), stop)
+        ended = concluded(lambda: one.to_the_end(check, make_lease), stop, session)
     finally:
         session.calls.close()
     listener.tell(replace(ended, jobs=one.progress.report()))
@@ -119,6 +119,7 @@ class _Run:
                 following.start()
                 self._begin()
                 self._apply_resources()
+                self.progress.tell_phases()
                 self._go_on()
                 ended = self._end()
                 self._lease.conclude()
@@ -280,6 +281,7 @@ class _Run:
 
     def _clean_up(self) -> None:
         """Delete the Jobs and then the Lease, by which a run knows of those that are deleted if this is cut short."""
+        self._session.is_cleaning = True
         seen = self._view.seen()
         self._performer.note_complete({job: seen[job] for job in self.progress.files if job in seen})
         self._session.tried(self._remove_all)

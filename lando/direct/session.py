@@ -33,6 +33,8 @@ class Session:
         self.calls = Calls(waiting)
         self.calls.between = self._tell_words
         self.outage = Outage(waiting.now, outage_s)
+        self.is_cleaning = False
+        """Whether it is at removing, which leaves another sentence when it is cut short."""
         self._words: SimpleQueue[str] = SimpleQueue()
 
     def word(self, sentence: str) -> None:
@@ -83,18 +85,27 @@ class Session:
             self.listener.tell(Trouble(sentence=self._words.get()))
 
 
-def concluded(do: Callable[[], Ended], stop: threading.Event) -> Ended:
+def concluded(do: Callable[[], Ended], stop: threading.Event, session: Session) -> Ended:
     """How ``do`` ended, whatever ended it."""
     try:
         return do()
     except Stopped:
         is_terminated = isinstance(stop, Stop) and stop.number == signal.SIGTERM
-        sentence = "The run was stopped; its Jobs are left as they are. Start it again to go on."
+        what, left = _left(session)
+        sentence = f"The {what} was stopped; {left}. Start it again to go on."
         return Ended(outcome=Outcome.TERMINATED if is_terminated else Outcome.INTERRUPTED, sentence=sentence)
     except Unreachable as error:
-        sentence = f"{error} The Jobs are left as they are; start the run again to go on."
+        what, left = _left(session)
+        sentence = f"{error} The {what} has ended; {left}. Start it again to go on."
         return Ended(outcome=Outcome.UNREACHABLE, sentence=sentence)
     except Refused as error:
         return Ended(outcome=Outcome.REFUSED, sentence=str(error))
     except LandoError as error:  # an answer that nobody expected; nothing is lost by it
-        return Ended(outcome=Outcome.UNREACHABLE, sentence=f"The cluster refused what the run needs: {error}")
+        sentence = f"The cluster refused what the {_left(session)[0]} needs: {error}"
+        return Ended(outcome=Outcome.UNREACHABLE, sentence=sentence)
+
+
+def _left(session: Session) -> tuple[str, str]:
+    if session.is_cleaning:
+        return "cleanup", "what it had not removed yet is left as it is"
+    return "run", "its Jobs are left as they are"

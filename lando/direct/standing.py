@@ -58,14 +58,17 @@ def of_model(model: Model, cluster: Cluster, now: datetime) -> Standing:
         if key in files and is_of(mapping(mapping(job.get("metadata")).get("labels")), files[key])
     }
     standings = {one.job: one for one in _standings(list(ours.values()), cluster, now)}
+    strangers = set(found) - set(ours)
+    if files.keys() - found.keys():
+        strangers |= {name(job) for job in cluster.list("Job", f"!{ENTRY}")}
     leases = _leases(cluster)
     digests = lease_record.digests(files)
     own = next((lease for lease in leases if lease.name == lease_record.lease_name(files)), None)
     jobs = []
     for file in files.values():
-        state = "foreign" if file.name in found else "absent"
+        state = "foreign" if file.name in strangers else "absent"
         duration_s = None
-        if file.name not in found and own is not None and file.name in own.complete:
+        if state == "absent" and own is not None and file.name in own.complete:
             state, duration_s = "complete, gone", own.complete[file.name].duration_s
         missing = JobStanding(
             job=file.name, entry=file.entry, phase=str(file.phase), state=state, duration_s=duration_s

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import Enum
 
+from lando import labels
 from lando.k8s.diagnosis import signs
 from lando.k8s.diagnosis.facts import (
     ENDED_PHASES,
@@ -23,6 +24,7 @@ from lando.k8s.diagnosis.facts import (
 )
 from lando.k8s.diagnosis.rules import Finding, Sign, Wait, first_match
 from lando.k8s.diagnosis.table import RULES
+from lando.k8s.diagnosis.wording import of_a_job
 from lando.runs import Cause
 
 NOTICEABLE = timedelta(seconds=10)
@@ -75,9 +77,15 @@ def diagnose(
     ``pods`` of a Job that has failed may hold the last known state of pods that are gone. ``events`` may be all of
     the namespace; those of the pods' volume claims count, too.
     ``log_tail`` becomes part of the cause of a failure. Patience ends no sooner than it would for a wait that began at
-    ``waits_count_from``.
+    ``waits_count_from``. Of a phased run's Jobs the cause speaks as :func:`.wording.of_a_job`.
     """
-    limit = _Limit(now, patience, waits_count_from)
+    judged = _judged(job, pods, events, _Limit(now, patience, waits_count_from), log_tail)
+    return judged if judged.cause is None else replace(judged, cause=_in_its_words(job, judged.cause))
+
+
+def _judged(
+    job: Manifest, pods: Sequence[Manifest], events: Sequence[Manifest], limit: _Limit, log_tail: str
+) -> Diagnosis:
     if true_condition(job, "Complete"):
         return Diagnosis(verdict=Verdict.COMPLETE)
     if entry := true_condition(job, "Failed"):
@@ -95,7 +103,13 @@ def diagnose(
 
 def deleted(job: Manifest) -> Cause:
     """The cause where a Job was deleted before it had ended."""
-    return _certain([signs.of_job_state(job, "Deleted")]).cause
+    return _in_its_words(job, _certain([signs.of_job_state(job, "Deleted")]).cause)
+
+
+def _in_its_words(job: Manifest, cause: Cause) -> Cause:
+    """The service's phased runs consist of Jobs that their owner wrote."""
+    key = labels.step_key(mapping(mapping(job.get("metadata")).get("labels")))
+    return of_a_job(cause) if key is not None and key.kind == "phases" else cause
 
 
 def _why_failed(

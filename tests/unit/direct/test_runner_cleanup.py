@@ -93,6 +93,15 @@ def test_cleanup_tells_what_it_can_not_delete_and_goes_on(world: World) -> None:
     assert world.jobs() == ["b"]
 
 
+def test_a_cleanup_that_is_stopped_says_so(world: World) -> None:
+    run(world, ONE)
+    told, stop = Told(), threading.Event()
+    told.on = lambda event: stop.set() if isinstance(event, JobRemoved) else None
+    assert runner.cleanup(ONE, world, listener=told, stop=stop) is Outcome.INTERRUPTED
+    assert told.ended.sentence.startswith("The cleanup was stopped; what it had not removed yet is left")
+    assert world.jobs() == ["a", "b"]
+
+
 class Taken(Lease):
     def acquire(self, stop: object) -> bool:
         raise Refused("A run of these Jobs is at work.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from lando.direct.events import JobCompleted, JobCreated, LimitReached, Outcome, PhaseBegan, ResourceApplied
+from lando.direct.events import Began, JobCompleted, JobCreated, LimitReached, Outcome, PhaseBegan, ResourceApplied
 from lando.phases.model import Resource
 from tests.unit.direct.running import World, entry, manifest, model, run
 
@@ -95,6 +95,7 @@ def test_resources_are_applied_before_the_first_job_and_belong_to_the_lease(worl
     told = run(world, replace(model([entry("a")]), resources=(Resource(path="settings.yaml", manifest=settings),)))
     assert told.ended.outcome is Outcome.COMPLETE
     assert [(one.kind, one.name) for one in told.of(ResourceApplied)] == [("ConfigMap", "settings")]
+    assert [type(event) for event in told.events][:3] == [Began, ResourceApplied, PhaseBegan]
     creates = [call for call in world.calls if call.startswith("create")]
     assert creates[-2:] == ["create ConfigMap settings", "create Job a"]
     (owner,) = world.get("ConfigMap", "settings")["metadata"]["ownerReferences"]

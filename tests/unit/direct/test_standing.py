@@ -73,7 +73,7 @@ def test_each_job_of_the_model_has_its_state_in_the_order_of_the_model(world: Wo
 
 def test_a_job_of_somebody_else_is_told_apart(world: World) -> None:
     world.create(manifest("schema"))
-    assert states(of_model(MODEL, world, later()))["schema"] == "absent"
+    assert states(of_model(MODEL, world, later()))["schema"] == "foreign"
     labelled = {"metadata": {"name": "merge", "labels": {"jobernetes_job_name": "other"}}}
     world.create({**manifest("merge"), **labelled})
     assert states(of_model(MODEL, world, later()))["merge"] == "foreign"
