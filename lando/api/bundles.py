@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from itertools import islice
 
 from lando.api import shapes
 from lando.api.answers import Refusal, detail
 from lando.phases.files import Bundle
 from lando.phases.model import Finding, Model, Settings
 from lando.phases.reading import read
+from lando.phases.report import MAX_ERRORS
 from lando.phases.restrictions import beyond_restricted
 
 MAX_BYTES = 4 * 2**20
@@ -40,7 +42,7 @@ def checked(model: str, files: Mapping[str, str], *, restricted: bool) -> tuple[
     finally:
         _places.release()
     if found is not None:
-        findings = [*findings, *_beyond_the_service(found), *(beyond_restricted(found) if restricted else ())]
+        findings = [*findings, *_beyond_the_service(found), *(_beyond_restricted(found) if restricted else ())]
     if found is None or any(finding.is_error for finding in findings):
         raise _refusal(findings)
     return found, [str(finding) for finding in findings[:MAX_WARNINGS]]
@@ -68,6 +70,13 @@ def _beyond_the_service(model: Model) -> Sequence[Finding]:
             )
             findings.append(Finding(file=resource.path, reason=text))
     return findings
+
+
+def _beyond_restricted(model: Model) -> Sequence[Finding]:
+    found = list(islice(beyond_restricted(model), MAX_ERRORS + 1))
+    if len(found) > MAX_ERRORS:
+        found[-1] = Finding(file=model.path, reason="more is wrong with its pods than is told; mend this first.")
+    return found
 
 
 def _refusal(findings: Sequence[Finding]) -> Refusal:

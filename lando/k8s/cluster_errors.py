@@ -38,6 +38,9 @@ _VERIFY_WORDS = re.compile(r"certificate verify failed: (?P<words>[^()\n]+?)(?: 
 _NO_RIGHT = re.compile(r"\bcannot [a-z]+ (resource|path)\b")
 """How RBAC words a refusal, in contrast to admission, which has looked at the object."""
 
+_TOO_LARGE = re.compile(r"\brequest is too large\b|\btrying to send message larger than max\b")
+"""How etcd, and the API's connection to it, word that an object is too large; the API passes that on as a 500."""
+
 TRANSPORT_ERRORS = (
     urllib3.exceptions.HTTPError,
     http.client.HTTPException,
@@ -66,6 +69,8 @@ def from_answer(
     may be admission's judgement of the object and a 404 the namespace's absence.
     """
     document = _status_object(body)
+    if document is None and status == 413:  # a proxy's limit
+        return Rejected(PEER, f"{what}: it is too large", status=status)
     if document is None:
         return Unavailable(
             PEER,
@@ -113,6 +118,8 @@ def from_status(
     if code == 403 and "exceeded quota" in said:
         return QuotaExceeded(PEER, message, status=code, reason=reason)
     if code == 403 and writes and not _NO_RIGHT.search(said) and "is being terminated" not in said:
+        return Rejected(PEER, message, status=code, reason=reason)
+    if code == 500 and writes and _TOO_LARGE.search(said):
         return Rejected(PEER, message, status=code, reason=reason)
     if code in (401, 403, 408, 429) or not 400 <= code < 500:
         return unavailable()

@@ -19,6 +19,8 @@ import yaml
 MAX_DEPTH = 100
 MAX_SIZE = 16 * 2**20
 """Of one file, about what it takes as JSON in memory when its aliases are expanded."""
+MAX_PROBLEMS = 100
+"""Told of one text."""
 _SCALAR_SIZE = 8
 _HOLDER_SIZE = 40
 """Of a list or mapping, besides what is in it."""
@@ -152,6 +154,12 @@ class _Builder:
         """None: still being read."""
         self.size = 0
 
+    def tell(self, line: int, reason: str) -> None:
+        """Note what is wrong; where that is a great deal, the rest is not read."""
+        if len(self.problems) >= MAX_PROBLEMS:
+            raise _Told(line, "and perhaps more is wrong from here on; mend what is told first")
+        self.problems.append(Problem(line=line, reason=reason))
+
     def begin(self, line: int, *, is_block: bool, anchor: str | None = None) -> None:
         if len(self.stack) >= MAX_DEPTH:
             raise _Told(line, f"is nested more than {MAX_DEPTH} levels deep")
@@ -170,9 +178,8 @@ class _Builder:
         self.add(Block(line=done.line, entries=done.entries, size=done.size), done.anchor)
 
     def scalar(self, line: int, text: str, value: Any, anchor: str | None = None) -> None:
-        if isinstance(value, float) and not math.isfinite(value):
-            reason = "holds a number that Kubernetes can't read; if it is text, put it in quotes"
-            self.problems.append(Problem(line=line, reason=reason))
+        if isinstance(value, int | float) and not _is_finite(value):
+            self.tell(line, "holds a number that Kubernetes can't read; if it is text, put it in quotes")
         try:
             text.encode()
         except UnicodeEncodeError:
@@ -215,11 +222,11 @@ class _Builder:
             self._merge(top, key.line, value)
         elif not isinstance(key, Scalar) or key.value is None:
             hint = "; text with braces needs quotes, and templates are not filled in" if isinstance(key, Block) else ""
-            self.problems.append(Problem(line=key.line, reason=f"a key must be text, not {kind_of(key)}{hint}"))
+            self.tell(key.line, f"a key must be text, not {kind_of(key)}{hint}")
         elif key.text in top.entries:
             first = top.entries[key.text][0]
             reason = f"the key {shown(key.text)} stands here and in line {first}; keep one of the two"
-            self.problems.append(Problem(line=key.line, reason=reason))
+            self.tell(key.line, reason)
         else:
             top.entries[key.text] = (key.line, value)
 
@@ -229,9 +236,15 @@ class _Builder:
             if isinstance(base, Block):
                 top.merged.append(base)
             else:
-                self.problems.append(
-                    Problem(line=line, reason=f"<< must name blocks of keys, not {kind_of(base, quoted=False)}")
-                )
+                self.tell(line, f"<< must name blocks of keys, not {kind_of(base, quoted=False)}")
+
+
+def _is_finite(number: float) -> bool:
+    """Whether it is one of JSON's for any reader; Python's whole numbers have no end."""
+    try:
+        return math.isfinite(number)
+    except OverflowError:
+        return False
 
 
 def _parse_json(text: str) -> tuple[list[Node], list[Problem]]:
@@ -333,7 +346,7 @@ def _take(builder: _Builder, event: Any) -> None:
 def _check_tag(builder: _Builder, event: Any, line: int) -> None:
     if event.tag not in _PLAIN_TAGS and event.tag not in (None, "!"):
         reason = "a tag (!) that means nothing to Kubernetes; text that begins with ! needs quotes"
-        builder.problems.append(Problem(line=line, reason=reason))
+        builder.tell(line, reason)
 
 
 def _yaml_scalar(event: Any) -> Any:

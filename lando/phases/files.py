@@ -6,10 +6,11 @@ original does; a bundle knows only what it holds.
 
 from __future__ import annotations
 
+import bisect
 import os
 import posixpath
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import Enum
 from pathlib import Path
 from typing import Protocol
@@ -19,7 +20,9 @@ MAX_BYTES = 4 * 2**20
 MAX_FILES = 10_000
 """Manifests of one directory."""
 MAX_SEEN = 100_000
-"""Whatever lies in one directory, so that nobody waits for ``job_path: /``."""
+"""Whatever lies in one directory, so that nobody waits for ``job_path: /``; in all that are listed of a bundle."""
+MAX_PATH = 1024
+"""Characters of a path in a bundle, whose sender is not trusted: each finding names it."""
 SUFFIXES = (".yml", ".yaml", ".json")
 """Of manifests, in exactly this case."""
 
@@ -49,6 +52,10 @@ class UnreadableError(Exception):
 
 class Files(Protocol):
     """What reading a model needs of the place where its files lie."""
+
+    def key(self, path: str) -> str:
+        """The same for different spellings of one path, as far as that can be told without looking."""
+        ...
 
     def kind(self, path: str) -> Kind:
         """What stands there.
@@ -83,6 +90,9 @@ class Folder:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+
+    def key(self, path: str) -> str:
+        return path
 
     def kind(self, path: str) -> Kind:
         try:
@@ -144,22 +154,23 @@ class Bundle:
 
     def __init__(self, texts: Mapping[str, str]) -> None:
         self._texts = {posixpath.normpath(path): text for path, text in texts.items()}
-        self._folders = {"."}
-        for path in self._texts:
-            while path := posixpath.dirname(path):
-                if path in self._folders:
-                    break
-                self._folders.add(path)
+        self._paths = sorted(self._texts)
+        self._seen = 0
+
+    def key(self, path: str) -> str:
+        return posixpath.normpath(path)
 
     def kind(self, path: str) -> Kind:
-        place = posixpath.normpath(path)
+        if len(path) > MAX_PATH:
+            raise UnreadableError(path, f"is no path of a bundle: it is longer than {MAX_PATH:,} characters")
+        place = self.key(path)
         if place in self._texts:
             return Kind.FILE
-        return Kind.DIRECTORY if place in self._folders else Kind.ABSENT
+        return Kind.DIRECTORY if place == "." or next(self._inside(place), None) is not None else Kind.ABSENT
 
     def text(self, path: str) -> str:
         try:
-            text = self._texts[posixpath.normpath(path)]
+            text = self._texts[self.key(path)]
         except KeyError:
             raise UnreadableError(path, "does not exist") from None
         try:
@@ -168,11 +179,24 @@ class Bundle:
             raise UnreadableError(path, "is not UTF-8 text") from None
 
     def below(self, path: str) -> list[str]:
-        place = posixpath.normpath(path)
+        found = []
+        for inner in self._inside(self.key(path)):
+            self._seen += 1
+            if self._seen > MAX_SEEN:
+                raise UnreadableError(path, f"is one directory too many: they hold more than {MAX_SEEN:,} files")
+            if inner.endswith(SUFFIXES) and not inner.startswith("..") and "/.." not in inner:
+                found.append(posixpath.join(path, inner))
+        if found and len(max(found, key=len)) > MAX_PATH:
+            raise UnreadableError(path, f"holds a file whose path is longer than {MAX_PATH:,} characters")
+        return _listed(path, found)
+
+    def _inside(self, place: str) -> Iterator[str]:
+        """Paths in a directory, from there; none where there is no such directory."""
         prefix = "" if place == "." else f"{place}/"
-        inside = (one.removeprefix(prefix) for one in self._texts if one.startswith(prefix))
-        wanted = (one for one in inside if not any(part.startswith("..") for part in one.split("/")))
-        return _listed(path, [posixpath.join(path, one) for one in wanted if one.endswith(SUFFIXES)])
+        for index in range(bisect.bisect_left(self._paths, prefix), len(self._paths)):
+            if not self._paths[index].startswith(prefix):
+                return
+            yield self._paths[index].removeprefix(prefix)
 
 
 def _listed(path: str, found: list[str]) -> list[str]:

@@ -86,9 +86,10 @@ class Manifests:
 
     def _documents(self, path: str, place: Place) -> list[Node] | None:
         """What a file holds; None, and told, if it can't be read."""
-        if path not in self._parsed:
-            self._parsed[path] = self._parse(path)
-        nodes, problems = self._parsed[path]
+        key = self._files.key(path)
+        if key not in self._parsed:
+            self._parsed[key] = self._parse(path)
+        nodes, problems = self._parsed[key]
         for problem in problems:
             self._report.error(place, problem.line, problem.reason)
         if problems:

@@ -12,6 +12,7 @@ import copy
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from lando.phases.documents import shown
 from lando.phases.model import Finding, Model
 
 Found = tuple[str, str]
@@ -159,14 +160,17 @@ def _metadata(value: Any, place: str, known: frozenset[str]) -> Iterator[Found]:
     yield from _unknown(metadata, place, known)
     for key in _mapping(metadata.get("labels")) if "labels" in known else ():
         if str(key).startswith(_RESERVED):
-            yield f"{place}.labels.{key}", "is a label by which Lando and Kubernetes know their own; leave it out"
+            yield (
+                f"{place}.labels.{shown(str(key))}",
+                "is a label by which Lando and Kubernetes know their own; leave it out",
+            )
 
 
 def _unknown(block: Mapping[str, Any], place: str, known: frozenset[str]) -> Iterator[Found]:
     for key, value in block.items():
         if key not in known and value is not None:
             yield (
-                f"{place}.{key}",
+                f"{place}.{shown(str(key))}",
                 "may not be used here; it could reach beyond the run. Leave it out, or ask the staff",
             )
 

@@ -35,6 +35,9 @@ class _Noted:
         self._files = files
         self.texts: dict[str, str] = {}
 
+    def key(self, path: str) -> str:
+        return self._files.key(path)
+
     def kind(self, path: str) -> Kind:
         return self._files.kind(path)
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from lando.api import bundles, runs
+from lando.api.answers import Refusal
 from lando.api.settings import Settings
 from lando.archive import Archive
 from lando.messages import Command
@@ -201,6 +202,17 @@ def test_everything_that_is_wrong_with_a_bundle_is_told_at_once(api: Api, monkey
     monkeypatch.setattr(bundles, "_places", threading.Semaphore(0))
     assert api.call("POST", RUNS, bundle(), "operator").status_code == 503
     assert api.get(RUNS, "operator").json() == [], "nothing was kept"
+
+
+def test_of_pods_in_which_everything_is_wrong_the_beginning_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundles, "MAX_ERRORS", 5)
+    files = {**bundle()["files"], "k8s/schema.yaml": job("schema", **{f"key{number}": 1 for number in range(100)})}
+
+    with pytest.raises(Refusal) as refused:
+        bundles.checked("jobermodel.yaml", files, restricted=True)
+
+    assert len(refused.value.body["findings"]) == 6
+    assert "more is wrong with its pods" in refused.value.body["findings"][-1]["reason"]
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,8 @@ TERMINATING = 'jobs.batch "a" is forbidden: unable to create new content in name
         (422, "Invalid", "", Rejected),
         (429, "TooManyRequests", "", Unavailable),
         (500, "InternalError", "", Unavailable),
+        (500, "", "etcdserver: request is too large", Rejected),
+        (500, "", "rpc error: trying to send message larger than max (3 vs. 2)", Rejected),
         (502, "", "", Unavailable),
         (503, "ServiceUnavailable", "", Unavailable),
         (504, "Timeout", "", Unavailable),

@@ -136,6 +136,21 @@ def test_all_that_is_wrong_is_told() -> None:
     assert [line for line, _ in problems("a: 1\na: 2\nb: .inf\nb: !x 1\nc: *d\n")] == [2, 3, 4, 4, 5]
 
 
+def test_of_a_text_in_which_everything_is_wrong_the_beginning_is_told() -> None:
+    found = problems("a: 1\n" * 5000)
+
+    assert len(found) == documents.MAX_PROBLEMS + 1
+    assert found[-1] == (102, "and perhaps more is wrong from here on; mend what is told first")
+
+
+@pytest.mark.parametrize("text", ["0x" + "f" * 6000, "-0" + "7" * 9000, "0b" + "1" * 2000])
+@pytest.mark.parametrize("form", ["a: {}", "[{}]"])
+def test_a_number_without_end_is_told(text: str, form: str) -> None:
+    ((_, reason),) = problems(form.format(text))
+
+    assert reason == "holds a number that Kubernetes can't read; if it is text, put it in quotes"
+
+
 def test_aliases_of_aliases_stay_within_bounds() -> None:
     laughs = ["a0: &a0 [ha, ha, ha, ha, ha, ha, ha, ha, ha, ha]"]
     laughs += [f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 30)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -222,3 +223,28 @@ def test_any_bundle_answers_any_question(texts: dict[str, str], path: str) -> No
 
     assert kind in (Kind.FILE, Kind.DIRECTORY, Kind.ABSENT)
     assert all(place.kind(one) is Kind.FILE and place.text(one) for one in place.below(path))
+
+
+def test_a_deep_path_in_a_bundle_costs_no_more_than_its_length() -> None:
+    deep = "a/" * 4000 + "x.yaml"
+    tracemalloc.start()
+    try:
+        place = Bundle({deep: ""})
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 2**20
+    assert place.kind("a/a/a") is Kind.DIRECTORY
+    for ask in (place.kind, place.below):
+        with pytest.raises(UnreadableError, match="longer than 1,024 characters"):
+            ask(deep if ask == place.kind else "a")
+
+
+def test_what_is_looked_through_in_a_bundle_is_bounded_in_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "MAX_SEEN", 5)
+    place = Bundle({f"d/{number}.txt": "" for number in range(3)})
+
+    assert place.below("d") == []
+    with pytest.raises(UnreadableError, match="hold more than 5 files"):
+        place.below("./d")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 from lando.phases import manifests
+from lando.phases.documents import parse
 from tests.unit.phases.models import document, entry, manifest, sound, told
 
 JOB = """\
@@ -271,6 +272,22 @@ def test_a_directory_or_file_named_again_and_again_is_not_read_again_and_again(m
     assert [one for one in resources if "more than" in one] == [
         "./r.yaml:1: a model must not name more than 5 manifests, each time counted."
     ]
+
+
+def test_a_broken_file_is_read_once_however_its_path_is_spelt(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def counted(text: str, *, as_json: bool) -> Any:
+        read.append(text)
+        return parse(text, as_json=as_json)
+
+    monkeypatch.setattr(manifests, "parse", counted)
+    entries = [entry(f"e{number}", job_path="./" * number + "x.yaml") for number in range(20)]
+
+    found = told(document(("p", entries)), {"x.yaml": "a: 1\na: 2\n"})
+
+    assert len(found) == 20
+    assert len(read) == 1
 
 
 def test_what_all_files_hold_together_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
