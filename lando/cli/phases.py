@@ -116,7 +116,11 @@ def graph(path: str, output: Path | None, *, as_svg: bool) -> int:
     if output is None:
         typer.echo(drawn.rstrip("\n"))
     else:
-        output.write_text(drawn, encoding="utf-8")
+        try:
+            output.write_text(drawn, encoding="utf-8")
+        except OSError as error:
+            typer.echo(f"lando: {output}: {error.strerror}.", err=True)
+            return Outcome.REFUSED.value
     return 0
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Self
 from lando.cli.phases_progress import Progress
 from lando.cli.phases_tree import headline, outcome, tree
 from lando.cli.rendering import Line
-from lando.direct.events import Event, Problem, Trouble
+from lando.direct.events import Event, JobLog, Problem, Trouble
 from lando.jobernetes.lines import said
 
 if TYPE_CHECKING:
@@ -53,9 +53,9 @@ class LiveTree:
 
     def tell(self, event: Event) -> None:
         """As of :class:`lando.direct.events.Listener`. What ought to be known besides stays above the tree."""
-        if isinstance(event, Problem | Trouble):
+        if isinstance(event, Problem | Trouble | JobLog):
             for _, line in said(event):
-                self._print(Line(line, "red" if isinstance(event, Problem) and event.finding.is_error else "yellow"))
+                self._print(Line(line, _style(event)))
             return
         with self._lock:
             self._progress.tell(event, self._clock())
@@ -88,6 +88,12 @@ class LiveTree:
         with self._lock:
             lines = tree(self._progress, self._clock(), self._console.size.height - 1)
         return Text("\n", no_wrap=True, overflow="ellipsis").join(_text(line) for line in lines)
+
+
+def _style(event: Problem | Trouble | JobLog) -> str:
+    if isinstance(event, JobLog):
+        return ""
+    return "red" if isinstance(event, Problem) and event.finding.is_error else "yellow"
 
 
 def _text(line: Line) -> Text:

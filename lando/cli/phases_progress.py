@@ -84,6 +84,7 @@ class Progress:
                 | events.Trouble()
                 | events.ResourceApplied()
                 | events.LimitReached()
+                | events.JobLog()
                 | events.CleanupBegan()
             ):
                 pass

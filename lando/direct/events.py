@@ -94,6 +94,14 @@ class JobFailed:
 
 
 @dataclass(frozen=True, kw_only=True)
+class JobLog:
+    """The end of the log of a Job that a revert is about to delete, unless it was told with why the Job failed."""
+
+    job: str
+    log_tail: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class JobRemoved:
     job: str
     why: str
@@ -153,6 +161,7 @@ Event = (
     | JobWaits
     | JobCompleted
     | JobFailed
+    | JobLog
     | JobRemoved
     | ResourceApplied
     | LimitReached

@@ -15,7 +15,7 @@ from lando.decide import (
     StepRecord,
     Write,
 )
-from lando.direct.events import JobCreated, JobFailed, JobRemoved, Trouble
+from lando.direct.events import JobCreated, JobFailed, JobLog, JobRemoved, Trouble
 from lando.direct.lease import Lease
 from lando.direct.lease_record import Completion
 from lando.direct.progress import Progress
@@ -34,6 +34,7 @@ QUOTA_S = (2.0, 30.0)  # first and longest wait before a Job that a quota forbad
 NOTICEABLE_S = 10.0  # of waiting for what is left of a former Job, which mostly takes a moment
 CLEANUP = "cleanup"
 """Why a Job is deleted that is complete and stays so."""
+REVERTED = "reverted"
 
 
 class Performer:
@@ -55,6 +56,8 @@ class Performer:
         """UIDs of the Jobs that the Lease has for complete, by name."""
         self._deleted: set[str] = set()
         """UIDs."""
+        self._shown: set[str] = set()
+        """UIDs of Jobs whose logs were told because a revert deletes them."""
         self._unanswered: dict[str, Create] = {}
         """What met an error that leaves open whether it was done."""
         self.refused: dict[str, Cause] = {}
@@ -143,8 +146,11 @@ class Performer:
             case Delete(refs=refs):
                 jobs = [ref.name for ref in refs if ref.kind == "Job"]
                 for job in jobs:
+                    why = self._why(job)
+                    if why == REVERTED:
+                        self._show_log(job)
                     try:
-                        self.remove([job], self._why(job))
+                        self.remove([job], why)
                     except Rejected as error:
                         if not self._progress.is_over:
                             raise
@@ -152,8 +158,17 @@ class Performer:
 
     def _why(self, job: str) -> str:
         if self._progress.is_over and self._progress.plan.on_failure is OnFailure.REVERT:
-            return "reverted"
+            return REVERTED
         return self.replaced.pop(job, "failed before")
+
+    def _show_log(self, job: str) -> None:
+        """Before it goes, once."""
+        seen = self._view.seen().get(job)
+        if seen is None or seen.is_failed or seen.uid in self._shown:
+            return
+        self._shown.add(seen.uid)
+        if log_tail := self._calls.one(partial(self._view.log_of, job)):
+            self._listener.tell(JobLog(job=job, log_tail=log_tail))
 
     def _assert_held(self) -> None:
         """Nothing is done that another run may do by now. Raises Unavailable."""

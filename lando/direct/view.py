@@ -184,6 +184,11 @@ class View:
             owned = [(name(pod), owning_job(pod)) for pod in self._at_work[job].values()]
         return sorted(pod for pod, owner in owned if owner not in ("", present))
 
+    def log_of(self, job: str) -> str:
+        """The end of the log of the present Job of this name; empty when there is none to be had. May be slow."""
+        sighting = self._sightings.of(self._current.get(job, ""))
+        return self._log_tail(self._ended_pods(sighting)) if sighting is not None else ""
+
     def objects(self) -> tuple[frozenset[ObjectRef], frozenset[ObjectRef]]:
         """The Jobs that stand and those that go."""
         live = frozenset(
@@ -327,7 +332,7 @@ class View:
         )
 
     def _ended_pods(self, sighting: Sighting) -> list[Manifest]:
-        """The pods of a Job that has failed; read anew when what is known of them is behind."""
+        """The pods of a Job that has ended; read anew when what is known of them is behind."""
         known = sighting.pods + sighting.gone_pods
         if sighting.gone or any(phase(pod) in ENDED_PHASES for pod in known):
             return known

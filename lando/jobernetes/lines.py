@@ -72,6 +72,10 @@ def report(jobs: Iterable[events.JobReport]) -> list[str]:
     return [*lines, f"Total: {clock_time(total)}"] if lines else []
 
 
+def _log(job: str, tail: str) -> Iterator[str]:
+    return (f"Job {job}:   | {plain(line)}" for line in tail.rstrip().splitlines())
+
+
 class Lines:
     """Logs what a run tells; the report once, before a cleanup (phases contract, 9)."""
 
@@ -111,7 +115,10 @@ def said(event: events.Event) -> Iterator[tuple[int, str]]:
             yield INFO, f"Job {job} completed after {clock_time(duration_s)}"
         case events.JobFailed(job=job, cause=cause, again=again):
             yield ERROR, f"Job {job} failed: {words(cause)}{' It is made again.' if again else ''}"
-            yield from ((ERROR, f"Job {job}:   | {plain(line)}") for line in cause.log_tail.rstrip().splitlines())
+            yield from ((ERROR, line) for line in _log(job, cause.log_tail))
+        case events.JobLog(job=job, log_tail=log_tail):
+            yield INFO, f"The log of Job {job}, which is reverted:"
+            yield from ((INFO, line) for line in _log(job, log_tail))
         case events.JobRemoved(job=job, why=why):
             yield INFO, f"Removed Job {job} ({why})"
         case events.ResourceApplied(kind=kind, name=name):

@@ -278,6 +278,9 @@ def test_a_graph_goes_to_the_screen_or_into_a_file(lando: Lando, tmp_path: Path)
     picture = tmp_path / "advanced.svg"
     assert lando("graph", "advanced.yaml", "-o", str(picture)).exit_code == 0
     assert "<svg" in picture.read_text()[:500]
+    nowhere = lando("graph", "advanced.yaml", "-o", str(tmp_path / "absent" / "a.svg"))
+    assert nowhere.exit_code == 1
+    assert nowhere.stderr.endswith("a.svg: No such file or directory.\n")
 
 
 def test_a_signal_ends_the_run_and_is_its_exit_code(

@@ -61,6 +61,7 @@ CASES: list[tuple[Event, dict[str, Any]]] = [
         events.JobFailed(job="job-a", cause=CAUSE, again=False),
         {"event": "job_failed", "job": "job-a", "cause": CAUSE_DOCUMENT, "again": False},
     ),
+    (events.JobLog(job="job-a", log_tail="a\n"), {"event": "job_log", "job": "job-a", "log_tail": "a\n"}),
     (events.JobRemoved(job="job-a", why="cleanup"), {"event": "job_removed", "job": "job-a", "why": "cleanup"}),
     (
         events.ResourceApplied(kind="Secret", name="key"),

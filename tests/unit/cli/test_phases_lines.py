@@ -87,6 +87,10 @@ def logging_as_before() -> Iterator[None]:
         ),
         (events.JobWaits(job="job-a", cause=CAUSE), ["WARNING Job job-a waits: It ended with exit code 3. Look."]),
         (events.JobWaits(job="job-a", cause=None), ["INFO Job job-a waits no longer"]),
+        (
+            events.JobLog(job="job-a", log_tail="one\ntwo\n"),
+            ["INFO The log of Job job-a, which is reverted:", "INFO Job job-a:   | one", "INFO Job job-a:   | two"],
+        ),
         (events.JobRemoved(job="job-a", why="cleanup"), ["INFO Removed Job job-a (cleanup)"]),
         (events.ResourceApplied(kind="ConfigMap", name="texts"), ["INFO Applied ConfigMap texts"]),
         (events.Trouble(sentence="The cluster\ndoes not answer."), ["WARNING The cluster does not answer."]),

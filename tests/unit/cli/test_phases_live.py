@@ -64,9 +64,11 @@ def test_the_whole_tree_stays_and_below_it_what_failed_and_how_it_ended() -> Non
 
 
 def test_trouble_stays_above_the_tree() -> None:
-    lines = plain(left(BEGAN, events.Trouble(sentence="The cluster does not answer."), CREATED, ENDED))
+    log = events.JobLog(job="job-a", log_tail="last words")
+    lines = plain(left(BEGAN, events.Trouble(sentence="The cluster does not answer."), CREATED, log, ENDED))
     last = max(at for at, line in enumerate(lines) if line.startswith("m.yaml in namespace"))
     assert "The cluster does not answer." in lines[:last]
+    assert "Job job-a:   | last words" in lines[:last]
 
 
 def test_the_terminal_has_its_cursor_back() -> None:

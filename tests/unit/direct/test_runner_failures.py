@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from lando.direct.events import JobCompleted, JobCreated, JobFailed, JobRemoved, JobWaits, Outcome, Trouble
+from lando.direct.events import JobCompleted, JobCreated, JobFailed, JobLog, JobRemoved, JobWaits, Outcome, Trouble
 from lando.errors import QuotaExceeded, Rejected
 from lando.runs import Category, OnFailure
 from tests.unit.direct.running import Told, World, entry, model, run
@@ -52,7 +52,7 @@ def test_with_continue_only_what_depends_on_a_failure_is_left_out(world: World) 
     assert sorted(world.made()) == ["bad", "grandchild", "other"]
 
 
-def test_with_revert_what_the_run_made_is_deleted_newest_first_after_its_logs_were_read(world: World) -> None:
+def test_with_revert_what_the_run_made_is_deleted_newest_first_after_its_logs_were_shown(world: World) -> None:
     world.outcomes = failing("c")
     chain = [entry("a"), entry("b", needs=["a"]), entry("c", needs=["b"])]
     told = run(world, model(chain, on_failure=REVERT))
@@ -60,6 +60,9 @@ def test_with_revert_what_the_run_made_is_deleted_newest_first_after_its_logs_we
     assert [(one.job, one.why) for one in told.of(JobRemoved)] == [(job, "reverted") for job in "cba"]
     assert world.jobs() == []
     assert "log of c" in told.of(JobFailed)[0].cause.log_tail
+    shown = [(type(one), one.job) for one in told.events if isinstance(one, JobLog | JobRemoved)]
+    assert shown == [(JobRemoved, "c"), (JobLog, "b"), (JobRemoved, "b"), (JobLog, "a"), (JobRemoved, "a")]
+    assert told.of(JobLog)[0].log_tail == "log of b\n"
 
 
 def test_a_revert_leaves_what_was_there_before_the_run(world: World) -> None:
