@@ -117,7 +117,7 @@ def check_room(session: Session, caller: Caller) -> None:
         return
     count = select(func.count(m.Run.id)).where(m.Run.user_id == caller.id, m.Run.state.in_(UNDER_WAY))
     if session.scalars(count).one() >= MOST_UNDER_WAY:
-        raise detail(400, f"You have {MOST_UNDER_WAY} phased runs under way; hand this in when one of them has ended.")
+        raise detail(400, f"You have {MOST_UNDER_WAY} phased runs under way; wait until one of them has ended.")
 
 
 def connection_for(session: Session, wanted: int | None) -> int:
@@ -151,6 +151,9 @@ def restart(session: Session, caller: Caller, run_id: int) -> m.Run:
     run = _taken(session, caller, run_id)
     if run.state not in (RunState.ERROR.value, RunState.CANCELED.value):
         raise refused_action(f"Only a failed or canceled run can be restarted; this one is {run.state}.")
+    if not (run.document["restricted"] or caller.is_staff):
+        raise detail(403, "This run was handed in with the rights of staff, which you no longer have; hand it in anew.")
+    check_room(session, caller)
     return _command(session, run, RunState.RESTARTING, Command.RESTART)
 
 

@@ -143,7 +143,7 @@ def _unchangeable(wanted: Mapping[str, Any], there: Manifest) -> Iterator[str]:
     """Fields in which the file differs from what is there, and that nobody may change."""
     if wanted["kind"] == "PersistentVolumeClaim":
         for key, value in (wanted.get("spec") or {}).items():
-            if key != "resources" and value != there["spec"].get(key):
+            if key != "resources" and value is not None and value != there["spec"].get(key):
                 yield f"spec.{key}"
         if (size := _size(wanted)) is not None and size < (_size(there) or 0):
             yield "spec.resources.requests.storage (a volume can't shrink)"

@@ -43,10 +43,7 @@ def submit(body: NewRun, site: TheSite, caller: SignedIn) -> shapes.Run:
 
     Where the site lets others than staff do so, their pods are held to what can't reach beyond them.
     """
-    allowed = site.settings.phases
-    if allowed == "off" or (allowed == "staff" and not caller.is_staff):
-        whom = "Nobody" if allowed == "off" else "Only staff"
-        raise detail(403, f"{whom} may hand in phased runs at this site (its setting is phases: {allowed}).")
+    _check_allowed(site, caller)
     if body.lando_connection is not None and not caller.is_staff:
         raise detail(403, "Only staff may choose the lando connection.")
     model, warnings = bundles.checked(body.model, body.files, restricted=not caller.is_staff)
@@ -71,7 +68,12 @@ def cancel(run_id: str, site: TheSite, caller: SignedIn, _body: Empty | None = N
 @router.post("/{run_id}/restart", responses=jobs.SHARED)
 def restart(run_id: str, site: TheSite, caller: SignedIn, _body: Empty | None = None) -> shapes.Run:
     """Run a failed or canceled run again, from where it stopped if possible."""
-    return _act(site, caller, run_id, runs.restart, jobs.restart)
+
+    def restarted(session: Session, caller: Caller, run_id: int) -> m.Run:
+        _check_allowed(site, caller)
+        return runs.restart(session, caller, run_id)
+
+    return _act(site, caller, run_id, restarted, jobs.restart)
 
 
 @router.delete("/{run_id}", status_code=204)
@@ -83,6 +85,13 @@ def delete_run(run_id: str, site: TheSite, caller: SignedIn) -> None:
         else:
             job_actions.remove(session, caller, id_of(run_id))
     site.changes.announce()
+
+
+def _check_allowed(site: Site, caller: Caller) -> None:
+    allowed = site.settings.phases
+    if allowed == "off" or (allowed == "staff" and not caller.is_staff):
+        whom = "Nobody" if allowed == "off" else "Only staff"
+        raise detail(403, f"{whom} may have phased runs begun at this site (its setting is phases: {allowed}).")
 
 
 def _act(

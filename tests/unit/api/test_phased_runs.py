@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from lando.api import bundles, runs
+from lando.api import models as m
 from lando.api.answers import Refusal
 from lando.api.settings import Settings
 from lando.archive import Archive
 from lando.messages import Command
+from sqlalchemy import update
 from tests.unit.api.serving import Api, Serve
 from tests.unit.api.test_ownership import routes
 
@@ -233,6 +236,29 @@ def test_who_may_hand_in_phased_runs_is_the_sites_to_say(
         monkeypatch.setattr(runs, "MOST_UNDER_WAY", 1)
         assert "You have 1 phased runs under way" in api.call("POST", RUNS, bundle(), "ada").text
         assert api.call("POST", RUNS, bundle(), "operator").status_code == staff
+
+
+def test_a_restart_asks_for_what_handing_in_asks_for(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    api = serve(phases="users")
+    of_user, of_staff = submit(api, "ada")["id"], submit(api)["id"]
+    for run in (of_user, of_staff):
+        write(api, run, state="Error")
+
+    def restart(run: int, user: str) -> tuple[int, str]:
+        answer = api.call("POST", f"{RUNS}/{run}/restart", None, user)
+        return answer.status_code, answer.json().get("detail", "")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "MOST_UNDER_WAY", 0)
+        assert restart(of_user, "ada") == (400, "You have 0 phased runs under way; wait until one of them has ended.")
+    with monkeypatch.context() as patch:
+        patch.setattr(api.site, "settings", replace(api.site.settings, phases="staff"))
+        assert restart(of_user, "ada")[0] == 403
+    with api.site.database.write() as session:
+        session.execute(update(m.User).where(m.User.username == "operator").values(is_staff=False))
+    status, words = restart(of_staff, "operator")
+    assert (status, "with the rights of staff" in words) == (403, True)
+    assert restart(of_user, "ada")[0] == 200
 
 
 def test_a_connection_whose_messages_are_pickles_takes_no_phased_runs(api: Api) -> None:
