@@ -81,6 +81,19 @@ def test_applied_again_nothing_is_written(run: Run) -> None:
     assert [call for call in run.world.calls if not call.startswith("get")] == []
 
 
+def test_a_key_without_a_value_is_not_taken_for_a_change(run: Run) -> None:
+    given = claim()
+    given["spec"]["volumeMode"] = None
+    run.apply(given)
+    made = run.world.get("PersistentVolumeClaim", "scratch")
+    run.world.patch("PersistentVolumeClaim", "scratch", {"spec": {"volumeMode": "Filesystem"}})
+
+    run.apply(given)
+
+    assert run.written == []
+    assert run.world.get("PersistentVolumeClaim", "scratch")["metadata"]["uid"] == made["metadata"]["uid"]
+
+
 def test_what_the_files_say_now_takes_the_place_of_what_they_said(run: Run) -> None:
     run.apply(config_map(data={"a": "1", "gone": "x"}), secret(data={"p": "YQ=="}), claim())
 
