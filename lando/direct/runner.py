@@ -271,7 +271,8 @@ class _Run:
             what = f"The Job {failed[0]}" if len(failed) == 1 else f"{len(failed)} Jobs ({', '.join(failed)})"
             left = len(progress.of(StepState.PENDING))
             then = {OnFailure.REVERT: " What this run had made was deleted."}.get(
-                self._plan.on_failure, f" {left} of {len(progress.files)} Jobs were not run." if left else ""
+                self._plan.on_failure,
+                f" {left} of {len(progress.files)} Jobs {'was' if left == 1 else 'were'} not run." if left else "",
             )
             return Ended(outcome=Outcome.FAILED, sentence=f"{what} failed.{then}")
         if self._model.settings.cleanup:

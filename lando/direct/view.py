@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -103,6 +103,8 @@ class View:
         self._found: set[str] = set()
         self._causes: dict[str, Cause] = {}
         """Why Jobs failed, by UID."""
+        self._hindrances: dict[str, Cause] = {}
+        """What Jobs wait for, or waited for until they ended, by UID."""
 
     # -- from the reflectors -------------------------------------------------------------------------------------
 
@@ -282,6 +284,13 @@ class View:
             diagnosis.verdict, JobPhase[diagnosis.verdict.name]
         )
         cause = self._causes.get(job_uid, diagnosis.cause)
+        waits = cause if stands is JobPhase.WAITING else None
+        if waits is None and not has_ended and _is_being_ended(job, sighting.pods):
+            waits = self._hindrances.get(job_uid)  # its end tells more than that it waits no longer
+        if waits is not None:
+            self._hindrances[job_uid] = waits
+        elif not has_ended:
+            self._hindrances.pop(job_uid, None)
         digest = mapping(metadata.get("annotations")).get(DIGEST)
         return Seen(
             uid=job_uid,
@@ -295,7 +304,7 @@ class View:
                 created=created(job),
                 found=job_uid in self._found,
             ),
-            waits=cause if stands is JobPhase.WAITING else None,
+            waits=waits,
             duration_s=_duration_s(job),
             digest=str(digest) if digest is not None else None,
             is_gone=sighting.gone,
@@ -326,7 +335,8 @@ class View:
     def _why(self, sighting: Sighting, now: datetime) -> Cause:
         pods = self._ended_pods(sighting)
         tail = self._log_tail(pods)
-        diagnosis = diagnose(sighting.job, pods, sighting.events, now=now, log_tail=tail)
+        hindrance = self._hindrances.get(uid(sighting.job))
+        diagnosis = diagnose(sighting.job, pods, sighting.events, now=now, log_tail=tail, hindrance=hindrance)
         return diagnosis.cause or Cause(
             category=Category.USER, sentence=f"The Job {name(sighting.job)} failed and left no reason.", log_tail=tail
         )
@@ -362,6 +372,12 @@ def attempt_of(job: Manifest) -> int:
     """By its annotation; 1 for Jobs of the original, which have none."""
     attempt = str(mapping(mapping(job.get("metadata")).get("annotations")).get(labels.ATTEMPT, "1"))
     return int(attempt) if attempt.isascii() and attempt.isdigit() else 1
+
+
+def _is_being_ended(job: Manifest, pods: Sequence[Manifest]) -> bool:
+    """Whether the Job's controller is taking its pods away, as at a deadline; the condition Failed may come later."""
+    going = [mapping(pod.get("metadata")).get("deletionTimestamp") or phase(pod) in ENDED_PHASES for pod in pods]
+    return true_condition(job, "FailureTarget") is not None or (bool(going) and all(going))
 
 
 def _duration_s(job: Manifest) -> float | None:

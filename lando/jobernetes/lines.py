@@ -132,4 +132,5 @@ def said(event: events.Event) -> Iterator[tuple[int, str]]:
             yield from ((INFO, line) for line in report(jobs))
         case events.Ended(outcome=outcome, sentence=sentence, jobs=jobs):
             yield _LEVELS.get(outcome, ERROR), plain(sentence)
-            yield from ((INFO, line) for line in report(jobs))
+            if outcome is not events.Outcome.REFUSED or any(job.duration_s is not None for job in jobs):
+                yield from ((INFO, line) for line in report(jobs))

@@ -71,30 +71,37 @@ def diagnose(
     patience: timedelta,
     waits_count_from: datetime | None = None,
     log_tail: str = "",
+    hindrance: Cause | None = None,
 ) -> Diagnosis:
     """Judge ``job`` by its conditions, its pods' states and their events.
 
     ``pods`` of a Job that has failed may hold the last known state of pods that are gone. ``events`` may be all of
     the namespace; those of the pods' volume claims count, too.
     ``log_tail`` becomes part of the cause of a failure. Patience ends no sooner than it would for a wait that began at
-    ``waits_count_from``. Of a phased run's Jobs the cause speaks as :func:`.wording.of_a_job`.
+    ``waits_count_from``. ``hindrance`` is what a Job waited for when it was last seen: where its deadline ended it, its
+    pods may be gone, or no longer tell. Of a phased run's Jobs the cause speaks as :func:`.wording.of_a_job`.
     """
-    judged = _judged(job, pods, events, _Limit(now, patience, waits_count_from), log_tail)
+    judged = _judged(job, pods, events, _Limit(now, patience, waits_count_from), log_tail, hindrance)
     return judged if judged.cause is None else replace(judged, cause=_in_its_words(job, judged.cause))
 
 
 def _judged(
-    job: Manifest, pods: Sequence[Manifest], events: Sequence[Manifest], limit: _Limit, log_tail: str
+    job: Manifest,
+    pods: Sequence[Manifest],
+    events: Sequence[Manifest],
+    limit: _Limit,
+    log_tail: str,
+    hindrance: Cause | None,
 ) -> Diagnosis:
     if true_condition(job, "Complete"):
         return Diagnosis(verdict=Verdict.COMPLETE)
     if entry := true_condition(job, "Failed"):
-        return _failed(_why_failed(job, entry, pods, events, log_tail), log_tail)
+        return _failed(_why_failed(job, entry, pods, events, log_tail, hindrance), log_tail)
     if mapping(job.get("metadata")).get("deletionTimestamp") or true_condition(job, "SuccessCriteriaMet"):
         return Diagnosis(verdict=Verdict.RUNNING)
     if entry := true_condition(job, "FailureTarget"):
         # It has failed, but its last pods are not gone; a lost node never says that they are.
-        finding = _why_failed(job, entry, pods, events, log_tail)
+        finding = _why_failed(job, entry, pods, events, log_tail, hindrance)
         return _after(finding, moment(entry.get("lastTransitionTime")), limit, log_tail)
     if mapping(job.get("spec")).get("suspend") is True:
         return _judge(_first([signs.of_job_state(job, "Suspended")]), limit, log_tail)
@@ -118,13 +125,14 @@ def _why_failed(
     pods: Sequence[Manifest],
     events: Sequence[Manifest],
     log_tail: str,
+    hindrance: Cause | None,
 ) -> Finding:
     """Why a Job failed that has failed, by its condition ``entry``."""
     if entry.get("reason") == "DeadlineExceeded":
         unstarted = [pod for pod in pods if signs.is_hindered(pod) and phase(pod) != "Running"]
         hindered = (_first(signs.of_pod_not_started(pod, events)) for pod in unstarted)
-        hindrance = next((found.cause for found in hindered if found is not None), None)
-        return _certain([signs.of_deadline(job, hindrance)])
+        seen = next((found.cause for found in hindered if found is not None), hindrance)
+        return _certain([signs.of_deadline(job, seen)])
     # A failed Job's other pods are deleted by its controller: the one that was not deleted is to blame.
     by_blame = sorted(newest_first(pods), key=lambda pod: bool(mapping(pod.get("metadata")).get("deletionTimestamp")))
     for pod in by_blame:

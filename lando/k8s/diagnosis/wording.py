@@ -34,8 +34,9 @@ _PHRASES = (
     ("while its step ran", "while its Job ran"),
 )
 _PATTERNS = (
-    (re.compile(r"\bsteps\.(?:<step type>|\w+)\.image_pull_policy"), "its imagePullPolicy"),
-    (re.compile(r"\bsteps\.(?:<step type>|\w+)\.deadline_s"), "its deadline"),
+    (re.compile(r"\bsteps\.(?:<step type>|[\w.-]+)\.limits\.memory"), "its memory limit"),
+    (re.compile(r"\bsteps\.(?:<step type>|[\w.-]+)\.image_pull_policy"), "its imagePullPolicy"),
+    (re.compile(r"\bsteps\.(?:<step type>|[\w.-]+)\.deadline_s"), "its deadline"),
     (re.compile(r"\b([Tt]he) step(s?)\b"), r"\1 Job\2"),
 )
 

@@ -28,6 +28,7 @@ def test_no_cause_speaks_of_what_only_the_service_has(rule: Rule) -> None:
 def test_the_name_of_a_step_s_setting_becomes_that_of_the_job() -> None:
     told = "Raise steps.run_workflow.deadline_s if the step really needs longer."
     assert reworded(told) == "Raise its deadline if the Job really needs longer."
+    assert reworded("Raise steps.load-a.1.limits.memory, or wait.") == "Raise its memory limit, or wait."
 
 
 def test_what_became_of_a_phased_run_s_job_is_told_in_its_owner_s_words(job: Any, pod: Any, ended: Any) -> None:

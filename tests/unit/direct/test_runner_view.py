@@ -18,6 +18,8 @@ from lando.phases.labels import job_labels
 from tests.unit.direct.running import entry, manifest, model
 
 MODEL = model([entry("a")])
+OLD = "2026-03-03T00:00:00Z"
+ENDED = {"terminated": {"exitCode": 137, "finishedAt": "2026-03-03T23:59:58Z"}}
 
 
 class Clock(Waiting):
@@ -43,6 +45,9 @@ class Asked:
         if name not in self.jobs:
             raise NotFound("cluster", f"get {kind} {name}: not found", status=404)
         return self.jobs[name]
+
+    def pod_log(self, *_: Any, **__: Any) -> str:
+        raise NotFound("cluster", "no container was started", status=404)
 
 
 def job(uid: str, *, condition: str = "", **metadata: Any) -> Manifest:
@@ -140,3 +145,32 @@ def test_jobs_of_other_models_and_entries_are_not_in_the_view(view: View) -> Non
     assert view.foreign() == ["a"]
     view.on_job(change(ChangeType.DELETED, stranger))
     assert view.foreign() == []
+
+
+def test_what_a_job_waited_for_when_its_deadline_ended_it_is_told(view: View) -> None:
+    def pod(phase: str, **metadata: Any) -> Manifest:
+        state = {"waiting": {"reason": "ErrImagePull", "message": "no such image"}} if phase == "Pending" else ENDED
+        owner = [{"kind": "Job", "name": "a", "uid": "1", "controller": True}]
+        meta = {"name": "a-x", "uid": "p", "creationTimestamp": OLD, "labels": {"job-name": "a"}, **metadata}
+        meta["ownerReferences"] = owner
+        status = {"phase": phase, "containerStatuses": [{"name": "main", "image": "x:1", "state": state}]}
+        spec = {"nodeName": "n", "containers": [{"name": "main", "image": "x:1"}]}
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec, "status": status}
+
+    def judged() -> Any:
+        view.refresh()
+        return view.seen()["a"]
+
+    view.on_job(change(ChangeType.ADDED, job("1", creationTimestamp=OLD)))
+    view.on_pod(change(ChangeType.ADDED, pod("Pending")))
+    waits = judged().waits
+    assert waits is not None
+    assert "can't be pulled" in waits.sentence
+    view.on_pod(change(ChangeType.MODIFIED, pod("Failed", deletionTimestamp=OLD)))
+    assert judged().waits == waits  # not that it waits no longer
+    failed = job("1", creationTimestamp=OLD)
+    failed["status"] = {"conditions": [{"type": "Failed", "status": "True", "reason": "DeadlineExceeded"}]}
+    view.on_job(change(ChangeType.MODIFIED, failed))
+    cause = judged().job.cause
+    assert "before it could start" in cause.sentence
+    assert waits.sentence in cause.sentence
