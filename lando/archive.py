@@ -39,6 +39,8 @@ PEER = "archive"
 
 _PLAIN, _LOG, _MISSING = ".log", ".log.gz", ".missing"
 _TERMINATION, _EVIDENCE = ".termination.json", "evidence.json"
+_JOBS = "jobs"
+"""The folder of Jobs that are no run's, beside those of the runs, which are numbers."""
 _WHOLE = "_"
 """Stands for all containers of an attempt; none can be called so."""
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
@@ -173,6 +175,22 @@ class Archive:
                 if data is not None:
                     documents.append({**json.loads(data), "step": name, "attempt": attempt})
         return documents
+
+    def store_job(self, place: Sequence[str], document: Mapping[str, Any]) -> None:
+        """Keep what there is to know of a Job that is no run's; ``place`` is what it is known by."""
+        data = json.dumps(document, ensure_ascii=False).encode("utf-8", "replace")
+        with _told(f"store the Job {place[-1]}"):
+            self._files.write(_job_file(place), gzip.compress(data, mtime=0))
+
+    def job(self, place: Sequence[str]) -> dict[str, Any] | None:
+        """What :meth:`store_job` was given; None where that is nothing, or is damaged."""
+        with _told(f"read the Job {place[-1]}"):
+            data = self._files.read(_job_file(place))
+        try:
+            document = None if data is None else json.loads(gzip.decompress(data))
+        except (OSError, EOFError, zlib.error, ValueError):
+            return None
+        return document if isinstance(document, dict) else None
 
     def sizes(self) -> dict[int, int]:
         """By run, the bytes of all that is kept of it."""
@@ -366,6 +384,10 @@ def _told(what: str) -> Iterator[None]:
 def _entry(place: tuple[str, int], name: str, *, is_missing: bool) -> Entry:
     container = "" if name == _WHOLE else name
     return Entry(step=place[0], attempt=place[1], container=container, is_missing=is_missing)
+
+
+def _job_file(place: Sequence[str]) -> str:
+    return "/".join([_JOBS, *map(_safe, place)]) + ".json.gz"
 
 
 def _safe(name: str) -> str:

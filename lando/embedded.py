@@ -33,6 +33,7 @@ from lando.config import (
     StagingSettings,
     WorkQueueSettings,
 )
+from lando.definitions.service import Service
 from lando.errors import ConfigError
 from lando.home import ClientSettings, Home
 from lando.k8s.cluster import Cluster, KubernetesCluster
@@ -56,6 +57,9 @@ RESYNC_S = 60
 INFRASTRUCTURE_RETRIES = 20  # each end of the process without an orderly stop takes one of every running step
 MEMORY_SHARE = 0.75  # of the machine's memory, for the tools of one workflow
 LEAST_MEMORY_MIB = 1024
+NO_DEFINITIONS = (
+    "# Definitions of Jobs, a list, as docs/definitions.md tells. What is written here is in force at once.\n"
+)
 
 
 class EmbeddedStack:
@@ -99,6 +103,16 @@ class EmbeddedStack:
                     memory=f"{_memory_mib()}Mi",
                 )
             server.start()
+            if not self.home.definitions.exists():
+                self.home.definitions.write_text(NO_DEFINITIONS, encoding="utf-8")
+            definitions = Service(
+                calls,
+                str(self.home.definitions),
+                signature=server.settings.definitions_signature,
+                retention_s=server.settings.definitions_retention_s,
+                archive=server.site.archive,
+            )
+            server.site.definitions = parts.enter_context(definitions)
             self._start_daemons(parts, _config(self.home, cluster, server, site), calls, server)
             self.client = ClientSettings(url=server.url, token=site.user_token, pid=os.getpid())
             self.secrets = (site.user_token, site.daemon_token, cluster.token)
@@ -127,6 +141,7 @@ class EmbeddedStack:
                 host=HOST,
                 port=port,
                 archive_url=self.home.archive.as_uri(),
+                definitions=str(self.home.definitions),
                 results_roots=[self.home.results.as_uri()],
                 allow_local_addresses=True,
             )

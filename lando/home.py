@@ -66,6 +66,11 @@ class Home:
         return self.path / "results"
 
     @property
+    def definitions(self) -> Path:
+        """The job definitions, where there are any."""
+        return self.path / "definitions.yaml"
+
+    @property
     def log(self) -> Path:
         """What the stack logs while it runs."""
         return self.path / "lando.log"

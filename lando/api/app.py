@@ -34,6 +34,7 @@ from lando.api.routes import (
     browser,
     catalog,
     dead_letters,
+    definitions,
     evidence,
     files,
     history,
@@ -160,7 +161,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 def _routes() -> Sequence[BaseRoute]:
     """Every route; they find their site by the request, so all applications of a process share them."""
     everything = APIRouter(redirect_slashes=False)
-    for router in (_bespin_v2(), _bespin_v1(), _lando_v1(), signin.router, browser.router, operations.router):
+    ours = (_lando_v1(), definitions.router)
+    for router in (_bespin_v2(), _bespin_v1(), *ours, signin.router, browser.router, operations.router):
         everything.include_router(router)
     return everything.routes
 

@@ -144,7 +144,7 @@ def _user_by(session: Session, key: ServerKey, scheme: str, credential: str) -> 
     return None
 
 
-_WAYS = (
+WAYS = (
     APIKeyHeader(
         name="Authorization", scheme_name="token", auto_error=False, description="`Token ` and 40 hexadecimal digits."
     ),
@@ -165,9 +165,9 @@ _WAYS = (
 def _caller(
     request: Request,
     site: Annotated[Site, Depends(site_of)],
-    _token: Annotated[str | None, Security(_WAYS[0])],
-    _web_token: Annotated[str | None, Security(_WAYS[1])],
-    _session: Annotated[str | None, Security(_WAYS[2])],
+    _token: Annotated[str | None, Security(WAYS[0])],
+    _web_token: Annotated[str | None, Security(WAYS[1])],
+    _session: Annotated[str | None, Security(WAYS[2])],
 ) -> Caller:
     return caller_of(site, request)
 

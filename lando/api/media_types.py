@@ -18,6 +18,9 @@ from starlette.types import Message, Receive, Send
 JSON = "application/json"
 ROOT_OBJECT = "application/vnd.rootobject+json"
 
+JOBS = "/k8s-jobs"
+"""Where the routes of job definitions lie, which speak as the library's own server does."""
+
 RESOURCES: Mapping[str, str | None] = MappingProxyType(
     {
         **{

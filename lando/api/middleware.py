@@ -25,7 +25,7 @@ from lando.api.media_types import JSON, ROOT_OBJECT
 from lando.api.metrics import Metrics
 from lando.errors import Unavailable
 
-PREFIXES = ("/api/lando/v1", "/api/v2", "/api")
+PREFIXES = ("/api/lando/v1", "/api/v2", "/api", media_types.JOBS)
 """Under which families of routes stand, the longer first."""
 _FORMAT = ".json"
 """What Bespin's paths may end in, as the original's do."""

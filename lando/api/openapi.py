@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute
 
 from lando.api import media_types
 from lando.api.answers import Json
-from lando.api.media_types import JSON, ROOT_OBJECT
+from lando.api.media_types import JOBS, JSON, ROOT_OBJECT
 
 URL = "/api/lando/v1/openapi.json"
 
@@ -40,6 +40,11 @@ TAGS = (
     ("notices", "Who was told of jobs' ends; for staff."),
     ("mail", "Mails about jobs, and how they are worded; for staff."),
     ("dead letters", "Messages that daemons put aside; for staff."),
+    (
+        "job definitions",
+        "Kubernetes Jobs of named templates; for staff, or for all whom the settings let. Errors are "
+        '`{"error": code, "message": sentence}` here.',
+    ),
     ("operations", "Upkeep; for staff."),
 )
 
@@ -57,6 +62,16 @@ _REFUSALS: Mapping[int, str] = MappingProxyType(
         503: "The server or somebody it needs can't answer now; try again after the header Retry-After.",
     }
 )
+_REFUSALS_OF_JOBS: Mapping[int, str] = MappingProxyType(
+    {
+        **_REFUSALS,
+        404: "Not there, or not of this server's signature; or the server has no definitions.",
+        409: "The key of a request that came before with other arguments; or there is nothing to follow yet.",
+        410: "A page of a list that has changed too much since its first page.",
+        422: "The definition can't be used, or the cluster does not take what it made.",
+    }
+)
+_ALWAYS_OF_JOBS = (400, 403, 404, 409, 410, 422)
 _WRITES = frozenset({"post", "put", "patch"})
 _SCHEMAS: Mapping[str, Json] = MappingProxyType(
     {
@@ -93,6 +108,21 @@ _SCHEMAS: Mapping[str, Json] = MappingProxyType(
             },
             "required": ["errors"],
         },
+        "JobRefusal": {
+            "description": "What is wrong with a request about Jobs; the second before any route has seen it.",
+            "anyOf": [
+                {
+                    "type": "object",
+                    "properties": {
+                        "error": {"type": "string"},
+                        "message": {"type": "string"},
+                        "missing": {"type": "array", "items": {"type": "string"}},
+                    },
+                    "required": ["error", "message"],
+                },
+                {"$ref": "#/components/schemas/Detail"},
+            ],
+        },
     }
 )
 
@@ -114,11 +144,16 @@ def document(routes: Sequence[BaseRoute]) -> Json:
 def _complete(path: str, method: str, operation: Json) -> None:
     responses = operation["responses"]
     responses.pop("422", None)  # what FastAPI would answer is 400 here
-    declared = {status for status in _REFUSALS if str(status) in responses}
-    for status in declared.union(_statuses(path, method, operation)):
+    is_jobs = path.startswith(JOBS)
+    refusals = _REFUSALS_OF_JOBS if is_jobs else _REFUSALS
+    if is_jobs:
+        responses.pop("4XX", None)
+    declared = {status for status in refusals if str(status) in responses}
+    for status in declared.union(_statuses(path, method, operation), _ALWAYS_OF_JOBS if is_jobs else ()):
         response = responses.setdefault(str(status), {})
-        response["description"] = _REFUSALS[status]
-        schema = {"$ref": f"#/components/schemas/{'Refusal' if status == 400 else 'Detail'}"}
+        response["description"] = refusals[status]
+        name = "JobRefusal" if is_jobs else "Refusal" if status == 400 else "Detail"
+        schema = {"$ref": f"#/components/schemas/{name}"}
         response.setdefault("content", {}).setdefault(JSON, {"schema": schema})
         if status in (429, 503):
             response["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}}

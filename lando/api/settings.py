@@ -30,6 +30,7 @@ REQUIRE_JOB_TOKENS = "BESPIN_REQUIRE_JOB_TOKENS"
 
 _GIB = 1024**3
 _ORIGIN = re.compile(r"https?://[^/\s?#@*]+")
+_LABEL_VALUE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
 
 
@@ -127,6 +128,21 @@ class Settings:
     phases: str = "staff"
     """Who may hand in phased runs, which bring Kubernetes Jobs of their own: ``staff``; ``users``, whose pods are then
     held to what can't reach beyond them (see phases.md); or ``off``, nobody."""
+    definitions: str | None = None
+    """File of the job definitions that ``/k8s-jobs`` makes Jobs of (see definitions.md); None: there are none. The
+    cluster is that of ``daemons_config``, unless ``definitions_kubeconfig`` names another; without both, the pod's own
+    account logs in."""
+    definitions_kubeconfig: str | None = None
+    """A kubeconfig file, for definitions only."""
+    definitions_namespace: str | None = None
+    """Namespace of their Jobs; None: that of ``daemons_config``."""
+    definitions_signature: str = "lando-definitions"
+    """Label value by which their Jobs are known: those of other signatures are not touched, nor shown."""
+    definitions_for: str = "staff"
+    """Who may use them: ``staff`` or all ``users``; each of these sees and deletes the Jobs of all."""
+    definitions_retention_s: float = 3600.0
+    """How long Jobs of definitions that have ended stay in the cluster, in seconds; the archive keeps what is to be
+    known of them."""
     max_running: int | None = None
     """How many jobs each lando connection may have at work at a time; the others wait for their turn (see
     fair-use.md). 0 begins none, e.g. before maintenance; None is no limit."""
@@ -168,6 +184,7 @@ class Settings:
             ("log_format", ("console", "json")),
             ("storage_rights", ("none", "dukeds")),
             ("phases", ("staff", "users", "off")),
+            ("definitions_for", ("staff", "users")),
         ):
             if getattr(self, name) not in choices:
                 raise ConfigError(f"{name} must be one of {', '.join(choices)}, not {getattr(self, name)!r}.")
@@ -198,6 +215,10 @@ class Settings:
             if getattr(self, name) <= 0:
                 raise ConfigError(f"{name} must be more than 0, not {getattr(self, name)}.")
         self._check_notices()
+        if not _LABEL_VALUE.fullmatch(self.definitions_signature):
+            raise ConfigError(f"definitions_signature must be a label's value, not {self.definitions_signature!r}.")
+        if self.definitions_retention_s < 0:
+            raise ConfigError(f"definitions_retention_s must be 0 or more, not {self.definitions_retention_s}.")
         for name in ("max_running", "max_running_per_user"):
             if (limit := getattr(self, name)) is not None and limit < 0:
                 raise ConfigError(f"{name} must be 0 or more, or null for no limit, not {limit}.")

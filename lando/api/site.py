@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from lando.api.storage_rights import StorageRights
     from lando.api.unused_files import UnusedFiles
     from lando.archive import Archive
+    from lando.definitions.service import Service as DefinitionsService
     from lando.k8s.health import Part
     from lando.k8s.upkeep import Upkeep
 
@@ -64,6 +65,8 @@ class Site:
     """Where people may sign in with their browsers, if the settings name it."""
     archive: Archive | None = None
     live_logs: LiveLogs | None = None
+    definitions: DefinitionsService | None = None
+    """Jobs from definitions, where the settings name a file of them; set before the server starts."""
     upkeep: Upkeep | None = None
     """What operators may have done in the cluster; set before the server starts, where the cluster is known."""
     parts: list[Part] = field(default_factory=list)

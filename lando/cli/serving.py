@@ -10,7 +10,10 @@ from urllib.parse import unquote, urlsplit
 from lando import config, logs
 from lando.api.server import Server
 from lando.api.settings import Settings
-from lando.config import Config
+from lando.archive import Archive
+from lando.config import ClusterSettings, Config
+from lando.definitions.service import Service
+from lando.errors import ConfigError
 from lando.k8s import upkeep
 from lando.k8s.cluster import KubernetesCluster
 from lando.k8s.live_logs import live_logs
@@ -37,9 +40,35 @@ def server_with(settings: Settings) -> Iterator[Server]:
             read = live_logs(cluster)
             settings = completed(settings, daemons)
         server = Server(settings, live_logs=read)
+        if settings.definitions is not None:
+            server.site.definitions = parts.enter_context(_definitions(settings, daemons, server.site.archive))
         if daemons is not None and not upkeep.is_elsewhere(daemons):
             server.site.upkeep = parts.enter_context(upkeep.connected(daemons))
         yield parts.enter_context(server)
+
+
+@contextmanager
+def _definitions(settings: Settings, daemons: Config | None, archive: Archive | None) -> Iterator[Service]:
+    namespace = settings.definitions_namespace
+    if settings.definitions_kubeconfig is None and daemons is not None:
+        access = daemons.cluster_api_settings
+        access = replace(access, namespace=namespace or access.namespace)
+    elif namespace is None:
+        raise ConfigError("definitions_namespace must say in which namespace the Jobs of definitions are to be.")
+    else:
+        kubeconfig = settings.definitions_kubeconfig
+        access = ClusterSettings(namespace=namespace, kubeconfig=kubeconfig, in_cluster=kubeconfig is None)
+    with (
+        KubernetesCluster(access) as cluster,
+        Service(
+            cluster,
+            str(settings.definitions),
+            signature=settings.definitions_signature,
+            retention_s=settings.definitions_retention_s,
+            archive=archive,
+        ) as service,
+    ):
+        yield service
 
 
 def completed(settings: Settings, daemons: Config) -> Settings:

@@ -24,6 +24,7 @@ from lando.definitions.exceptions import (
     NotFoundException,
 )
 from lando.definitions.kubernetes_errors import message_of
+from lando.errors import PeerError
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +68,9 @@ def answer(error: Exception) -> JSONResponse:
         case RequestValidationError():
             found = error.errors()[0]
             return _told(400, "BadRequest", f"{found['loc'][-1]}: {found['msg']}")
+        case PeerError():
+            logger.warning("%s", error)
+            return _told(503, "Unavailable", f"The {error.peer} is not available; try again later.")
         case NotFoundException():
             return _told(404, "NotFound", sentence(error))
         case MissingArgument():

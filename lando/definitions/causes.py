@@ -33,7 +33,7 @@ def cause_of(core: Any, job: V1Job, namespace: str) -> Cause | None:
     document = core.api_client.sanitize_for_serialization(job)
     name = job.metadata.name
     pods = _listed(core.list_namespaced_pod(namespace, label_selector=f"job-name={name}", _preload_content=False))
-    events = [event for one in (job.metadata.uid, *_newest_uids(pods)) for event in _events(core, namespace, one)]
+    events = [event for one in (job.metadata.uid, *_newest_uids(pods)) for event in events_of(core, namespace, one)]
     judged = diagnose(document, pods, events, now=datetime.now(UTC), patience=_FOREVER)
     if judged.cause is None:
         return None
@@ -45,7 +45,8 @@ def _newest_uids(pods: Sequence[dict[str, Any]]) -> list[str]:
     return [str(mapping(pod.get("metadata")).get("uid")) for pod in newest_first(pods)[:1]]
 
 
-def _events(core: Any, namespace: str, uid: str) -> list[dict[str, Any]]:
+def events_of(core: Any, namespace: str, uid: str) -> list[dict[str, Any]]:
+    """What the cluster tells of the object; nothing where that can't be read."""
     try:
         return _listed(
             core.list_namespaced_event(

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Self
 
 from lando.definitions import definitions_file
+from lando.definitions.connection import DEFAULT, Connection
 from lando.definitions.definitions_file import JobDefinition
 from lando.definitions.exceptions import DefinitionError, NotFoundException
 from lando.definitions.file_reloader import FileReloader
@@ -24,11 +25,12 @@ class ReloadingJobDefinitionsRegister(JobDefinitionsRegister):
     """The definitions of a file, as it is at each look.
 
     A version of the file, or an entry of it, that can't be used leaves the last good one in force. Without a file there
-    are no definitions.
+    are no definitions. ConfigMaps are read by ``connection``.
     """
 
-    def __init__(self, reloader: FileReloader) -> None:
+    def __init__(self, reloader: FileReloader, *, connection: Connection = DEFAULT) -> None:
         self._reloader = reloader
+        self._connection = connection
         self._state = _State({}, {}, {}, ())
         self._unreadable: str | None = None
         self._reload()
@@ -79,7 +81,7 @@ class ReloadingJobDefinitionsRegister(JobDefinitionsRegister):
         if stream is not None:
             before = self._state
             try:
-                state = before.followed_by(definitions_file.read(stream.read(), path))
+                state = before.followed_by(definitions_file.read(stream.read(), path), self._connection)
             except UnicodeDecodeError:
                 state = before.with_problem(f"{path}: this is no UTF-8 text")
             except DefinitionError as error:
@@ -119,14 +121,14 @@ class _State:
         self.errors = errors
         self.problems = problems
 
-    def followed_by(self, contents: definitions_file.Contents) -> _State:
+    def followed_by(self, contents: definitions_file.Contents, connection: Connection) -> _State:
         """The state after a new version of the file."""
         generators: dict[str, JobGenerator] = {}
         definitions = dict(contents.definitions)
         for name, definition in contents.definitions.items():
             # What has not changed keeps its generator, and with it the template that is compiled.
             same = self.definitions.get(name) == definition
-            generators[name] = self.generators[name] if same else JobGenerator(definition.spec_source())
+            generators[name] = self.generators[name] if same else JobGenerator(definition.spec_source(connection))
         errors, problems = {}, []
         for problem in contents.problems:
             kept = problem.name is not None and problem.name in self.generators

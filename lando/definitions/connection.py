@@ -1,12 +1,11 @@
-"""The official client's objects, made for one call each from the process-wide default configuration.
-
-So a configuration that is loaded later takes effect. Every request has a time-out.
-"""
+"""The official client's objects, by which a manager calls its cluster. Every request has a time-out."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 from kubernetes import client
@@ -44,24 +43,55 @@ def body_of(job: Any) -> Any:
     return manifest
 
 
-@contextmanager
-def batch() -> Iterator[Any]:
-    """Jobs."""
-    with _connected() as connected:
-        yield client.BatchV1Api(connected)
+def job_of(document: Mapping[str, Any]) -> Any:
+    """The V1Job of a Job as the API's JSON has it."""
+    if hasattr(client.V1Job, "from_dict"):
+        return client.V1Job.from_dict(dict(document))
+    connected: Any = client.ApiClient()  # of the releases before, which have only this way
+    return connected.deserialize(SimpleNamespace(data=json.dumps(document)), "V1Job")
 
 
-@contextmanager
-def core() -> Iterator[Any]:
-    """Pods, their logs, ConfigMaps and events."""
-    with _connected() as connected:
-        yield client.CoreV1Api(connected)
+class Connection:
+    """To the cluster of the process-wide default configuration.
+
+    The objects are made for one call each, so that a configuration which is loaded later takes effect.
+    """
+
+    @contextmanager
+    def batch(self) -> Iterator[Any]:
+        """Jobs."""
+        with self._connected() as connected:
+            yield client.BatchV1Api(connected)
+
+    @contextmanager
+    def core(self) -> Iterator[Any]:
+        """Pods, their logs, ConfigMaps and events."""
+        with self._connected() as connected:
+            yield client.CoreV1Api(connected)
+
+    @contextmanager
+    def _connected(self) -> Iterator[_Client]:
+        with _Client() as connected:
+            try:
+                yield connected
+            finally:
+                connected.rest_client.pool_manager.clear()
 
 
-@contextmanager
-def _connected() -> Iterator[_Client]:
-    with _Client() as connected:
-        try:
-            yield connected
-        finally:
-            connected.rest_client.pool_manager.clear()
+class OwnConnection(Connection):
+    """To the cluster of a configuration of its own, with one warm session; the process-wide one is left alone."""
+
+    def __init__(self, configuration: Any) -> None:
+        self._client = _Client(configuration)
+
+    def close(self) -> None:
+        """Drop the idle connections."""
+        self._client.rest_client.pool_manager.clear()
+
+    @contextmanager
+    def _connected(self) -> Iterator[_Client]:
+        yield self._client
+
+
+DEFAULT = Connection()
+"""What the library uses unless it is given another."""

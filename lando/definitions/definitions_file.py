@@ -14,6 +14,7 @@ import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from lando.definitions.arguments import Arguments, DeclaredSpecSource
+from lando.definitions.connection import DEFAULT, Connection
 from lando.definitions.exceptions import DefinitionError
 from lando.definitions.signing import check_label_value
 from lando.definitions.spec import ConfigMapSpecSource, JobSpecSource, YamlFileSpecSource, YamlStringSpecSource
@@ -35,15 +36,18 @@ class JobDefinition:
     arguments: Mapping[str, Any] | None = None
     """What arguments there are: for each name a JSON Schema, with ``default`` where it may be left out."""
 
-    def spec_source(self) -> JobSpecSource:
-        """Where the manifest comes from; DefinitionError (a ValueError) when nothing is set."""
+    def spec_source(self, connection: Connection = DEFAULT) -> JobSpecSource:
+        """Where the manifest comes from, a ConfigMap by ``connection``; DefinitionError (a ValueError) when nothing is
+        set."""
         source: JobSpecSource
         if self.spec:
             source = YamlStringSpecSource(self.spec)
         elif self.spec_path:
             source = YamlFileSpecSource(self.spec_path)
         elif self.spec_config_map_name and self.spec_config_map_namespace:
-            source = ConfigMapSpecSource(self.spec_config_map_name, self.spec_config_map_namespace)
+            source = ConfigMapSpecSource(
+                self.spec_config_map_name, self.spec_config_map_namespace, connection=connection
+            )
         else:
             raise DefinitionError(
                 f"definition {self.name!r} has no manifest: set spec, spec_path, or both spec_config_map_name and "

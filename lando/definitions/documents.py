@@ -13,6 +13,9 @@ from lando.definitions.signing import JobSigner
 from lando.definitions.spec import V1Job
 from lando.runs import Cause
 
+KEPT = "lando.kept"
+"""An annotation of a Job that is read from where it was put aside: since when."""
+
 
 def status(job: V1Job) -> dict[str, Any]:
     """The Job's status with snake_case keys, absent values as null and times as HTTP dates."""
@@ -26,6 +29,7 @@ def job(found: V1Job, manager: JobManager, cause: Cause | None) -> dict[str, Any
     return {
         "job_name": found.metadata.name,
         "job_definition_name": (found.metadata.labels or {}).get(JobSigner.JOB_DEFINITION_NAME_KEY),
+        "kept": (found.metadata.annotations or {}).get(KEPT),
         "created": _shown(found.metadata.creation_timestamp),
         "state": manager.job_status(found).value,
         "status": status(found),

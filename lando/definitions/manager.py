@@ -12,7 +12,8 @@ from typing import Any
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
-from lando.definitions import connection, idempotency, pod_logs
+from lando.definitions import connection as connections
+from lando.definitions import idempotency, pod_logs
 from lando.definitions.causes import cause_of
 from lando.definitions.deleting import JobDeleter
 from lando.definitions.exceptions import ArgumentError, DefinitionError, NotFoundException, remaps_exception
@@ -47,8 +48,8 @@ _not_found = remaps_exception(matchers=[(is_kubernetes_not_found_exception, NotF
 class JobManager:
     """The Jobs of one namespace that have one signature.
 
-    The kubernetes client's default configuration has to be loaded before the first call. What a cluster answers besides
-    404 is raised as the client's ApiException.
+    The kubernetes client's default configuration has to be loaded before the first call, unless there is a
+    ``connection``. What a cluster answers besides 404 is raised as the client's ApiException.
     """
 
     JOB_LOGS_LIMIT_BYTES = 1024**3
@@ -61,10 +62,18 @@ class JobManager:
         COMPLETE = "Complete"
         FAILED = "Failed"
 
-    def __init__(self, namespace: str, signer: JobSigner, register: JobDefinitionsRegister) -> None:
+    def __init__(
+        self,
+        namespace: str,
+        signer: JobSigner,
+        register: JobDefinitionsRegister,
+        *,
+        connection: connections.Connection = connections.DEFAULT,
+    ) -> None:
         self.namespace = namespace
         self.signer = signer
         self.register = register
+        self.connection = connection
 
     def create_job(
         self,
@@ -133,7 +142,7 @@ class JobManager:
             propagation_policy="Foreground", preconditions=client.V1Preconditions(uid=uid) if uid else None
         )
         try:
-            with connection.batch() as batch:
+            with self.connection.batch() as batch:
                 batch.delete_namespaced_job(name=name, namespace=self.namespace, body=options)
         except ApiException as error:
             if error.status == 409:  # a Job of that name, but another one
@@ -171,7 +180,7 @@ class JobManager:
         """The Job with its status. NotFoundException when there is none of that name and this signature."""
         if not _NAME.fullmatch(job_name) or job_name in (".", ".."):  # they would be another path of the API
             raise NotFoundException(f"no Job can have the name {job_name!r}")
-        with connection.batch() as batch:
+        with self.connection.batch() as batch:
             job = batch.read_namespaced_job_status(name=job_name, namespace=self.namespace)
         if not self.signer.has_signed(job):
             raise NotFoundException(f"the Job {job_name} is not one of {self.signer.signature!r}")
@@ -184,7 +193,7 @@ class JobManager:
         """
         self.read_job(job_name)
         told: dict[str, dict[str, list[str]]] = {}
-        with connection.core() as core:
+        with self.connection.core() as core:
             for pod in self.pods_of(core, job_name):
                 logs = told.setdefault(pod.metadata.name, {})
                 for container in pod_logs.containers_of(pod):
@@ -208,7 +217,7 @@ class JobManager:
     def job_cause(self, job: str | V1Job) -> Cause | None:
         """Why the Job, or the one of that name, failed or what it waits for; None when it succeeded or is at work."""
         found = self.read_job(job) if isinstance(job, str) else job
-        with connection.core() as core:
+        with self.connection.core() as core:
             return cause_of(core, found, self.namespace)
 
     def pods_of(self, core: Any, job_name: str) -> list[Any]:
@@ -218,8 +227,8 @@ class JobManager:
 
     def _create(self, job: Job, *, dry_run: bool) -> str:
         options = {"dry_run": "All"} if dry_run else {}
-        with connection.batch() as batch:
-            made = batch.create_namespaced_job(namespace=self.namespace, body=connection.body_of(job), **options)
+        with self.connection.batch() as batch:
+            made = batch.create_namespaced_job(namespace=self.namespace, body=connections.body_of(job), **options)
         return str(made.metadata.name)
 
     def _listed(self, selector: str) -> Iterator[V1Job]:
@@ -232,6 +241,6 @@ class JobManager:
 
     def _page(self, selector: str, limit: int, token: str | None) -> tuple[list[V1Job], str | None]:
         place = {"_continue": token} if token else {}
-        with connection.batch() as batch:
+        with self.connection.batch() as batch:
             listed = batch.list_namespaced_job(namespace=self.namespace, label_selector=selector, limit=limit, **place)
         return list(listed.items), listed.metadata._continue or None

@@ -9,7 +9,7 @@ from typing import Any
 
 from kubernetes.client.exceptions import ApiException
 
-from lando.definitions import connection
+from lando.definitions.connection import TIMEOUTS_S, Connection
 from lando.definitions.kubernetes_errors import is_kubernetes_not_found_exception, message_of
 from lando.errors import PeerError
 from lando.k8s.cluster_streams import Lines
@@ -60,7 +60,7 @@ class Following:
     Read by one thread, and closed by any. Raises NotStarted when there is no log yet.
     """
 
-    def __init__(self, pod: Any, container: str) -> None:
+    def __init__(self, connection: Connection, pod: Any, container: str) -> None:
         with ExitStack() as opened:
             core = opened.enter_context(connection.core())
             try:
@@ -70,7 +70,7 @@ class Following:
                     container=container,
                     follow=True,
                     _preload_content=False,
-                    _request_timeout=(connection.TIMEOUTS_S[0], FOLLOW_SILENCE_S),
+                    _request_timeout=(TIMEOUTS_S[0], FOLLOW_SILENCE_S),
                 )
             except ApiException as error:
                 if error.status == 400:

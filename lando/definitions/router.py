@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from kubernetes.client.exceptions import ApiException
 from starlette.types import Receive, Scope, Send
 
-from lando.definitions import connection, documents, pod_logs
+from lando.definitions import documents, pod_logs
 from lando.definitions.answers import Refusal, Route, sentence
 from lando.definitions.config import ReloadingJobDefinitionsRegister
 from lando.definitions.exceptions import DefinitionError, NotFoundException
@@ -37,6 +37,17 @@ _threads = CapacityLimiter(FOLLOWERS)
 Authorize = Callable[[Request], None]
 """Raises :class:`~lando.definitions.answers.Refusal` for whoever may not."""
 
+ManagerOf = Callable[[Request], JobManager]
+"""Raises Refusal where there is none."""
+
+
+async def _manager_of(request: Request) -> JobManager:
+    manager: JobManager = request.state.job_manager
+    return manager
+
+
+TheManager = Annotated[JobManager, Depends(_manager_of)]
+
 _ERROR = {
     "type": "object",
     "required": ["error", "message"],
@@ -51,27 +62,75 @@ _BODY = {
 }
 
 
-def create_router(manager: JobManager, authorize: Authorize) -> APIRouter:
-    """The routes over ``manager``; all but the health check ask ``authorize`` first."""
+_TEXT: dict[str, Any] = {"type": ["string", "null"]}
+_STATUS: dict[str, Any] = {
+    "type": "object",
+    "description": "the Job's status as Kubernetes has it, with keys in snake_case and HTTP dates",
+    "properties": {
+        "active": {"type": ["integer", "null"]},
+        "succeeded": {"type": ["integer", "null"]},
+        "failed": {"type": ["integer", "null"]},
+        "start_time": _TEXT,
+        "completion_time": _TEXT,
+        "conditions": {"type": ["array", "null"], "items": {"type": "object"}},
+    },
+}
+_JOB: dict[str, Any] = {
+    "job_name": {"type": "string"},
+    "job_definition_name": _TEXT,
+    "created": _TEXT,
+    "state": {"enum": [state.value for state in JobManager.JobStatus]},
+    "status": _STATUS,
+    "cause": {"type": ["object", "null"], "description": "why it failed or what it waits for"},
+    "kept": {**_TEXT, "description": "when it was put aside, of a Job that the cluster has no more"},
+}
+_LOGS = {
+    "type": "object",
+    "additionalProperties": {
+        "type": "object",
+        "additionalProperties": {"type": "array", "items": {"type": "string"}},
+    },
+}
+
+
+def _answering(properties: dict[str, Any]) -> dict[str, Any]:
+    """What a route's answer has, for the description of the API."""
+    schema = {"type": "object", "properties": properties}
+    return {"responses": {"200": {"content": {"application/json": {"schema": schema}}}}}
+
+
+def create_router(manager: JobManager | ManagerOf, authorize: Authorize, *, is_health_open: bool = True) -> APIRouter:
+    """The routes over ``manager``, or over the one that it gives for a request; all ask ``authorize`` first, unless
+    ``is_health_open`` the health check, too."""
     answers: dict[int | str, dict[str, Any]] = {
-        "4XX": {"description": "not done, and why", "content": {"application/json": {"schema": _ERROR}}},
-        "503": {"description": "the cluster is away", "content": {"application/json": {"schema": _ERROR}}},
+        "4XX": {"description": "Not done, and why.", "content": {"application/json": {"schema": _ERROR}}},
+        "503": {"description": "The cluster is away.", "content": {"application/json": {"schema": _ERROR}}},
     }
 
     def authorized(request: Request) -> None:
         authorize(request)
 
-    open_to_all = APIRouter(route_class=Route)
-    router = APIRouter(route_class=Route, dependencies=[Depends(authorized)], responses=answers)
+    async def chosen(request: Request) -> None:
+        request.state.job_manager = manager if isinstance(manager, JobManager) else manager(request)
 
-    @open_to_all.get("/healthcheck")
-    def healthcheck() -> dict[str, Any]:
+    guards = [Depends(authorized), Depends(chosen)]
+    health = APIRouter(route_class=Route, dependencies=guards[1:] if is_health_open else guards)
+    router = APIRouter(route_class=Route, dependencies=guards, responses=answers)
+
+    @health.get(
+        "/healthcheck",
+        openapi_extra=_answering(
+            {"healthy": {"type": "boolean"}, "problems": {"type": "array", "items": {"type": "string"}}}
+        ),
+    )
+    def healthcheck(manager: TheManager) -> dict[str, Any]:
         """Whether the server answers; ``problems`` names what of the definitions file is not in force."""
         problems = manager.register.problems if isinstance(manager.register, ReloadingJobDefinitionsRegister) else ()
         return {"healthy": True, **({"problems": list(problems)} if problems else {})}
 
     @router.post("/jobs", openapi_extra={"requestBody": {"content": {"application/json": {"schema": _BODY}}}})
     def create_job(
+        manager: TheManager,
         body: Annotated[dict[str, Any], Depends(_body)],
         dry_run: bool = False,
         idempotency_key: Annotated[str | None, Header(max_length=255, min_length=1)] = None,
@@ -84,8 +143,12 @@ def create_router(manager: JobManager, authorize: Authorize) -> APIRouter:
         name = manager.create_job(definition, arguments, idempotency_key=idempotency_key, dry_run=dry_run)
         return {"job_name": name}
 
-    @router.get("/jobs")
+    @router.get(
+        "/jobs",
+        openapi_extra=_answering({"jobs": {"type": "object", "additionalProperties": _STATUS}, "continue": _TEXT}),
+    )
     def list_jobs(
+        manager: TheManager,
         job_definition_name: str | None = None,
         limit: Annotated[int | None, Query(ge=1, le=MAX_PAGE)] = None,
         token: Annotated[str | None, Query(alias="continue")] = None,
@@ -107,25 +170,37 @@ def create_router(manager: JobManager, authorize: Authorize) -> APIRouter:
             raise
         return {"jobs": {job.metadata.name: documents.status(job) for job in jobs}, "continue": following}
 
-    @router.get("/jobs/{job_name}")
-    def read_job(job_name: str) -> dict[str, Any]:
+    @router.get("/jobs/{job_name}", openapi_extra=_answering(_JOB))
+    def read_job(manager: TheManager, job_name: str) -> dict[str, Any]:
         """The Job: where it stands and, if it failed or waits, why."""
         job = manager.read_job(job_name)
         return documents.job(job, manager, manager.job_cause(job))
 
     @router.delete("/jobs/{job_name}")
-    def delete_job(job_name: str) -> dict[str, str]:
+    def delete_job(manager: TheManager, job_name: str) -> dict[str, str]:
         """Remove the Job and its pods; answered before they are gone."""
         manager.delete_job(manager.read_job(job_name))
         return {"job_name": job_name}
 
-    @router.get("/jobs/{job_name}/status")
-    def read_status(job_name: str) -> dict[str, Any]:
+    @router.get("/jobs/{job_name}/status", openapi_extra=_answering(_STATUS["properties"]))
+    def read_status(manager: TheManager, job_name: str) -> dict[str, Any]:
         """The Job's status."""
         return documents.status(manager.read_job(job_name))
 
-    @router.get("/jobs/{job_name}/logs", response_model=None)
+    @router.get(
+        "/jobs/{job_name}/logs",
+        response_model=None,
+        responses={
+            200: {
+                "content": {
+                    "application/json": {"schema": _LOGS},
+                    "text/plain": {"schema": {"type": "string", "description": "with follow"}},
+                }
+            }
+        },
+    )
     def read_logs(
+        manager: TheManager,
         job_name: str,
         limit: Annotated[int, Query(ge=1, le=1_000_000)] = 200,
         follow: bool = False,
@@ -137,14 +212,17 @@ def create_router(manager: JobManager, authorize: Authorize) -> APIRouter:
             return _followed(manager, job_name, pod, container)
         return JSONResponse(manager.job_logs(job_name, limit=limit))
 
-    @router.get("/definitions")
-    def list_definitions() -> dict[str, Any]:
+    @router.get(
+        "/definitions",
+        openapi_extra=_answering({"definitions": {"type": "object", "additionalProperties": {"type": "object"}}}),
+    )
+    def list_definitions(manager: TheManager) -> dict[str, Any]:
         """What can be made, and the JSON Schema of the arguments of each."""
         generators = _generators(manager.register)
         return {"definitions": {name: _definition(generator) for name, generator in generators.items()}}
 
     whole = APIRouter()
-    whole.include_router(open_to_all)
+    whole.include_router(health)
     whole.include_router(router)
     return whole
 
@@ -196,7 +274,7 @@ def _definition(generator: JobGenerator) -> dict[str, Any]:
 
 def _followed(manager: JobManager, job_name: str, pod: str | None, container: str | None) -> StreamingResponse:
     manager.read_job(job_name)
-    with connection.core() as core:
+    with manager.connection.core() as core:
         pods = [one for one in manager.pods_of(core, job_name) if pod in (None, one.metadata.name)]
     if not pods:
         raise Refusal(404, "NotFound", f"the Job {job_name} has no pod {pod or 'yet'}")
@@ -211,7 +289,7 @@ def _followed(manager: JobManager, job_name: str, pod: str | None, container: st
     if not _places.acquire(blocking=False):
         raise Refusal(503, "Busy", f"{FOLLOWERS} logs are followed already; try again later", {"Retry-After": "10"})
     try:
-        following = pod_logs.Following(newest, chosen)
+        following = pod_logs.Following(manager.connection, newest, chosen)
     except BaseException as error:
         _places.release()
         if isinstance(error, pod_logs.NotStarted):

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
-from lando.definitions import connection
+from lando.definitions import connection as connections
 from lando.definitions.exceptions import DefinitionError, NotFoundException, remaps_exception
 from lando.definitions.file_reloader import FileReloader
 from lando.definitions.kubernetes_errors import is_kubernetes_not_found_exception
@@ -139,9 +139,10 @@ class YamlFileSpecSource(TemplateSpecSource):
 class ConfigMapSpecSource(TemplateSpecSource):
     """A template in a ConfigMap, under the key that is the ConfigMap's own name; read anew each time."""
 
-    def __init__(self, name: str, namespace: str) -> None:
+    def __init__(self, name: str, namespace: str, *, connection: connections.Connection = connections.DEFAULT) -> None:
         self.name = name
         self.namespace = namespace
+        self._connection = connection
         self._lock = threading.Lock()
         self._compiled: tuple[str, Template] | None = None
 
@@ -153,7 +154,7 @@ class ConfigMapSpecSource(TemplateSpecSource):
             NotFoundException: there is no such ConfigMap.
             DefinitionError: it lacks the key, or what is there is no template.
         """
-        with connection.core() as core:
+        with self._connection.core() as core:
             data = core.read_namespaced_config_map(name=self.name, namespace=self.namespace).data or {}
         source = data.get(self.name)
         if source is None:

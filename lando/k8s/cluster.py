@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import http.client
 import json
 import logging
@@ -177,6 +178,20 @@ class KubernetesCluster:
         shown = {key.lower(): value for key, value in self._authorization(token).items()}
         scheme, _, value = shown.get("authorization", "").partition(" ")
         return value if scheme.lower() == "bearer" else None
+
+    def client_configuration(self) -> Any:
+        """How the official client logs in to the same cluster, for those who use that; the token is as current as
+        here."""
+        configuration = copy.deepcopy(self._configuration)
+        if self._token is not None:
+            token = self._token
+
+            def show(shown: Any) -> None:
+                shown.api_key["authorization"] = f"Bearer {token.value}"
+
+            configuration.api_key = {"authorization": ""}
+            configuration.refresh_api_key_hook = show
+        return configuration
 
     def now(self) -> datetime:
         """The cluster's own time, as far as it has answered yet; else this machine's."""

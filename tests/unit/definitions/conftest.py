@@ -92,9 +92,13 @@ class FakeCore:
         self.logs: dict[tuple[str, str], bytes | Exception] = {}
         self.config_maps: dict[tuple[str, str], dict[str, str] | None] = {}
         self.asked: list[dict[str, Any]] = []
+        self.api_client = models.ApiClient()
 
     def list_namespaced_pod(self, *, namespace: str, label_selector: str) -> Any:
         return SimpleNamespace(items=self.pods)
+
+    def list_namespaced_event(self, namespace: str, **more: Any) -> Any:
+        return SimpleNamespace(data=b'{"items": []}')
 
     def read_namespaced_pod_log(self, *, name: str, container: str, **more: Any) -> Any:
         self.asked.append({"name": name, "container": container, **more})

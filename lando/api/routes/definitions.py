@@ -1,0 +1,43 @@
+"""Jobs from definitions: the routes of :mod:`lando.definitions.router` with this server's sign-ins."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request, Security
+
+from lando.api import answers, auth
+from lando.api.media_types import JOBS
+from lando.api.site import site_of
+from lando.definitions.answers import Refusal
+from lando.definitions.manager import JobManager
+from lando.definitions.router import create_router
+from lando.errors import Unavailable
+
+
+def _authorize(request: Request) -> None:
+    """Let in whom the settings name; the refusals are told as all the errors of these routes."""
+    site = site_of(request)
+    try:
+        caller = auth.caller_of(site, request)
+    except answers.Refusal as error:
+        code = "Unauthorized" if error.status == 401 else "Forbidden"
+        raise Refusal(error.status, code, str(error.body["detail"]), dict(error.headers)) from error
+    except Unavailable as error:
+        raise Refusal(503, "Unavailable", "The database is not available; try again.", {"Retry-After": "2"}) from error
+    if not caller.is_staff and site.settings.definitions_for != "users":
+        raise Refusal(403, "Forbidden", "Only staff may do this here.")
+
+
+def _manager(request: Request) -> JobManager:
+    site = site_of(request)
+    if site.definitions is None:
+        raise Refusal(404, "NotFound", "This server has no job definitions: its setting definitions names no file.")
+    return site.definitions.manager
+
+
+router = APIRouter()
+router.include_router(
+    create_router(_manager, _authorize, is_health_open=False),
+    prefix=JOBS,
+    tags=["job definitions"],
+    dependencies=[Security(way) for way in auth.WAYS],  # only named: _authorize looks
+)

@@ -1,0 +1,186 @@
+"""Jobs of definitions inside a server: read from a view that a watch keeps true, kept when they are gone."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from types import TracebackType
+from typing import Any, Self
+
+from lando.archive import Archive
+from lando.definitions import connection as connections
+from lando.definitions.config import ReloadingJobDefinitionsRegister
+from lando.definitions.documents import KEPT
+from lando.definitions.exceptions import NotFoundException
+from lando.definitions.file_reloader import FileReloader
+from lando.definitions.keeping import Keeper
+from lando.definitions.manager import PAGE_SIZE, JobDeleter, JobManager, JobSigner
+from lando.definitions.spec import Job, V1Job
+from lando.definitions.view import JobsView
+from lando.k8s.cluster import KubernetesCluster
+from lando.runs import Cause
+
+logger = logging.getLogger(__name__)
+
+CLEANUP_S = 60.0
+_PLACE = "after."
+"""Begins the token of a page that the view gave."""
+
+
+class ServedJobs(JobManager):
+    """A manager that answers from ``view`` as long as that is current, and from what ``keeper`` has of Jobs that are
+    gone."""
+
+    def __init__(self, manager: JobManager, view: JobsView, keeper: Keeper | None) -> None:
+        super().__init__(manager.namespace, manager.signer, manager.register, connection=manager.connection)
+        self._manager = manager
+        self._view = view
+        self._keeper = keeper
+
+    def create_job(
+        self,
+        job_definition_name: str,
+        template_args: Mapping[str, Any] | None = None,
+        pre_create: Callable[[Job], object] | None = None,
+        *,
+        idempotency_key: str | None = None,
+        dry_run: bool = False,
+    ) -> str:
+        # By a manager to which a Job that is gone is gone: its key may be used again.
+        return self._manager.create_job(
+            job_definition_name, template_args, pre_create, idempotency_key=idempotency_key, dry_run=dry_run
+        )
+
+    def fetch_jobs(self, job_definition_name: str | None = None, **extra_labels: Any) -> Iterator[V1Job]:
+        if not self._view.is_current():
+            yield from self._manager.fetch_jobs(job_definition_name, **extra_labels)
+            return
+        wanted = {key: str(value) for key, value in extra_labels.items()}
+        if job_definition_name:
+            wanted[JobSigner.JOB_DEFINITION_NAME_KEY] = job_definition_name
+        for job in self._view.jobs():
+            if wanted.items() <= (job.metadata.labels or {}).items():
+                yield job
+
+    def list_page(
+        self, job_definition_name: str | None = None, *, limit: int = PAGE_SIZE, token: str | None = None
+    ) -> tuple[list[V1Job], str | None]:
+        is_ours = token is not None and token.startswith(_PLACE)
+        if not is_ours and (token is not None or not self._view.is_current()):
+            return self._manager.list_page(job_definition_name, limit=limit, token=token)
+        last = token.removeprefix(_PLACE) if token is not None else ""
+        jobs = sorted(self.fetch_jobs(job_definition_name), key=lambda job: str(job.metadata.name))
+        rest = [job for job in jobs if job.metadata.name > last]
+        page = rest[:limit]
+        return page, f"{_PLACE}{page[-1].metadata.name}" if len(rest) > limit else None
+
+    def read_job(self, job_name: str) -> V1Job:
+        """The Job, or what is kept of it, which has the annotation :data:`~lando.definitions.documents.KEPT`."""
+        job = self._view.get(job_name) if self._view.is_current() else None
+        if job is not None:
+            return job
+        try:
+            return self._manager.read_job(job_name)
+        except NotFoundException:
+            kept = self._keeper.kept(job_name) if self._keeper is not None else None
+            if kept is None:
+                raise
+            kept.job.metadata.annotations = {**(kept.job.metadata.annotations or {}), KEPT: kept.at}
+            return kept.job
+
+    def job_logs(self, job_name: str, limit: int | None = 200) -> dict[str, dict[str, list[str]]]:
+        if self._keeper is not None and is_kept(self.read_job(job_name)):
+            kept = self._keeper.kept(job_name)
+            if kept is not None:
+                return {
+                    pod: {name: _last(text.split("\n"), limit) for name, text in logs.items()}
+                    for pod, logs in kept.logs.items()
+                }
+        return self._manager.job_logs(job_name, limit)
+
+    def job_cause(self, job: str | V1Job) -> Cause | None:
+        found = self.read_job(job) if isinstance(job, str) else job
+        if self._keeper is not None and is_kept(found):
+            kept = self._keeper.kept(found.metadata.name)
+            return kept.cause if kept is not None else None
+        return self._manager.job_cause(found)
+
+    def delete_job(self, job: V1Job) -> None:
+        """Once it is kept; raises PeerError when the archive is away."""
+        found = self._manager.read_job(job.metadata.name)
+        if self._keeper is not None:
+            self._keeper.keep(found)
+        self._manager.delete_job(found)
+
+
+class Service:
+    """The parts of one server that are about definitions, from :meth:`start` to :meth:`stop`: the view, the keeper,
+    the cleanup."""
+
+    def __init__(
+        self,
+        cluster: KubernetesCluster,
+        definitions_file: str,
+        *,
+        signature: str,
+        retention_s: float,
+        archive: Archive | None,
+    ) -> None:
+        self._connection = connections.OwnConnection(cluster.client_configuration())
+        register = ReloadingJobDefinitionsRegister(FileReloader(definitions_file), connection=self._connection)
+        plain = JobManager(cluster.namespace, JobSigner(signature), register, connection=self._connection)
+        self._keeper = Keeper(plain, archive) if archive is not None else None
+        self._view = JobsView(cluster, plain.signer.label_selector(), on_change=self._changed)
+        self._retention_s = retention_s
+        self._deleter = JobDeleter(plain)
+        self._plain = plain
+        self._running = ExitStack()
+        self.manager = ServedJobs(plain, self._view, self._keeper)
+        """What the routes ask."""
+
+    def start(self) -> None:
+        """Begin to follow the Jobs, to keep them, and to remove those whose time has come."""
+        self._running.callback(self._connection.close)
+        parts: list[JobsView | Keeper] = [self._view] if self._keeper is None else [self._keeper, self._view]
+        for part in parts:
+            thread = threading.Thread(target=part.run, name=type(part).__name__, daemon=True)
+            self._running.callback(thread.join)
+            self._running.callback(part.stop)
+            thread.start()
+        stop_cleanup = self._deleter.run_background_cleanup(
+            CLEANUP_S, retention_period_sec=self._retention_s, delete_callback=self._before_deletion
+        )
+        self._running.callback(stop_cleanup)
+
+    def stop(self) -> None:
+        """End what :meth:`start` began."""
+        self._running.close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _changed(self, job: V1Job) -> None:
+        if self._keeper is not None and self._plain.job_is_finished(job):
+            self._keeper.ended(job)
+
+    def _before_deletion(self, job: V1Job) -> None:
+        if self._keeper is not None:
+            self._keeper.keep(job)
+        logger.info("Job %s is deleted: its retention is over", job.metadata.name)
+
+
+def is_kept(job: V1Job) -> bool:
+    """Whether the Job is read from the archive: the cluster has it no more."""
+    return KEPT in (job.metadata.annotations or {})
+
+
+def _last(lines: list[str], limit: int | None) -> list[str]:
+    return lines if limit is None else lines[-limit:]

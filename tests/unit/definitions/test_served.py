@@ -1,0 +1,237 @@
+"""Jobs inside a server: read from the view without a call, and from the archive when the cluster has them no more."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kubernetes.client.exceptions import ApiException
+from lando.archive import Archive
+from lando.definitions import JobManager, JobSigner, NotFoundException, StaticJobDefinitionsRegister
+from lando.definitions.keeping import Keeper
+from lando.definitions.service import ServedJobs
+from lando.definitions.view import JobsView
+from lando.errors import Unavailable
+from lando.k8s.cluster import Page
+from tests.unit.definitions.conftest import FakeBatch, FakeCore, job, models
+
+LIMIT_S = 30.0
+
+
+class OneWatch:
+    """Silent until it is closed."""
+
+    def __init__(self) -> None:
+        self._closed = threading.Event()
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        self._closed.wait(LIMIT_S)
+        raise StopIteration
+
+    def close(self) -> None:
+        self._closed.set()
+
+
+class ListedCluster:
+    """What the view follows: these Jobs."""
+
+    def __init__(self, names: list[str], *, definition: str = "thumbs") -> None:
+        self._labels = {"app.kubernetes.io/managed-by": "ours", "job_definition_name": definition}
+        self._items = [
+            {
+                "metadata": {"name": name, "uid": f"uid-{name}", "resourceVersion": "1", "labels": self._labels},
+                "spec": {"template": {"spec": {"containers": [{"name": "main"}], "restartPolicy": "Never"}}},
+                "status": {"conditions": [{"type": "Complete", "status": "True"}]},
+            }
+            for name in names
+        ]
+
+    def list_page(self, kind: str, label_selector: str, **more: Any) -> Page:
+        assert (kind, label_selector) == ("Job", "app.kubernetes.io/managed-by=ours")
+        return Page(items=self._items, resource_version="1", continue_token=None)
+
+    def watch(self, *arguments: Any, **more: Any) -> OneWatch:
+        return OneWatch()
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> Archive:
+    return Archive(str(tmp_path / "archive"))
+
+
+@pytest.fixture
+def manager(batch: FakeBatch, core: FakeCore) -> JobManager:
+    return JobManager("batch", JobSigner("ours"), StaticJobDefinitionsRegister())
+
+
+@pytest.fixture
+def followed() -> Iterator[JobsView]:
+    """A view that is current, of 1,000 Jobs."""
+    names = [f"job-{number:04}" for number in range(1000)]
+    is_full = threading.Event()
+    view = JobsView(
+        ListedCluster(names),  # type: ignore[arg-type]
+        "app.kubernetes.io/managed-by=ours",
+        on_change=lambda one: is_full.set() if one.metadata.name == names[-1] else None,
+    )
+    thread = threading.Thread(target=view.run, daemon=True)
+    thread.start()
+    assert is_full.wait(LIMIT_S)
+    while not view.is_current():
+        thread.join(0.01)
+    yield view
+    view.stop()
+    thread.join(LIMIT_S)
+
+
+def idle_view() -> JobsView:
+    """One that has not heard of the cluster yet."""
+    return JobsView(ListedCluster([]), "")  # type: ignore[arg-type]
+
+
+def pod(name: str) -> Any:
+    terminated = models.V1ContainerStateTerminated(exit_code=3, message="out of cheese")
+    state = models.V1ContainerState(terminated=terminated)
+    entry = models.V1ContainerStatus(name="main", image="i", image_id="i", ready=False, restart_count=0, state=state)
+    return models.V1Pod(
+        metadata=models.V1ObjectMeta(name=name, namespace="batch", uid=f"uid-{name}"),
+        spec=models.V1PodSpec(containers=[models.V1Container(name="main")]),
+        status=models.V1PodStatus(container_statuses=[entry]),
+    )
+
+
+def test_a_list_of_a_thousand_jobs_and_each_of_them_cost_no_call(
+    manager: JobManager, batch: FakeBatch, followed: JobsView
+) -> None:
+    served = ServedJobs(manager, followed, None)
+
+    assert len(served.list_jobs()) == len(served.list_jobs("thumbs")) == 1000
+    assert served.list_jobs("others") == []
+    assert served.job_status("job-0500") is JobManager.JobStatus.COMPLETE
+    assert batch.calls == []
+
+
+def test_pages_of_the_view_are_whole_and_do_not_overlap(
+    manager: JobManager, batch: FakeBatch, followed: JobsView
+) -> None:
+    served, token, names = ServedJobs(manager, followed, None), None, []
+    while True:
+        page, token = served.list_page(limit=300, token=token)
+        names += [one.metadata.name for one in page]
+        if token is None:
+            break
+
+    assert names == [f"job-{number:04}" for number in range(1000)]
+    assert batch.calls == []
+
+
+def test_a_view_that_is_not_current_is_not_asked(manager: JobManager, batch: FakeBatch) -> None:
+    batch.jobs["there"] = job("there")
+
+    served = ServedJobs(manager, idle_view(), None)
+
+    assert [one.metadata.name for one in served.list_jobs()] == ["there"]
+    assert [one.metadata.name for one in served.list_page()[0]] == ["there"]
+
+
+@pytest.fixture
+def failed(manager: JobManager, batch: FakeBatch, core: FakeCore, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A Job that has failed, with a pod."""
+    batch.jobs["one"] = job("one", condition="Failed")
+    core.pods = [pod("one-x")]
+    core.logs["one-x", "main"] = b"first\nlast\n"
+    monkeypatch.setattr(JobManager, "job_cause", lambda self, one: None)
+    return batch.jobs["one"]
+
+
+def test_what_a_job_said_outlives_its_deletion(
+    manager: JobManager, batch: FakeBatch, core: FakeCore, archive: Archive, failed: Any
+) -> None:
+    keeper = Keeper(manager, archive)
+    served = ServedJobs(manager, idle_view(), keeper)
+
+    served.delete_job(failed)
+    core.pods = []
+
+    assert batch.jobs == {}
+    gone = served.read_job("one")
+    assert served.job_status(gone) is JobManager.JobStatus.FAILED
+    assert "lando.kept" in gone.metadata.annotations
+    assert served.job_logs("one", 2) == {"one-x": {"main": ["last", ""]}}
+    kept = keeper.kept("one")
+    assert kept is not None
+    assert kept.terminations == {"one-x": {"main": "out of cheese"}}
+    with pytest.raises(NotFoundException):
+        served.delete_job(gone)
+    assert served.job_logs("one")["one-x"]["main"] == ["first", "last", ""]
+
+
+def test_no_job_is_deleted_that_could_not_be_kept(
+    manager: JobManager, batch: FakeBatch, archive: Archive, failed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def away(*_: Any) -> None:
+        raise Unavailable("archive", "away")
+
+    monkeypatch.setattr(archive, "store_job", away)
+
+    with pytest.raises(Unavailable):
+        ServedJobs(manager, idle_view(), Keeper(manager, archive)).delete_job(failed)
+
+    assert "one" in batch.jobs
+
+
+def test_a_log_that_is_lost_does_not_hold_its_job(
+    manager: JobManager, core: FakeCore, archive: Archive, failed: Any
+) -> None:
+    core.logs["one-x", "main"] = ApiException(status=500, reason="the node is gone")
+    keeper = Keeper(manager, archive)
+
+    keeper.keep(failed)
+
+    kept = keeper.kept("one")
+    assert kept is not None
+    assert kept.logs == {"one-x": {"main": "[There is no log: the node is gone]"}}
+
+
+def test_what_is_kept_whole_is_not_overwritten_by_less(
+    manager: JobManager, core: FakeCore, archive: Archive, failed: Any
+) -> None:
+    keeper = Keeper(manager, archive)
+    keeper.keep(failed)
+    core.pods = []
+
+    keeper.keep(failed)
+
+    kept = keeper.kept("one")
+    assert kept is not None
+    assert kept.logs == {"one-x": {"main": "first\nlast\n"}}
+
+
+def test_a_job_that_ends_is_kept_before_anybody_deletes_it(
+    manager: JobManager, archive: Archive, failed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored = threading.Event()
+    store = archive.store_job
+
+    def noted(*arguments: Any) -> None:
+        store(*arguments)
+        stored.set()
+
+    monkeypatch.setattr(archive, "store_job", noted)
+    keeper = Keeper(manager, archive)
+    thread = threading.Thread(target=keeper.run, daemon=True)
+    thread.start()
+
+    keeper.ended(failed)
+
+    assert stored.wait(LIMIT_S)
+    keeper.stop()
+    thread.join(LIMIT_S)
+    assert not thread.is_alive()
+    assert keeper.kept("one") is not None
