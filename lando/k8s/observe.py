@@ -38,6 +38,7 @@ from lando.runs import Cause, VolumeUse
 
 LOG_LINES = 400  # of a failed container, from its end
 LOG_BYTES = 56 * 1024  # of those; a job error holds 64 KiB with its cause
+EVENTS_ASKED = 20  # objects whose events are asked for one by one; for more, all of the namespace are read once
 OUTPUT_IDS = ("project_id", "readme_file_id")
 _KINDS = ("Job", "Pod", "ConfigMap", "PersistentVolumeClaim")
 
@@ -108,6 +109,7 @@ def observe(
     seen: dict[str, Mapping[str, Any]] = {}
     rechecks = []
     is_read_again = False
+    said = _Said(cluster)
     steps = {step.job.name: step.name for step in plan.steps if step.job}
     for job in items["Job"]:
         key = labels.step_key(mapping(mapping(job.get("metadata")).get("labels")))
@@ -119,7 +121,7 @@ def observe(
             is_read_again = True
             pods_by_job |= _by_owner(cluster.list("Pod", reading.selector))
             pods = pods_by_job.get(uid(job), pods)
-        events = _events(cluster, job, pods) if key.step not in settled else []
+        events = _events(said, job, pods) if key.step not in settled else []
         with logs.about(step=key.step, job_uid=uid(job)):
             diagnosis = _diagnose(
                 cluster,
@@ -203,14 +205,33 @@ def _outlived(plan: Plan, pods: Sequence[Manifest], job_uids: set[str]) -> set[O
     return found
 
 
-def _events(cluster: Cluster, job: Manifest, pods: Sequence[Manifest]) -> list[Manifest]:
+class _Said:
+    """Events by the object that they are about, for a bounded number of requests however many objects wait."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._asked = 0
+        self._all: dict[str, list[Manifest]] | None = None
+
+    def about(self, names: Sequence[str]) -> list[Manifest]:
+        self._asked += len(names)
+        if self._asked <= EVENTS_ASKED:
+            fields = (f"involvedObject.name={one}" for one in names)
+            return [event for field_selector in fields for event in self._cluster.list("Event", "", field_selector)]
+        if self._all is None:
+            self._all = {}
+            for event in self._cluster.list("Event"):
+                self._all.setdefault(str(mapping(event.get("involvedObject")).get("name")), []).append(event)
+        return [event for one in names for event in self._all.get(one, ())]
+
+
+def _events(said: _Said, job: Manifest, pods: Sequence[Manifest]) -> list[Manifest]:
     """What is said about the Job, its pods and their volume claims; not asked for while all goes well."""
     if true_condition(job, "Complete") or any(phase(pod) in ("Running", "Succeeded") for pod in pods):
         return []
     unplaced = [pod for pod in pods if phase(pod) == "Pending" and not mapping(pod.get("spec")).get("nodeName")]
     about = [name(job), *(name(pod) for pod in pods), *(claim for pod in unplaced for claim in claims(pod))]
-    fields = (f"involvedObject.name={one}" for one in dict.fromkeys(about))
-    return [event for field_selector in fields for event in cluster.list("Event", field_selector=field_selector)]
+    return said.about(list(dict.fromkeys(about)))
 
 
 def _diagnose(
