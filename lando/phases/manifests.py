@@ -150,6 +150,7 @@ class Manifests:
             if name is None:
                 continue
             kind = str(value_of(seen.at("kind") or node))
+            _check_data(seen, kind)
             if (kind, name) in self._objects:
                 reason = f"the {kind} {name} is also in {self._objects[kind, name]}"
                 seen.error("metadata", "name", reason=reason)
@@ -232,17 +233,57 @@ class _Object:
             )
             self.error("metadata", "namespace", reason=reason)
         for key in ("labels", "annotations"):
-            node = self.at("metadata", key)
-            if node is None:
-                continue
-            if not isinstance(node, Block):
-                self.error("metadata", key, reason=f"must be a block of keys, not {kind_of(node)}")
-                continue
-            for name, (_, value) in node.entries.items():
-                if not isinstance(value, Scalar) or not isinstance(value.value, str | None):
-                    quote = "; put it in quotes" if isinstance(value, Scalar) else ""
-                    reason = f"must be text, not {kind_of(value)}{quote}"
-                    self.error("metadata", key, name, reason=reason)
+            self.check_texts("metadata", key)
+
+    def check_block(self, *keys: str) -> Block | None:
+        """The block of keys at this place; None, and told unless there is nothing, where there is none."""
+        node = self.at(*keys)
+        if node is None or isinstance(node, Block):
+            return node
+        self.error(*keys, reason=f"must be a block of keys, not {kind_of(node, quoted=False)}")
+        return None
+
+    def check_texts(self, *keys: str, is_data: bool = False) -> None:
+        """What stands there are texts by key, if it is there; of data no value is told, which could be a Secret's."""
+        block = self.check_block(*keys)
+        for name, (_, value) in block.entries.items() if block is not None else ():
+            if not isinstance(value, Scalar) or not isinstance(value.value, str if is_data else str | None):
+                quote = "; put it in quotes" if isinstance(value, Scalar) and value.value is not None else ""
+                self.error(*keys, name, reason=f"must be text, not {kind_of(value, quoted=not is_data)}{quote}")
+
+    def check_blocks(self, *keys: str) -> None:
+        """What stands there is a list of blocks of keys, if it is there."""
+        node = self.at(*keys)
+        if node is not None and not isinstance(node, Items):
+            self.error(*keys, reason=f"must be a list, not {kind_of(node)}")
+        for item in node.items if isinstance(node, Items) else ():
+            if not isinstance(item, Block):
+                told = f"{'.'.join(keys)}: must be a list of blocks of keys, not of {kind_of(item)}"
+                self._report.error(self._place, item.line, told)
+
+
+def _check_pod(seen: _Object) -> None:
+    """What Lando itself adds to, or looks through, is of the right kind; all else is the cluster's to say."""
+    template = ("spec", "template")
+    seen.check_block(*template, "metadata")
+    for key in ("labels", "annotations"):
+        seen.check_texts(*template, "metadata", key)
+    seen.check_block(*template, "spec", "securityContext")
+    for key in ("initContainers", "containers"):
+        seen.check_blocks(*template, "spec", key)
+        containers = seen.at(*template, "spec", key)
+        for container in containers.items if isinstance(containers, Items) else ():
+            context = container.entries.get("securityContext") if isinstance(container, Block) else None
+            if context is not None and not (isinstance(context[1], Block) or value_of(context[1]) is None):
+                seen.error(*template, "spec", key, reason="a securityContext must be a block of keys")
+
+
+def _check_data(seen: _Object, kind: str) -> None:
+    if kind == "PersistentVolumeClaim":
+        for keys in (("spec",), ("spec", "resources"), ("spec", "resources", "requests")):
+            seen.check_block(*keys)
+    for key in ("data", "stringData", "binaryData"):
+        seen.check_texts(key, is_data=True)
 
 
 def _check_job_spec(seen: _Object) -> None:
@@ -259,6 +300,8 @@ def _check_job_spec(seen: _Object) -> None:
             break
     if isinstance(node, Items) and not node.items:
         seen.error(*_CONTAINERS, reason="must hold at least one container")
+    if isinstance(node, Items):
+        _check_pod(seen)
     for key in _WHOLE_NUMBERS:
         number = seen.at("spec", key)
         value = number.value if isinstance(number, Scalar) else None

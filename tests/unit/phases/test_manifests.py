@@ -304,8 +304,37 @@ def test_what_all_files_hold_together_is_bounded(monkeypatch: pytest.MonkeyPatch
     ]
 
 
+@pytest.mark.parametrize(
+    ("place", "value", "finding"),
+    [
+        ("metadata", "[a]", "spec.template.metadata: must be a block of keys, not a list."),
+        ("metadata", "{labels: [a]}", "spec.template.metadata.labels: must be a block of keys, not a list."),
+        ("metadata", "{labels: {a: 1}}", "spec.template.metadata.labels.a: must be text, not 1; put it in quotes."),
+        ("spec", "{containers: [a]}", "containers: must be a list of blocks of keys, not of the text a."),
+        ("spec", "{containers: [{name: a}], initContainers: 5}", "initContainers: must be a list, not 5."),
+        (
+            "spec",
+            "{containers: [{name: a}], securityContext: a}",
+            "securityContext: must be a block of keys, not text.",
+        ),
+        ("spec", "{containers: [{name: a, securityContext: a}]}", "a securityContext must be a block of keys."),
+    ],
+)
+def test_what_lando_adds_to_is_of_the_right_kind(place: str, value: str, finding: str) -> None:
+    template = {"spec": "{containers: [{name: a}]}", place: value}
+    text = JOB[: JOB.index("    spec:")] + "".join(f"    {key}: {given}\n" for key, given in template.items())
+
+    (found,) = told(MODEL, {"a.yaml": text})
+
+    assert found.endswith(finding)
+
+
 def test_no_value_of_a_secret_is_told() -> None:
     texts = [
+        "{apiVersion: v1, kind: Secret, metadata: {name: s}, data: hunter2}",
+        "{apiVersion: v1, kind: Secret, metadata: {name: s}, data: [hunter2]}",
+        "{apiVersion: v1, kind: Secret, metadata: {name: s}, stringData: {password: [hunter2]}}",
+        "{apiVersion: v1, kind: Secret, metadata: {name: s}, stringData: {password: {hunter2: hunter2}}}",
         "{apiVersion: v1, kind: Secret, metadata: {name: s}, data: {password: hunter2, password: hunter2}}",
         "hunter2",
         "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {<<: hunter2}\n",
