@@ -33,6 +33,8 @@ KEEP_ALIVE_S = 20
 """Silence on a followed log after which the server is to send something: proxies commonly end it after 30 s."""
 FOLLOW_SILENCE_S = 120.0
 """Silence on a followed log after which it is asked for anew: a connection may have died without a word."""
+QUIET_PROGRAM_S = 3600.0
+"""Silence on the followed log of a Job from a definition, which has no sign of life of its own."""
 UPLOAD_TRIES = 5
 FOLLOW_WAIT_S = 5.0
 """How long the server may hold back an answer about a run that has not changed."""
@@ -43,6 +45,7 @@ FOLLOW_TRIES = 7
 CAUSE_TRIES = 6
 CAUSE_RETRY_S = 0.05
 CHUNK_BYTES = 256 * 1024
+_JOBS = "/k8s-jobs"
 _RUN = re.compile(r"/api/(?:v2/jobs|lando/v1/runs)/(\d+)\b")
 
 
@@ -403,6 +406,51 @@ class LandoClient:
     def _output_route(run_id: int, path: str) -> str:
         return f"/api/lando/v1/runs/{run_id}/outputs/{quote(path)}"
 
+    # --- Jobs from definitions ----------------------------------------------------------------------------------
+
+    def definitions(self) -> dict[str, dict[str, Any]]:
+        """By name, ``arguments`` (a JSON Schema) of each definition, or None and the ``error`` why it can't be used."""
+        return dict(self._call("GET", f"{_JOBS}/definitions")["definitions"])
+
+    def make_definition_job(self, definition: str, arguments: Mapping[str, Any], *, key: str | None = None) -> str:
+        """The name of the Job that is made, or was made before by a request with the same ``key``."""
+        body = {**arguments, "job_definition_name": definition}
+        headers = {"Idempotency-Key": key} if key is not None else {}
+        return str(self._call("POST", f"{_JOBS}/jobs", json=body, headers=headers)["job_name"])
+
+    def definition_job(self, name: str) -> dict[str, Any]:
+        """The Job as the API gives it, with the cause where it failed."""
+        return dict(self._call("GET", f"{_JOBS}/jobs/{quote(name, safe='')}"))
+
+    def definition_job_state(self, name: str) -> str:
+        """Running, Complete or Failed; a server that can't be reached for a while is asked again."""
+        for failures in range(FOLLOW_TRIES):
+            try:
+                status = self._call("GET", f"{_JOBS}/jobs/{quote(name, safe='')}/status")
+                break
+            except Unavailable:
+                if failures + 1 == FOLLOW_TRIES:
+                    raise
+                _pause(failures)
+        ends = (one["type"] for one in status["conditions"] or () if one["status"] == "True")
+        return next((str(end) for end in ends if end in ("Complete", "Failed")), "Running")
+
+    def definition_job_logs(self, name: str, limit: int) -> dict[str, dict[str, list[str]]]:
+        """By pod and container, the last lines."""
+        return dict(self._call("GET", f"{_JOBS}/jobs/{quote(name, safe='')}/logs", params={"limit": limit}))
+
+    def follow_definition_job(self, name: str, pod: str) -> Iterator[str]:
+        """What the pod's first container says, piece by piece, until it ends; Conflict before it has begun."""
+        route, params = f"{_JOBS}/jobs/{quote(name, safe='')}/logs", {"follow": "true", "pod": pod}
+        timeouts = (self._timeout_s, QUIET_PROGRAM_S)
+        with self._request("GET", route, params=params, stream=True, timeout=timeouts) as response:
+            response.encoding = "utf-8"
+            try:
+                for piece in response.iter_content(chunk_size=None, decode_unicode=True):
+                    yield piece if isinstance(piece, str) else piece.decode("utf-8", "replace")
+            except requests.RequestException as error:
+                raise Unavailable(PEER, f"{self.url} broke off the log; ask again.") from error
+
     # --- for operators ------------------------------------------------------------------------------------------
 
     def dead_letters(self, *, limit: int, run: int | None = None, reason: str | None = None) -> list[dict[str, Any]]:
@@ -552,6 +600,8 @@ def _flat(body: Any) -> str:
     if isinstance(body, Mapping):
         if isinstance(findings := body.get("findings"), list):
             return "\n".join([str(body.get("detail") or ""), *map(_finding, findings)])
+        if body.keys() >= {"error", "message"}:  # about Jobs from definitions
+            return str(body["message"])
         plain = ("detail", "non_field_errors")
         return " ".join(_flat(value) if key in plain else f"{key}: {_flat(value)}" for key, value in body.items())
     return str(body)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from lando.cli import admin_app, dead_app, phases_app
+from lando.cli import admin_app, dead_app, definitions_app, phases_app
 from lando.cli.options import AsJson, HomeFolder, MountMode, RunId, Token, Url
 
 app = typer.Typer(
@@ -25,6 +25,8 @@ app.add_typer(dead_app.app, name="dead")
 app.add_typer(config_app, name="config")
 app.add_typer(cluster_app, name="cluster")
 app.add_typer(phases_app.app, name="phases")
+app.command("definitions")(definitions_app.definitions)
+app.command("run", cls=phases_app.Command)(definitions_app.run)
 
 WorkflowFile = Annotated[Path, typer.Argument(metavar="WORKFLOW", help="A CWL file.")]
 JobOrderFile = Annotated[Path, typer.Argument(metavar="JOB-ORDER", help="Its inputs, YAML or JSON.")]
@@ -63,6 +65,10 @@ def lando(
     \b
     Without any of this, Kubernetes Jobs that must run in order, straight against a cluster:
       lando phases run --help
+
+    \b
+    Or single Jobs of templates that the server has under a name:
+      lando definitions, lando run DEFINITION key=value --follow
 
     Which server is asked: --url and --token, else LANDO_URL and LANDO_TOKEN, else the 'lando up' of this user.
     """

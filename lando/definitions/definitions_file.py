@@ -78,7 +78,8 @@ _KEYS = tuple(field.name for field in dataclasses.fields(JobDefinition))
 
 
 def read(text: str, file: str) -> Contents:
-    """The definitions in ``text``; ``file`` is what to call it.
+    """The definitions in ``text``; ``file`` is what to call it. The manifest of a ConfigMap with one key, as it is
+    applied to a cluster, stands for what that key holds.
 
     Raises:
         DefinitionError: it is no YAML list at all.
@@ -93,6 +94,9 @@ def read(text: str, file: str) -> Contents:
         raise DefinitionError(f"{file}: this is no YAML: {' '.join(str(error).split())}") from error
     if root is None or (isinstance(root, ScalarNode) and root.tag == "tag:yaml.org,2002:null"):
         return Contents({}, ())
+    if (held := _held(root)) is not None:
+        lines_before = held.start_mark.line + (1 if held.style in ("|", ">") else 0)
+        return read("\n" * lines_before + held.value, file)
     if not isinstance(root, SequenceNode):
         raise DefinitionError(f"{_place(file, root)}: the file has to be a list of definitions, each '- name: …'")
     definitions: dict[str, JobDefinition] = {}
@@ -143,6 +147,20 @@ def _definition(node: Node, file: str) -> JobDefinition:
                 f"{place}: arguments: the template needs {', '.join(undeclared)}, which is not declared"
             )
     return definition
+
+
+def _held(root: Node) -> ScalarNode | None:
+    """What the one key of a ConfigMap's manifest holds; None where it is none."""
+
+    def of(node: Node, key: str) -> Node | None:
+        pairs = node.value if isinstance(node, MappingNode) else ()
+        return next((value for name, value in pairs if name.value == key), None)
+
+    kind, data = of(root, "kind"), of(root, "data")
+    if kind is None or kind.value != "ConfigMap" or not isinstance(data, MappingNode) or len(data.value) != 1:
+        return None
+    value = data.value[0][1]
+    return value if isinstance(value, ScalarNode) else None
 
 
 def _template(source: str, node: Any, file: str) -> Template:

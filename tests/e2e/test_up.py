@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
+from tests.services.providing import wait_until
 
 SLEEP = Path(__file__).parents[2] / "examples" / "sleep"
+EXAMPLE = SLEEP.parent / "definitions" / "kubernetes" / "job-definitions.yaml"
 
 
 def end(process: subprocess.Popen[str], number: signal.Signals) -> int:
@@ -76,3 +79,24 @@ def test_the_cluster_alone_serves_until_it_is_told_to_stop(lando: Any) -> None:
     assert kubeconfig.is_file()
     assert stat.S_IMODE(kubeconfig.stat().st_mode) == 0o600
     assert end(process, signal.SIGTERM) == 0
+
+
+def test_a_job_of_a_definition_is_made_followed_and_read_when_it_is_gone(stack: Any) -> None:
+    (stack.home / "definitions.yaml").write_text(EXAMPLE.read_text())
+    assert "template" in stack.json("definitions")
+    done = stack("run", "template", "name=ada", "--follow")
+    assert (done.returncode, done.stdout) == (0, "Hello ada\n"), done.stderr
+    name = done.stderr.split()[0]
+    failed = stack("run", "fail", "--wait")
+    assert failed.returncode == 2
+    assert "Failed: The program of container fail ended with exit code 3." in failed.stderr
+
+    client = json.loads((stack.home / "client.json").read_text())
+    with requests.Session() as session:
+        session.headers["Authorization"] = f"Token {client['token']}"
+        jobs = f"{client['url']}/k8s-jobs/jobs"
+        assert session.delete(f"{jobs}/{name}").status_code == 200
+        wait_until(lambda: name not in session.get(jobs).json()["jobs"])
+        gone = session.get(f"{jobs}/{name}").json()
+        assert (gone["state"], bool(gone["kept"])) == ("Complete", True)
+        assert [*session.get(f"{jobs}/{name}/logs").json().values()] == [{"hello": ["Hello ada", ""]}]

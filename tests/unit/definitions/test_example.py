@@ -44,6 +44,18 @@ def test_every_definition_makes_a_valid_job(name: str) -> None:
     assert made["spec"]["backoffLimit"] == 0
 
 
+def test_the_manifest_itself_is_a_definitions_file_with_its_own_line_numbers() -> None:
+    text = (FOLDER / "job-definitions.yaml").read_text()
+
+    assert definitions_file.read(text, "f").definitions == definitions()
+    broken = definitions_file.read(text.replace("- name: timeout", "- nme: timeout"), "f")
+    line = text[: text.index("- name: timeout")].count("\n") + 1
+    assert [str(problem.error) for problem in broken.problems] == [
+        f"f:{line}: nme: there is no such key; there are name, spec, spec_path, spec_config_map_name, "
+        "spec_config_map_namespace, arguments"
+    ]
+
+
 def test_the_definitions_take_all_three_forms() -> None:
     found = definitions()
 

@@ -1,0 +1,161 @@
+"""Jobs from the server's definitions: listed, made, followed to their end."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import typer
+
+from lando.cli.options import connect
+from lando.client import LandoClient
+from lando.direct.events import Outcome
+from lando.errors import Conflict, InputError, NotFound, Rejected
+from lando.logs import plain
+
+PAUSES_S = (0.2, 2.0)
+"""Between two looks at a Job, the first and the longest."""
+LINES = 10_000
+"""Of a container that ended before it could be followed."""
+
+
+def show(url: str | None, token: str | None, *, as_json: bool) -> None:
+    """Print the definitions."""
+    with connect(url, token) as client:
+        found = client.definitions()
+    if as_json:
+        typer.echo(json.dumps(found, ensure_ascii=False))
+        return
+    width = max(map(len, found), default=0)
+    for name, definition in sorted(found.items()):
+        typer.echo(plain(f"{name:{width}}  {' '.join(_arguments(definition))}".rstrip()))
+    if not found:
+        typer.echo("no definitions")
+
+
+def run(
+    url: str | None,
+    token: str | None,
+    definition: str,
+    arguments: Sequence[str],
+    *,
+    waiting: bool,
+    following: bool,
+    key: str | None,
+    as_json: bool,
+) -> int:
+    """Make the Job, follow it; returns the exit code, one of those of ``lando phases run``."""
+    with connect(url, token) as client:
+        try:
+            values = read_arguments(arguments, client.definitions().get(definition) or {})
+            name = client.make_definition_job(definition, values, key=key)
+        except (InputError, NotFound, Conflict, Rejected) as error:
+            said = str(error).removeprefix(f"{getattr(error, 'peer', '')}: ")
+            typer.echo(f"lando: {plain(said)}", err=True)
+            return Outcome.REFUSED.value
+        if not waiting:
+            typer.echo(json.dumps({"job_name": name}) if as_json else name)
+            return Outcome.COMPLETE.value
+        if not as_json:
+            typer.echo(name, err=following)
+        # With --json standard output is for the one document.
+        for piece in _followed(client, name) if following else _awaited(client, name):
+            typer.echo(piece, nl=False, err=as_json)
+        job = client.definition_job(name)
+    is_complete = job["state"] == "Complete"
+    if as_json:
+        typer.echo(json.dumps(job, ensure_ascii=False))
+    else:
+        for line in _ending(job, log_was_shown=following):
+            typer.echo(plain(line), err=following or not is_complete)
+    return Outcome.COMPLETE.value if is_complete else Outcome.FAILED.value
+
+
+def read_arguments(texts: Sequence[str], definition: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of ``KEY=VALUE`` and ``KEY:=JSON``, of the types that the definition declares.
+
+    Raises InputError for what is neither.
+    """
+    properties = (definition.get("arguments") or {}).get("properties") or {}
+    values: dict[str, Any] = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign or not name.rstrip(":"):
+            raise InputError(f"{text!r} is no argument; write KEY=VALUE, or KEY:=JSON.")
+        is_json, name = name.endswith(":"), name.removesuffix(":")
+        if name in values:
+            raise InputError(f"The argument {name!r} is given twice.")
+        try:
+            values[name] = json.loads(value) if is_json or not _is_text(value, properties.get(name)) else value
+        except ValueError as error:
+            if is_json:
+                raise InputError(f"{text!r}: what comes after := is no JSON.") from error
+            values[name] = value  # the server says what it should have been
+    return values
+
+
+def _is_text(value: str, schema: Any) -> bool:
+    """Whether ``KEY=VALUE`` means the text itself; else what it is as JSON."""
+    if not isinstance(schema, Mapping):
+        return True
+    if isinstance(choices := schema.get("enum"), list):
+        return value in choices
+    kinds = schema.get("type")
+    return kinds is None or "string" in ([kinds] if isinstance(kinds, str) else kinds)
+
+
+def _arguments(definition: Mapping[str, Any]) -> Iterator[str]:
+    schema = definition.get("arguments")
+    if schema is None:
+        yield f"can't be used: {definition.get('error')}"
+        return
+    required = schema.get("required") or ()
+    for name, about in (schema.get("properties") or {}).items():
+        about = about if isinstance(about, Mapping) else {}
+        kinds = about.get("type", "")
+        kind = kinds if isinstance(kinds, str) else "|".join(kinds)
+        default = f"={json.dumps(about['default'], ensure_ascii=False)}" if "default" in about else ""
+        yield f"{name}{'*' if name in required else ''}{':' if kind else ''}{kind}{default}"
+
+
+def _awaited(client: LandoClient, name: str) -> Iterator[str]:
+    """Nothing, until the Job has ended."""
+    pause = PAUSES_S[0]
+    while client.definition_job_state(name) == "Running":
+        time.sleep(pause)
+        pause = min(pause * 1.5, PAUSES_S[1])
+    yield from ()
+
+
+def _followed(client: LandoClient, name: str) -> Iterator[str]:
+    """What the Job's pods say, one after the other, until it has ended."""
+    told: set[str] = set()
+    pause = PAUSES_S[0]
+    while True:
+        is_over = client.definition_job_state(name) != "Running"
+        for pod in [pod for pod in client.definition_job_logs(name, 1) if pod not in told]:
+            try:
+                for piece in client.follow_definition_job(name, pod):
+                    told.add(pod)
+                    yield piece
+                told.add(pod)
+            except (Conflict, NotFound):  # has not begun, or is gone
+                continue
+        if is_over:
+            break
+        time.sleep(pause)
+        pause = min(pause * 1.5, PAUSES_S[1])
+    for pod, logs in client.definition_job_logs(name, LINES).items():
+        if pod not in told:
+            yield from ("\n".join(lines) for lines in logs.values())
+
+
+def _ending(job: Mapping[str, Any], *, log_was_shown: bool) -> Iterator[str]:
+    cause = job.get("cause") or {}
+    yield " ".join(filter(None, [f"{job['state']}:" if cause else job["state"], cause.get("sentence")]))
+    if cause.get("advice"):
+        yield str(cause["advice"])
+    if cause.get("log_tail") and not log_was_shown:
+        yield from (f"  {line}" for line in str(cause["log_tail"]).rstrip("\n").split("\n"))

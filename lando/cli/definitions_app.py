@@ -1,0 +1,64 @@
+"""``lando definitions`` and ``lando run``: Jobs from the server's definitions."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from lando.cli.options import AsJson, Token, Url
+
+
+def definitions(as_json: AsJson = False, url: Url = None, token: Token = None) -> None:
+    """List the definitions that 'lando run' makes Jobs of, with their arguments.
+
+    One line each; '*' marks arguments that have to be given. With 'lando up' they are in $LANDO_HOME/definitions.yaml
+    (~/.local/share/lando unless set), and what is written there is in force at once.
+
+    \b
+    Examples:
+      lando definitions
+      lando definitions --json | jq .greet.arguments    the JSON Schema of its arguments
+    """
+    from lando.cli import definitions as commands
+
+    commands.show(url, token, as_json=as_json)
+
+
+def run(
+    definition: Annotated[str, typer.Argument(metavar="DEFINITION", help="One of those of 'lando definitions'.")],
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Its arguments; KEY:=JSON for any JSON.")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Until it has ended; exit 2 unless it is complete.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Show what it says, too; implies --wait.")] = False,
+    key: Annotated[
+        str | None,
+        typer.Option("--idempotency-key", metavar="KEY", help="However often it is asked with KEY, there is one Job."),
+    ] = None,
+    as_json: AsJson = False,
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """Make a Job of a definition.
+
+    The Job's name is printed. KEY=VALUE is text, unless the definition declares another type. The log goes to standard
+    output, all else about a Job that is followed to standard error. Ctrl-C leaves the Job running.
+
+    Exit 0 if it was made (with --wait: is complete), 1 if it was refused, 2 if it failed, 3 if the server can't be
+    reached.
+
+    \b
+    Examples:
+      lando run greet name=Ada times=2
+      lando run greet name=Ada --follow               its log, then how it ended
+      lando run thumbnails 'sizes:=[64, 128]' --wait --json | jq .state
+      lando run nightly --idempotency-key 2024-02-29  once for that night
+    """
+    from lando.cli import definitions as commands
+
+    raise typer.Exit(
+        commands.run(
+            url, token, definition, arguments or [], waiting=wait or follow, following=follow, key=key, as_json=as_json
+        )
+    )

@@ -1,0 +1,127 @@
+"""``lando definitions`` and ``lando run``: what is sent, what is shown, how it ends."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from lando.cli import definitions
+from lando.errors import InputError
+
+DEFINITIONS = "GET /k8s-jobs/definitions"
+MAKE = "POST /k8s-jobs/jobs"
+JOB = "GET /k8s-jobs/jobs/greet-1"
+GREET = {
+    "arguments": {
+        "type": "object",
+        "properties": {"name": {"type": "string"}, "times": {"type": "integer", "default": 1}},
+        "required": ["name"],
+    }
+}
+
+
+def status(state: str | None) -> dict[str, Any]:
+    return {"conditions": [{"type": state, "status": "True"}] if state else None}
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(definitions, "PAUSES_S", (0.0, 0.0))
+
+
+@pytest.fixture(autouse=True)
+def prepared(api: Any) -> None:
+    api.on(DEFINITIONS, {"definitions": {"greet": GREET, "lost": {"arguments": None, "error": "no such file"}}})
+    api.on(MAKE, {"job_name": "greet-1"})
+
+
+def test_definitions_are_listed_with_their_arguments(lando: Any) -> None:
+    assert lando("definitions").out.splitlines() == [
+        "greet  name*:string times:integer=1",
+        "lost   can't be used: no such file",
+    ]
+
+
+def test_arguments_are_sent_as_the_types_that_are_declared(api: Any, lando: Any) -> None:
+    outcome = lando("run", "greet", "name=7", "times=2", "more:=[1, null]")
+
+    assert (outcome.code, outcome.out) == (0, "greet-1\n")
+    sent = {"job_definition_name": "greet", "name": "7", "times": 2, "more": [1, None]}
+    assert api.bodies(MAKE) == [sent]
+
+
+@pytest.mark.parametrize("wrong", ["name", "=x", ":=1", "name:=x", "name=a=b name=c"])
+def test_what_is_no_argument_is_one_sentence(lando: Any, api: Any, wrong: str) -> None:
+    outcome = lando("run", "greet", *wrong.split())
+
+    assert (outcome.code, len(outcome.err.splitlines())) == (1, 1)
+    assert api.bodies(MAKE) == []
+
+
+def test_a_value_that_does_not_fit_is_left_to_the_server() -> None:
+    assert definitions.read_arguments(["times=two"], GREET) == {"times": "two"}
+    with pytest.raises(InputError, match="twice"):
+        definitions.read_arguments(["a=1", "a:=2"], {})
+
+
+def test_a_refusal_is_told_in_the_server_s_words(api: Any, lando: Any) -> None:
+    api.on(MAKE, (400, {"error": "MissingArgument", "message": "'name' is undefined", "missing": ["name"]}))
+
+    outcome = lando("run", "greet")
+
+    assert (outcome.code, outcome.out, outcome.err) == (1, "", "lando: 'name' is undefined\n")
+
+
+def test_a_job_that_failed_says_why_and_ends_with_2(api: Any, lando: Any) -> None:
+    api.on(f"{JOB}/status", status(None), (503, {"error": "ClusterUnavailable", "message": "away"}), status("Failed"))
+    cause = {"sentence": "It exited with 3.", "advice": "Look there.", "log_tail": "a\nb\n"}
+    api.on(JOB, {"job_name": "greet-1", "state": "Failed", "cause": cause})
+
+    outcome = lando("run", "greet", "name=Ada", "--wait")
+
+    assert (outcome.code, outcome.out) == (2, "greet-1\n")
+    assert outcome.err.splitlines() == ["Failed: It exited with 3.", "Look there.", "  a", "  b"]
+
+
+def test_what_a_job_says_is_followed_and_is_all_of_the_output(api: Any, lando: Any) -> None:
+    api.on(f"{JOB}/status", status(None), status(None), status("Complete"))
+    api.on(
+        f"{JOB}/logs",
+        {"greet-1-x": {"greet": ["ContainerCreating"]}},
+        (409, {"error": "NotStarted", "message": "not yet"}),
+        {"greet-1-x": {"greet": ["Hello"]}},
+        "Hello\nAda\n",
+        {"greet-1-x": {"greet": ["Hello", "Ada", ""]}},
+    )
+    api.on(JOB, {"job_name": "greet-1", "state": "Complete", "cause": None})
+
+    outcome = lando("run", "greet", "name=Ada", "--follow")
+
+    assert (outcome.code, outcome.out) == (0, "Hello\nAda\n")
+    assert outcome.err.splitlines() == ["greet-1", "Complete"]
+
+
+def test_what_was_over_before_it_could_be_followed_is_shown_all_the_same(api: Any, lando: Any) -> None:
+    api.on(f"{JOB}/status", status("Complete"))
+    api.on(
+        f"{JOB}/logs",
+        {"greet-1-x": {"greet": [""]}},
+        (404, {"error": "NotFound", "message": "gone"}),
+        {"greet-1-x": {"greet": ["Hello", ""]}},
+    )
+    api.on(JOB, {"job_name": "greet-1", "state": "Complete", "cause": None})
+
+    assert lando("run", "greet", "name=Ada", "--follow").out == "Hello\n"
+
+
+def test_programs_get_one_document(api: Any, lando: Any) -> None:
+    api.on(f"{JOB}/status", status("Complete"))
+    api.on(JOB, {"job_name": "greet-1", "state": "Complete", "cause": None})
+
+    assert json.loads(lando("run", "greet", "name=Ada", "--json").out) == {"job_name": "greet-1"}
+    assert json.loads(lando("run", "greet", "name=Ada", "--wait", "--json").out)["state"] == "Complete"
+
+
+def test_wrong_usage_ends_with_1_since_2_is_a_job_that_failed(lando: Any) -> None:
+    assert lando("run").code == 1
