@@ -74,7 +74,8 @@ class LiveTree:
     ) -> None:
         self._live.stop()
         with self._lock:
-            for line in tree(self._progress, self._clock()) if self._progress.is_checked else ():
+            width = self._console.size.width
+            for line in tree(self._progress, self._clock(), width=width) if self._progress.is_checked else ():
                 self._console.print(_text(line), no_wrap=True, overflow="ellipsis")
             for line in outcome(self._progress):
                 self._print(line)
@@ -86,7 +87,8 @@ class LiveTree:
         from rich.text import Text
 
         with self._lock:
-            lines = tree(self._progress, self._clock(), self._console.size.height - 1)
+            size = self._console.size
+            lines = tree(self._progress, self._clock(), size.height - 1, size.width)
         return Text("\n", no_wrap=True, overflow="ellipsis").join(_text(line) for line in lines)
 
 

@@ -43,31 +43,39 @@ class _Part:
     jobs: tuple[JobView, ...]
 
 
-def tree(progress: Progress, now: float, height: int | None = None) -> list[Line]:
+def tree(progress: Progress, now: float, height: int | None = None, width: int | None = None) -> list[Line]:
     """The run at ``now``, in at most ``height`` lines: phases that are complete are one line, and of a phase with too
-    many Jobs the most telling are shown. Without ``height`` everything, with the time of each Job."""
-    head = [Line(headline(progress, now), "bold")]
+    many Jobs the most telling are shown. Without ``height`` everything, with the time of each Job. ``width`` is in
+    characters; only the first line is shortened here."""
+    head = [Line(headline(progress, now, width), "bold")]
     parts = [_part(progress, phase, now, is_whole=height is None) for phase in progress.model.phases]
     if height is None:
         return [*head, *_lines(progress, parts, None, now)]
     return [*head, *_lines(progress, parts, max(height, LEAST_HEIGHT) - len(head), now)]
 
 
-def headline(progress: Progress, now: float) -> str:
-    """``jobermodel.yaml in namespace default: 3 of 5 Jobs complete, 2 running, 0:00:12``."""
+def headline(progress: Progress, now: float, width: int | None = None) -> str:
+    """``jobermodel.yaml in namespace default: 3 of 5 Jobs complete, 2 running, 0:00:12``; in ``width`` characters, if
+    need be without what it is called."""
+    path = progress.model.path
+    state = _state(progress, now)
+    whole = [f"{path} in namespace {progress.model.settings.kubernetes_namespace}: {state}", f"{path}: {state}", state]
+    return next((line for line in whole if width is None or len(line) <= width), state)
+
+
+def _state(progress: Progress, now: float) -> str:
     jobs = progress.jobs.values()
-    name = f"{progress.model.path} in namespace {progress.model.settings.kubernetes_namespace}"
     spent = clock_time(now - progress.began)
     if not progress.is_checked:
         asked = f", {progress.asked} of {len(jobs)} Jobs so far" if progress.asked else ""
-        return f"{name}: checking it against the cluster{asked}, {spent}"
+        return f"checking it against the cluster{asked}, {spent}"
     counts = Counter(job.state for job in jobs)
     complete = sum(job.is_complete for job in jobs)
     parts = [f"{complete} of {len(jobs)} Jobs complete"]
     parts += [
         f"{counts[state]} {state.value}" for state in (State.RUNNING, State.WAITING, State.FAILED) if counts[state]
     ]
-    return f"{name}: {', '.join([*parts, spent])}"
+    return ", ".join([*parts, spent])
 
 
 def _part(progress: Progress, phase: Phase, now: float, *, is_whole: bool) -> _Part:

@@ -24,9 +24,12 @@ _WATCH = "watch"
 class Following:
     """The reflectors of one run and their threads."""
 
-    def __init__(self, model: Model, cluster: Cluster, view: View, session: Session) -> None:
+    def __init__(
+        self, model: Model, cluster: Cluster, view: View, session: Session, *, are_rights_told: bool = False
+    ) -> None:
+        """``are_rights_told``: the checks have said which rights are missing."""
         self._session = session
-        self._untold = {"pods", "events"}
+        self._untold = set() if are_rights_told else {"pods", "events"}
         """What may turn out to be unreadable."""
         relist_s = max(model.settings.refresh_time, RELIST_S)
         self._jobs = Reflector(

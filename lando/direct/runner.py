@@ -113,7 +113,7 @@ class _Run:
             self._check(check)
         self._lease = self._session.acquired(make_lease, self._cluster, self.progress.files)
         self._performer = Performer(self.progress, self._cluster, self._view, self._session, self._lease)
-        following = Following(self._model, self._cluster, self._view, self._session)
+        following = Following(self._model, self._cluster, self._view, self._session, are_rights_told=check is not None)
         with self._lease.kept():
             try:
                 following.start()

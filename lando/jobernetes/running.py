@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -47,6 +48,9 @@ def execute(
     ``listener`` is told everything; ``on_call`` of each call to the cluster, by verb and kind; ``at_once`` is called
     when a second signal ends the process.
     """
+    watches = logging.getLogger("lando.k8s.reflector")
+    if watches.level == logging.NOTSET:  # unless logging.yaml wants them
+        watches.setLevel(logging.CRITICAL)  # what they meet is told as events
     with told_to_stop(tells_signal=True, at_once=at_once) as stop:
         try:
             with connect(model.settings, kubeconfig=kubeconfig, context=context, on_call=on_call) as cluster:

@@ -85,6 +85,13 @@ def test_a_phase_that_is_complete_is_one_line_and_the_one_under_way_shows_its_jo
     ]
 
 
+def test_where_there_is_little_room_the_first_line_says_how_it_stands_before_what_it_is() -> None:
+    progress = told(SMALL, *IN_THE_SECOND_PHASE)
+    lines = [tree(progress, 12.0, 40, width)[0].text for width in (60, 44, 20)]
+    state = "1 of 5 Jobs complete, 2 running, 0:00:12"
+    assert lines == [f"m.yaml: {state}", state, state]
+
+
 def test_what_a_job_waits_for_and_why_one_failed_stand_beside_it() -> None:
     progress = told(
         SMALL,
