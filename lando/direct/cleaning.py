@@ -12,7 +12,7 @@ from lando.direct.lease import Lease
 from lando.direct.outage import LIMIT_S
 from lando.direct.session import Session, concluded
 from lando.direct.waiting import Waiting
-from lando.errors import Conflict, LandoError, NotFound
+from lando.errors import Conflict, LandoError, NotFound, Refused
 from lando.k8s.cluster import Cluster, Manifest
 from lando.k8s.diagnosis.facts import created, mapping, name, uid
 from lando.phases.labels import ENTRY, is_of
@@ -54,9 +54,16 @@ def _clean(model: Model, cluster: Cluster, session: Session, make_lease: Callabl
         number = {job: number for number, job in enumerate(files)}
         jobs.sort(key=lambda job: (str(created(job)), number[name(job)]), reverse=True)
         errors = 0
+
+        def delete(job: Manifest) -> None:
+            lease.assert_held()
+            session.calls.one(partial(_delete, cluster, job))
+
         for job in jobs:
             try:
-                session.tried(lambda job=job: session.calls.one(partial(_delete, cluster, job)))  # type: ignore[misc]
+                session.tried(partial(delete, job))
+            except Refused:  # a run has begun that counts on them
+                raise
             except LandoError as error:
                 errors += 1
                 session.listener.tell(Trouble(sentence=f"Not removed: {error}"))

@@ -19,7 +19,8 @@ from lando.direct import lease_record as records
 from lando.direct.admission import Admission, Stop, Stopped
 from lando.direct.holder import Holder
 from lando.direct.lease_record import Completion, Record
-from lando.errors import Conflict, LandoError, NotFound, PeerError, QuotaExceeded, Rejected, Unavailable
+from lando.errors import Conflict, LandoError, NotFound, PeerError, QuotaExceeded, Refused, Rejected, Unavailable
+from lando.k8s import cluster_errors
 from lando.k8s.cluster import Cluster, Manifest
 
 RENEW_S = 5.0
@@ -95,6 +96,13 @@ class Lease:
     def lost(self) -> str | None:
         """Why it is lost for good, one sentence; None while it is held or may be again."""
         return self._lost
+
+    def assert_held(self) -> None:
+        """Raises Refused when it is lost, Unavailable while another may have taken it: then nothing may be done."""
+        if self.lost is not None:
+            raise Refused(f"{self.lost} The Jobs are left as they are.")
+        if not self.held:
+            raise Unavailable(cluster_errors.PEER, "the Lease of this run could not be renewed")
 
     @property
     def owner(self) -> Manifest | None:
@@ -192,13 +200,13 @@ class Lease:
         Raises Unavailable.
         """
         with self._lock:
-            mine = self._mine
-            if mine is None or self._lost is not None:
+            # A delete names no version: without this write it could take the Lease of who has taken over meanwhile.
+            if not self._write(records.sign_of_life(self._now())) or self._mine is None:
                 return
             for other in records.others(self._cluster, self.name, self._jobs):
                 if not other.identity and other.jobs <= self._jobs:
                     self._delete(other)
-            self._delete(mine)
+            self._delete(self._mine)
             self._mine = None
 
     # -- its notes -------------------------------------------------------------------------------------------------

@@ -22,7 +22,6 @@ from lando.direct.progress import Progress
 from lando.direct.session import Session
 from lando.direct.view import Seen, View, attempt_of
 from lando.errors import Conflict, LandoError, NotFound, QuotaExceeded, Refused, Rejected, Unavailable
-from lando.k8s import cluster_errors
 from lando.k8s.cluster import Cluster, Manifest
 from lando.k8s.diagnosis.facts import mapping, uid
 from lando.phases.labels import RUN, is_of
@@ -119,7 +118,7 @@ class Performer:
         there.sort(key=lambda job: (str(seen[job].job.created), number[job]), reverse=True)
         errors: dict[str, LandoError] = {}
         for job in there:
-            self._assert_held()
+            self._lease.assert_held()
             if why != CLEANUP:
                 self._forget([job])
             job_uid = seen[job].uid
@@ -170,11 +169,6 @@ class Performer:
         if log_tail := self._calls.one(partial(self._view.log_of, job)):
             self._listener.tell(JobLog(job=job, log_tail=log_tail))
 
-    def _assert_held(self) -> None:
-        """Nothing is done that another run may do by now. Raises Unavailable."""
-        if not self._lease.held:
-            raise Unavailable(cluster_errors.PEER, "the Lease of this run could not be renewed")
-
     def _create(self, creates: Sequence[Create]) -> None:
         now = self._waiting.now()
         held = self._view.held()
@@ -186,7 +180,7 @@ class Performer:
         due = [one for one in creates if one.step not in held and self._quota.get(one.step, (now, 0.0))[0] <= now]
         if not due:
             return
-        self._assert_held()
+        self._lease.assert_held()
         self._forget([one.step for one in due])
         outcomes = self._calls.all([partial(self._cluster.create, self._manifest(one)) for one in due])
         errors = []

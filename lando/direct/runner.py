@@ -37,9 +37,8 @@ from lando.direct.session import Session, concluded
 from lando.direct.view import Seen, View
 from lando.direct.waiting import Waiting
 from lando.errors import Conflict, Refused, Rejected, Unavailable
-from lando.k8s import cluster_errors
 from lando.k8s.cluster import Cluster, KubernetesCluster
-from lando.phases.model import Finding, JobFile, Model
+from lando.phases.model import Finding, JobFile, Model, Resource
 from lando.plans.phases import plan_of
 from lando.runs import Intent, OnFailure, RunState, StepState
 
@@ -163,10 +162,14 @@ class _Run:
         if len(self.progress.of(StepState.COMPLETE)) == len(self.progress.files):
             return
         for resource in self._model.resources:
-            apply = partial(resources.apply, resource, self._model, self._cluster, self._lease.owner)
-            if self._session.tried(partial(self._session.calls.one, apply)):
+            if self._session.tried(partial(self._applied, resource)):
                 kind, name = resources.key_of(resource)
                 self._listener.tell(ResourceApplied(kind=kind, name=name))
+
+    def _applied(self, resource: Resource) -> bool:
+        self._lease.assert_held()
+        apply = partial(resources.apply, resource, self._model, self._cluster, self._lease.owner)
+        return self._session.calls.one(apply)
 
     def _taken_up(self, file: JobFile, seen: Seen) -> tuple[StepState, JobFound | JobFailed | None]:
         """What the step of a Job that is there is at the start; one that is made anew gets the next number."""
@@ -253,12 +256,10 @@ class _Run:
                 self.progress.tell_wait(job, seen)
 
     def _look_after_lease(self) -> None:
-        if self._lease.lost is not None:
-            raise Refused(f"{self._lease.lost} The Jobs are left as they are.")
-        if self._lease.held:
+        try:
+            self._lease.assert_held()
             self._session.outage.well("lease")
-        else:
-            error = Unavailable(cluster_errors.PEER, "the Lease of this run could not be renewed")
+        except Unavailable as error:
             self._session.outage.met("lease", error)
             self._session.look_up()
 

@@ -424,6 +424,16 @@ def test_deleting_takes_what_it_owns_along_and_what_former_models_left(world: Wo
     assert lease.lost is None
 
 
+def test_a_cleanup_that_slept_does_not_delete_the_lease_of_who_has_taken_over(world: World) -> None:
+    first = world.held()
+    second = world.held(who="bob@there")
+
+    first.delete()
+
+    assert second.renew()
+    assert first.lost is not None
+
+
 @pytest.mark.parametrize("verb", ["create", "list", "patch"])
 def test_without_the_right_the_run_goes_on_without_and_says_so(world: World, verb: str) -> None:
     forbidden = Unavailable("cluster", f'User "bob" cannot {verb} resource "leases"', status=403)

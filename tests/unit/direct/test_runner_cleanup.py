@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
+import pytest
 from lando.direct import runner
 from lando.direct.events import JobRemoved, JobReport, Outcome, Trouble
 from lando.direct.lease import Lease
@@ -111,6 +113,44 @@ def test_cleanup_is_refused_while_a_run_is_at_work(world: World) -> None:
     run(world, ONE)
     assert cleaned(world, make_lease=Taken).ended.outcome is Outcome.REFUSED
     assert world.jobs() == ["a", "b", "c"]
+
+
+class Lost(Lease):
+    """Taken over by another as soon as one Job was removed."""
+
+    is_over = False
+
+    @property
+    def lost(self) -> str | None:
+        return "Another run has taken over." if self.is_over else None
+
+    @property
+    def held(self) -> bool:
+        return not self.is_over
+
+
+@pytest.mark.parametrize("is_of_a_run", [False, True])
+def test_a_cleanup_that_lost_its_lease_removes_nothing_more(world: World, is_of_a_run: bool) -> None:
+    leases: list[Lost] = []
+
+    def make(*args: Any, **options: Any) -> Lost:
+        leases.append(Lost(*args, **options))
+        return leases[0]
+
+    def lose(event: object) -> None:
+        leases[0].is_over |= isinstance(event, JobRemoved)
+
+    told = Told()
+    told.on = lose
+    if is_of_a_run:
+        run(world, CLEAN, told=told, make_lease=make)
+    else:
+        run(world, ONE)
+        runner.cleanup(ONE, world, listener=told, stop=threading.Event(), make_lease=make)
+
+    assert told.ended.outcome is Outcome.REFUSED
+    assert "taken over" in told.ended.sentence
+    assert world.jobs() == ["a", "b"]
 
 
 def test_a_cleanup_after_the_last_phase_goes_on_after_an_outage(world: World) -> None:
