@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, Header, Query, Request
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from kubernetes.client.exceptions import ApiException
 from starlette.types import Receive, Scope, Send
 
@@ -206,7 +206,7 @@ def create_router(manager: JobManager | ManagerOf, authorize: Authorize, *, is_h
         follow: bool = False,
         pod: str | None = None,
         container: str | None = None,
-    ) -> JSONResponse | StreamingResponse:
+    ) -> Response:
         """The last lines of each container; with ``follow`` the text of one as it is written, until it ends."""
         if follow:
             return _followed(manager, job_name, pod, container)
@@ -272,11 +272,17 @@ def _definition(generator: JobGenerator) -> dict[str, Any]:
         return {"arguments": None, "error": sentence(error)}
 
 
-def _followed(manager: JobManager, job_name: str, pod: str | None, container: str | None) -> StreamingResponse:
+def _followed(
+    manager: JobManager, job_name: str, pod: str | None, container: str | None
+) -> StreamingResponse | PlainTextResponse:
     manager.read_job(job_name)
     with manager.connection.core() as core:
         pods = [one for one in manager.pods_of(core, job_name) if pod in (None, one.metadata.name)]
     if not pods:
+        logs = manager.job_logs(job_name, limit=None)  # of a Job that is gone there may be some all the same
+        kept = next((logs[one] for one in logs if pod in (None, one)), {})
+        if kept and container in (None, *kept):
+            return PlainTextResponse("\n".join(kept[container or next(iter(kept))]))
         raise Refusal(404, "NotFound", f"the Job {job_name} has no pod {pod or 'yet'}")
     newest = max(pods, key=lambda one: one.metadata.creation_timestamp)
     names = pod_logs.containers_of(newest)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
 from types import TracebackType
 from typing import Any, Self
 
@@ -25,6 +25,7 @@ from lando.runs import Cause
 logger = logging.getLogger(__name__)
 
 CLEANUP_S = 60.0
+STOP_S = 10.0
 _PLACE = "after."
 """Begins the token of a page that the view gave."""
 
@@ -136,27 +137,31 @@ class Service:
         self._retention_s = retention_s
         self._deleter = JobDeleter(plain)
         self._plain = plain
-        self._running = ExitStack()
+        self._stops: list[Callable[[], None]] = []
         self.manager = ServedJobs(plain, self._view, self._keeper)
         """What the routes ask."""
 
     def start(self) -> None:
         """Begin to follow the Jobs, to keep them, and to remove those whose time has come."""
-        self._running.callback(self._connection.close)
-        parts: list[JobsView | Keeper] = [self._view] if self._keeper is None else [self._keeper, self._view]
-        for part in parts:
-            thread = threading.Thread(target=part.run, name=type(part).__name__, daemon=True)
-            self._running.callback(thread.join)
-            self._running.callback(part.stop)
-            thread.start()
+        for part in (self._view, self._keeper):
+            if part is not None:
+                thread = threading.Thread(target=part.run, name=f"definitions-{type(part).__name__}", daemon=True)
+                self._stops += [part.stop, thread.join]
+                thread.start()
         stop_cleanup = self._deleter.run_background_cleanup(
             CLEANUP_S, retention_period_sec=self._retention_s, delete_callback=self._before_deletion
         )
-        self._running.callback(stop_cleanup)
+        self._stops.append(stop_cleanup)
 
     def stop(self) -> None:
-        """End what :meth:`start` began."""
-        self._running.close()
+        """End what :meth:`start` began; a call that the cluster does not answer is waited for only a while."""
+        ending = [threading.Thread(target=stop, daemon=True) for stop in self._stops]
+        for thread in ending:
+            thread.start()
+        until = time.monotonic() + STOP_S
+        for thread in ending:
+            thread.join(max(0.0, until - time.monotonic()))
+        self._connection.close()
 
     def __enter__(self) -> Self:
         self.start()

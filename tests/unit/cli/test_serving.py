@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -50,6 +51,34 @@ def test_a_daemons_file_that_is_wrong_is_told_with_its_line(settings: Settings) 
     Path(cast(str, settings.daemons_config)).write_text(DAEMONS.replace("lando}", "7}"), encoding="utf-8")
     with pytest.raises(ConfigError, match=r"k8s\.config:1"), serving.server_with(settings):
         pass
+
+
+def test_definitions_are_served_by_the_cluster_of_the_daemons_file_even_while_that_is_away(
+    settings: Settings, tmp_path: Path
+) -> None:
+    file = tmp_path / "definitions.yaml"
+    file.write_text("- name: greet\n  spec: 'metadata: {name: greet}'\n", encoding="utf-8")
+    with serving.server_with(replace(settings, definitions=str(file))) as server:
+        assert server.site.definitions is not None
+        manager = server.site.definitions.manager
+        assert (manager.namespace, manager.signer.signature) == ("here", "lando-definitions")
+        assert manager.make_job("greet")["metadata"]["labels"]["job_definition_name"] == "greet"
+        with manager.connection.batch() as batch:
+            assert batch.api_client.configuration.host == "https://127.0.0.1:9"
+
+
+def test_definitions_need_a_namespace(settings: Settings) -> None:
+    alone = replace(settings, daemons_config=None, definitions="definitions.yaml", definitions_kubeconfig="kubeconfig")
+    with pytest.raises(ConfigError, match="definitions_namespace"), serving.server_with(alone):
+        pass
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"definitions_signature": "a b"}, {"definitions_for": "all"}, {"definitions_retention_s": -1}]
+)
+def test_settings_of_definitions_are_checked(settings: Settings, wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=next(iter(wrong))):
+        replace(settings, **wrong)
 
 
 class FakeCluster:

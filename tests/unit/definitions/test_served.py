@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 from kubernetes.client.exceptions import ApiException
 from lando.archive import Archive
 from lando.definitions import JobManager, JobSigner, NotFoundException, StaticJobDefinitionsRegister
 from lando.definitions.keeping import Keeper
+from lando.definitions.server import create_app
 from lando.definitions.service import ServedJobs
 from lando.definitions.view import JobsView
 from lando.errors import Unavailable
@@ -170,6 +172,20 @@ def test_what_a_job_said_outlives_its_deletion(
     with pytest.raises(NotFoundException):
         served.delete_job(gone)
     assert served.job_logs("one")["one-x"]["main"] == ["first", "last", ""]
+
+
+def test_the_log_of_a_job_that_is_gone_can_be_asked_for_as_text(
+    manager: JobManager, core: FakeCore, archive: Archive, failed: Any
+) -> None:
+    served = ServedJobs(manager, idle_view(), Keeper(manager, archive))
+    served.delete_job(failed)
+    core.pods = []
+    client = TestClient(create_app(served, lambda request: None))
+
+    assert client.get("/jobs/one/logs?follow=true").text == "first\nlast\n"
+    assert client.get("/jobs/one/logs?follow=true&container=other").status_code == 404
+    assert client.get("/jobs/one").json()["kept"]
+    assert client.delete("/jobs/one").status_code == 404
 
 
 def test_no_job_is_deleted_that_could_not_be_kept(
