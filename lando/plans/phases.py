@@ -15,7 +15,7 @@ from lando.phases.model import Entry, JobFile, Model
 from lando.phases.restrictions import restrict
 from lando.plans import Making, Manifest, manifests
 from lando.plans.phased_names import JOB_LIMIT, Names, own_name, with_names
-from lando.runs import Run
+from lando.runs import Category, Cause, Run
 
 KIND = "phases"
 RESOURCES = "run_resources"
@@ -87,6 +87,14 @@ class Submission:
     """Whether its pods are held to what can't reach beyond them."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Unreadable:
+    """The ``document`` of a run that was handed in to a server with other rules; it can only be canceled or fail."""
+
+    reason: str
+    """The first thing that is wrong with its model, a sentence."""
+
+
 class PhasesPlanner:
     """Plans phased runs of the service."""
 
@@ -103,6 +111,8 @@ class PhasesPlanner:
 
     def plan(self, run: Run) -> Plan:
         """That of the model, with names of this run's own and the settings of this daemon."""
+        if isinstance(run.document, Unreadable):
+            return _without_a_model(run, run.document)
         model = _document(run).model
         plan = plan_of(model, manifests.run_record_ref(run.id))
         resources = tuple(ObjectRef(kind, name) for (kind, _), name in _names(model, run.id).items())
@@ -158,6 +168,23 @@ class PhasesPlanner:
         metadata["labels"] = {**(metadata.get("labels") or {}), **self._labels(run, step)}
         metadata["ownerReferences"] = manifests.owner(run.id, making.record_uid)
         return manifest
+
+
+def _without_a_model(run: Run, document: Unreadable) -> Plan:
+    """The steps of a run as far as they can be told without its model, and why nothing more is begun."""
+    problem = Cause(
+        category=Category.USER,
+        sentence=f"This lando can't read the run's model: {document.reason}",
+        advice="Hand it in anew, mended; if server and lando are of different versions, ask the administrator.",
+    )
+    return Plan(
+        steps=tuple(PlannedStep(name=name, job=ObjectRef("Job", job_name(name, run.id))) for name in run.steps),
+        record=manifests.run_record_ref(run.id),
+        problem=problem,
+        infrastructure_retries=0,
+        keep_complete=True,
+        keep_finished=True,
+    )
 
 
 def job_name(name: str, run_id: int) -> str:

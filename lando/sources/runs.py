@@ -15,7 +15,7 @@ from lando.config import LandoApiSettings
 from lando.errors import NotFound, Rejected, UnknownRun
 from lando.phases.files import Bundle
 from lando.phases.reading import read
-from lando.plans.phases import KIND, RESOURCES, Submission
+from lando.plans.phases import KIND, RESOURCES, Submission, Unreadable
 from lando.runs import UNFINISHED, Attempt, Cause, Run, RunState, RunSummary, StepState
 from lando.sources.attempts import AttemptTeller
 from lando.sources.http import Answer, JsonApi, OnCall, lando_api
@@ -156,7 +156,7 @@ class RunsSource:
             document=submission,
         )
 
-    def _submission(self, run_id: int, digest: str) -> Submission:
+    def _submission(self, run_id: int, digest: str) -> Submission | Unreadable:
         with self._lock:
             if (known := self._submissions.get(digest)) is not None:
                 self._submissions.move_to_end(digest)
@@ -168,8 +168,7 @@ class RunsSource:
         except _UNREADABLE as error:
             raise Rejected(_PEER, f"answered run {run_id} with a document that can't be read: {error!r}") from error
         if model is None:
-            first = next((str(finding) for finding in findings if finding.is_error), "nobody knows why")
-            raise Rejected(_PEER, f"keeps run {run_id} with a model that this lando can't read: {first}")
+            return Unreadable(reason=next(str(finding) for finding in findings if finding.is_error))
         submission = Submission(model=model, restricted=restricted)
         with self._lock:
             self._submissions[digest] = submission
@@ -178,9 +177,9 @@ class RunsSource:
         return submission
 
 
-def _with_resources(submission: Submission, steps: Mapping[str, StepState]) -> dict[str, StepState]:
+def _with_resources(submission: Submission | Unreadable, steps: Mapping[str, StepState]) -> dict[str, StepState]:
     """The step that makes the resources is no row of the API: it was done before any other began."""
-    if not submission.model.resources:
+    if isinstance(submission, Unreadable) or not submission.model.resources:
         return dict(steps)
     is_begun = any(state is not StepState.PENDING for state in steps.values())
     return {RESOURCES: StepState.COMPLETE if is_begun else StepState.PENDING, **steps}

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from lando import labels
 from lando.config import BespinApiSettings, ClusterSettings, Config, RetentionSettings, WorkQueueSettings
-from lando.decide import ObjectRef
+from lando.decide import Create, JobPhase, ObjectRef, Observed, ObservedJob, ReportError, Write, decide
 from lando.phases.model import Entry, JobFile, Model, Phase, Resource, Settings
 from lando.plans import Making
-from lando.plans.phases import RESOURCES, PhasesPlanner, Submission, job_manifest, job_name, plan_of
-from lando.runs import OnFailure, Run, RunState, StepState
+from lando.plans.phases import RESOURCES, PhasesPlanner, Submission, Unreadable, job_manifest, job_name, plan_of
+from lando.runs import Intent, OnFailure, Run, RunState, StepState
 
 
 def manifest(name: str, **spec: Any) -> dict[str, Any]:
@@ -201,3 +202,26 @@ def test_pods_of_whoever_is_not_trusted_are_held_to_themselves(planner: PhasesPl
     run = run_of(model_of(*TWO_PHASES), restricted=restricted)
     (made,) = planner.objects(run, "schema-job", MAKING)
     assert ("automountServiceAccountToken" in made["spec"]["template"]["spec"]) is restricted
+
+
+@pytest.mark.parametrize(("intent", "begun"), [(Intent.START, False), (Intent.RESTART, False), (Intent.NONE, True)])
+def test_a_run_whose_model_can_not_be_read_fails_and_can_be_canceled(
+    planner: PhasesPlanner, intent: Intent, begun: bool
+) -> None:
+    steps = {"a": StepState.COMPLETE, "b": StepState.RUNNING, "c": StepState.PENDING} if begun else {}
+    run = replace(
+        run_of(model_of(*TWO_PHASES)),
+        document=Unreadable(reason="m.yaml: is wrong."),
+        steps=steps or {"a": StepState.PENDING},
+    )
+    plan = planner.plan(run)
+    at_work = {"b": ObservedJob(uid="u", phase=JobPhase.COMPLETE)} if begun else {}
+
+    actions = decide(plan, run, Observed(jobs=at_work), intent)
+
+    assert [one.state for one in actions if isinstance(one, Write) and one.state is RunState.ERROR]
+    assert not any(isinstance(one, Create) for one in actions)
+    told = [one.failure.cause.sentence for one in actions if isinstance(one, ReportError)]
+    assert any("can't read the run's model: m.yaml: is wrong." in sentence for sentence in told)
+    canceled = decide(plan, run, Observed(), Intent.CANCEL)
+    assert any(isinstance(one, Write) and one.state is RunState.CANCELED for one in canceled)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from lando.config import LandoApiSettings
 from lando.errors import Rejected
-from lando.plans.phases import RESOURCES, Submission
+from lando.plans.phases import RESOURCES, Submission, Unreadable
 from lando.runs import Category, Cause, RunState, StepState
 from lando.sources import runs
 from lando.sources.http import Answer
@@ -174,8 +174,17 @@ def test_an_answer_that_can_not_be_used_is_refused_with_what_is_wrong(
         source.get(17)
 
 
-@pytest.mark.parametrize("document", [None, {}, {"model": "m.yaml", "files": {}}, {"model": "m.yaml", "files": None}])
-def test_a_model_that_can_not_be_read_is_refused(api: FakeApi, source: RunsSource, document: Any) -> None:
+@pytest.mark.parametrize("document", [None, {}, {"model": "m.yaml", "files": None}])
+def test_a_document_that_can_not_be_read_is_refused(api: FakeApi, source: RunsSource, document: Any) -> None:
     api.document = document
     with pytest.raises(Rejected):
         source.get(17)
+
+
+def test_a_run_whose_model_can_not_be_read_any_more_can_still_be_ended(api: FakeApi, source: RunsSource) -> None:
+    api.document = {"model": "m.yaml", "files": {}}
+
+    run = source.get(17)
+
+    assert run.document == Unreadable(reason="m.yaml: does not exist.")
+    assert list(run.steps) == ["a"]
