@@ -40,6 +40,7 @@ def server_with(settings: Settings) -> Iterator[Server]:
             read = live_logs(cluster)
             settings = completed(settings, daemons)
         server = Server(settings, live_logs=read)
+        parts.callback(server.stop)  # also where it never comes to start
         if settings.definitions is not None:
             server.site.definitions = parts.enter_context(_definitions(settings, daemons, server.site.archive))
         if daemons is not None and not upkeep.is_elsewhere(daemons):
