@@ -610,4 +610,5 @@ def _flat(body: Any) -> str:
 def _finding(finding: Any) -> str:
     """One thing that is wrong with a model, with its place."""
     known = {key: finding.get(key) for key in ("file", "line", "phase", "entry")}
-    return str(Finding(reason=str(finding.get("reason")), **known))
+    warning = "" if finding.get("is_error", True) else "warning: "
+    return warning + str(Finding(reason=str(finding.get("reason")), **known))

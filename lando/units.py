@@ -10,6 +10,11 @@ from lando.errors import InputError
 _UNITS = ("KB", "MB", "GB", "TB", "PB", "EB")
 
 
+def count(number: int, thing: str) -> str:
+    """``1 Job``, ``3 Jobs``."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
 def decimal_size(size: int) -> str:
     """Bytes in decimal units with at most two decimals: ``0 bytes``, ``1 byte``, ``1.02 KB``, ``5.37 GB``."""
     if size < 1000:

@@ -28,6 +28,7 @@ from lando.phases.graph import mermaid, svg
 from lando.phases.model import Finding, Model
 from lando.phases.reading import read
 from lando.stopping import told_to_stop
+from lando.units import count
 
 
 def run(path: str, kubeconfig: Path | None, context: str | None, *, changed: bool, as_json: bool, plain: bool) -> int:
@@ -100,7 +101,7 @@ def check(path: str, kubeconfig: Path | None, context: str | None, *, offline: b
     if model is None or any(finding.is_error for finding in findings):
         return refusal(path, findings)
     _print(findings)
-    whole = f"{lines.count(len(model.phases), 'phase')}, {lines.count(sum(1 for _ in model.jobs()), 'Job')}"
+    whole = f"{count(len(model.phases), 'phase')}, {count(sum(1 for _ in model.jobs()), 'Job')}"
     namespace = model.settings.kubernetes_namespace
     where = f"nothing in namespace {namespace} is in the way" if is_asked else "the cluster was not asked"
     typer.echo(f"{path} can be run: {whole}; {where}.")

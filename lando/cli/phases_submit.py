@@ -37,5 +37,12 @@ def submit(url: str | None, token: str | None, model: str, *, name: str | None, 
                 typer.echo(json.dumps(run.document, ensure_ascii=False))
         else:
             typer.echo(f'run {made.id} "{made.name}" is submitted; follow it with: lando status {made.id} --watch')
-            run = follow(client, made.id) if following else made
+            try:
+                run = follow(client, made.id) if following else made
+            except KeyboardInterrupt:
+                typer.echo(
+                    f"Run {made.id} goes on: lando status {made.id} --watch; to end it: lando cancel {made.id}.",
+                    err=True,
+                )
+                raise
     return 0 if run.state == "Finished" or not following else Outcome.FAILED.value

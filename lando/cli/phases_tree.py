@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from lando.cli.phases_progress import JobView, Progress, State
 from lando.cli.rendering import Line
 from lando.direct.events import Outcome
-from lando.jobernetes.lines import count, words
+from lando.jobernetes.lines import words
 from lando.logs import plain
 from lando.phases.model import Phase
-from lando.units import clock_time
+from lando.units import clock_time, count
 
 _MARKS = {
     State.PENDING: "·",

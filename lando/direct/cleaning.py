@@ -17,6 +17,7 @@ from lando.k8s.cluster import Cluster, Manifest
 from lando.k8s.diagnosis.facts import created, mapping, name, uid
 from lando.phases.labels import ENTRY, is_of
 from lando.phases.model import Model
+from lando.units import count
 
 
 def cleanup(
@@ -71,8 +72,10 @@ def _clean(model: Model, cluster: Cluster, session: Session, make_lease: Callabl
                 session.listener.tell(JobRemoved(job=name(job), why="cleanup"))
         session.tried(lambda: session.calls.one(lease.delete))
     if errors:
-        return Ended(outcome=Outcome.FAILED, sentence=f"{errors} of {len(jobs)} Jobs could not be removed.")
-    return Ended(outcome=Outcome.COMPLETE, sentence=f"{len(jobs)} Jobs were removed.")
+        return Ended(outcome=Outcome.FAILED, sentence=f"{errors} of {count(len(jobs), 'Job')} could not be removed.")
+    return Ended(
+        outcome=Outcome.COMPLETE, sentence=f"{count(len(jobs), 'Job')} {'was' if len(jobs) == 1 else 'were'} removed."
+    )
 
 
 def _delete(cluster: Cluster, job: Manifest) -> None:

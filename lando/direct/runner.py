@@ -279,7 +279,9 @@ class _Run:
         if self._model.settings.cleanup:
             self._listener.tell(CleanupBegan(jobs=progress.report()))
             self._clean_up()
-        return Ended(outcome=Outcome.COMPLETE, sentence=f"All {len(progress.files)} Jobs are complete.")
+        jobs = len(progress.files)
+        sentence = f"All {jobs} Jobs are complete." if jobs > 1 else "The only Job is complete."
+        return Ended(outcome=Outcome.COMPLETE, sentence=sentence)
 
     def _clean_up(self) -> None:
         """Delete the Jobs and then the Lease, by which a run knows of those that are deleted if this is cut short."""

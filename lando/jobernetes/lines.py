@@ -11,13 +11,16 @@ from lando.direct import events
 from lando.logs import plain
 from lando.phases.model import Finding, Model
 from lando.runs import Cause
-from lando.units import clock_time
+from lando.units import clock_time, count
 
 _LEVELS = {
     events.Outcome.COMPLETE: INFO,
     events.Outcome.INTERRUPTED: WARNING,
     events.Outcome.TERMINATED: WARNING,
 }
+
+_WITH_REPORT = (events.Outcome.COMPLETE, events.Outcome.FAILED)
+"""Elsewhere the run times are told only where there is one."""
 
 jobmodel = logging.getLogger("jobernetes.jobmodel")
 jobconfig = logging.getLogger("jobernetes.jobconfig")
@@ -51,11 +54,6 @@ def problems(path: str, findings: Iterable[Finding]) -> None:
 def refusal(path: str, errors: int) -> str:
     """Why nothing was begun, in a sentence."""
     return f"{path} can't be run: {count(errors, 'problem')}; nothing was created."
-
-
-def count(number: int, thing: str) -> str:
-    """``1 Job``, ``3 Jobs``."""
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
 
 
 def words(cause: Cause) -> str:
@@ -132,5 +130,5 @@ def said(event: events.Event) -> Iterator[tuple[int, str]]:
             yield from ((INFO, line) for line in report(jobs))
         case events.Ended(outcome=outcome, sentence=sentence, jobs=jobs):
             yield _LEVELS.get(outcome, ERROR), plain(sentence)
-            if outcome is not events.Outcome.REFUSED or any(job.duration_s is not None for job in jobs):
+            if outcome in _WITH_REPORT or any(job.duration_s is not None for job in jobs):
                 yield from ((INFO, line) for line in report(jobs))

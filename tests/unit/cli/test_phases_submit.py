@@ -75,6 +75,19 @@ def test_without_following_it_ends_at_once_and_tells_programs_all(
     assert len(api.asked) == 1
 
 
+def test_who_ends_the_following_is_told_that_the_run_goes_on(
+    api: Any, lando: Any, document: Document, model: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lando.cli.phases_submit.follow", interrupt)
+    api.on(SUBMIT, (201, document(kind="phases")))
+    outcome = lando("phases", "submit", "m.yaml")
+    assert outcome.code == 130
+    assert outcome.err == "Run 3 goes on: lando status 3 --watch; to end it: lando cancel 3.\n"
+
+
 def test_what_is_wrong_is_told_by_its_place_and_nothing_is_sent(
     api: Any, lando: Any, model: dict[str, str], tmp_path: Path
 ) -> None:
@@ -87,12 +100,14 @@ def test_what_is_wrong_is_told_by_its_place_and_nothing_is_sent(
 
 def test_what_the_server_refuses_is_told_by_its_place(api: Any, lando: Any, model: dict[str, str]) -> None:
     finding = {"reason": "must be false here", "is_error": True, "file": "a.yaml", "line": 7, "phase": "", "entry": "e"}
-    api.on(SUBMIT, (400, {"detail": "The model can't be run: 1 thing is wrong with it.", "findings": [finding]}))
+    aside = {"reason": "it is left aside", "is_error": False, "file": "m.yaml"}
+    api.on(SUBMIT, (400, {"detail": "The model can't be run: 1 thing is wrong with it.", "findings": [finding, aside]}))
     outcome = lando("phases", "submit", "m.yaml")
     assert outcome.code == 1
-    assert outcome.err.splitlines()[-2:] == [
+    assert outcome.err.splitlines()[-3:] == [
         "lando: The model can't be run: 1 thing is wrong with it.",
         "a.yaml:7: entry e: must be false here",
+        "warning: m.yaml: it is left aside",
     ]
 
 

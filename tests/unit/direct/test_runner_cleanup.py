@@ -102,6 +102,9 @@ def test_a_cleanup_that_is_stopped_says_so(world: World) -> None:
     assert runner.cleanup(ONE, world, listener=told, stop=stop) is Outcome.INTERRUPTED
     assert told.ended.sentence.startswith("The cleanup was stopped; what it had not removed yet is left")
     assert world.jobs() == ["a", "b"]
+    assert cleaned(world).ended.sentence == "2 Jobs were removed."
+    run(world, model([entry("a")]))
+    assert cleaned(world).ended.sentence == "1 Job was removed."
 
 
 class Taken(Lease):
