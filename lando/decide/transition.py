@@ -6,6 +6,7 @@ several failures are told one after the other, each as a small transition of its
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -42,7 +43,7 @@ from lando.runs import Category, Cause, OnFailure, Run, RunState, StepState, cut
 
 INTERRUPTIONS = 20
 """Orderly stops of nodes that a step may meet before they count as retries: nothing goes round for ever."""
-BYTES_KEPT = 500  # of a cause's sentence; a ConfigMap holds 1 MiB
+BYTES_KEPT = 400  # of a cause's sentence as JSON; a ConfigMap holds 1 MiB, and a run may have 1,000 steps
 NAMES_TOLD = 10  # of steps that failed, in the summary of a run
 
 
@@ -546,7 +547,11 @@ class Transition:
 
 def _in_short(cause: Cause) -> Cause:
     """What a record of many steps has room for."""
-    return replace(cause, sentence=cut_middle(cause.sentence, BYTES_KEPT), advice="", log_tail="")
+    sentence, limit = cut_middle(cause.sentence, BYTES_KEPT), BYTES_KEPT
+    while len(json.dumps(sentence, ensure_ascii=False).encode()) > BYTES_KEPT and limit > 1:
+        limit //= 2  # what a program says may be of characters that JSON writes with six
+        sentence = cut_middle(cause.sentence, limit)
+    return replace(cause, sentence=sentence, advice="", log_tail="")
 
 
 _KINDS = {"PersistentVolumeClaim": "volume"}

@@ -297,7 +297,7 @@ class Performer:
             return
         try:
             self._patch_record(record.failure_patch(failure))
-        except (QuotaExceeded, StepError) as error:
+        except (QuotaExceeded, Rejected, StepError) as error:
             # Without a record a crash may lose the cause; without going on its owner would never be told.
             log.warning("Run %d: the failure can't be noted: %s", self.run.id, error)
 

@@ -63,7 +63,7 @@ def read(config_map: Mapping[str, Any]) -> RunRecord:
 def steps_patch(steps: Mapping[str, StepRecord], *, quota_ended: bool = False) -> Manifest:
     """A merge patch that sets the records of ``steps``."""
     data: dict[str, str | None] = {
-        f"{_STEP_PREFIX}{name}": json.dumps(_step_document(step)) for name, step in steps.items()
+        f"{_STEP_PREFIX}{name}": json.dumps(_step_document(step), ensure_ascii=False) for name, step in steps.items()
     }
     if quota_ended:
         data[QUOTA_SINCE] = None
@@ -75,7 +75,7 @@ def failure_patch(failure: Failure | None) -> Manifest:
     if failure is None:
         return {"data": {FAILURE: None}}
     document = {"step": failure.step, **_cause_document(failure.cause)}
-    return {"data": {FAILURE: json.dumps(document)}}
+    return {"data": {FAILURE: json.dumps(document, ensure_ascii=False)}}
 
 
 def quota_patch(since: datetime) -> Manifest:
