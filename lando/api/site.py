@@ -35,6 +35,9 @@ THREADS = 80
 MAX_PATIENT = 48
 """Of these, how many may wait for a run to change or for more of a log."""
 
+MAX_DEFINITION_CALLS = 32
+"""Of these, how many may be about Jobs of definitions."""
+
 LiveLogs = Callable[[int, str, bool], "Iterator[str] | None"]
 """``(run id, step, follow)`` to the log of the step's live pod, or None when there is none.
 
@@ -58,6 +61,8 @@ class Site:
     """Taken by each request that waits for something to happen, so that those never hold all threads."""
     operators: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(2))
     """Threads for health and metrics, which nobody else's requests can take."""
+    definition_calls: anyio.CapacityLimiter = field(default_factory=lambda: anyio.CapacityLimiter(MAX_DEFINITION_CALLS))
+    """Taken by each request about Jobs of definitions: a cluster that is silent must not hold all threads, either."""
     throttle: Throttle = field(default_factory=Throttle)
     provider: Provider | None = None
     rights: StorageRights | None = None

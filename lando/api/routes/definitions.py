@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter, Request, Security
+from collections.abc import AsyncIterator
+
+from fastapi import APIRouter, Depends, Request, Security
 
 from lando.api import answers, auth
 from lando.api.media_types import JOBS
-from lando.api.site import site_of
+from lando.api.site import TheSite, site_of
 from lando.definitions.answers import Refusal
 from lando.definitions.manager import JobManager
 from lando.definitions.router import create_router
@@ -34,10 +36,17 @@ def _manager(request: Request) -> JobManager:
     return site.definitions.manager
 
 
+async def _turn(site: TheSite) -> AsyncIterator[None]:
+    """Wait for a place, in which the route is at work until it has its answer; what is followed holds none."""
+    async with site.definition_calls:
+        yield
+
+
 router = APIRouter()
 router.include_router(
     create_router(_manager, _authorize, is_health_open=False),
     prefix=JOBS,
     tags=["job definitions"],
-    dependencies=[Security(way) for way in auth.WAYS],  # only named: _authorize looks
+    # The ways are only named here: _authorize looks.
+    dependencies=[Depends(_turn, scope="function"), *(Security(way) for way in auth.WAYS)],
 )

@@ -65,6 +65,26 @@ def test_a_server_without_definitions_says_so(serve: Serve) -> None:
     assert "setting definitions" in answer.json()["message"]
 
 
+def test_no_more_requests_than_have_places_wait_for_the_cluster(
+    serve: Serve, made: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = with_definitions(serve())
+    places = api.site.definition_calls
+    taken = []
+    make = JobManager.make_job
+
+    def noted(*arguments: Any, **more: Any) -> Any:
+        taken.append(places.borrowed_tokens)
+        return make(*arguments, **more)
+
+    monkeypatch.setattr(JobManager, "make_job", noted)
+    places.total_tokens = 1
+    for _ in range(2):
+        api.post("/k8s-jobs/jobs", {"job_definition_name": "greet", "name": "ada"}, "operator")
+
+    assert (taken, places.borrowed_tokens) == ([1, 1], 0)
+
+
 def test_errors_are_those_of_the_library_s_own_server(serve: Serve, made: list[Any]) -> None:
     api = with_definitions(serve())
 
