@@ -10,7 +10,7 @@ import pytest
 from tests.model.machine import Machine
 from tests.model.searching import search
 
-EXAMPLES = int(os.environ.get("EXAMPLES", "1500"))
+EXAMPLES = int(os.environ.get("EXAMPLES", "800"))
 SHARDS = 16
 """Parts of the search, which workers may share."""
 
