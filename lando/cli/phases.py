@@ -198,10 +198,20 @@ def refusal(path: str, findings: Sequence[Finding]) -> int:
     """Print what is wrong with a model that can't be run; returns the exit code."""
     _print(findings)
     typer.echo(lines.refusal(path, sum(finding.is_error for finding in findings)), err=True)
-    folder = Path(path).parent
-    if folder != Path() and read(Folder(folder), Path(path).name)[0] is not None:
+    if (folder := _fitting_folder(Path(path))) is not None:
         typer.echo(f"Paths in a model count from the current folder: start it in {folder}.", err=True)
     return Outcome.REFUSED.value
+
+
+def _fitting_folder(path: Path) -> Path | None:
+    """Another folder, that of the model or the one above, from which all its files are there."""
+    if path.is_absolute():
+        return None
+    places = ((path.parent, Path(path.name)), (Path.cwd().parent, Path(Path.cwd().name, path)))
+    return next(
+        (folder for folder, model in places if folder != Path() and read(Folder(folder), str(model))[0] is not None),
+        None,
+    )
 
 
 def _print(findings: Sequence[Finding]) -> None:

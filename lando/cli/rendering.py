@@ -53,16 +53,19 @@ def tree(run: RunView, now: datetime) -> Iterator[Line]:
 
 
 def _phase(run: RunView, phase: str, steps: Sequence[StepView], now: datetime) -> Iterator[Line]:
-    """A phase's Jobs; of one that is complete or still to come only how many, and of many those worth a look."""
+    """A phase's Jobs; of one still to come only how many, of one that is complete as well until the run is over, and of
+    many those worth a look."""
     counts = Counter(step.state for step in steps)
     jobs = "1 Job" if len(steps) == 1 else f"{len(steps)} Jobs"
     if len(counts) == 1 and steps[0].state in ("Complete", "Pending"):
         state = steps[0].state
         told = f"{jobs} complete" if state == "Complete" else jobs
         yield Line(f"{_MARKS[state]} {phase}: {told}", _STYLES[state])
-        return
-    state = next((one for one in ("Failed", "Canceled") if counts[one]), "Running")
-    yield Line(f"{_MARKS[state]} {phase}: {counts['Complete']} of {jobs} complete", _STYLES.get(state, ""))
+        if state == "Pending" or not run.over:
+            return
+    else:
+        state = next((one for one in ("Failed", "Canceled") if counts[one]), "Running")
+        yield Line(f"{_MARKS[state]} {phase}: {counts['Complete']} of {jobs} complete", _STYLES.get(state, ""))
     shown = set(sorted(range(len(steps)), key=lambda index: (_WORTH.index(steps[index].state), index))[:PHASE_LINES])
     picked = [step for index, step in enumerate(steps) if index in shown]
     yield from _steps(run, picked, now, left=counts - Counter(step.state for step in picked))

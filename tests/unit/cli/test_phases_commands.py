@@ -244,6 +244,18 @@ def test_a_model_that_is_started_from_the_wrong_folder_says_so(lando: Lando, tmp
     assert done.stderr.endswith("Paths in a model count from the current folder: start it in elsewhere.\n")
 
 
+def test_a_model_that_is_meant_for_the_folder_above_says_so(
+    lando: Lando, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    below = tmp_path / "below"
+    below.mkdir()
+    (tmp_path / "jobermodel.yaml").rename(below / "jobermodel.yaml")
+    monkeypatch.chdir(below)
+    done = lando("check", "--offline")
+    assert done.exit_code == 1
+    assert done.stderr.endswith(f"Paths in a model count from the current folder: start it in {tmp_path}.\n")
+
+
 def test_wrong_usage_is_not_taken_for_a_failed_job(lando: Lando) -> None:
     assert lando("run", "--no-such-option").exit_code == 1
     assert lando("graph", "--svg", "--mermaid").exit_code == 1

@@ -124,6 +124,17 @@ def test_a_run_is_drawn_by_phases_and_of_many_jobs_the_most_telling_are_shown(do
     assert lines[-2:] == ["└─ … and 20 more: 19 Pending, 1 Complete", "· report: 1 Job"]
 
 
+def test_of_a_run_that_is_over_each_job_is_shown_with_its_time(document: Document) -> None:
+    steps = [step("schema", "Complete", "prepare"), step("fetch", "Complete")]
+    run = run_view(document(kind="phases", state="Finished", steps=steps))
+    assert [line.text for line in rendering.tree(run, rendering.utc_now())][1:] == [
+        "✔ prepare: 1 Job complete",
+        "└─ ✔ schema  Complete  2.5 s",
+        "✔ load: 1 Job complete",
+        "└─ ✔ fetch  Complete  2.5 s",
+    ]
+
+
 def test_a_list_says_how_many_jobs_of_a_phased_run_are_complete(document: Document) -> None:
     run = run_view(document(kind="phases", progress={"Complete": 3, "Running": 2, "Pending": 1}))
     assert "3 of 6 Jobs" in list(rendering.runs_table([run], rendering.utc_now()))[1]
