@@ -28,7 +28,7 @@ def definitions(as_json: AsJson = False, url: Url = None, token: Token = None) -
 def run(
     definition: Annotated[str, typer.Argument(metavar="DEFINITION", help="One of those of 'lando definitions'.")],
     arguments: Annotated[
-        list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Its arguments; KEY:=JSON for any JSON.")
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Its arguments; KEY:=JSON for any JSON.")
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Until it has ended; exit 2 unless it is complete.")] = False,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Show what it says, too; implies --wait.")] = False,

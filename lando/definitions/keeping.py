@@ -25,9 +25,10 @@ logger = logging.getLogger(__name__)
 
 LINES = 10_000
 """Of each container, the last."""
-BYTES = 10 * 1024 * 1024
 PODS = 20
 """Of each Job, the newest."""
+BYTES = 16 * 1024 * 1024
+"""Of the logs of each Job, those of the newest pods first: they are in memory, all at once."""
 RETRY_S = 10.0
 """Until an archive or a cluster that was away is asked again."""
 
@@ -106,10 +107,13 @@ class Keeper:
         terminations: Logs = {}
         with self._manager.connection.core() as core:
             pods = self._manager.pods_of(core, name)
-            pods = sorted(pods, key=lambda pod: pod.metadata.creation_timestamp)[-PODS:]
+            pods = sorted(pods, key=lambda pod: pod.metadata.creation_timestamp, reverse=True)[:PODS]
+            left = BYTES
             for pod in pods:
                 for container in pod_logs.containers_of(pod):
-                    logs.setdefault(pod.metadata.name, {})[container] = self._log(core, pod, container)
+                    text = self._log(core, pod, container, left)
+                    logs.setdefault(pod.metadata.name, {})[container] = text
+                    left = max(0, left - len(text.encode()))
                 terminations[pod.metadata.name] = _terminations(pod)
             uids = [job.metadata.uid, *(pod.metadata.uid for pod in pods)]
             events = [event for uid in uids for event in events_of(core, namespace, uid)]
@@ -164,9 +168,11 @@ class Keeper:
     def _place(self, name: str) -> tuple[str, str, str]:
         return self._manager.namespace, self._manager.signer.signature, name
 
-    def _log(self, core: Any, pod: Any, container: str) -> str:
+    def _log(self, core: Any, pod: Any, container: str, limit_bytes: int) -> str:
+        if not limit_bytes:
+            return f"[There is no log: only {BYTES} bytes of a Job's logs are kept.]"
         try:
-            found = pod_logs.lines(core, pod, container, limit=LINES, limit_bytes=BYTES)
+            found = pod_logs.lines(core, pod, container, limit=LINES, limit_bytes=limit_bytes)
         except ApiException as error:  # its node may be gone for good, and the Job is not to be kept for that
             return f"[There is no log: {message_of(error)}]"
         return "[There is no log: the pod was gone.]" if found is None else "\n".join(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 from kubernetes.client.exceptions import ApiException
 from lando.archive import Archive
-from lando.definitions import JobManager, JobSigner, NotFoundException, StaticJobDefinitionsRegister
+from lando.definitions import JobManager, JobSigner, NotFoundException, StaticJobDefinitionsRegister, keeping
 from lando.definitions.keeping import Keeper
 from lando.definitions.server import create_app
 from lando.definitions.service import ServedJobs
@@ -97,12 +98,13 @@ def idle_view() -> JobsView:
     return JobsView(ListedCluster([]), "")  # type: ignore[arg-type]
 
 
-def pod(name: str) -> Any:
+def pod(name: str, number: int = 1) -> Any:
+    created = datetime(2024, 1, number, tzinfo=UTC)
     terminated = models.V1ContainerStateTerminated(exit_code=3, message="out of cheese")
     state = models.V1ContainerState(terminated=terminated)
     entry = models.V1ContainerStatus(name="main", image="i", image_id="i", ready=False, restart_count=0, state=state)
     return models.V1Pod(
-        metadata=models.V1ObjectMeta(name=name, namespace="batch", uid=f"uid-{name}"),
+        metadata=models.V1ObjectMeta(name=name, namespace="batch", uid=f"uid-{name}", creation_timestamp=created),
         spec=models.V1PodSpec(containers=[models.V1Container(name="main")]),
         status=models.V1PodStatus(container_statuses=[entry]),
     )
@@ -213,6 +215,23 @@ def test_a_log_that_is_lost_does_not_hold_its_job(
     kept = keeper.kept("one")
     assert kept is not None
     assert kept.logs == {"one-x": {"main": "[There is no log: the node is gone]"}}
+
+
+def test_no_more_is_kept_of_a_job_than_memory_can_hold(
+    manager: JobManager, core: FakeCore, archive: Archive, failed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(keeping, "BYTES", 10)
+    core.pods = [pod("one-x", number=1), pod("one-y", number=2)]
+    core.logs["one-y", "main"] = b"0123456789"
+    keeper = Keeper(manager, archive)
+
+    keeper.keep(failed)
+
+    kept = keeper.kept("one")
+    assert kept is not None
+    assert kept.logs["one-y"] == {"main": "0123456789"}
+    assert kept.logs["one-x"]["main"].startswith("[There is no log: only 10 bytes")
+    assert [asked["limit_bytes"] for asked in core.asked] == [10]
 
 
 def test_what_is_kept_whole_is_not_overwritten_by_less(
