@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from lando.direct import lease_record
+from lando.direct.holder import Holder
 from lando.direct.judging import diagnose
 from lando.direct.lease_record import Record
 from lando.errors import PeerError
@@ -143,4 +144,7 @@ def _runs(leases: Iterable[Record], now: datetime) -> Iterator[str]:
         renewed = moment(lease.renewed)
         silent = (now - renewed).total_seconds() if renewed is not None else 0.0
         sentence = f"Run by {lease.holder} since {lease.since}"
+        if (holder := Holder.parse(lease.identity)) is not None and holder.is_gone():
+            yield f"{sentence}, which is gone: the next run goes on."
+            continue
         yield f"{sentence}, without a sign of life for {silent:.0f} s." if silent > lease.duration_s else f"{sentence}."

@@ -6,7 +6,9 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from lando.direct import lease_record
+from lando.direct.holder import Holder
 from lando.direct.lease_record import Completion
 from lando.direct.standing import JobStanding, of_model, of_namespace
 from lando.errors import Unavailable
@@ -101,6 +103,14 @@ def test_who_runs_it_is_told_and_for_how_long_nothing_was_heard(world: World) ->
     assert len(of_namespace(world, now).runs) == 2
     (silent,) = of_model(MODEL, world, now + timedelta(seconds=100)).runs
     assert silent.endswith(", without a sign of life for 105 s.")
+
+
+def test_a_run_whose_process_is_gone_is_told_at_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = later()
+    lease(world, MODEL, holder=str(Holder.here()), renewed_at=now)
+    assert of_model(MODEL, world, now).runs[0].endswith(" UTC.")
+    monkeypatch.setattr(Holder, "is_gone", lambda self: True)
+    assert of_model(MODEL, world, now).runs[0].endswith(" UTC, which is gone: the next run goes on.")
 
 
 def test_nobody_runs_what_was_let_go(world: World) -> None:
