@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
@@ -41,6 +42,17 @@ def job(found: V1Job, manager: JobManager, cause: Cause | None) -> dict[str, Any
             "exit_code": cause.exit_code,
             "log_tail": cause.log_tail,
         },
+    }
+
+
+def event(found: Mapping[str, Any]) -> dict[str, Any]:
+    """One event, in short."""
+    about = found.get("involvedObject") or {}
+    times = (found.get(key) for key in ("lastTimestamp", "eventTime", "firstTimestamp"))
+    return {
+        "time": next((time for time in times if time), None),
+        "object": f"{about.get('kind')} {about.get('name')}",
+        **{key: found.get(key) for key in ("type", "reason", "message", "count")},
     }
 
 

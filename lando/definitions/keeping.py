@@ -114,7 +114,7 @@ class Keeper:
                     text = self._log(core, pod, container, left)
                     logs.setdefault(pod.metadata.name, {})[container] = text
                     left = max(0, left - len(text.encode()))
-                terminations[pod.metadata.name] = _terminations(pod)
+                terminations[pod.metadata.name] = pod_logs.terminations_of(pod)
             uids = [job.metadata.uid, *(pod.metadata.uid for pod in pods)]
             events = [event for uid in uids for event in events_of(core, namespace, uid)]
             document = core.api_client.sanitize_for_serialization(job)
@@ -176,13 +176,6 @@ class Keeper:
         except ApiException as error:  # its node may be gone for good, and the Job is not to be kept for that
             return f"[There is no log: {message_of(error)}]"
         return "[There is no log: the pod was gone.]" if found is None else "\n".join(found)
-
-
-def _terminations(pod: Any) -> dict[str, str]:
-    status = pod.status
-    entries = [*(status.init_container_statuses or []), *(status.container_statuses or [])] if status else []
-    ended = {entry.name: entry.state.terminated for entry in entries if entry.state and entry.state.terminated}
-    return {name: state.message for name, state in ended.items() if state.message}
 
 
 def _words(error: Exception) -> str:

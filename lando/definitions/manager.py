@@ -14,7 +14,7 @@ from kubernetes.client.exceptions import ApiException
 
 from lando.definitions import connection as connections
 from lando.definitions import idempotency, pod_logs
-from lando.definitions.causes import cause_of
+from lando.definitions.causes import cause_of, events_of
 from lando.definitions.deleting import JobDeleter
 from lando.definitions.exceptions import ArgumentError, DefinitionError, NotFoundException, remaps_exception
 from lando.definitions.kubernetes_errors import is_kubernetes_not_found_exception
@@ -219,6 +219,15 @@ class JobManager:
         found = self.read_job(job) if isinstance(job, str) else job
         with self.connection.core() as core:
             return cause_of(core, found, self.namespace)
+
+    def job_history(self, job_name: str) -> tuple[list[dict[str, Any]], dict[str, dict[str, str]]]:
+        """The events of the Job and its pods as the API has them, and by pod and container the termination messages."""
+        job = self.read_job(job_name)
+        with self.connection.core() as core:
+            pods = self.pods_of(core, job_name)
+            uids = [job.metadata.uid, *(pod.metadata.uid for pod in pods)]
+            events = [event for uid in uids for event in events_of(core, self.namespace, uid)]
+        return events, {pod.metadata.name: pod_logs.terminations_of(pod) for pod in pods}
 
     def pods_of(self, core: Any, job_name: str) -> list[Any]:
         """The pods that there are of the Job."""

@@ -31,6 +31,14 @@ def containers_of(pod: Any) -> list[str]:
     return [container.name for container in [*(pod.spec.init_containers or []), *pod.spec.containers]]
 
 
+def terminations_of(pod: Any) -> dict[str, str]:
+    """The termination messages of the pod's containers that have ended and left one."""
+    status = pod.status
+    entries = [*(status.init_container_statuses or []), *(status.container_statuses or [])] if status else []
+    ended = {entry.name: entry.state.terminated for entry in entries if entry.state and entry.state.terminated}
+    return {name: state.message for name, state in ended.items() if state.message}
+
+
 def lines(core: Any, pod: Any, container: str, *, limit: int | None, limit_bytes: int) -> list[str] | None:
     """The last ``limit`` lines; why there are none of a container that has not started; None when the pod is gone."""
     asked: dict[str, Any] = {"container": container, "limit_bytes": limit_bytes}

@@ -84,6 +84,10 @@ _JOB: dict[str, Any] = {
     "cause": {"type": ["object", "null"], "description": "why it failed or what it waits for"},
     "kept": {**_TEXT, "description": "when it was put aside, of a Job that the cluster has no more"},
 }
+_MESSAGES = {
+    "type": "object",
+    "additionalProperties": {"type": "object", "additionalProperties": {"type": "string"}},
+}
 _LOGS = {
     "type": "object",
     "additionalProperties": {
@@ -186,6 +190,16 @@ def create_router(manager: JobManager | ManagerOf, authorize: Authorize, *, is_h
     def read_status(manager: TheManager, job_name: str) -> dict[str, Any]:
         """The Job's status."""
         return documents.status(manager.read_job(job_name))
+
+    @router.get(
+        "/jobs/{job_name}/events",
+        openapi_extra=_answering({"events": {"type": "array", "items": {"type": "object"}}, "terminations": _MESSAGES}),
+    )
+    def read_events(manager: TheManager, job_name: str) -> dict[str, Any]:
+        """What the cluster told of the Job and its pods, oldest first; the containers' termination messages."""
+        events, terminations = manager.job_history(job_name)
+        told = sorted(map(documents.event, events), key=lambda event: event["time"] or "")
+        return {"events": told, "terminations": terminations}
 
     @router.get(
         "/jobs/{job_name}/logs",

@@ -108,6 +108,13 @@ class ServedJobs(JobManager):
             return kept.cause if kept is not None else None
         return self._manager.job_cause(found)
 
+    def job_history(self, job_name: str) -> tuple[list[dict[str, Any]], dict[str, dict[str, str]]]:
+        if self._keeper is not None and is_kept(self.read_job(job_name)):
+            kept = self._keeper.kept(job_name)
+            if kept is not None:
+                return kept.events, kept.terminations
+        return self._manager.job_history(job_name)
+
     def delete_job(self, job: V1Job) -> None:
         """Once it is kept; raises PeerError when the archive is away."""
         found = self._manager.read_job(job.metadata.name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -97,8 +98,18 @@ class FakeCore:
     def list_namespaced_pod(self, *, namespace: str, label_selector: str) -> Any:
         return SimpleNamespace(items=self.pods)
 
-    def list_namespaced_event(self, namespace: str, **more: Any) -> Any:
-        return SimpleNamespace(data=b'{"items": []}')
+    def list_namespaced_event(self, namespace: str, *, field_selector: str, **more: Any) -> Any:
+        uid = field_selector.removeprefix("involvedObject.uid=")
+        pods = [pod for pod in self.pods if pod.metadata.uid == uid]
+        items = [
+            {
+                "involvedObject": {"kind": "Pod", "name": pod.metadata.name},
+                "reason": "Started",
+                "lastTimestamp": "2024-01-01T00:00:00Z",
+            }
+            for pod in pods
+        ]
+        return SimpleNamespace(data=json.dumps({"items": items}).encode())
 
     def read_namespaced_pod_log(self, *, name: str, container: str, **more: Any) -> Any:
         self.asked.append({"name": name, "container": container, **more})

@@ -187,6 +187,11 @@ def test_the_log_of_a_job_that_is_gone_can_be_asked_for_as_text(
     assert client.get("/jobs/one/logs?follow=true").text == "first\nlast\n"
     assert client.get("/jobs/one/logs?follow=true&container=other").status_code == 404
     assert client.get("/jobs/one").json()["kept"]
+    history = client.get("/jobs/one/events").json()
+    assert history["terminations"] == {"one-x": {"main": "out of cheese"}}
+    assert [(event["time"], event["object"], event["reason"]) for event in history["events"]] == [
+        ("2024-01-01T00:00:00Z", "Pod one-x", "Started")
+    ]
     assert client.delete("/jobs/one").status_code == 404
 
 

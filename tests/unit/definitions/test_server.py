@@ -261,6 +261,7 @@ def test_the_description_covers_every_route(client: TestClient) -> None:
         "/jobs": ["get", "post"],
         "/jobs/{job_name}": ["delete", "get"],
         "/jobs/{job_name}/status": ["get"],
+        "/jobs/{job_name}/events": ["get"],
         "/jobs/{job_name}/logs": ["get"],
         "/definitions": ["get"],
     }
