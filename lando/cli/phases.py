@@ -112,7 +112,7 @@ def graph(path: str, output: Path | None, *, as_svg: bool) -> int:
     """Draw a model; returns the exit code."""
     model, findings = read_here(path)
     if model is None:
-        return refusal(path, findings)
+        return refusal(path, findings, left="drawn")
     drawn = svg(model) if as_svg else mermaid(model)
     if output is None:
         typer.echo(drawn.rstrip("\n"))
@@ -129,11 +129,11 @@ def clean_up(path: str, kubeconfig: Path | None, context: str | None, *, as_json
     """Delete what a model has in the cluster; returns the exit code."""
     if as_json:
         with json_lines() as listener:
-            return _clean_up(_read(path, listener), kubeconfig, context, listener)
+            return _clean_up(_read(path, listener, left="removed"), kubeconfig, context, listener)
     quiet()
     model, findings = read_here(path)
     if model is None:
-        return refusal(path, findings)
+        return refusal(path, findings, left="removed")
     return _clean_up(model, kubeconfig, context, _Said())
 
 
@@ -183,21 +183,21 @@ def quiet() -> None:
     logging.getLogger().addHandler(logging.NullHandler())
 
 
-def _read(path: str, listener: Listener) -> Model | None:
+def _read(path: str, listener: Listener, *, left: str = "created") -> Model | None:
     """The model, its warnings told; None where that refuses it, which is told as well."""
     model, findings = read_here(path)
     if model is None:
-        refused(path, findings, listener)
+        refused(path, findings, listener, left=left)
         return None
     for finding in findings:
         listener.tell(Problem(finding=finding))
     return model
 
 
-def refusal(path: str, findings: Sequence[Finding]) -> int:
-    """Print what is wrong with a model that can't be run; returns the exit code."""
+def refusal(path: str, findings: Sequence[Finding], *, left: str = "created") -> int:
+    """Print what is wrong with a model that can't be used, and so was not ``left``; returns the exit code."""
     _print(findings)
-    typer.echo(lines.refusal(path, sum(finding.is_error for finding in findings)), err=True)
+    typer.echo(lines.refusal(path, sum(finding.is_error for finding in findings), left=left), err=True)
     if (folder := _fitting_folder(Path(path))) is not None:
         typer.echo(f"Paths in a model count from the current folder: start it in {folder}.", err=True)
     return Outcome.REFUSED.value

@@ -51,9 +51,9 @@ def problems(path: str, findings: Iterable[Finding]) -> None:
         jobmodel.error("%s", refusal(path, errors))
 
 
-def refusal(path: str, errors: int) -> str:
-    """Why nothing was begun, in a sentence."""
-    return f"{path} can't be run: {count(errors, 'problem')}; nothing was created."
+def refusal(path: str, errors: int, *, left: str = "created") -> str:
+    """Why nothing was begun, in a sentence; ``left`` is what the command would have done."""
+    return f"{path} can't be {'run' if left == 'created' else 'used'}: {count(errors, 'problem')}; nothing was {left}."
 
 
 def words(cause: Cause) -> str:

@@ -24,12 +24,12 @@ def read_here(path: str) -> tuple[Model | None, list[Finding]]:
     return read(Folder(Path()), path)
 
 
-def refused(path: str, findings: Sequence[Finding], listener: Listener) -> int:
-    """Tell of a model that can't be run; returns the exit code."""
+def refused(path: str, findings: Sequence[Finding], listener: Listener, *, left: str = "created") -> int:
+    """Tell of a model that can't be used, ``left`` as of :func:`.lines.refusal`; returns the exit code."""
     for finding in findings:
         listener.tell(Problem(finding=finding))
     errors = sum(finding.is_error for finding in findings)
-    listener.tell(Ended(outcome=Outcome.REFUSED, sentence=refusal(path, errors)))
+    listener.tell(Ended(outcome=Outcome.REFUSED, sentence=refusal(path, errors, left=left)))
     return Outcome.REFUSED.value
 
 

@@ -149,7 +149,7 @@ def test_every_problem_of_a_model_is_told_and_nothing_is_contacted(
     done = lando(*command.split(), str(model))
     assert done.exit_code == 1
     told = done.stdout + done.stderr + caplog.text
-    for place in ("depends on c", "absent.yaml does not exist", "nothing was created"):
+    for place in ("depends on c", "absent.yaml does not exist", "nothing was "):
         assert place in told, told
 
 
@@ -242,6 +242,14 @@ def test_a_model_that_is_started_from_the_wrong_folder_says_so(lando: Lando, tmp
     done = lando("graph", "elsewhere/jobermodel.yaml")
     assert done.exit_code == 1
     assert done.stderr.endswith("Paths in a model count from the current folder: start it in elsewhere.\n")
+
+
+def test_a_refused_command_says_what_it_has_not_done(lando: Lando, tmp_path: Path) -> None:
+    (tmp_path / "empty.yaml").write_text("jobernetes: []\n")
+    for command, left in (("check", "created"), ("graph", "drawn"), ("cleanup", "removed")):
+        assert lando(command, "empty.yaml").stderr.splitlines()[-1].endswith(f"1 problem; nothing was {left}."), command
+    told = json.loads(lando("cleanup", "empty.yaml", "--json").stdout.splitlines()[-1])
+    assert told["sentence"].endswith("nothing was removed.")
 
 
 def test_a_model_that_is_meant_for_the_folder_above_says_so(
