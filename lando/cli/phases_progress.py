@@ -38,6 +38,8 @@ class JobView:
     duration_s: float | None = None
     cause: Cause | None = None
     """Why it waits or failed."""
+    is_changed: bool = False
+    """Whether an earlier run made it, of a file that says something else now."""
     is_removed: bool = False
     """Whether it is gone, by a cleanup or a revert; ``state`` is how it stood before."""
 
@@ -123,11 +125,11 @@ def _changed(
     now: float,
 ) -> None:
     match event:
-        case events.JobFound(complete=complete):
-            job.state = State.COMPLETE if complete else State.RUNNING
+        case events.JobFound(complete=complete, changed=changed):
+            job.state, job.is_changed = (State.COMPLETE if complete else State.RUNNING), changed
         case events.JobCreated(attempt=attempt):
             job.state, job.attempt, job.began, job.cause, job.duration_s = State.RUNNING, attempt, now, None, None
-            job.is_removed = False
+            job.is_removed = job.is_changed = False
         case events.JobWaits(cause=None):
             job.state, job.cause = (job.state_before if job.state is State.WAITING else job.state), None
         case events.JobWaits(cause=cause):

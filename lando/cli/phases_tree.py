@@ -158,6 +158,8 @@ def _remark(progress: Progress, job: JobView, now: float) -> str:
         parts.append(f"after {', '.join(missing)}")
     if job.is_removed:
         parts.append("removed")
+    if job.is_changed:
+        parts.append("its file has changed (--changed runs it again)")
     return "  ".join(parts)
 
 

@@ -100,7 +100,8 @@ def said(event: events.Event) -> Iterator[tuple[int, str]]:
             yield INFO, f"Phase {index} ({name}) begins"
         case events.JobFound():
             state = "is complete already" if event.complete else "runs already"
-            yield INFO, f"Job {event.job} {state}{'; its file says something else since' if event.changed else ''}"
+            changed = "; its file says something else since: `lando phases run --changed` runs it again"
+            yield INFO, f"Job {event.job} {state}{changed if event.changed else ''}"
         case events.JobCreated():
             attempt = f", attempt {event.attempt}" if event.attempt > 1 else ""
             after = f": its dependencies are done ({', '.join(event.after)})" if event.after else ""

@@ -72,7 +72,10 @@ def logging_as_before() -> Iterator[None]:
         ),
         (
             events.JobFound(job="job-a", entry="a", phase=0, complete=True, changed=True),
-            ["INFO Job job-a is complete already; its file says something else since"],
+            [
+                "INFO Job job-a is complete already; its file says something else since: "
+                "`lando phases run --changed` runs it again"
+            ],
         ),
         (events.JobFound(job="job-a", entry="a", phase=0, complete=False), ["INFO Job job-a runs already"]),
         (events.LimitReached(limit=2), ["INFO The limit of 2 Jobs at once is reached"]),

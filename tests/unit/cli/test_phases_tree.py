@@ -92,6 +92,14 @@ def test_where_there_is_little_room_the_first_line_says_how_it_stands_before_wha
     assert lines == [f"m.yaml: {state}", state, state]
 
 
+def test_a_job_whose_file_has_changed_says_so_until_it_is_made_again() -> None:
+    found = events.JobFound(job="schema", entry="schema", phase=0, complete=True, changed=True)
+    progress = told(SMALL, began(), found)
+    assert "its file has changed (--changed runs it again)" in texts(progress, 1.0, None)[2]
+    progress.tell(created("schema", "schema", 0), 2.0)
+    assert "its file has changed" not in texts(progress, 3.0, None)[2]
+
+
 def test_what_a_job_waits_for_and_why_one_failed_stand_beside_it() -> None:
     progress = told(
         SMALL,
