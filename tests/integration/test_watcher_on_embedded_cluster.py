@@ -162,11 +162,11 @@ def test_a_cause_the_step_gives_itself_is_passed_on(heard: Heard, submit: Any) -
 
 
 def test_an_unknown_image_is_told_at_once_in_the_nodes_words(heard: Heard, submit: Any) -> None:
-    submit(4, None, image="quay.io/nobody/nothing:9")
+    submit(4, None, image="registry.example/nobody/nothing:9")
 
     said = heard.wait_for(4, "Failed")
     assert said["category"] == "image"
-    assert "quay.io/nobody/nothing:9" in said["cause"]
+    assert "registry.example/nobody/nothing:9" in said["cause"]
     assert "images.yaml" in said["cause"]
 
 

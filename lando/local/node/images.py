@@ -4,7 +4,7 @@
 the first that fits is taken::
 
     images:
-      - pattern: "quay.io/biocontainers/samtools:*"
+      - pattern: "registry.example/biocontainers/samtools:*"
         command: [samtools]
         env: {SAMTOOLS_THREADS: "2"}
 
@@ -38,7 +38,7 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 _BASES = re.compile(
-    r"(docker\.io/|(.+/)?library/)?(almalinux|alpine|amazonlinux|busybox|debian|fedora|perl|python|rockylinux|ubuntu)"
+    r"([^/]+\.[^/]+/)?((.+/)?library/)?(almalinux|alpine|amazonlinux|busybox|debian|fedora|perl|python|rockylinux|ubuntu)"
     r"([:@].*)?"
 )
 

@@ -660,7 +660,7 @@ CASES: Mapping[str, Case] = {
         shown=(
             pulling(
                 f'failed to pull and unpack image "{IMAGE}": failed to copy: httpReadSeeker: failed open: unexpected status '
-                "code https://registry-1.docker.io/v2/library/x/manifests/sha256:0d2f: 429 Too Many Requests - Server "
+                "code https://registry.example/v2/library/x/manifests/sha256:0d2f: 429 Too Many Requests - Server "
                 "message: toomanyrequests: You have reached your pull rate limit.",
             ),
             pulling("Error response from daemon: toomanyrequests: You have reached your pull rate limit."),

@@ -24,7 +24,7 @@ def test_an_unknown_image_needs_a_command() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["busybox", "alpine:3.20", "docker.io/ubuntu", "public.ecr.aws/docker/library/debian@sha256:0"]
+    "name", ["busybox", "alpine:3.20", "registry.example/ubuntu", "registry.example/mirror/library/debian@sha256:0"]
 )
 def test_arguments_are_enough_for_a_base_image(name: str) -> None:
     assert ImageTable().resolve(name, has_command=False, has_args=True) == Image(pattern=name)
@@ -47,15 +47,15 @@ def test_the_first_fitting_entry_of_the_file_wins_and_goes_before_the_built_in(t
     path = tmp_path / "images.yaml"
     path.write_text(
         "images:\n"
-        "  - {pattern: 'quay.io/*/samtools:*', command: [samtools], env: {T: '2'}}\n"
-        "  - {pattern: 'quay.io/*', command: [other]}\n"
+        "  - {pattern: 'registry.example/*/samtools:*', command: [samtools], env: {T: '2'}}\n"
+        "  - {pattern: 'registry.example/*', command: [other]}\n"
         "  - {pattern: 'lando-steps:*', command: [mine]}\n",
         encoding="utf-8",
     )
     table = ImageTable(path)
-    found = table.resolve("quay.io/bio/samtools:1.9", has_command=False)
+    found = table.resolve("registry.example/bio/samtools:1.9", has_command=False)
     assert (found.command, found.env) == (("samtools",), {"T": "2"})
-    assert table.resolve("quay.io/x", has_command=False).command == ("other",)
+    assert table.resolve("registry.example/x", has_command=False).command == ("other",)
     assert table.resolve("lando-steps:local", has_command=False).command == ("mine",)
 
 
