@@ -115,8 +115,8 @@ def deleted(job: Manifest) -> Cause:
 
 def _in_its_words(job: Manifest, cause: Cause) -> Cause:
     """The service's phased runs consist of Jobs that their owner wrote."""
-    key = labels.step_key(mapping(mapping(job.get("metadata")).get("labels")))
-    return of_a_job(cause) if key is not None and key.kind == "phases" else cause
+    kind = mapping(mapping(job.get("metadata")).get("labels")).get(labels.RUN_KIND)
+    return of_a_job(cause) if kind == "phases" else cause
 
 
 def _why_failed(
