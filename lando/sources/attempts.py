@@ -35,23 +35,26 @@ class AttemptTeller:
         Raises Unavailable when that has to wait, and other PeerErrors when this run's can't be told at all.
         """
         self._put(run_id, attempts)
-        self._tell_of(run_id)
+        while self._tell_of(run_id):
+            pass
         with self._lock:
             others = dict.fromkeys(run for run, _ in self._waiting)
         for other in others:
             self._tell_of(other)
 
-    def _tell_of(self, run_id: int) -> None:
+    def _tell_of(self, run_id: int) -> bool:
+        """Tell a first part of what waits of a run; whether there was any."""
         with self._lock:
             keys = [key for key in self._waiting if key[0] == run_id][:AT_ONCE]
             attempts = [self._waiting.pop(key) for key in keys]
         if not attempts:
-            return
+            return False
         try:
             self._api.request("PUT", f"runs/{run_id}/attempts", {"attempts": [_document(one) for one in attempts]})
         except Unavailable:
             self._put(run_id, attempts)
             raise
+        return True
 
     def _put(self, run_id: int, attempts: Sequence[Attempt]) -> None:
         with self._lock:

@@ -10,7 +10,7 @@ import pytest
 from lando.config import LandoApiSettings
 from lando.errors import Rejected
 from lando.plans.phases import RESOURCES, Submission, Unreadable
-from lando.runs import Category, Cause, RunState, StepState
+from lando.runs import Attempt, AttemptState, Category, Cause, RunState, StepState
 from lando.sources import runs
 from lando.sources.http import Answer
 from lando.sources.runs import RunsSource
@@ -188,3 +188,14 @@ def test_a_run_whose_model_can_not_be_read_any_more_can_still_be_ended(api: Fake
 
     assert run.document == Unreadable(reason="m.yaml: does not exist.")
     assert list(run.steps) == ["a"]
+
+
+def test_the_attempts_of_many_steps_are_all_told_in_parts(api: FakeApi, source: RunsSource) -> None:
+    run = source.get(17)
+    began = [Attempt(step="a", number=1, job="a-17", uid=f"u{n}", state=AttemptState.RUNNING) for n in range(950)]
+
+    source.tell_attempts(run, began)
+
+    parts = [body["attempts"] for _, path, body in api.asked if path == "runs/17/attempts"]
+    assert {one["uid"] for part in parts for one in part} == {one.uid for one in began}
+    assert max(len(part) for part in parts) == 100
