@@ -72,3 +72,6 @@ EVERY = (
     | LOOKS
 )
 """All that a run of any model uses."""
+
+INSPECTION = permissions("", "pods", "get") | permissions("", "events", "get")
+"""Given besides, to look with the same account at what a run names as a cause (phases contract, 11)."""

@@ -114,7 +114,7 @@ def test_the_example_role_gives_what_runs_ask_for_and_no_more() -> None:
             for resource in rule["resources"]:
                 given |= permissions(group, resource, *rule["verbs"])
 
-    assert given == rights.EVERY
+    assert given == rights.EVERY | rights.INSPECTION
     assert {one["metadata"]["name"] for one in documents.values()} == {"jobernetes"}
     assert documents["RoleBinding"]["apiVersion"] == "rbac.authorization.k8s.io/v1"
     assert documents["RoleBinding"]["subjects"][0]["kind"] == "ServiceAccount"
