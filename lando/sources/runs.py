@@ -6,6 +6,7 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -51,9 +52,16 @@ class RunsSource:
             raise UnknownRun(f"The Lando API knows no run {run_id}.") from error
 
     def survey(self, run_ids: Collection[int]) -> dict[int, RunSummary]:
-        """Unfinished runs and those of ``run_ids``: one list, page by page, and one for each hundred of the rest."""
+        """Unfinished runs and those of ``run_ids``: one list, page by page, and one for each hundred of the rest.
+
+        None of an API of a version that has no runs of these kinds.
+        """
         unfinished = [("state", state.value) for state in UNFINISHED]
-        found = {summary.id: summary for summary in self._pages(unfinished)}
+        try:
+            found = {summary.id: summary for summary in self._pages(unfinished)}
+        except NotFound:
+            log.info("The Lando API keeps no phased runs: its server is older.")
+            return {}
         rest = sorted(set(run_ids) - found.keys())
         for start in range(0, len(rest), IDS_PER_LIST):
             ids = [("id", str(run_id)) for run_id in rest[start : start + IDS_PER_LIST]]
@@ -129,8 +137,9 @@ class RunsSource:
         return run.changed
 
     def probe(self) -> None:
-        """An empty list."""
-        self._api.request("GET", "admin/runs", query=[("limit", "1"), ("id", "0")])
+        """An empty list; an older API, which has none, answers, too."""
+        with suppress(NotFound):
+            self._api.request("GET", "admin/runs", query=[("limit", "1"), ("id", "0")])
 
     def _run(self, answer: Answer) -> Run:
         document = answer.document

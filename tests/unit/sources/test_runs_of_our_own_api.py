@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from lando.config import LandoApiSettings
-from lando.errors import Rejected
+from lando.errors import NotFound, Rejected
 from lando.plans.phases import RESOURCES, Submission, Unreadable
 from lando.runs import Attempt, AttemptState, Category, Cause, RunState, StepState
 from lando.sources import runs
@@ -151,6 +151,18 @@ def test_a_survey_goes_page_by_page_and_asks_for_the_rest_by_id(
     assert sorted(found) == [1, 2, 3, 4]
     assert found[4].state is RunState.FINISHED
     assert (found[1].connection, found[1].kind) == (1, "phases")
+
+
+def test_an_older_api_keeps_no_such_runs_and_is_there_all_the_same(
+    source: RunsSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(*asked: Any, **options: Any) -> Any:
+        raise NotFound("Lando API", "GET admin/runs: answered 404", status=404)
+
+    monkeypatch.setattr(FakeApi, "request", unknown)
+    monkeypatch.setattr(FakeApi, "items", unknown)
+    source.probe()
+    assert source.survey([3]) == {}
 
 
 def test_a_run_of_a_list_that_can_not_be_read_is_left_out(api: FakeApi, source: RunsSource) -> None:
