@@ -26,6 +26,7 @@ from lando.direct.holder import Holder
 from lando.direct.lease_record import Completion, Record
 from lando.errors import Conflict, NotFound, PeerError, Refused
 from lando.k8s.cluster import Cluster
+from lando.phases.labels import RUN
 
 POLL_S = 1.0  # between two looks at another's Lease
 
@@ -138,7 +139,7 @@ class Admission:
         notes = {
             records.ADMITTED: "true",
             records.COMPLETE: records.packed(complete),
-            records.RUN: mine.run or secrets.token_hex(8),
+            RUN: mine.run or secrets.token_hex(8),
         }
         begun = self._seconds()
         record = records.patch(self._cluster, mine, notes, records.sign_of_life(self._now()))

@@ -22,6 +22,7 @@ from lando.direct.lease_record import Completion, Record
 from lando.errors import Conflict, LandoError, NotFound, PeerError, QuotaExceeded, Refused, Rejected, Unavailable
 from lando.k8s import cluster_errors
 from lando.k8s.cluster import Cluster, Manifest
+from lando.phases.labels import RUN
 
 RENEW_S = 5.0
 RETRY_S = 1.0  # after a renewal that failed
@@ -244,7 +245,7 @@ class Lease:
             if self._mine is None or self._lost is not None:
                 return False
             begun = self._seconds()
-            notes: dict[str, str | None] = {records.RUN: None} if self._is_over else {}
+            notes: dict[str, str | None] = {RUN: None} if self._is_over else {}
             if self._unwritten:
                 notes[records.COMPLETE] = records.packed(self._complete)
             try:

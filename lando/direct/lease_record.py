@@ -17,6 +17,7 @@ from typing import Any
 from lando.direct.holder import Holder
 from lando.errors import Refused
 from lando.k8s.cluster import Cluster, Manifest
+from lando.phases.labels import RUN
 
 LABEL = "lando-phases"
 """On every Lease of a phased run: two models that share Jobs see each other by it."""
@@ -26,8 +27,6 @@ ADMITTED = "lando.admitted"
 """Annotation: its holder has seen no other that runs one of these Jobs, and is at work."""
 COMPLETE = "lando.complete"
 """Annotation: the Jobs that are complete and will vanish by themselves, as compressed JSON."""
-RUN = "lando.run"
-"""Annotation: by what the Jobs are known that this run makes; gone when it has come to its end."""
 DURATION_S = 15
 MOST_JOBS = 12_000
 COMPLETE_LIMIT = 144 * 1024
@@ -70,7 +69,7 @@ class Record:
     """Digests of names."""
     complete: Mapping[str, Completion]
     run: str
-    """"" before the first run and after the end of the last."""
+    """By what the Jobs are known that it makes; "" before the first run and after the end of the last."""
 
     @property
     def holder(self) -> str:

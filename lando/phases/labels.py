@@ -10,7 +10,7 @@ ENTRY = "jobernetes_job_name"
 PHASE = "jobernetes_phase"
 EXPLODED = "jobernetes_exploded"
 RUN = "lando.run"
-"""An annotation: which direct run made a Job, however often it was killed and started again."""
+"""An annotation of Jobs and of the Lease: which direct run made them, however often it was killed and started again."""
 DIGEST = "lando.manifest"
 """An annotation: the digest of the file that a Job was made from."""
 
