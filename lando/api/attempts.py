@@ -76,22 +76,27 @@ def attempts(job: m.Job) -> list[shapes.RunAttempt]:
             step = ends[row.step] if newest[row.step] is row and row.step in ends else None
             is_told = step is not None and step.ended is not None
             state, ended = (step.state, step.ended) if step is not None and is_told else ("Unknown", None)
-        shown.append(
-            {
-                "step": row.step,
-                "attempt": row.attempt,
-                "state": state,
-                "job": row.job_name,
-                "uid": row.job_uid,
-                "began": timestamp(row.began),
-                "ended": timestamp(ended),
-                "category": row.category,
-                "sentence": row.sentence or None,
-                "exit_code": row.exit_code,
-                "volume": _volume(row),
-            }
-        )
+        shown.append(shown_as(row, state, ended, _volume(row)))
     return shown
+
+
+def shown_as(
+    row: m.StepAttempt | m.RunAttempt, state: str, ended: datetime | None, volume: shapes.VolumeUse | None = None
+) -> shapes.RunAttempt:
+    """One attempt, as what it is taken for."""
+    return {
+        "step": row.step,
+        "attempt": row.attempt,
+        "state": state,
+        "job": row.job_name,
+        "uid": row.job_uid,
+        "began": timestamp(row.began),
+        "ended": timestamp(ended),
+        "category": row.category,
+        "sentence": row.sentence or None,
+        "exit_code": row.exit_code,
+        "volume": volume,
+    }
 
 
 def volume(job: m.Job) -> shapes.VolumeUse | None:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session, selectinload
 
 from lando.api import models as m
 from lando.api import shapes
+from lando.api.attempts import shown_as
 from lando.api.documents import timestamp
 from lando.api.run_documents import cause_of, unheeded
 from lando.runs import AttemptState, RunState, StepState
@@ -135,21 +136,7 @@ def attempts(run: m.Run) -> list[shapes.RunAttempt]:
             step = states[row.step]
             is_told = newest[row.step] is row and step.ended is not None
             state, ended = (step.state, step.ended) if is_told else ("Unknown", None)
-        shown.append(
-            {
-                "step": row.step,
-                "attempt": row.attempt,
-                "state": state,
-                "job": row.job_name,
-                "uid": row.job_uid,
-                "began": timestamp(row.began),
-                "ended": timestamp(ended),
-                "category": row.category,
-                "sentence": row.sentence or None,
-                "exit_code": row.exit_code,
-                "volume": None,
-            }
-        )
+        shown.append(shown_as(row, state, ended))
     return shown
 
 

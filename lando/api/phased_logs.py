@@ -4,22 +4,19 @@ other, in the plan's order as far as they have begun; of those at work the first
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 
 from lando.api import runs
 from lando.api.auth import Caller
+from lando.api.run_log import LOOK_AGAIN_S, RunLog
 from lando.api.site import Site
 from lando.archive import Archive, Entry
-from lando.errors import LandoError, NotFound, Rejected
+from lando.errors import LandoError
 from lando.runs import StepState
 
 logger = logging.getLogger(__name__)
-
-LOOK_AGAIN_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,27 +28,15 @@ class _Step:
     is_running: bool
 
 
-class PhasedLog:
+class PhasedLog(RunLog):
     """One answer: the steps that have begun, and with ``follow`` those that begin until the run, or ``step``, has
     ended."""
 
     def __init__(
         self, site: Site, caller: Caller, run_id: int, step: str | None, attempt: int | None, follow: bool
     ) -> None:
-        self._site = site
-        self._caller = caller
-        self._run_id = run_id
-        self._step = step
-        self._attempt = attempt
-        self._follow = follow
+        super().__init__(site, caller, run_id, step, attempt, follow)
         self._told: set[tuple[str, int]] = set()
-        self._stream: Iterator[str] | None = None
-        self._closed = False
-
-    def close(self) -> None:
-        """End it, from any thread: nobody listens any more, or the server goes down."""
-        self._closed = True
-        self._end_stream()
 
     def pieces(self) -> Iterator[str]:
         """The text as it comes."""
@@ -62,8 +47,8 @@ class PhasedLog:
             if not self._follow or is_over or self._is_ended():
                 return
             for step in begun:
-                if step.is_running and (live := self._live(step, follow=True)) is not None:
-                    yield from self._headed(step, live)
+                if step.is_running and (live := self._pod_log(step.name, follow=True)) is not None:
+                    yield from self._told_whole(step, live)
                     break
             else:
                 self._site.changes.wait(seen, LOOK_AGAIN_S)
@@ -101,9 +86,13 @@ class PhasedLog:
                 for one in kept
                 if one.step == step.name and (one.attempt == step.attempt or not (self._follow or self._attempt))
             ]
-            text = self._archived(archive, entries) if archive is not None and entries else self._live(step)
+            text = (
+                self._archived(archive, entries)
+                if archive is not None and entries
+                else self._pod_log(step.name, follow=False)
+            )
             if text is not None:
-                yield from self._headed(step, text)
+                yield from self._told_whole(step, text)
 
     def _archived(self, archive: Archive, entries: Sequence[Entry]) -> Iterator[str]:
         try:
@@ -112,42 +101,6 @@ class PhasedLog:
             logger.warning("%s", error)
             yield "[The archived log can't be read now; try again later.]\n"
 
-    def _live(self, step: _Step, *, follow: bool = False) -> Iterator[str] | None:
-        """The log of the step's pod; None when there is none, or none yet."""
-        if self._site.live_logs is None:
-            return None
-        try:
-            self._stream = stream = self._site.live_logs(self._run_id, step.name, follow)
-            if self._closed:
-                self._end_stream()
-                return None
-            # A pod that is still being made refuses its log only when that is read.
-            return None if stream is None else chain([next(stream, "")], stream)
-        except (NotFound, Rejected):
-            return None
-        except LandoError as error:
-            logger.warning("%s", error)
-            return None if follow else iter(["[The log can't be read from the cluster now; try again.]\n"])
-
-    def _headed(self, step: _Step, text: Iterator[str]) -> Iterator[str]:
+    def _told_whole(self, step: _Step, text: Iterator[str]) -> Iterator[str]:
         self._told.add((step.name, step.attempt))
-        if self._step is None:
-            yield f"==> {step.name} <==\n"
-        last = "\n"
-        try:
-            for piece in text:
-                last = piece[-1:] or last
-                yield piece
-        except LandoError as error:
-            logger.warning("%s", error)
-            yield ("" if last == "\n" else "\n") + "[The log broke off; try again.]\n"
-            return
-        if last != "\n":
-            yield "\n"
-
-    def _is_ended(self) -> bool:
-        return self._closed or self._site.changes.closed
-
-    def _end_stream(self) -> None:
-        with contextlib.suppress(ValueError, AttributeError):  # a plain iterator just comes to its end
-            self._stream.close()  # type: ignore[union-attr]
+        yield from self._headed(step.name, text)

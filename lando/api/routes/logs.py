@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from itertools import chain
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
@@ -19,17 +17,17 @@ from lando.api.auth import Caller, SignedIn
 from lando.api.bodies import MAX_ID, id_of
 from lando.api.middleware import wants_head
 from lando.api.phased_logs import PhasedLog
+from lando.api.run_log import LOOK_AGAIN_S, RunLog
 from lando.api.site import Site, TheSite
 from lando.api.streams import followed
 from lando.api.usage import STEP_LETTERS
 from lando.config import STEP_TYPES
-from lando.errors import LandoError, NotFound, Rejected
+from lando.errors import LandoError
 
 logger = logging.getLogger(__name__)
 
 WORKING = "SRrc"
 """States in which more may come."""
-LOOK_AGAIN_S = 1.0
 
 router = APIRouter(prefix="/runs", tags=["runs"])
 
@@ -60,7 +58,7 @@ async def read_logs(
     if wants_head(request):
         return Response(media_type=kind, headers=headers)
     kind_of_log = PhasedLog if is_phased else _Log
-    log = kind_of_log(site, caller, id_of(run_id), step, attempt, follow)
+    log: RunLog = kind_of_log(site, caller, id_of(run_id), step, attempt, follow)
     if not follow:
         pieces = (piece.encode("utf-8", "replace") for piece in log.pieces() if piece)
         return StreamingResponse(pieces, media_type=kind, headers=headers)
@@ -93,31 +91,15 @@ class _Standing:
     """The newest activity: a new attempt that somebody asked for has another."""
 
 
-class _Log:
+class _Log(RunLog):
     """One answer: what is archived first, then what is being said."""
 
     def __init__(
         self, site: Site, caller: Caller, run_id: int, step: str | None, attempt: int | None, follow: bool
     ) -> None:
-        self._site = site
-        self._caller = caller
-        self._run_id = run_id
-        self._step = step
-        self._attempt = attempt
-        self._follow = follow
+        super().__init__(site, caller, run_id, step, attempt, follow)
         self._shown: set[str] = set()
         self._followed: int | None = None
-        self._stream: Iterator[str] | None = None
-        self._closed = False
-
-    def close(self) -> None:
-        """End it, from any thread: nobody listens any more, or the server goes down."""
-        self._closed = True
-        self._end_stream()
-
-    def _end_stream(self) -> None:
-        with contextlib.suppress(ValueError, AttributeError):  # a plain iterator just comes to its end
-            self._stream.close()  # type: ignore[union-attr]
 
     def pieces(self) -> Iterator[str]:
         """The text as it comes."""
@@ -132,7 +114,7 @@ class _Log:
                 self._shown.add(standing.step)
                 self._followed = standing.mark
                 yield from self._headed(standing.step, live)
-            if not self._follow or self._closed or self._site.changes.closed or self._is_over(standing):
+            if not self._follow or self._is_ended() or self._is_over(standing):
                 return
             self._site.changes.wait(seen, LOOK_AGAIN_S)
 
@@ -178,43 +160,17 @@ class _Log:
     def _live(self, standing: _Standing) -> Iterator[str] | None:
         """The log of the pod at work; None when there is none, or it was followed to its end already."""
         step = standing.step
-        if self._site.live_logs is None or step is None or not self._is_live(standing):
+        if step is None or not self._is_live(standing):
             return None
         if not self._wants(step) or standing.mark == self._followed:
             return None
-        try:
-            self._stream = stream = self._site.live_logs(self._run_id, step, self._follow)
-            if self._closed:
-                self._end_stream()
-                return None
-            # A pod that is still being made refuses its log only when that is read.
-            return None if stream is None else chain([next(stream, "")], stream)
-        except (NotFound, Rejected):
-            return None
-        except LandoError as error:
-            logger.warning("%s", error)
-            return None if self._follow else iter(["[The log can't be read from the cluster now; try again.]\n"])
-
-    def _headed(self, step: str, text: Iterator[str]) -> Iterator[str]:
-        if self._step is None:
-            yield f"==> {step} <==\n"
-        last = "\n"
-        try:
-            for piece in text:
-                last = piece[-1:] or last
-                yield piece
-        except LandoError as error:
-            logger.warning("%s", error)
-            yield ("" if last == "\n" else "\n") + "[The log broke off; try again.]\n"
-            return
-        if last != "\n":
-            yield "\n"
+        return self._pod_log(step, follow=self._follow)
 
     def _wants(self, step: str) -> bool:
         return self._step is None or self._step == step
 
 
-def _patient(site: Site, log: _Log | PhasedLog) -> Generator[str, None, None]:
+def _patient(site: Site, log: RunLog) -> Generator[str, None, None]:
     """The log as it comes, while the server has a place for one more who waits."""
     if not site.patience.acquire(blocking=False):
         yield "[Too many logs are followed now; try again later, or without following.]\n"
