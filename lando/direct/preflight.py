@@ -5,7 +5,6 @@ Everything is asked side by side and told at once, in the order of the model. Wh
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -16,12 +15,11 @@ from lando.direct.rights import Right, wanted
 from lando.errors import Conflict, NotFound, PeerError, QuotaExceeded, Rejected, Unavailable
 from lando.k8s.cluster import Cluster, Manifest
 from lando.k8s.permissions import Permission, permissions
+from lando.k8s.side_by_side import together
 from lando.phases.labels import DIGEST, ENTRY, is_of
 from lando.phases.model import Entry, Finding, JobFile, Model, Resource
 from lando.plans.phases import job_manifest
 
-AT_A_TIME = 8
-"""Calls under way."""
 _CREATE, _LIST, _GET = (next(iter(permissions("batch", "jobs", verb))) for verb in ("create", "list", "get"))
 
 _NO_DRY_RUNS = "does not support dry run"
@@ -271,32 +269,3 @@ def _first_alone(calls: Sequence[Callable[[], T]]) -> Iterator[T]:
     if calls:
         yield calls[0]()
         yield from together(calls[1:])
-
-
-def together(calls: Sequence[Callable[[], T]]) -> list[T]:
-    """Their answers in order, asked for side by side. Raises the first error there was; begins no call after it."""
-    answers: dict[int, T] = {}
-    errors: list[Exception] = []
-    left = iter(enumerate(calls))
-    lock = threading.Lock()
-
-    def work() -> None:
-        while not errors:
-            with lock:
-                at, call = next(left, (None, None))
-            if at is None or call is None:
-                return
-            try:
-                answers[at] = call()
-            except Exception as error:  # noqa: BLE001 - whatever it is, it is raised below
-                errors.append(error)
-
-    # Daemons: threads of a pool would be waited for when the process ends, however silent the cluster is.
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(min(AT_A_TIME, len(calls)))]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
-    return [answers[at] for at in range(len(calls))]

@@ -6,9 +6,9 @@ kubeconfig is lent for looking at it.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from urllib.parse import quote, urlsplit
 
 from lando.config import ClusterSettings, Config
@@ -19,13 +19,12 @@ from lando.errors import PeerError, Unavailable
 from lando.k8s.cluster import KubernetesCluster, Manifest
 from lando.k8s.cluster_errors import UNTRUSTED
 from lando.k8s.permissions import BY_PROCESS, DAEMONS, RECORD, Permission
+from lando.k8s.side_by_side import together
 from lando.plans import manifests
 from lando.sources.http import JsonApi
 
 REVIEWS_OF_OTHERS = "/apis/authorization.k8s.io/v1/{}/localsubjectaccessreviews"
 WHO = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
-_AT_A_TIME = 6
-"""Reviews under way."""
 API_S = 5.0
 """For the API to tell its flavors, which are but a help here."""
 _HOST = "cluster_api_settings.host"
@@ -177,19 +176,7 @@ def _reviews(
 ) -> dict[str, list[tuple[Permission, bool | PeerError]]]:
     """By process what its account may do, one review for each permission."""
     wanted = sorted(set().union(*(BY_PROCESS[process] for process in processes)))
-    answers: dict[Permission, bool | PeerError] = {}
-    left = iter(wanted)
-
-    def work() -> None:
-        for one in left:  # a list's iterator is shared safely
-            answers[one] = _may(cluster, one)
-
-    # Daemons: threads of a pool would be waited for when the process ends, however silent the cluster is.
-    threads = [threading.Thread(target=work, daemon=True) for _ in range(_AT_A_TIME)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    answers = dict(zip(wanted, together([partial(_may, cluster, one) for one in wanted]), strict=True))
     return {process: [(one, answers[one]) for one in sorted(BY_PROCESS[process])] for process in processes}
 
 

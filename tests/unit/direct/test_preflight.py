@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import yaml
 from lando.direct import rights
-from lando.direct.preflight import AT_A_TIME, check, together
+from lando.direct.preflight import check
 from lando.errors import Rejected, Unavailable
 from lando.k8s.permissions import Permission, permissions
+from lando.k8s.side_by_side import AT_A_TIME, together
 from lando.phases.labels import DIGEST, ENTRY
 from lando.phases.model import Finding, Model, Resource
 from tests.unit.direct.running import World, entry, manifest, model
