@@ -16,7 +16,7 @@ from lando.api import dead_letters
 from lando.cli import FAILED, UNREACHABLE
 from lando.cli.options import asked_by, connect
 from lando.cli.rendering import table
-from lando.client import LandoClient
+from lando.client.upkeep import Upkeep
 from lando.errors import ConfigError, InputError, NotFound
 from lando.logs import plain
 from lando.queues.dead import DeadLetters, Fate
@@ -50,7 +50,7 @@ def desk(config: Path | None, url: str | None, token: str | None) -> Iterator[De
     """
     if config is None:
         with connect(url, token) as client:
-            yield _Server(client)
+            yield _Server(client.upkeep)
         return
     settings = daemons.load(config).work_queue
     if (settings.url or "").startswith("memory:"):
@@ -132,20 +132,20 @@ def counted(number: int) -> str:
 
 
 class _Server:
-    def __init__(self, client: LandoClient) -> None:
-        self._client = client
+    def __init__(self, upkeep: Upkeep) -> None:
+        self._upkeep = upkeep
 
     def survey(self, *, limit: int, run: int | None, reason: str | None) -> list[Document]:
-        return list(self._client.dead_letters(limit=limit, run=run, reason=reason))
+        return list(self._upkeep.dead_letters(limit=limit, run=run, reason=reason))
 
     def find(self, identity: str) -> Document | None:
         try:
-            return self._client.dead_letter(identity)
+            return self._upkeep.dead_letter(identity)
         except NotFound:
             return None
 
     def settle(self, what: What, identities: Sequence[str]) -> set[str]:
-        return self._client.settle_dead_letters(what, identities)
+        return self._upkeep.settle_dead_letters(what, identities)
 
 
 class _Broker:

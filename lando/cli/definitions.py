@@ -24,7 +24,7 @@ LINES = 10_000
 def show(url: str | None, token: str | None, *, as_json: bool) -> None:
     """Print the definitions."""
     with connect(url, token) as client:
-        found = client.definitions()
+        found = client.definitions.by_name()
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False))
         return
@@ -49,8 +49,8 @@ def run(
     """Make the Job, follow it; returns the exit code, one of those of ``lando phases run``."""
     with connect(url, token) as client:
         try:
-            values = read_arguments(arguments, client.definitions().get(definition) or {})
-            name = client.make_definition_job(definition, values, key=key)
+            values = read_arguments(arguments, client.definitions.by_name().get(definition) or {})
+            name = client.definitions.make_job(definition, values, key=key)
         except (InputError, NotFound, Conflict, Rejected) as error:
             said = str(error).removeprefix(f"{getattr(error, 'peer', '')}: ")
             typer.echo(f"lando: {plain(said)}", err=True)
@@ -63,7 +63,7 @@ def run(
         # With --json standard output is for the one document.
         for piece in _followed(client, name) if following else _awaited(client, name):
             typer.echo(piece, nl=False, err=as_json)
-        job = client.definition_job(name)
+        job = client.definitions.job(name)
     is_complete = job["state"] == "Complete"
     if as_json:
         typer.echo(json.dumps(job, ensure_ascii=False))
@@ -123,7 +123,7 @@ def _arguments(definition: Mapping[str, Any]) -> Iterator[str]:
 def _awaited(client: LandoClient, name: str) -> Iterator[str]:
     """Nothing, until the Job has ended."""
     pause = PAUSES_S[0]
-    while client.definition_job_state(name) == "Running":
+    while client.definitions.job_state(name) == "Running":
         time.sleep(pause)
         pause = min(pause * 1.5, PAUSES_S[1])
     yield from ()
@@ -134,10 +134,10 @@ def _followed(client: LandoClient, name: str) -> Iterator[str]:
     told: set[str] = set()
     pause = PAUSES_S[0]
     while True:
-        is_over = client.definition_job_state(name) != "Running"
-        for pod in [pod for pod in client.definition_job_logs(name, 1) if pod not in told]:
+        is_over = client.definitions.job_state(name) != "Running"
+        for pod in [pod for pod in client.definitions.job_logs(name, 1) if pod not in told]:
             try:
-                for piece in client.follow_definition_job(name, pod):
+                for piece in client.definitions.follow_job(name, pod):
                     told.add(pod)
                     yield piece
                 told.add(pod)
@@ -147,7 +147,7 @@ def _followed(client: LandoClient, name: str) -> Iterator[str]:
             break
         time.sleep(pause)
         pause = min(pause * 1.5, PAUSES_S[1])
-    for pod, logs in client.definition_job_logs(name, LINES).items():
+    for pod, logs in client.definitions.job_logs(name, LINES).items():
         if pod not in told:
             yield from ("\n".join(lines) for lines in logs.values())
 

@@ -13,7 +13,8 @@ import typer
 from lando import home as homes
 from lando.cli import FAILED, rendering, stack
 from lando.cli.following import follow
-from lando.client import LandoClient, RunView
+from lando.client import LandoClient
+from lando.client.views import RunView
 from lando.errors import InputError, LandoError
 from lando.local.node.sandbox import SandboxMode
 

@@ -14,7 +14,7 @@ from rich.tree import Tree
 
 from lando.cli.options import connect
 from lando.cli.rendering import LOG_LINES, headline, title, utc_now, volume
-from lando.client import RunView
+from lando.client.views import RunView
 from lando.logs import plain
 
 _ENDLESS_WIDTH = 1_000_000  # columns of what is no terminal: lines are not broken for programs

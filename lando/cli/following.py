@@ -6,7 +6,8 @@ import sys
 from typing import TextIO
 
 from lando.cli import rendering
-from lando.client import LandoClient, RunView
+from lando.client import LandoClient
+from lando.client.views import RunView
 
 REDRAWS_PER_SECOND = 4.0  # for the running times; the run itself is read when it changes
 

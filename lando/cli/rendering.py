@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
-from lando.client import OutputFile, RunView, StepView
+from lando.client.views import OutputFile, RunView, StepView
 from lando.units import binary_size, decimal_size
 
 LOG_LINES = 12  # of a failed step's log that are shown with its cause

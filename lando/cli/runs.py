@@ -13,7 +13,8 @@ import typer
 from lando.cli import FAILED, rendering
 from lando.cli.following import follow
 from lando.cli.options import connect, is_embedded
-from lando.client import LandoClient, RunView
+from lando.client import LandoClient
+from lando.client.views import RunView
 from lando.errors import InputError
 
 

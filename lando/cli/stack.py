@@ -99,7 +99,8 @@ def _live_view(stack: EmbeddedStack, stop: threading.Event) -> None:
     from rich.live import Live
     from rich.text import Text
 
-    from lando.client import LandoClient, RunView
+    from lando.client import LandoClient
+    from lando.client.views import RunView
     from lando.errors import LandoError
 
     latest: list[RunView] = []

@@ -23,7 +23,7 @@ def resync(file: Path | None, url: str | None, token: str | None, *, dry_run: bo
     """Print what does not fit between runs and objects; unless ``dry_run`` the daemon is asked to mend it."""
     if file is None:
         with connect(url, token) as client:
-            found = client.resync(dry_run=dry_run)
+            found = client.upkeep.resync(dry_run=dry_run)
     else:
         with _named_in(file) as here:
             found = [finding.document() for finding in here.resync(dry_run=dry_run)]
@@ -59,7 +59,7 @@ def prune(
     found: Sequence[Mapping[str, Any]]
     if file is None:
         with connect(url, token) as client:
-            found = client.prune(older_than=age, logs=not keep_logs, unknown=unknown, dry_run=dry_run)
+            found = client.upkeep.prune(older_than=age, logs=not keep_logs, unknown=unknown, dry_run=dry_run)
     else:
         with _named_in(file) as here:
             ours = (

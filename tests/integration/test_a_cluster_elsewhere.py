@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
-from lando.client import LandoClient, RunView
+from lando.client import LandoClient
+from lando.client.views import RunView
 from tests.services import certificates
 from tests.services.elsewhere import Elsewhere, elsewhere
 from tests.services.providing import end_group, start_group, wait_until

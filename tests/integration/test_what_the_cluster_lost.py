@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 from lando import embedded
-from lando.client import LandoClient, RunView
+from lando.client import LandoClient
+from lando.client.views import RunView
 from lando.config import ClusterSettings
 from lando.embedded import NAMESPACE, EmbeddedStack
 from lando.errors import NotFound

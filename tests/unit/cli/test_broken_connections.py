@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lando import client as clients
-from lando.client import LandoClient
+from lando.client import UPLOAD_TRIES, LandoClient
+from lando.client.connection import FOLLOW_TRIES
 from lando.errors import InputError, Unavailable
 
 LOGS = "GET /api/lando/v1/runs/3/logs"
@@ -17,7 +17,7 @@ AWAY = (503, {"detail": "restarting"})
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lando.client.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
 
 
 def followed(api: Any) -> str:
@@ -34,7 +34,7 @@ def test_a_followed_log_that_never_comes_is_given_up(api: Any, cut: Any) -> None
     api.on(LOGS, cut("one\n"))
     with pytest.raises(Unavailable, match="broke off the log"):
         followed(api)
-    assert len(api.asked) == clients.FOLLOW_TRIES
+    assert len(api.asked) == FOLLOW_TRIES
 
 
 def test_an_upload_is_sent_again_from_its_beginning(api: Any, tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_an_upload_is_given_up_after_some_tries(api: Any, tmp_path: Path) -> Non
     api.on(FILES, AWAY)
     with LandoClient(api.url, "good") as client, pytest.raises(Unavailable, match="answered 503: restarting"):
         client.upload(source)
-    assert len(api.asked) == clients.UPLOAD_TRIES
+    assert len(api.asked) == UPLOAD_TRIES
 
 
 def test_a_closed_client_breaks_its_uploads_off(api: Any, tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from lando import client as clients
 from lando.cli import following
 from lando.client import LandoClient
+from lando.client.connection import FOLLOW_TRIES
 from lando.errors import Unavailable
 
 Document = Callable[..., dict[str, Any]]
@@ -19,7 +19,7 @@ AWAY = (503, {"detail": "restarting"})
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lando.client.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
 
 
 def followed(api: Any) -> list[str]:
@@ -38,7 +38,7 @@ def test_a_server_that_stays_away_is_given_up(api: Any) -> None:
     api.on(RUN, AWAY)
     with pytest.raises(Unavailable, match="answered 503: restarting"):
         followed(api)
-    assert len(api.asked) == clients.FOLLOW_TRIES
+    assert len(api.asked) == FOLLOW_TRIES
 
 
 def test_a_cause_that_comes_after_the_state_is_waited_for(api: Any, document: Document) -> None:

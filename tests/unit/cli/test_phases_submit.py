@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from lando.cli import rendering
-from lando.client import run_view
+from lando.client.views import run_view
 
 Document = Callable[..., dict[str, Any]]
 SUBMIT = "POST /api/lando/v1/runs"

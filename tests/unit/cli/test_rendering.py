@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from lando.cli import rendering
-from lando.client import RunView, run_view
+from lando.client.views import RunView, run_view
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,61 @@
+"""Jobs from the server's definitions."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from lando.client.connection import FOLLOW_TRIES, Connection, pause
+from lando.errors import Unavailable
+
+QUIET_PROGRAM_S = 3600.0
+"""Silence on the followed log of a Job, which has no sign of life of its own."""
+_ROOT = "/k8s-jobs"
+
+
+class Definitions:
+    """What the server makes Jobs of, and the Jobs; errors as of :class:`.connection.Connection`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def by_name(self) -> dict[str, dict[str, Any]]:
+        """``arguments`` (a JSON Schema) of each definition, or None and the ``error`` why it can't be used."""
+        return dict(self._connection.call("GET", f"{_ROOT}/definitions")["definitions"])
+
+    def make_job(self, definition: str, arguments: Mapping[str, Any], *, key: str | None = None) -> str:
+        """The name of the Job that is made, or was made before by a request with the same ``key``."""
+        body = {**arguments, "job_definition_name": definition}
+        headers = {"Idempotency-Key": key} if key is not None else {}
+        return str(self._connection.call("POST", f"{_ROOT}/jobs", json=body, headers=headers)["job_name"])
+
+    def job(self, name: str) -> dict[str, Any]:
+        """The Job as the API gives it, with the cause where it failed."""
+        return dict(self._connection.call("GET", _job(name)))
+
+    def job_state(self, name: str) -> str:
+        """Running, Complete or Failed; a server that can't be reached for a while is asked again."""
+        for failures in range(FOLLOW_TRIES):
+            try:
+                status = self._connection.call("GET", f"{_job(name)}/status")
+                break
+            except Unavailable:
+                if failures + 1 == FOLLOW_TRIES:
+                    raise
+                pause(failures)
+        ends = (one["type"] for one in status["conditions"] or () if one["status"] == "True")
+        return next((str(end) for end in ends if end in ("Complete", "Failed")), "Running")
+
+    def job_logs(self, name: str, limit: int) -> dict[str, dict[str, list[str]]]:
+        """By pod and container, the last lines."""
+        return dict(self._connection.call("GET", f"{_job(name)}/logs", params={"limit": limit}))
+
+    def follow_job(self, name: str, pod: str) -> Iterator[str]:
+        """What the pod's first container says, piece by piece, until it ends; Conflict before it has begun."""
+        params = {"follow": "true", "pod": pod}
+        yield from self._connection.log(f"{_job(name)}/logs", params, silence_s=QUIET_PROGRAM_S)
+
+
+def _job(name: str) -> str:
+    return f"{_ROOT}/jobs/{quote(name, safe='')}"
