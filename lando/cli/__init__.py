@@ -1,7 +1,7 @@
 """The command line: ``lando``.
 
-:mod:`.app` names the commands and their options and imports nothing heavy, so that ``lando --help`` is there at once;
-the module of each command is imported when it is called.
+:mod:`.app` joins the families of commands; the modules ``…_app`` name each command with its options and import nothing
+heavy, so that ``lando --help`` is there at once. The module that does the work is imported when the command is called.
 """
 
 from __future__ import annotations

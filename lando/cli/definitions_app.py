@@ -7,8 +7,12 @@ from typing import Annotated
 import typer
 
 from lando.cli.options import AsJson, Token, Url
+from lando.cli.phases_app import Command
+
+app = typer.Typer()
 
 
+@app.command()
 def definitions(as_json: AsJson = False, url: Url = None, token: Token = None) -> None:
     """List the definitions that 'lando run' makes Jobs of, with their arguments.
 
@@ -25,6 +29,7 @@ def definitions(as_json: AsJson = False, url: Url = None, token: Token = None) -
     commands.show(url, token, as_json=as_json)
 
 
+@app.command(cls=Command)
 def run(
     definition: Annotated[str, typer.Argument(metavar="DEFINITION", help="One of those of 'lando definitions'.")],
     arguments: Annotated[
