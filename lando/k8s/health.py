@@ -12,6 +12,7 @@ from lando.errors import ConfigError
 from lando.metrics import CONTENT_TYPE, Figures, text
 
 REQUEST_TIMEOUT_S = 10.0  # a client that sends nothing is let go after this
+STOP_S = 0.05  # how soon a stop is noticed
 STUCK_S = 900.0  # nothing takes a worker as long, as every call to a peer has a time-out
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ class HealthServer:
         except OSError as error:
             raise ConfigError(f"metrics_port: {host}:{port} can't be listened on: {error.strerror}") from error
         self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, name="health", daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(STOP_S,), name="health", daemon=True)
 
     @property
     def port(self) -> int:

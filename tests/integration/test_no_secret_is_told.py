@@ -67,7 +67,7 @@ def files_with_a_login() -> Iterator[str]:
         def log_message(self, format: str, *args: object) -> None: ...
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     yield f"http://ada:{LOGIN}@127.0.0.1:{server.server_address[1]}"
     server.shutdown()

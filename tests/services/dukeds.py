@@ -190,6 +190,7 @@ class _Handler(BaseHTTPRequestHandler):
     """Speaks HTTP for the service of its server."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # a body does not wait until its head is acknowledged
     wbufsize = 1 << 16  # an answer in one piece
     service: DukeDS
 

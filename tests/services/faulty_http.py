@@ -79,7 +79,7 @@ class FaultyHttp:
         self._streams: set[requests.Response] = set()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self._server.daemon_threads = True
-        self._thread = threading.Thread(target=self._server.serve_forever, name="faulty-http")
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), name="faulty-http")
         self._thread.start()
 
     @property
@@ -183,6 +183,7 @@ def _spoiled(lines: Iterator[bytes], fault: Fault | None) -> Iterator[bytes]:
 def _handler(faulty: FaultyHttp) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # a body does not wait until its head is acknowledged
         timeout = 30
 
         def _handle(self) -> None:

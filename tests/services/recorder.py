@@ -109,6 +109,7 @@ class _Server(ThreadingHTTPServer):
 def _handler(recording: Recorder, target: str, ca_file: str | None) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # a body does not wait until its head is acknowledged
 
         def setup(self) -> None:
             super().setup()

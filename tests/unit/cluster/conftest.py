@@ -49,6 +49,7 @@ class Server:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # a body does not wait until its head is acknowledged
 
             def setup(self) -> None:
                 super().setup()

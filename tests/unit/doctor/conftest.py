@@ -55,6 +55,7 @@ class Peer:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # a body does not wait until its head is acknowledged
 
             def respond(self) -> None:
                 parts = urlsplit(self.path)
