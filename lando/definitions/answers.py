@@ -98,6 +98,8 @@ def _of_cluster(error: ApiException) -> JSONResponse:
             return _told(422, "InvalidManifest", said)
         case 403:
             return _told(403, "Forbidden", said)
+        case 404:  # of a Job that is to be made: its namespace
+            return _told(404, "NotFound", said)
         case 409:
             return _told(409, "Conflict", said)
         case 410:
@@ -111,7 +113,7 @@ def sentence(error: BaseException) -> str:
     """What went wrong, for people; of an error of the cluster its own words."""
     if isinstance(error, ApiException):
         return message_of(error)
-    cause = error.args[0] if isinstance(error, NotFoundException) and error.args else None
+    cause = error.args[0] if isinstance(error, NotFoundException) and len(error.args) == 1 else None
     if isinstance(cause, KeyError):
         return f"there is no definition {cause}"
     return sentence(cause) if isinstance(cause, BaseException) else str(error)

@@ -13,7 +13,13 @@ R = TypeVar("R")
 
 
 class NotFoundException(Exception):
-    """A definition or a Job does not exist, or is another signature's; the original cause is its argument."""
+    """A definition or a Job does not exist, or is another signature's; the original cause is its argument.
+
+    A second one says what is missing, where the cause alone would not.
+    """
+
+    def __str__(self) -> str:
+        return str(self.args[-1]) if self.args else ""
 
 
 class DefinitionError(ValueError):

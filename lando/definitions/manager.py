@@ -129,6 +129,8 @@ class JobManager:
             job = generator.generate(template_args=template_args)
         except (DefinitionError, ArgumentError) as error:
             raise type(error)(f"definition {job_definition_name!r}: {error}") from error
+        except NotFoundException as error:  # of its template
+            raise NotFoundException(error.args[0], f"definition {job_definition_name!r}: {error}") from error
         self.signer.sign(job, job_definition_name)
         return job
 

@@ -106,9 +106,15 @@ class Settings:
             port=int(number("JOB_SERVER_PORT", 5000, 65535)),
         )
         is_open = environ.get("JOB_SERVER_OPEN", "").lower() == "true"
-        if is_open == bool(found.token or found.token_file):
+        has_token = bool(found.token or found.token_file)
+        if not (is_open or has_token):
             raise ConfigError(
-                "set one of JOB_SERVER_TOKEN, JOB_SERVER_TOKEN_FILE and, to let everybody in, JOB_SERVER_OPEN=true"
+                "say who may make Jobs here: set JOB_SERVER_TOKEN or JOB_SERVER_TOKEN_FILE, or, for everybody who "
+                "reaches the port, JOB_SERVER_OPEN=true"
+            )
+        if is_open and has_token:
+            raise ConfigError(
+                "JOB_SERVER_OPEN=true lets everybody in: leave it out, or JOB_SERVER_TOKEN and JOB_SERVER_TOKEN_FILE"
             )
         return found
 
@@ -119,7 +125,11 @@ def create_app(manager: JobManager, authorize: Authorize) -> FastAPI:
     app.include_router(create_router(manager, authorize))
 
     @app.exception_handler(HTTPException)
-    async def http(_request: Request, error: HTTPException) -> JSONResponse:
+    async def http(request: Request, error: HTTPException) -> JSONResponse:
+        if error.status_code == 404:
+            return answer(
+                Refusal(404, "NotFound", f"there is no {request.url.path}; /openapi.json tells what there is")
+            )
         return answer(error)
 
     return app
@@ -159,8 +169,15 @@ def log_in(settings: Settings) -> None:
         else:
             config.load_kube_config()  # type: ignore[no-untyped-call]
     except (ConfigException, OSError, ValueError) as error:
-        how = "IN_CLUSTER is set, but this is no pod" if settings.in_cluster else "the kubeconfig can't be used"
-        raise ConfigError(f"{how}: {' '.join(str(error).split())}") from error
+        files = os.environ.get("KUBECONFIG") or "~/.kube/config"
+        why = " ".join(str(error).split())
+        if settings.in_cluster:
+            sentence = f"IN_CLUSTER is set, but this is no pod: {why}"
+        elif any(Path(file).expanduser().exists() for file in files.split(os.pathsep)):
+            sentence = f"the kubeconfig {files} can't be used: {why}"
+        else:
+            sentence = f"there is no kubeconfig {files}: name one by KUBECONFIG, or in a pod set IN_CLUSTER"
+        raise ConfigError(sentence) from error
 
 
 def serve(settings: Settings) -> None:

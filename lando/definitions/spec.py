@@ -11,8 +11,10 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
+from kubernetes.client.exceptions import ApiException
+
 from lando.definitions import connection as connections
-from lando.definitions.exceptions import DefinitionError, NotFoundException, remaps_exception
+from lando.definitions.exceptions import DefinitionError, NotFoundException
 from lando.definitions.file_reloader import FileReloader
 from lando.definitions.kubernetes_errors import is_kubernetes_not_found_exception
 from lando.definitions.templates import Template
@@ -146,7 +148,6 @@ class ConfigMapSpecSource(TemplateSpecSource):
         self._lock = threading.Lock()
         self._compiled: tuple[str, Template] | None = None
 
-    @remaps_exception(matchers=[(is_kubernetes_not_found_exception, NotFoundException)])
     def template(self) -> Template:
         """As the ConfigMap holds it now.
 
@@ -154,8 +155,13 @@ class ConfigMapSpecSource(TemplateSpecSource):
             NotFoundException: there is no such ConfigMap.
             DefinitionError: it lacks the key, or what is there is no template.
         """
-        with self._connection.core() as core:
-            data = core.read_namespaced_config_map(name=self.name, namespace=self.namespace).data or {}
+        try:
+            with self._connection.core() as core:
+                data = core.read_namespaced_config_map(name=self.name, namespace=self.namespace).data or {}
+        except ApiException as error:
+            if not is_kubernetes_not_found_exception(error):
+                raise
+            raise NotFoundException(error, f"the namespace {self.namespace} has no ConfigMap {self.name}") from error
         source = data.get(self.name)
         if source is None:
             raise DefinitionError(f"the ConfigMap {self.name} of namespace {self.namespace} has no key {self.name!r}")

@@ -9,6 +9,7 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
+from kubernetes.client.exceptions import ApiException
 from lando.definitions.config import JobDefinition, JobManagerFactory, ReloadingJobDefinitionsRegister
 from lando.definitions.exceptions import DefinitionError, NotFoundException
 from lando.definitions.file_reloader import FileReloader
@@ -294,8 +295,9 @@ def test_a_template_file_that_is_broken_from_the_start_says_so(file: Path) -> No
 
 def test_a_config_map_is_read_each_time(core: FakeCore) -> None:
     source = ConfigMapSpecSource("pi", "batch")
-    with pytest.raises(NotFoundException):
+    with pytest.raises(NotFoundException, match=r"^the namespace batch has no ConfigMap pi$") as missing:
         source.get()
+    assert isinstance(missing.value.args[0], ApiException)
     core.config_maps["batch", "pi"] = {"other": ""}
     with pytest.raises(DefinitionError, match="ConfigMap pi of namespace batch has no key 'pi'"):
         source.get()

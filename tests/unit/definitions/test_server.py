@@ -11,10 +11,11 @@ import pytest
 import urllib3.exceptions
 from fastapi.testclient import TestClient
 from kubernetes.client.exceptions import ApiException
+from kubernetes.config import kube_config
 from lando.definitions import server
 from lando.definitions.config import JobManagerFactory
 from lando.errors import ConfigError
-from tests.unit.definitions.conftest import FakeBatch, job
+from tests.unit.definitions.conftest import FakeBatch, FakeCore, job
 
 ENVIRONMENT = {
     "JOB_SIGNATURE": "ours",
@@ -79,6 +80,18 @@ def test_a_missing_variable_is_named(variable: str) -> None:
 def test_settings_that_can_t_be_are_refused_by_name(wrong: dict[str, str]) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong)).replace("JOB_SERVER_OPEN", "JOB_SERVER_OPEN=true")):
         server.Settings.of({**ENVIRONMENT, **wrong})
+
+
+def test_a_start_without_a_kubeconfig_says_what_to_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "config"
+    monkeypatch.setenv("KUBECONFIG", str(file))
+    monkeypatch.setattr(kube_config, "KUBE_CONFIG_DEFAULT_LOCATION", str(file))
+
+    with pytest.raises(ConfigError, match=f"^there is no kubeconfig {file}: name one by KUBECONFIG"):
+        server.log_in(server.Settings.of(ENVIRONMENT))
+    file.write_text("{}")
+    with pytest.raises(ConfigError, match=f"^the kubeconfig {file} can't be used: "):
+        server.log_in(server.Settings.of(ENVIRONMENT))
 
 
 def test_the_defaults_are_those_of_the_original() -> None:
@@ -177,6 +190,17 @@ def test_a_request_at_fault_is_told_why(
     assert batch.jobs == {}
 
 
+def test_a_template_that_is_nowhere_is_told_with_its_definition(batch: FakeBatch, core: FakeCore, file: Path) -> None:
+    file.write_text("- {name: pi, spec_config_map_name: digits, spec_config_map_namespace: batch}")
+    client = client_of(file)
+
+    answer = client.post("/jobs", json={"job_definition_name": "pi"})
+
+    where = "the namespace batch has no ConfigMap digits"
+    assert (answer.status_code, answer.json()["message"]) == (404, f"definition 'pi': {where}")
+    assert client.get("/definitions").json()["definitions"]["pi"]["error"] == where
+
+
 def test_all_missing_arguments_are_listed(client: TestClient) -> None:
     assert client.post("/jobs", json={"job_definition_name": "thumbs"}).json()["missing"] == ["album"]
     assert client.post("/jobs", json={"job_definition_name": "typed"}).json()["missing"] == ["album"]
@@ -202,7 +226,7 @@ def answered(status: int) -> ApiException:
         (answered(422), 422, "InvalidManifest"),
         (answered(403), 403, "Forbidden"),
         (answered(401), 503, "ClusterUnavailable"),
-        (answered(404), 503, "ClusterUnavailable"),
+        (answered(404), 404, "NotFound"),
         (answered(429), 503, "ClusterUnavailable"),
         (answered(500), 503, "ClusterUnavailable"),
         (urllib3.exceptions.ProtocolError(), 503, "ClusterUnavailable"),
@@ -237,7 +261,10 @@ def test_jobs_of_others_and_of_nobody_are_not_found(client: TestClient, batch: F
         assert client.get(f"/jobs/{name}/status").status_code == 404
     selector = client.get("/jobs", params={"job_definition_name": "a,b!=c"})
     assert (selector.status_code, selector.json()["error"]) == (400, "BadRequest")
-    assert client.get("/nowhere").json()["error"] == "NotFound"
+    assert client.get("/nowhere").json() == {
+        "error": "NotFound",
+        "message": "there is no /nowhere; /openapi.json tells what there is",
+    }
     assert client.put("/jobs").json()["error"] == "MethodNotAllowed"
 
 
