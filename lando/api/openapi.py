@@ -65,7 +65,7 @@ _REFUSALS: Mapping[int, str] = MappingProxyType(
 _REFUSALS_OF_JOBS: Mapping[int, str] = MappingProxyType(
     {
         **_REFUSALS,
-        404: "Not there, or not of this server's signature; or the server has no definitions.",
+        404: "Not there, or not this user's, or not of this server's signature; or the server has no definitions.",
         409: "The key of a request that came before with other arguments; or there is nothing to follow yet.",
         410: "A page of a list that has changed too much since its first page.",
         422: "The definition can't be used, or the cluster does not take what it made.",

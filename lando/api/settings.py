@@ -139,7 +139,7 @@ class Settings:
     definitions_signature: str = "lando-definitions"
     """Label value by which their Jobs are known: those of other signatures are not touched, nor shown."""
     definitions_for: str = "staff"
-    """Who may use them: ``staff`` or all ``users``; each of these sees and deletes the Jobs of all."""
+    """Who may use them: ``staff`` or all ``users``; each of these has only their own Jobs, staff those of all."""
     definitions_retention_s: float = 3600.0
     """How long Jobs of definitions that have ended stay in the cluster, in seconds; the archive keeps what is to be
     known of them."""

@@ -17,14 +17,14 @@ ANNOTATION = "lando.arguments"
 MAX_KEY = 255  # characters
 
 
-def mark(job: Job, signature: str, definition: str, key: str, arguments: Mapping[str, Any] | None) -> str:
-    """Give ``job`` the name that follows from the first three; the digest of ``arguments`` that it carries from now on.
+def mark(job: Job, scope: tuple[str, ...], definition: str, key: str, arguments: Mapping[str, Any] | None) -> str:
+    """Give ``job`` the name that follows from the next three; the digest of ``arguments`` that it carries from now on.
 
     The manifest's own name has no part in it: that may hold an argument.
     """
     if not 1 <= len(key) <= MAX_KEY:
         raise ArgumentError(f"an idempotency key has 1 to {MAX_KEY} characters, this one has {len(key)}")
-    suffix = _digest([signature, definition, key])[: 2 * JobGenerator.SUFFIX_BYTES]
+    suffix = _digest([scope[0], definition, key, *scope[1:]])[: 2 * JobGenerator.SUFFIX_BYTES]
     base = re.sub(r"[^a-z0-9]+", "-", definition.lower())[: JobGenerator.MAX_LEN].strip("-")
     rename(job, f"{base}-{suffix}")
     digest = _digest(dict(arguments or {}))

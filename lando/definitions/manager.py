@@ -100,7 +100,7 @@ class JobManager:
         job = self.make_job(job_definition_name, template_args)
         digest = None
         if idempotency_key is not None:
-            digest = idempotency.mark(job, self.signer.signature, job_definition_name, idempotency_key, template_args)
+            digest = idempotency.mark(job, self.signer.scope, job_definition_name, idempotency_key, template_args)
         name = name_of(job)
         if pre_create is not None:
             pre_create(job)

@@ -20,7 +20,7 @@ from lando.definitions.exceptions import DefinitionError, NotFoundException
 from lando.definitions.manager import JobManager
 from lando.definitions.registers import JobDefinitionsRegister, StaticJobDefinitionsRegister
 from lando.definitions.signing import check_label_value
-from lando.definitions.spec import JobGenerator
+from lando.definitions.spec import JobGenerator, V1Job
 
 MAX_BODY = 1024 * 1024
 """Bytes of a request: its arguments become part of a Job, of which etcd takes no more."""
@@ -39,6 +39,9 @@ Authorize = Callable[[Request], None]
 
 ManagerOf = Callable[[Request], JobManager]
 """Raises Refusal where there is none."""
+
+More = Callable[[Request, V1Job], dict[str, Any]]
+"""What else the document of a Job is to have."""
 
 
 async def _manager_of(request: Request) -> JobManager:
@@ -82,6 +85,7 @@ _JOB: dict[str, Any] = {
     "state": {"enum": [state.value for state in JobManager.JobStatus]},
     "status": _STATUS,
     "cause": {"type": ["object", "null"], "description": "why it failed or what it waits for"},
+    "user": {**_TEXT, "description": "who had it made; null without users, and of Jobs that were made otherwise"},
     "kept": {**_TEXT, "description": "when it was put aside, of a Job that the cluster has no more"},
 }
 _MESSAGES = {
@@ -103,9 +107,15 @@ def _answering(properties: dict[str, Any]) -> dict[str, Any]:
     return {"responses": {"200": {"content": {"application/json": {"schema": schema}}}}}
 
 
-def create_router(manager: JobManager | ManagerOf, authorize: Authorize, *, is_health_open: bool = True) -> APIRouter:
+def create_router(
+    manager: JobManager | ManagerOf,
+    authorize: Authorize,
+    *,
+    is_health_open: bool = True,
+    more: More = lambda request, job: {},
+) -> APIRouter:
     """The routes over ``manager``, or over the one that it gives for a request; all ask ``authorize`` first, unless
-    ``is_health_open`` the health check, too."""
+    ``is_health_open`` the health check, too. ``more`` completes what ``GET /jobs/{job_name}`` says."""
     answers: dict[int | str, dict[str, Any]] = {
         "4XX": {"description": "Not done, and why.", "content": {"application/json": {"schema": _ERROR}}},
         "503": {"description": "The cluster is away.", "content": {"application/json": {"schema": _ERROR}}},
@@ -175,10 +185,10 @@ def create_router(manager: JobManager | ManagerOf, authorize: Authorize, *, is_h
         return {"jobs": {job.metadata.name: documents.status(job) for job in jobs}, "continue": following}
 
     @router.get("/jobs/{job_name}", openapi_extra=_answering(_JOB))
-    def read_job(manager: TheManager, job_name: str) -> dict[str, Any]:
+    def read_job(request: Request, manager: TheManager, job_name: str) -> dict[str, Any]:
         """The Job: where it stands and, if it failed or waits, why."""
         job = manager.read_job(job_name)
-        return documents.job(job, manager, manager.job_cause(job))
+        return documents.job(job, manager, manager.job_cause(job)) | more(request, job)
 
     @router.delete("/jobs/{job_name}")
     def delete_job(manager: TheManager, job_name: str) -> dict[str, str]:

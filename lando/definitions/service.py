@@ -17,6 +17,7 @@ from lando.definitions.exceptions import NotFoundException
 from lando.definitions.file_reloader import FileReloader
 from lando.definitions.keeping import Keeper
 from lando.definitions.manager import PAGE_SIZE, JobDeleter, JobManager, JobSigner
+from lando.definitions.signing import UserSigner
 from lando.definitions.spec import Job, V1Job
 from lando.definitions.view import JobsView
 from lando.k8s.cluster import KubernetesCluster
@@ -62,7 +63,7 @@ class ServedJobs(JobManager):
         if job_definition_name:
             wanted[JobSigner.JOB_DEFINITION_NAME_KEY] = job_definition_name
         for job in self._view.jobs():
-            if wanted.items() <= (job.metadata.labels or {}).items():
+            if self.signer.has_signed(job) and wanted.items() <= job.metadata.labels.items():
                 yield job
 
     def list_page(
@@ -80,16 +81,14 @@ class ServedJobs(JobManager):
     def read_job(self, job_name: str) -> V1Job:
         """The Job, or what is kept of it, which has the annotation :data:`~lando.definitions.documents.KEPT`."""
         job = self._view.get(job_name) if self._view.is_current() else None
-        if job is not None:
-            return job
-        try:
-            return self._manager.read_job(job_name)
-        except NotFoundException:
-            kept = self._keeper.kept(job_name) if self._keeper is not None else None
-            if kept is None:
-                raise
-            kept.job.metadata.annotations = {**(kept.job.metadata.annotations or {}), KEPT: kept.at}
-            return kept.job
+        if job is None:
+            try:
+                job = self._manager.read_job(job_name)
+            except NotFoundException:
+                job = self._kept(job_name)
+        if job is None or not self.signer.has_signed(job):  # one sentence: what others have is nobody's to know
+            raise NotFoundException(f"there is no Job {job_name!r}")
+        return job
 
     def job_logs(self, job_name: str, limit: int | None = 200) -> dict[str, dict[str, list[str]]]:
         if self._keeper is not None and is_kept(self.read_job(job_name)):
@@ -122,6 +121,13 @@ class ServedJobs(JobManager):
             self._keeper.keep(found)
         self._manager.delete_job(found)
 
+    def _kept(self, job_name: str) -> V1Job | None:
+        kept = self._keeper.kept(job_name) if self._keeper is not None else None
+        if kept is None:
+            return None
+        kept.job.metadata.annotations = {**(kept.job.metadata.annotations or {}), KEPT: kept.at}
+        return kept.job
+
 
 class Service:
     """The parts of one server that are about definitions, from :meth:`start` to :meth:`stop`: the view, the keeper,
@@ -145,8 +151,14 @@ class Service:
         self._deleter = JobDeleter(plain)
         self._plain = plain
         self._stops: list[Callable[[], None]] = []
-        self.manager = ServedJobs(plain, self._view, self._keeper)
-        """What the routes ask."""
+
+    def manager_for(self, user: str, *, knows_all: bool) -> ServedJobs:
+        """The Jobs of ``user``; with ``knows_all`` those of everybody, where new ones are this user's."""
+        signer = UserSigner(self._plain.signer.signature, user, knows_all=knows_all)
+        plain = self._plain
+        return ServedJobs(
+            JobManager(plain.namespace, signer, plain.register, connection=plain.connection), self._view, self._keeper
+        )
 
     def start(self) -> None:
         """Begin to follow the Jobs, to keep them, and to remove those whose time has come."""

@@ -43,6 +43,47 @@ class JobSigner:
         """Whether ``job``, a V1Job, has this signature."""
         return (job.metadata.labels or {}).get(self.LABEL_KEY) == self.signature
 
+    @property
+    def scope(self) -> tuple[str, ...]:
+        """Those whose idempotency keys are one another's."""
+        return (self.signature,)
+
+
+class UserSigner(JobSigner):
+    """Signs Jobs as those of one ``user`` too, a label's value, and knows only these; with ``knows_all`` those of
+    every user, and those that have none."""
+
+    USER_KEY = "lando-user"
+
+    def __init__(self, signature: str, user: str, *, knows_all: bool = False) -> None:
+        super().__init__(signature)
+        self.user = user
+        self.knows_all = knows_all
+
+    def sign(self, job: Job, job_definition_name: str | None = None) -> None:
+        """Also over what the manifest itself says of a user."""
+        super().sign(job, job_definition_name)
+        metadata = job["metadata"] if isinstance(job, Mapping) else job.metadata
+        labels = metadata["labels"] if isinstance(metadata, Mapping) else metadata.labels
+        labels[self.USER_KEY] = self.user
+
+    def label_selector(self, job_definition_name: str | None = None, **extra_labels: Any) -> str:
+        known = {} if self.knows_all else {self.USER_KEY: self.user}
+        return super().label_selector(job_definition_name, **(extra_labels | known))
+
+    def has_signed(self, job: Job) -> bool:
+        return super().has_signed(job) and (self.knows_all or self.user_of(job) == self.user)
+
+    @classmethod
+    def user_of(cls, job: Job) -> str | None:
+        """Whose ``job``, a V1Job, is; None where nobody's."""
+        user: str | None = (job.metadata.labels or {}).get(cls.USER_KEY)
+        return user
+
+    @property
+    def scope(self) -> tuple[str, ...]:
+        return super().scope if self.knows_all else (*super().scope, self.user)
+
 
 def check_label_value(what: str, value: object) -> None:
     """Raises DefinitionError when ``value`` can't be a label's value."""

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
+from typing import Any
 
 from fastapi import APIRouter, Depends, Request, Security
 
 from lando.api import answers, auth
 from lando.api.media_types import JOBS
+from lando.api.models import User
 from lando.api.site import TheSite, site_of
 from lando.definitions.answers import Refusal
 from lando.definitions.manager import JobManager
 from lando.definitions.router import create_router
+from lando.definitions.signing import UserSigner
+from lando.definitions.spec import V1Job
 from lando.errors import Unavailable
+
+_ID = re.compile(r"[0-9]{1,9}")
 
 
 def _authorize(request: Request) -> None:
@@ -27,13 +34,23 @@ def _authorize(request: Request) -> None:
         raise Refusal(503, "Unavailable", "The database is not available; try again.", {"Retry-After": "2"}) from error
     if not caller.is_staff and site.settings.definitions_for != "users":
         raise Refusal(403, "Forbidden", "Only staff may do this here.")
+    request.state.caller = caller
 
 
 def _manager(request: Request) -> JobManager:
     site = site_of(request)
     if site.definitions is None:
         raise Refusal(404, "NotFound", "This server has no job definitions: its setting definitions names no file.")
-    return site.definitions.manager
+    caller: auth.Caller = request.state.caller
+    return site.definitions.manager_for(str(caller.id), knows_all=caller.is_staff)
+
+
+def _more(request: Request, job: V1Job) -> dict[str, Any]:
+    """Whose the Job is: the user's name, or the number of one who is no more."""
+    user = UserSigner.user_of(job)
+    with site_of(request).database.read() as session:
+        found = session.get(User, int(user)) if user is not None and _ID.fullmatch(user) else None
+    return {"user": found.username if found is not None else user}
 
 
 async def _turn(site: TheSite) -> AsyncIterator[None]:
@@ -44,7 +61,7 @@ async def _turn(site: TheSite) -> AsyncIterator[None]:
 
 router = APIRouter()
 router.include_router(
-    create_router(_manager, _authorize, is_health_open=False),
+    create_router(_manager, _authorize, is_health_open=False, more=_more),
     prefix=JOBS,
     tags=["job definitions"],
     # The ways are only named here: _authorize looks.

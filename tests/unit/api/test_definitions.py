@@ -1,58 +1,168 @@
-"""Jobs from definitions as part of the API server: who may, and what is answered."""
+"""Jobs from definitions as part of the API server: who may, whose they are, and what is answered."""
 
 from __future__ import annotations
 
-from types import SimpleNamespace
+from pathlib import Path
 from typing import Any
 
 import pytest
-from lando.definitions import JobGenerator, JobManager, JobSigner, StaticJobDefinitionsRegister, YamlStringSpecSource
+from lando.archive import Archive
+from lando.config import ClusterSettings
+from lando.definitions import JobManager, JobManagerFactory
+from lando.definitions.service import Service
+from lando.k8s.cluster import KubernetesCluster
 from tests.unit.api.serving import Api, Serve
+from tests.unit.definitions.conftest import FakeBatch, FakeCore, job
 
-SPEC = 'metadata: {name: "greet-{{ name }}"}'
+DEFINITIONS = """
+- name: greet
+  spec: |
+    metadata: {name: "greet-{{ name }}"}
+- name: usurp
+  spec: |
+    metadata: {name: usurp, labels: {lando-user: "{{ victim }}"}}
+"""
+GREET = {"job_definition_name": "greet", "name": "ada"}
+JOBS = "/k8s-jobs/jobs"
 
 
 @pytest.fixture
-def made(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """What the cluster was told to make."""
-    jobs: list[Any] = []
-
-    def create(*, namespace: str, body: Any) -> Any:
-        jobs.append(body)
-        return SimpleNamespace(metadata=SimpleNamespace(name=body.to_dict()["metadata"]["name"]))
-
-    monkeypatch.setattr("kubernetes.client.BatchV1Api", lambda _: SimpleNamespace(create_namespaced_job=create))
-    return jobs
+def batch(monkeypatch: pytest.MonkeyPatch) -> FakeBatch:
+    fake = FakeBatch()
+    monkeypatch.setattr("kubernetes.client.BatchV1Api", lambda connected: fake)
+    return fake
 
 
-def with_definitions(api: Api) -> Api:
-    register = StaticJobDefinitionsRegister({"greet": JobGenerator(YamlStringSpecSource(SPEC))})
-    manager = JobManager("batch", JobSigner("ours"), register)
-    api.site.definitions = SimpleNamespace(manager=manager)  # type: ignore[assignment]
+@pytest.fixture
+def api(serve: Serve, batch: FakeBatch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Api:
+    """For all users."""
+    core = FakeCore()
+    monkeypatch.setattr("kubernetes.client.CoreV1Api", lambda connected: core)
+    return with_definitions(serve(definitions_for="users"), tmp_path)
+
+
+def with_definitions(api: Api, folder: Path) -> Api:
+    """With a service that does not run: so it asks the cluster, which ``batch`` is."""
+    file = folder / "definitions.yaml"
+    file.write_text(DEFINITIONS)
+    api.site.definitions = Service(
+        KubernetesCluster(ClusterSettings(namespace="batch", host="https://127.0.0.1:1")),
+        str(file),
+        signature="ours",
+        retention_s=60,
+        archive=Archive(str(folder / "archive")),
+    )
     return api
 
 
-def test_staff_make_jobs_with_their_own_token(serve: Serve, made: list[Any]) -> None:
-    api = with_definitions(serve())
-
-    answer = api.post("/k8s-jobs/jobs", {"job_definition_name": "greet", "name": "ada"}, "operator")
-
-    assert answer.status_code == 200
-    assert answer.json()["job_name"].startswith("greet-ada-")
-    assert len(made) == 1
+def made(api: Api, user: str, key: str | None = None, **arguments: str) -> str:
+    """The name of a new Job of ``user``'s."""
+    headers = {"Idempotency-Key": key} if key is not None else {}
+    answer = api.call("POST", JOBS, {**GREET, **arguments}, user, headers=headers)
+    assert answer.status_code == 200, answer.text
+    return str(answer.json()["job_name"])
 
 
-def test_others_do_only_where_the_settings_say_so(serve: Serve, made: list[Any]) -> None:
+def listed(api: Api, user: str, query: str = "") -> set[str]:
+    return set(api.get(JOBS + query, user).json()["jobs"])
+
+
+def test_staff_make_jobs_with_their_own_token(serve: Serve, batch: FakeBatch, tmp_path: Path) -> None:
+    api = with_definitions(serve(), tmp_path)
+
+    assert made(api, "operator").startswith("greet-ada-")
+    assert len(batch.jobs) == 1
+
+
+def test_others_do_only_where_the_settings_say_so(serve: Serve, batch: FakeBatch, tmp_path: Path) -> None:
     for who, status in (("staff", 403), ("users", 200)):
-        api = with_definitions(serve(definitions_for=who))
-        answer = api.post("/k8s-jobs/jobs", {"job_definition_name": "greet", "name": "ada"}, f"one-of-{who}")
-        assert answer.status_code == status
-    assert len(made) == 1
+        api = with_definitions(serve(definitions_for=who), tmp_path)
+        assert api.post(JOBS, GREET, f"one-of-{who}").status_code == status
+    assert len(batch.jobs) == 1
 
 
-def test_nobody_sees_anything_without_a_token(serve: Serve) -> None:
-    api = with_definitions(serve())
+def test_a_user_s_jobs_are_nobody_else_s_but_staff_s(api: Api, batch: FakeBatch) -> None:
+    batch.jobs["old"] = job("old")  # made before Jobs had users
+    ada, bob, operator = (made(api, user) for user in ("ada", "bob", "operator"))
 
+    for query in ("", "?limit=10", "?job_definition_name=greet", "?limit=10&job_definition_name=greet"):
+        assert listed(api, "ada", query) == {ada}
+        assert listed(api, "bob", query) == {bob}
+        assert listed(api, "operator", query) == {ada, bob, operator} | ({"old"} if "name" not in query else set())
+    assert api.get(f"{JOBS}/{ada}", "ada").json()["user"] == "ada"
+    assert [api.get(f"{JOBS}/{name}", "operator").json()["user"] for name in (ada, bob, operator, "old")] == [
+        "ada",
+        "bob",
+        "operator",
+        None,
+    ]
+
+
+@pytest.mark.parametrize("rest", ["", "/status", "/events", "/logs", "/logs?follow=true"])
+def test_a_job_of_somebody_else_is_as_unknown_as_one_that_never_was(api: Api, batch: FakeBatch, rest: str) -> None:
+    batch.jobs["old"] = job("old")
+    of_ada = made(api, "ada")
+    answers = []
+    for name in (of_ada, "old", "never"):
+        for method in ("GET", "DELETE") if not rest else ("GET",):
+            answer = api.call(method, f"{JOBS}/{name}{rest}", None, "bob")
+            answers.append((answer.status_code, answer.text.replace(name, "it")))
+
+    assert set(answers) == {(404, answers[0][1])}
+    assert batch.jobs.keys() == {of_ada, "old"}
+
+
+def test_a_user_deletes_what_is_theirs_and_staff_all(api: Api, batch: FakeBatch) -> None:
+    ada, bob = made(api, "ada"), made(api, "bob")
+
+    assert api.call("DELETE", f"{JOBS}/{ada}", None, "ada").status_code == 200
+    assert api.call("DELETE", f"{JOBS}/{bob}", None, "operator").status_code == 200
+
+    assert batch.jobs == {}
+
+
+def test_a_job_that_is_gone_still_is_its_user_s_alone(api: Api, batch: FakeBatch) -> None:
+    name = made(api, "ada")
+    assert api.call("DELETE", f"{JOBS}/{name}", None, "ada").status_code == 200
+    assert batch.jobs == {}
+
+    for rest in ("", "/status", "/events", "/logs"):
+        for user, status in (("ada", 200), ("operator", 200), ("bob", 404)):
+            assert api.get(f"{JOBS}/{name}{rest}", user).status_code == status, (user, rest)
+    assert api.get(f"{JOBS}/{name}/logs?follow=true", "bob").json()["message"] == f"there is no Job {name!r}"
+    assert api.get(f"{JOBS}/{name}", "operator").json()["user"] == "ada"
+
+
+def test_no_manifest_and_no_argument_makes_a_job_somebody_else_s(api: Api, batch: FakeBatch) -> None:
+    made(api, "ada")
+    (of_ada,) = batch.jobs.values()
+    ada = of_ada.metadata.labels["lando-user"]
+    body = {"job_definition_name": "usurp", "victim": ada}
+
+    names = {user: api.post(JOBS, body, user).json()["job_name"] for user in ("bob", "operator")}
+
+    assert names["bob"] not in listed(api, "ada")
+    assert names["operator"] not in listed(api, "ada")
+    assert listed(api, "bob") == {names["bob"]}
+
+
+def test_the_key_of_one_user_is_not_that_of_another(api: Api, tmp_path: Path) -> None:
+    first = {user: made(api, user, "k") for user in ("ada", "bob", "operator")}
+
+    assert len(set(first.values())) == 3
+    assert {user: made(api, user, "k") for user in first} == first
+    assert api.call("POST", JOBS, {**GREET, "name": "b"}, "ada", headers={"Idempotency-Key": "k"}).status_code == 409
+
+
+def test_keys_of_staff_are_those_of_the_library(api: Api, batch: FakeBatch, tmp_path: Path) -> None:
+    manager = JobManagerFactory.from_vars("ours", "batch", tmp_path / "definitions.yaml").manager()
+    name = manager.create_job("greet", {"name": "ada"}, idempotency_key="k")
+
+    assert name == "greet-8c3a01e5a1f1e50ae993f7ea"
+    assert made(api, "operator", "k") == made(api, "lando", "k") == name
+
+
+def test_nobody_sees_anything_without_a_token(api: Api) -> None:
     for path in ("healthcheck", "jobs", "definitions"):
         answer = api.client.get(f"/k8s-jobs/{path}")
         assert (answer.status_code, answer.json()["error"]) == (401, "Unauthorized")
@@ -65,10 +175,7 @@ def test_a_server_without_definitions_says_so(serve: Serve) -> None:
     assert "setting definitions" in answer.json()["message"]
 
 
-def test_no_more_requests_than_have_places_wait_for_the_cluster(
-    serve: Serve, made: list[Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    api = with_definitions(serve())
+def test_no_more_requests_than_have_places_wait_for_the_cluster(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     places = api.site.definition_calls
     taken = []
     make = JobManager.make_job
@@ -80,14 +187,12 @@ def test_no_more_requests_than_have_places_wait_for_the_cluster(
     monkeypatch.setattr(JobManager, "make_job", noted)
     places.total_tokens = 1
     for _ in range(2):
-        api.post("/k8s-jobs/jobs", {"job_definition_name": "greet", "name": "ada"}, "operator")
+        api.post(JOBS, GREET, "operator")
 
     assert (taken, places.borrowed_tokens) == ([1, 1], 0)
 
 
-def test_errors_are_those_of_the_library_s_own_server(serve: Serve, made: list[Any]) -> None:
-    api = with_definitions(serve())
-
-    answer = api.post("/k8s-jobs/jobs", {"job_definition_name": "greet"}, "operator")
+def test_errors_are_those_of_the_library_s_own_server(api: Api) -> None:
+    answer = api.post(JOBS, {"job_definition_name": "greet"}, "operator")
 
     assert (answer.status_code, answer.json()["missing"]) == (400, ["name"])

@@ -95,8 +95,11 @@ class FakeCore:
         self.asked: list[dict[str, Any]] = []
         self.api_client = models.ApiClient()
 
-    def list_namespaced_pod(self, *, namespace: str, label_selector: str) -> Any:
-        return SimpleNamespace(items=self.pods)
+    def list_namespaced_pod(self, namespace: str, *, label_selector: str, _preload_content: bool = True) -> Any:
+        if _preload_content:
+            return SimpleNamespace(items=self.pods)
+        items = [self.api_client.sanitize_for_serialization(pod) for pod in self.pods]
+        return SimpleNamespace(data=json.dumps({"items": items}).encode())
 
     def list_namespaced_event(self, namespace: str, *, field_selector: str, **more: Any) -> Any:
         uid = field_selector.removeprefix("involvedObject.uid=")

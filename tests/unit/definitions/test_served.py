@@ -16,6 +16,7 @@ from lando.definitions import JobManager, JobSigner, NotFoundException, StaticJo
 from lando.definitions.keeping import Keeper
 from lando.definitions.server import create_app
 from lando.definitions.service import ServedJobs
+from lando.definitions.signing import UserSigner
 from lando.definitions.view import JobsView
 from lando.errors import Unavailable
 from lando.k8s.cluster import Page
@@ -44,11 +45,16 @@ class OneWatch:
 class ListedCluster:
     """What the view follows: these Jobs."""
 
-    def __init__(self, names: list[str], *, definition: str = "thumbs") -> None:
-        self._labels = {"app.kubernetes.io/managed-by": "ours", "job_definition_name": definition}
+    def __init__(self, names: list[str]) -> None:
+        labels = {"app.kubernetes.io/managed-by": "ours", "job_definition_name": "thumbs"}
         self._items = [
             {
-                "metadata": {"name": name, "uid": f"uid-{name}", "resourceVersion": "1", "labels": self._labels},
+                "metadata": {
+                    "name": name,
+                    "uid": f"uid-{name}",
+                    "resourceVersion": "1",
+                    "labels": labels | {"lando-user": name[-1]},
+                },
                 "spec": {"template": {"spec": {"containers": [{"name": "main"}], "restartPolicy": "Never"}}},
                 "status": {"conditions": [{"type": "Complete", "status": "True"}]},
             }
@@ -133,6 +139,21 @@ def test_pages_of_the_view_are_whole_and_do_not_overlap(
 
     assert names == [f"job-{number:04}" for number in range(1000)]
     assert batch.calls == []
+
+
+def test_a_user_sees_a_tenth_of_the_view_and_no_more(manager: JobManager, batch: FakeBatch, followed: JobsView) -> None:
+    mine = ServedJobs(JobManager("batch", UserSigner("ours", "7"), manager.register), followed, None)
+    all_of_them = JobManager("batch", UserSigner("ours", "7", knows_all=True), manager.register)
+
+    names = [one.metadata.name for one in mine.list_jobs()]
+
+    assert names == [f"job-{number:04}" for number in range(7, 1000, 10)]
+    assert [one.metadata.name for one in mine.list_page(limit=1000)[0]] == names
+    assert mine.read_job("job-0007").metadata.name == "job-0007"
+    for name in ("job-0008", "job-1007"):
+        with pytest.raises(NotFoundException, match=f"^there is no Job '{name}'$"):
+            mine.read_job(name)
+    assert len(ServedJobs(all_of_them, followed, None).list_jobs()) == 1000
 
 
 def test_a_view_that_is_not_current_is_not_asked(manager: JobManager, batch: FakeBatch) -> None:
