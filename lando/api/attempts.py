@@ -12,8 +12,9 @@ from itertools import pairwise
 from sqlalchemy.orm import Session
 
 from lando.api import models as m
-from lando.api import shapes, usage
+from lando.api import usage
 from lando.api.documents import timestamp
+from lando.api.shapes import runs as shapes
 from lando.runs import Attempt, AttemptState
 
 KEPT = 200

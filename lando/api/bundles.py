@@ -6,8 +6,8 @@ import threading
 from collections.abc import Mapping, Sequence
 from itertools import islice
 
-from lando.api import shapes
 from lando.api.answers import Refusal, detail
+from lando.api.shapes import runs as shapes
 from lando.phases.files import Bundle
 from lando.phases.model import Finding, Model, Settings
 from lando.phases.reading import read

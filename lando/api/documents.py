@@ -9,8 +9,9 @@ from typing import overload
 from sqlalchemy.orm import object_session, selectinload
 
 from lando.api import models as m
-from lando.api import shapes, usage
+from lando.api import usage
 from lando.api.files import FileUrls
+from lando.api.shapes import catalog, jobs, people
 from lando.stores.urls import without_user_info
 
 
@@ -29,7 +30,7 @@ def timestamp(moment: datetime | None) -> str | None:
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
 
 
-def user(row: m.User) -> shapes.User:
+def user(row: m.User) -> people.User:
     """Somebody who signs in."""
     return {
         "id": row.id,
@@ -40,12 +41,12 @@ def user(row: m.User) -> shapes.User:
     }
 
 
-def flavor(row: m.JobFlavor) -> shapes.Flavor:
+def flavor(row: m.JobFlavor) -> catalog.Flavor:
     """An amount of CPU and memory."""
     return {"id": row.id, "name": row.name, "cpus": row.cpus, "memory": row.memory}
 
 
-def workflow(row: m.Workflow) -> shapes.Workflow:
+def workflow(row: m.Workflow) -> catalog.Workflow:
     """A workflow and the ids of its versions."""
     return {
         "id": row.id,
@@ -56,7 +57,7 @@ def workflow(row: m.Workflow) -> shapes.Workflow:
     }
 
 
-def workflow_version(row: m.WorkflowVersion, url: str) -> shapes.Version:
+def workflow_version(row: m.WorkflowVersion, url: str) -> catalog.Version:
     """A version; ``url`` is the form of its URL that the reader may use."""
     return {
         "id": row.id,
@@ -77,7 +78,7 @@ def workflow_version(row: m.WorkflowVersion, url: str) -> shapes.Version:
     }
 
 
-def admin_workflow_version(row: m.WorkflowVersion, url: str) -> shapes.AdminVersion:
+def admin_workflow_version(row: m.WorkflowVersion, url: str) -> catalog.AdminVersion:
     """A version as staff write it."""
     return {
         "id": row.id,
@@ -105,7 +106,7 @@ def version_order(row: m.WorkflowVersion) -> tuple[int, list[tuple[bool, int, st
     ]
 
 
-def workflow_configuration(row: m.WorkflowConfiguration) -> shapes.Configuration:
+def workflow_configuration(row: m.WorkflowConfiguration) -> catalog.Configuration:
     """A configuration."""
     return {
         "id": row.id,
@@ -117,7 +118,7 @@ def workflow_configuration(row: m.WorkflowConfiguration) -> shapes.Configuration
     }
 
 
-def job_strategy(row: m.JobStrategy) -> shapes.Strategy:
+def job_strategy(row: m.JobStrategy) -> catalog.Strategy:
     """A strategy."""
     return {
         "id": row.id,
@@ -130,12 +131,12 @@ def job_strategy(row: m.JobStrategy) -> shapes.Strategy:
     }
 
 
-def share_group(row: m.ShareGroup) -> shapes.ShareGroup:
+def share_group(row: m.ShareGroup) -> catalog.ShareGroup:
     """A share group for users: whom it holds by id."""
     return {"id": row.id, "name": row.name, "email": row.email, "users": [member.id for member in row.users]}
 
 
-def admin_share_group(row: m.ShareGroup) -> shapes.AdminShareGroup:
+def admin_share_group(row: m.ShareGroup) -> catalog.AdminShareGroup:
     """A share group for daemons: whom it holds, as the store knows them."""
     return {
         "id": row.id,
@@ -145,10 +146,10 @@ def admin_share_group(row: m.ShareGroup) -> shapes.AdminShareGroup:
     }
 
 
-def admin_credential(row: m.StorageCredential) -> shapes.AdminCredential:
+def admin_credential(row: m.StorageCredential) -> catalog.AdminCredential:
     """A service credential for daemons, without its secrets: a step has its own from the cluster."""
     place = row.endpoint
-    endpoint: shapes.Endpoint = {
+    endpoint: catalog.Endpoint = {
         "id": place.id,
         "name": place.name,
         "api_root": without_user_info(place.api_root),
@@ -156,12 +157,12 @@ def admin_credential(row: m.StorageCredential) -> shapes.AdminCredential:
     return {"id": row.id, "user": row.user_id, "endpoint": endpoint, "dds_id": row.dds_id}
 
 
-def methods_document(row: m.MethodsDocument) -> shapes.MethodsDocument:
+def methods_document(row: m.MethodsDocument) -> catalog.MethodsDocument:
     """The methods text of a version."""
     return {"id": row.id, "workflow_version": row.workflow_version_id, "content": row.content}
 
 
-def dds_file(row: m.DdsInputFile) -> shapes.DdsFile:
+def dds_file(row: m.DdsInputFile) -> jobs.DdsFile:
     """An input in the data store."""
     return {
         "id": row.id,
@@ -176,7 +177,7 @@ def dds_file(row: m.DdsInputFile) -> shapes.DdsFile:
     }
 
 
-def url_file(row: m.UrlInputFile, url: str) -> shapes.UrlFile:
+def url_file(row: m.UrlInputFile, url: str) -> jobs.UrlFile:
     """An input at a URL; ``url`` is the form that the reader may use."""
     return {
         "id": row.id,
@@ -193,7 +194,7 @@ STAGE_GROUP = (selectinload(m.StageGroup.dds_files), selectinload(m.StageGroup.u
 """What :func:`stage_group` reads, to load it for many at once."""
 
 
-def stage_group(row: m.StageGroup, urls: FileUrls, *, signed: bool = False) -> shapes.StageGroup:
+def stage_group(row: m.StageGroup, urls: FileUrls, *, signed: bool = False) -> jobs.StageGroup:
     """The inputs of a job; ``signed`` for the daemon, whose pods fetch without signing in."""
     shown = urls.for_daemon if signed else urls.for_user
     return {
@@ -204,7 +205,7 @@ def stage_group(row: m.StageGroup, urls: FileUrls, *, signed: bool = False) -> s
     }
 
 
-def output_project(row: m.OutputProject) -> shapes.OutputProject:
+def output_project(row: m.OutputProject) -> jobs.OutputProject:
     """Where results are, as it stands in a job."""
     return {
         "id": row.id,
@@ -214,12 +215,12 @@ def output_project(row: m.OutputProject) -> shapes.OutputProject:
     }
 
 
-def _recorded_project(row: m.OutputProject) -> shapes.RecordedProject:
+def _recorded_project(row: m.OutputProject) -> jobs.RecordedProject:
     """With the readme's id too (ours): the daemon sees what it need not write again."""
     return {**output_project(row), "readme_file_id": row.readme_file_id}
 
 
-def admin_output_project(row: m.OutputProject) -> shapes.RecordedProject:
+def admin_output_project(row: m.OutputProject) -> jobs.RecordedProject:
     """Where results are, as the daemon writes it."""
     return {
         "id": row.id,
@@ -230,7 +231,7 @@ def admin_output_project(row: m.OutputProject) -> shapes.RecordedProject:
     }
 
 
-def job_error(row: m.JobError) -> shapes.JobError:
+def job_error(row: m.JobError) -> jobs.JobError:
     """Why a job failed."""
     return {
         "id": row.id,
@@ -241,7 +242,7 @@ def job_error(row: m.JobError) -> shapes.JobError:
     }
 
 
-def job_activity(row: m.JobActivity) -> shapes.JobActivity:
+def job_activity(row: m.JobActivity) -> jobs.JobActivity:
     """One change of state or step."""
     return {
         "id": row.id,
@@ -252,18 +253,18 @@ def job_activity(row: m.JobActivity) -> shapes.JobActivity:
     }
 
 
-def job_token(row: m.JobToken) -> shapes.JobToken:
+def job_token(row: m.JobToken) -> jobs.JobToken:
     """A job token and the job that used it."""
     return {"id": row.id, "token": row.token, "job": row.job.id if row.job else None}
 
 
-def job_usage(row: m.Job) -> shapes.Usage:
+def job_usage(row: m.Job) -> jobs.Usage:
     """Hours of machine and CPU, until now."""
     hours = usage.hours(row.activities, m.now())
     return {"vm_hours": round(hours, 6), "cpu_hours": round(hours * row.job_flavor.cpus, 6)}
 
 
-def job(row: m.Job) -> shapes.Job:
+def job(row: m.Job) -> jobs.Job:
     """A job as its owner sees it."""
     return {
         "id": row.id,
@@ -289,7 +290,7 @@ def job(row: m.Job) -> shapes.Job:
     }
 
 
-def job_after_action(row: m.Job) -> shapes.JobAfterAction:
+def job_after_action(row: m.Job) -> jobs.JobAfterAction:
     """The same with both names of its settings: the original answers actions in its older form."""
     session = object_session(row)
     if session is not None:
@@ -297,7 +298,7 @@ def job_after_action(row: m.Job) -> shapes.JobAfterAction:
     return {**job(row), "vm_settings": row.job_settings_id}
 
 
-def job_runtime(row: m.JobRuntime) -> shapes.Runtime:
+def job_runtime(row: m.JobRuntime) -> catalog.Runtime:
     """A runtime with its steps."""
     return {
         "id": row.id,
@@ -314,7 +315,7 @@ def job_runtime(row: m.JobRuntime) -> shapes.Runtime:
     }
 
 
-def job_settings(row: m.JobSettings) -> shapes.Settings:
+def job_settings(row: m.JobSettings) -> catalog.Settings:
     """Settings with the runtime's steps."""
     return {
         "id": row.id,
@@ -325,7 +326,7 @@ def job_settings(row: m.JobSettings) -> shapes.Settings:
     }
 
 
-def plain_job_settings(row: m.JobSettings) -> shapes.PlainSettings:
+def plain_job_settings(row: m.JobSettings) -> catalog.PlainSettings:
     """Settings as staff write them: all by id."""
     return {
         "id": row.id,
@@ -336,7 +337,7 @@ def plain_job_settings(row: m.JobSettings) -> shapes.PlainSettings:
     }
 
 
-def admin_job(row: m.Job, urls: FileUrls) -> shapes.AdminJob:
+def admin_job(row: m.Job, urls: FileUrls) -> jobs.AdminJob:
     """A job as the daemon reads it; ``generation`` and ``held`` (its start or restart waits for its turn: a daemon
     leaves it alone) are ours, the original ignores them."""
     version = row.workflow_version

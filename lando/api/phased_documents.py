@@ -11,10 +11,10 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session, selectinload
 
 from lando.api import models as m
-from lando.api import shapes
 from lando.api.attempts import shown_as
 from lando.api.documents import timestamp
 from lando.api.run_documents import cause_of, unheeded
+from lando.api.shapes import runs as shapes
 from lando.runs import AttemptState, RunState, StepState
 
 BRIEF = (

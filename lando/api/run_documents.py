@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from lando.api import models as m
-from lando.api import shapes, usage
+from lando.api import usage
 from lando.api.attempts import attempts, timeline, volume
 from lando.api.documents import timestamp
+from lando.api.shapes import runs as shapes
 
 ENDED = "FECD"
 """States in which nothing happens until somebody asks for it."""

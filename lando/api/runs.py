@@ -14,10 +14,11 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.interfaces import ORMOption
 
-from lando.api import jobs, outbox, run_ids, shapes
+from lando.api import jobs, outbox, run_ids
 from lando.api import models as m
 from lando.api.answers import detail, invalid, not_found, refused_action
 from lando.api.auth import Caller
+from lando.api.shapes import runs as shapes
 from lando.config import STEP_TYPES
 from lando.messages import Command
 from lando.phases.model import Model

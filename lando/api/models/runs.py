@@ -49,7 +49,7 @@ class Run(Base):
     digest: Mapped[str] = mapped_column(String(64))
     """SHA-256 of the document's text."""
     document: Mapped[Any] = mapped_column(JsonText, deferred=True)
-    """What was handed in, a :class:`lando.api.shapes.RunDocument`. It never changes."""
+    """What was handed in, a :class:`lando.api.shapes.runs.RunDocument`. It never changes."""
     user: Mapped[User] = relationship()
     lando_connection: Mapped[LandoConnection] = relationship()
     steps: Mapped[list[RunStep]] = relationship(order_by="RunStep.position", passive_deletes="all")

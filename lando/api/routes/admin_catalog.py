@@ -11,10 +11,11 @@ from typing import Any
 from fastapi import APIRouter
 from sqlalchemy.orm import joinedload
 
-from lando.api import documents, shapes
+from lando.api import documents
 from lando.api import models as m
 from lando.api.resource import Resource, add_routes, plain
 from lando.api.routes import administration as ours
+from lando.api.shapes import catalog as shapes
 from lando.api.staff_bodies import ConfigurationBody, ConnectionBody, NewVersionBody, WorkflowBody
 
 router = APIRouter(prefix="/admin", tags=["staff"])

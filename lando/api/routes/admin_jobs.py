@@ -8,7 +8,7 @@ from fastapi import APIRouter, Header, Query, Response
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
-from lando.api import documents, fair_use, jobs, shapes
+from lando.api import documents, fair_use, jobs
 from lando.api import models as m
 from lando.api.answers import invalid, not_found
 from lando.api.auth import Staff
@@ -26,6 +26,8 @@ from lando.api.bodies import (
     ids_of,
 )
 from lando.api.files import FileUrls
+from lando.api.shapes import Detail
+from lando.api.shapes import jobs as shapes
 from lando.api.site import Site, TheSite
 
 router = APIRouter(prefix="/admin", tags=["daemons"])
@@ -44,7 +46,7 @@ _EVERYTHING = (
 
 
 CHANGED: dict[int | str, dict[str, Any]] = {
-    412: {"description": "Somebody has changed the job since that version.", "model": shapes.Detail}
+    412: {"description": "Somebody has changed the job since that version.", "model": Detail}
 }
 """What a guarded write may also answer."""
 

@@ -9,7 +9,7 @@ from pydantic import Field
 from sqlalchemy import select
 from sqlalchemy.orm import Session, selectinload
 
-from lando.api import documents, jobs, shapes
+from lando.api import documents, jobs
 from lando.api import models as m
 from lando.api.answers import Json, invalid
 from lando.api.auth import Caller
@@ -17,6 +17,8 @@ from lando.api.bodies import AnyText, Body, LogText, Name, Number, Reference, Sh
 from lando.api.files import FileUrls
 from lando.api.ordering import visible
 from lando.api.resource import Query, Resource, add_routes
+from lando.api.shapes import catalog
+from lando.api.shapes import jobs as shapes
 from lando.api.site import Site
 from lando.runs import Category, cut_middle
 
@@ -159,7 +161,7 @@ add_routes(
         path="workflow-methods-documents",
         model=m.MethodsDocument,
         show=lambda _site, row: documents.methods_document(row),
-        shape=shapes.MethodsDocument,
+        shape=catalog.MethodsDocument,
         scope=_visible_methods,
     ),
 )
@@ -169,7 +171,7 @@ add_routes(
         path="share-groups",
         model=m.ShareGroup,
         show=lambda _site, row: documents.admin_share_group(row),
-        shape=shapes.AdminShareGroup,
+        shape=catalog.AdminShareGroup,
         staff_only=True,
         body=PlainShareGroupBody,
         options=(selectinload(m.ShareGroup.users),),

@@ -9,11 +9,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import selectinload
 
 from lando.api import models as m
-from lando.api import phased_documents, runs, shapes
+from lando.api import phased_documents, runs
 from lando.api.answers import not_found
 from lando.api.auth import Staff
 from lando.api.bodies import MAX_ID, Body, LogText, Number, StepName, id_of, ids_of
 from lando.api.routes.admin_jobs import CHANGED, tags
+from lando.api.shapes import runs as shapes
 from lando.api.site import TheSite
 from lando.runs import CAUSE_TEXT_LIMIT, Category, RunState, StepState, cut_middle
 

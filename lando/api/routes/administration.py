@@ -10,12 +10,13 @@ from fastapi import APIRouter
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
-from lando.api import auth, documents, registering, shapes
+from lando.api import auth, documents, registering
 from lando.api import models as m
 from lando.api.answers import NON_FIELD, Json, invalid
 from lando.api.auth import Caller
 from lando.api.files import FileUrls
 from lando.api.resource import Resource, add_routes, plain
+from lando.api.shapes import catalog as shapes
 from lando.api.site import Site
 from lando.api.staff_bodies import (
     ConnectionBody,

@@ -7,10 +7,11 @@ from typing import Annotated
 from fastapi import APIRouter
 from pydantic import AwareDatetime, Field
 
-from lando.api import attempts, phased_documents, runs, shapes
+from lando.api import attempts, phased_documents, runs
 from lando.api import models as m
 from lando.api.auth import Staff
 from lando.api.bodies import MAX_ID, Body, LogText, Name, Size, StepName, id_of
+from lando.api.shapes import runs as shapes
 from lando.api.site import TheSite
 from lando.runs import Attempt, AttemptState, Category, Cause, VolumeUse, cut_middle
 

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload, selectinload
 
-from lando.api import documents, shapes
+from lando.api import documents
 from lando.api import models as m
 from lando.api.answers import not_found
 from lando.api.auth import Caller, SignedIn
@@ -19,6 +19,7 @@ from lando.api.ordering import visible
 from lando.api.resource import Query as Rows
 from lando.api.resource import Resource, add_routes
 from lando.api.routes import administration
+from lando.api.shapes import catalog as shapes
 from lando.api.site import Site, TheSite
 from lando.api.storage_rights import is_offered
 from lando.stores.urls import without_user_info

@@ -11,12 +11,13 @@ from pydantic import Field, StringConstraints
 from sqlalchemy import select
 
 from lando import queues
-from lando.api import dead_letters, shapes
+from lando.api import dead_letters
 from lando.api import models as m
 from lando.api.answers import Json, Refusal, detail, not_found
 from lando.api.auth import Staff
 from lando.api.bodies import MAX_ID, Body
 from lando.api.outbox import Connection, connection_of, queue_settings
+from lando.api.shapes import upkeep as shapes
 from lando.api.site import Site, TheSite
 from lando.errors import LandoError
 from lando.queues.dead import DeadLetters, Fate

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from lando.api import runs, shapes
+from lando.api import runs
 from lando.api.auth import SignedIn
 from lando.api.bodies import id_of
+from lando.api.shapes import runs as shapes
 from lando.api.site import TheSite
 
 router = APIRouter(prefix="/runs", tags=["runs"])

@@ -15,12 +15,14 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
-from lando.api import auth, shapes
+from lando.api import auth
 from lando.api import models as m
 from lando.api.answers import detail, not_found
 from lando.api.auth import SignedIn
 from lando.api.files import FileUrls, Stored, TooLarge, Upload, safe_name
 from lando.api.middleware import restore_head
+from lando.api.shapes import Detail
+from lando.api.shapes import jobs as shapes
 from lando.api.site import Site, TheSite
 
 logger = logging.getLogger(__name__)
@@ -36,7 +38,7 @@ _BATCH_BYTES = 1024 * 1024
 @router.post(
     "",
     status_code=201,
-    responses={507: {"description": "The server has no room for the file.", "model": shapes.Detail}},
+    responses={507: {"description": "The server has no room for the file.", "model": Detail}},
     openapi_extra={
         "requestBody": {
             "description": "The file itself.",

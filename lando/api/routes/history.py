@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from lando.api import documents, shapes
+from lando.api import documents
 from lando.api import models as m
 from lando.api.auth import Caller
 from lando.api.resource import Query, Resource, add_routes
+from lando.api.shapes import jobs as shapes
 
 router = APIRouter(tags=["jobs"])
 

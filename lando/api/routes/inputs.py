@@ -9,13 +9,14 @@ from pydantic import AfterValidator
 from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
-from lando.api import destinations, documents, registering, shapes
+from lando.api import destinations, documents, registering
 from lando.api import models as m
 from lando.api.answers import NON_FIELD, Json, invalid
 from lando.api.auth import Caller
 from lando.api.bodies import Body, Empty, LongName, Name, Number, Reference, Size, Url
 from lando.api.files import FileUrls
 from lando.api.resource import Query, Resource, add_routes
+from lando.api.shapes import jobs as shapes
 from lando.api.site import Site
 from lando.api.storage_rights import is_offered
 

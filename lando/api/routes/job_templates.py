@@ -6,10 +6,11 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from lando.api import ordering, shapes, templates
+from lando.api import ordering, templates
 from lando.api.answers import invalid
 from lando.api.auth import SignedIn
 from lando.api.bodies import Body, JsonObject, LongName, Name, Reference
+from lando.api.shapes import jobs as shapes
 from lando.api.site import TheSite
 
 router = APIRouter(prefix="/job-templates", tags=["job templates"])

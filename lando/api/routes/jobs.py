@@ -10,10 +10,12 @@ from fastapi import APIRouter
 from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
-from lando.api import documents, jobs, shapes, storage_rights
+from lando.api import documents, jobs, storage_rights
 from lando.api import models as m
 from lando.api.auth import Caller, SignedIn
 from lando.api.bodies import AnyText, Body, Empty, id_of
+from lando.api.shapes import Detail
+from lando.api.shapes import jobs as shapes
 from lando.api.site import Site, TheSite
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
@@ -30,7 +32,7 @@ _EVERYTHING = (
 SHARED: dict[int | str, dict[str, Any]] = {
     "4XX": {
         "description": "The data service's refusal to share the job's inputs, with its status.",
-        "model": shapes.Detail,
+        "model": Detail,
     }
 }
 """What starting a job may also answer."""

@@ -8,13 +8,13 @@ from fastapi import APIRouter, Query
 from sqlalchemy import select
 
 from lando.api import models as m
-from lando.api import shapes
 from lando.api.answers import invalid, not_found
 from lando.api.auth import Staff
 from lando.api.bodies import MAX_ID, Empty, id_of
 from lando.api.database import time_of
 from lando.api.documents import timestamp
 from lando.api.notices.telling import DELIVERED, FAILED, WAITING
+from lando.api.shapes import runs as shapes
 from lando.api.site import TheSite
 from lando.api.usage import STATE_WORDS
 

@@ -8,12 +8,13 @@ from fastapi import APIRouter, Request
 from fastapi.responses import FileResponse, Response, StreamingResponse
 
 from lando.api import models as m
-from lando.api import runs, shapes
+from lando.api import runs
 from lando.api.answers import detail, not_found
 from lando.api.auth import Caller, SignedIn
 from lando.api.bodies import id_of
 from lando.api.middleware import restore_head, wants_head
 from lando.api.results import MAX_FILES, Results, is_below, media_type
+from lando.api.shapes import runs as shapes
 from lando.api.site import Site, TheSite
 from lando.errors import NotFound
 

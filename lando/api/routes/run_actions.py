@@ -9,13 +9,14 @@ from fastapi import APIRouter
 from pydantic import AfterValidator, ConfigDict, Field
 from sqlalchemy.orm import Session
 
-from lando.api import bundles, phased_documents, run_documents, runs, shapes
+from lando.api import bundles, phased_documents, run_documents, runs
 from lando.api import jobs as job_actions
 from lando.api import models as m
 from lando.api.answers import detail
 from lando.api.auth import Caller, SignedIn
 from lando.api.bodies import Body, Empty, LongName, Name, Reference, id_of, storable
 from lando.api.routes import jobs
+from lando.api.shapes import runs as shapes
 from lando.api.site import Site, TheSite
 
 router = APIRouter(prefix="/runs", tags=["runs"])

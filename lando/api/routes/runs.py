@@ -10,12 +10,13 @@ from fastapi import APIRouter, Query, Response
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, joinedload, selectinload
 
-from lando.api import jobs, phased_documents, run_documents, runs, shapes
+from lando.api import jobs, phased_documents, run_documents, runs
 from lando.api import models as m
 from lando.api.answers import invalid
 from lando.api.attempts import timeline
 from lando.api.auth import Caller, SignedIn, Staff
 from lando.api.bodies import Body, LogText, Priority, StepName, id_of
+from lando.api.shapes import runs as shapes
 from lando.api.site import Site, TheSite
 from lando.api.usage import STATE_WORDS
 from lando.runs import cut_middle

@@ -7,12 +7,13 @@ import time
 from fastapi import APIRouter, Request
 from pydantic import ConfigDict
 
-from lando.api import auth, documents, sessions, shapes, web_tokens
+from lando.api import auth, documents, sessions, web_tokens
 from lando.api import models as m
 from lando.api.answers import NON_FIELD, Json, detail, invalid, not_found, unauthorized
 from lando.api.auth import SignedIn
 from lando.api.bodies import AnyText, Body, Empty, LongName
 from lando.api.keys import NotSigned
+from lando.api.shapes import people as shapes
 from lando.api.site import Site, TheSite
 
 router = APIRouter(tags=["sign-in"])

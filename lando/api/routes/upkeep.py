@@ -9,10 +9,10 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query
 
-from lando.api import shapes
 from lando.api.answers import Json, detail
 from lando.api.auth import Staff
 from lando.api.bodies import MAX_ID
+from lando.api.shapes import upkeep as shapes
 from lando.api.site import Site, TheSite
 from lando.errors import ConfigError, InputError
 from lando.k8s.upkeep import Upkeep

@@ -6,8 +6,9 @@ from fastapi import APIRouter
 from sqlalchemy import select
 
 from lando.api import models as m
-from lando.api import registering, shapes
+from lando.api import registering
 from lando.api.auth import SignedIn
+from lando.api.shapes import catalog as shapes
 from lando.api.site import TheSite
 from lando.stores.urls import without_user_info
 
