@@ -1,7 +1,8 @@
-"""What kustomize makes of openshift/ is accepted by the newest schema and by a real API server."""
+"""What kustomize makes of openshift/, and the example of job definitions, is accepted by a real API server."""
 
 from __future__ import annotations
 
+import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -13,6 +14,8 @@ import pytest
 import yaml
 from tests.services import manifests
 from tests.services.kubectl import Kubectl, find_kustomize
+from tests.services.providing import wait_until
+from tests.services.workloads import notes
 
 EARLIER = {"CronJob": "batch/v1beta1", "PodDisruptionBudget": "policy/v1beta1"}
 """What Kubernetes before 1.21 knows only in an earlier version, with the same fields as far as they are used here."""
@@ -78,6 +81,32 @@ def test_a_real_api_server_accepts_every_object(kubectl: Kubectl, folder: str) -
     told = kubectl("apply", "--dry-run=server", "-f", "-", document=document)
 
     assert len(told.splitlines()) == len(objects), told
+
+
+@pytest.mark.service("kubernetes")
+def test_the_server_of_definitions_is_applied_as_it_is_and_its_service_reaches_it(kubectl: Kubectl) -> None:
+    files = sorted((manifests.FOLDER.parent / "examples/definitions/kubernetes").glob("*.yaml"))
+    text = "\n---\n".join(file.read_text() for file in files)
+    # Moved to another namespace as its README says; a cluster whose pods are played is told that the server goes on.
+    objects = list(yaml.safe_load_all(text.replace("namespace: default", f"namespace: {kubectl.namespace}")))
+    for pod in manifests.pod_templates(objects).values():
+        pod["metadata"]["annotations"] = notes(duration_s=3600)
+    document = yaml.safe_dump_all(objects)
+    kubectl("create", "secret", "generic", "job-server", "--from-literal=token=t")
+
+    dry = kubectl("apply", "--dry-run=server", "-f", "-", document=document)
+    told = kubectl("apply", "-f", "-", document=document)
+
+    try:
+        assert len(dry.splitlines()) == len(told.splitlines()) == len(objects), told
+        if os.environ.get("LANDO_TEST_CONTROL_PLANE"):  # elsewhere its image would have to be pulled
+            kubectl("wait", "deployment/job-server", "--for=condition=available", "--timeout=60s")
+            wait_until(lambda: "subsets" in kubectl.json("get", "endpoints/job-server"), 60, what="the endpoint")
+            (subset,) = kubectl.json("get", "endpoints/job-server")["subsets"]
+            assert [port["port"] for port in subset["ports"]] == [5000]
+        assert "unchanged" in kubectl("apply", "-f", "-", document=document)
+    finally:
+        kubectl("delete", "--wait=false", "-f", "-", document=document)
 
 
 def _fitting(item: dict[str, Any], known: str) -> dict[str, Any]:
