@@ -110,6 +110,7 @@ class EmbeddedStack:
                 str(self.home.definitions),
                 signature=server.settings.definitions_signature,
                 retention_s=server.settings.definitions_retention_s,
+                kept_s=server.settings.definitions_kept_s,
                 archive=server.site.archive,
             )
             server.site.definitions = parts.enter_context(definitions)

@@ -29,6 +29,8 @@ REQUIRE_JOB_TOKENS = "BESPIN_REQUIRE_JOB_TOKENS"
 """Name of the original's variable; any non-empty value switches job tokens on."""
 
 _GIB = 1024**3
+_LONGEST_S = 1e9
+"""About 30 years: a moment so long ago can still be told."""
 _ORIGIN = re.compile(r"https?://[^/\s?#@*]+")
 _LABEL_VALUE = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?")
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")
@@ -143,6 +145,8 @@ class Settings:
     definitions_retention_s: float = 3600.0
     """How long Jobs of definitions that have ended stay in the cluster, in seconds; the archive keeps what is to be
     known of them."""
+    definitions_kept_s: float | None = 365 * 24 * 3600.0
+    """How long the archive keeps that, in seconds; then the server removes it. None: for ever."""
     max_running: int | None = None
     """How many jobs each lando connection may have at work at a time; the others wait for their turn (see
     fair-use.md). 0 begins none, e.g. before maintenance; None is no limit."""
@@ -219,6 +223,9 @@ class Settings:
             raise ConfigError(f"definitions_signature must be a label's value, not {self.definitions_signature!r}.")
         if self.definitions_retention_s < 0:
             raise ConfigError(f"definitions_retention_s must be 0 or more, not {self.definitions_retention_s}.")
+        if self.definitions_kept_s is not None and not 0 < self.definitions_kept_s <= _LONGEST_S:
+            wanted = f"more than 0 and at most {_LONGEST_S:g}, or null to keep for ever"
+            raise ConfigError(f"definitions_kept_s must be {wanted}, not {self.definitions_kept_s}.")
         for name in ("max_running", "max_running_per_user"):
             if (limit := getattr(self, name)) is not None and limit < 0:
                 raise ConfigError(f"{name} must be 0 or more, or null for no limit, not {limit}.")

@@ -66,6 +66,7 @@ def _definitions(settings: Settings, daemons: Config | None, archive: Archive | 
             str(settings.definitions),
             signature=settings.definitions_signature,
             retention_s=settings.definitions_retention_s,
+            kept_s=settings.definitions_kept_s,
             archive=archive,
         ) as service,
     ):

@@ -10,7 +10,7 @@ from typing import Any
 
 from kubernetes.client.exceptions import ApiException
 
-from lando.archive import Archive
+from lando.archive import JobArchive
 from lando.definitions import pod_logs
 from lando.definitions.causes import events_of
 from lando.definitions.connection import job_of
@@ -43,7 +43,6 @@ class Kept:
     job: V1Job
     at: str
     cause: Cause | None
-    logs: Logs
     terminations: Logs
     events: list[dict[str, Any]]
 
@@ -51,7 +50,7 @@ class Kept:
 class Keeper:
     """Keeps the Jobs of ``manager``, those that have ended as soon as they are told by :meth:`ended`."""
 
-    def __init__(self, manager: JobManager, archive: Archive) -> None:
+    def __init__(self, manager: JobManager, archive: JobArchive) -> None:
         self._manager = manager
         self._archive = archive
         self._waiting: dict[str, str] = {}
@@ -99,7 +98,7 @@ class Keeper:
         Raises PeerError when the archive is away, and what a cluster that is away raises.
         """
         name, namespace = job.metadata.name, self._manager.namespace
-        before = self._document(name)
+        before = self._archive.document(name)
         is_same = before is not None and before["job"]["metadata"].get("uid") == job.metadata.uid
         if before is not None and is_same and (before["is_over"] or job.metadata.deletion_timestamp):
             return
@@ -119,8 +118,8 @@ class Keeper:
             events = [event for uid in uids for event in events_of(core, namespace, uid)]
             document = core.api_client.sanitize_for_serialization(job)
         cause = self._manager.job_cause(job)
-        self._archive.store_job(
-            self._place(name),
+        self._archive.store(
+            name,
             {
                 "job": document,
                 "kept": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -133,15 +132,15 @@ class Keeper:
                     "exit_code": cause.exit_code,
                     "log_tail": cause.log_tail,
                 },
-                "logs": logs,
                 "terminations": terminations,
                 "events": events,
             },
+            logs,
         )
 
     def uid_of(self, name: str) -> str | None:
         """Of the Job of that name that is kept whole."""
-        document = self._document(name)
+        document = self._archive.document(name)
         if document is None or not document["is_over"]:
             return None
         uid: str = document["job"]["metadata"]["uid"]
@@ -149,7 +148,7 @@ class Keeper:
 
     def kept(self, name: str) -> Kept | None:
         """The last Job of that name; None where there was none."""
-        document = self._document(name)
+        document = self._archive.document(name)
         if document is None:
             return None
         cause = document["cause"]
@@ -157,16 +156,13 @@ class Keeper:
             job=job_of(document["job"]),
             at=document["kept"],
             cause=cause and Cause(**{**cause, "category": Category(cause["category"])}),
-            logs=document["logs"],
             terminations=document["terminations"],
             events=document["events"],
         )
 
-    def _document(self, name: str) -> dict[str, Any] | None:
-        return self._archive.job(self._place(name))
-
-    def _place(self, name: str) -> tuple[str, str, str]:
-        return self._manager.namespace, self._manager.signer.signature, name
+    def logs(self, name: str) -> Logs:
+        """Those of the last Job of that name; nothing where none are kept."""
+        return self._archive.logs(name) or {}
 
     def _log(self, core: Any, pod: Any, container: str, limit_bytes: int) -> str:
         if not limit_bytes:

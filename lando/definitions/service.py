@@ -17,6 +17,7 @@ from lando.definitions.exceptions import NotFoundException
 from lando.definitions.file_reloader import FileReloader
 from lando.definitions.keeping import Keeper
 from lando.definitions.manager import PAGE_SIZE, JobDeleter, JobManager, JobSigner
+from lando.definitions.retention import Retention
 from lando.definitions.signing import UserSigner
 from lando.definitions.spec import Job, V1Job
 from lando.definitions.view import JobsView
@@ -92,12 +93,10 @@ class ServedJobs(JobManager):
 
     def job_logs(self, job_name: str, limit: int | None = 200) -> dict[str, dict[str, list[str]]]:
         if self._keeper is not None and is_kept(self.read_job(job_name)):
-            kept = self._keeper.kept(job_name)
-            if kept is not None:
-                return {
-                    pod: {name: _last(text.split("\n"), limit) for name, text in logs.items()}
-                    for pod, logs in kept.logs.items()
-                }
+            return {
+                pod: {name: _last(text.split("\n"), limit) for name, text in logs.items()}
+                for pod, logs in self._keeper.logs(job_name).items()
+            }
         return self._manager.job_logs(job_name, limit)
 
     def job_cause(self, job: str | V1Job) -> Cause | None:
@@ -140,12 +139,18 @@ class Service:
         *,
         signature: str,
         retention_s: float,
+        kept_s: float | None,
         archive: Archive | None,
     ) -> None:
+        """Jobs that have ended stay in the cluster for ``retention_s``, in the archive for ``kept_s``: None is ever."""
         self._connection = connections.OwnConnection(cluster.client_configuration())
         register = ReloadingJobDefinitionsRegister(FileReloader(definitions_file), connection=self._connection)
         plain = JobManager(cluster.namespace, JobSigner(signature), register, connection=self._connection)
-        self._keeper = Keeper(plain, archive) if archive is not None else None
+        self._keeper = self._retention = None
+        if archive is not None:
+            kept = archive.jobs(plain.namespace, plain.signer.signature)
+            self._keeper = Keeper(plain, kept)
+            self._retention = Retention(kept, kept_s) if kept_s is not None else None
         self._view = JobsView(cluster, plain.signer.label_selector(), on_change=self._changed)
         self._retention_s = retention_s
         self._deleter = JobDeleter(plain)
@@ -162,7 +167,7 @@ class Service:
 
     def start(self) -> None:
         """Begin to follow the Jobs, to keep them, and to remove those whose time has come."""
-        for part in (self._view, self._keeper):
+        for part in (self._view, self._keeper, self._retention):
             if part is not None:
                 thread = threading.Thread(target=part.run, name=f"definitions-{type(part).__name__}", daemon=True)
                 self._stops += [part.stop, thread.join]

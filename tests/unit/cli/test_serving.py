@@ -74,7 +74,14 @@ def test_definitions_need_a_namespace(settings: Settings) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"definitions_signature": "a b"}, {"definitions_for": "all"}, {"definitions_retention_s": -1}]
+    "wrong",
+    [
+        {"definitions_signature": "a b"},
+        {"definitions_for": "all"},
+        {"definitions_retention_s": -1},
+        {"definitions_kept_s": 0},
+        {"definitions_kept_s": 1e10},
+    ],
 )
 def test_settings_of_definitions_are_checked(settings: Settings, wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigError, match=next(iter(wrong))):

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from kubernetes.client.exceptions import ApiException
-from lando.archive import Archive
+from lando.archive import Archive, JobArchive
 from lando.definitions import JobManager, JobSigner, NotFoundException, StaticJobDefinitionsRegister, keeping
 from lando.definitions.keeping import Keeper
 from lando.definitions.server import create_app
@@ -70,8 +70,8 @@ class ListedCluster:
 
 
 @pytest.fixture
-def archive(tmp_path: Path) -> Archive:
-    return Archive(str(tmp_path / "archive"))
+def archive(tmp_path: Path) -> JobArchive:
+    return Archive(str(tmp_path / "archive")).jobs("batch", "ours")
 
 
 @pytest.fixture
@@ -176,7 +176,7 @@ def failed(manager: JobManager, batch: FakeBatch, core: FakeCore, monkeypatch: p
 
 
 def test_what_a_job_said_outlives_its_deletion(
-    manager: JobManager, batch: FakeBatch, core: FakeCore, archive: Archive, failed: Any
+    manager: JobManager, batch: FakeBatch, core: FakeCore, archive: JobArchive, failed: Any
 ) -> None:
     keeper = Keeper(manager, archive)
     served = ServedJobs(manager, idle_view(), keeper)
@@ -198,7 +198,7 @@ def test_what_a_job_said_outlives_its_deletion(
 
 
 def test_the_log_of_a_job_that_is_gone_can_be_asked_for_as_text(
-    manager: JobManager, core: FakeCore, archive: Archive, failed: Any
+    manager: JobManager, core: FakeCore, archive: JobArchive, failed: Any
 ) -> None:
     served = ServedJobs(manager, idle_view(), Keeper(manager, archive))
     served.delete_job(failed)
@@ -217,12 +217,12 @@ def test_the_log_of_a_job_that_is_gone_can_be_asked_for_as_text(
 
 
 def test_no_job_is_deleted_that_could_not_be_kept(
-    manager: JobManager, batch: FakeBatch, archive: Archive, failed: Any, monkeypatch: pytest.MonkeyPatch
+    manager: JobManager, batch: FakeBatch, archive: JobArchive, failed: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def away(*_: Any) -> None:
         raise Unavailable("archive", "away")
 
-    monkeypatch.setattr(archive, "store_job", away)
+    monkeypatch.setattr(archive, "store", away)
 
     with pytest.raises(Unavailable):
         ServedJobs(manager, idle_view(), Keeper(manager, archive)).delete_job(failed)
@@ -231,20 +231,18 @@ def test_no_job_is_deleted_that_could_not_be_kept(
 
 
 def test_a_log_that_is_lost_does_not_hold_its_job(
-    manager: JobManager, core: FakeCore, archive: Archive, failed: Any
+    manager: JobManager, core: FakeCore, archive: JobArchive, failed: Any
 ) -> None:
     core.logs["one-x", "main"] = ApiException(status=500, reason="the node is gone")
     keeper = Keeper(manager, archive)
 
     keeper.keep(failed)
 
-    kept = keeper.kept("one")
-    assert kept is not None
-    assert kept.logs == {"one-x": {"main": "[There is no log: the node is gone]"}}
+    assert keeper.logs("one") == {"one-x": {"main": "[There is no log: the node is gone]"}}
 
 
 def test_no_more_is_kept_of_a_job_than_memory_can_hold(
-    manager: JobManager, core: FakeCore, archive: Archive, failed: Any, monkeypatch: pytest.MonkeyPatch
+    manager: JobManager, core: FakeCore, archive: JobArchive, failed: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(keeping, "BYTES", 10)
     core.pods = [pod("one-x", number=1), pod("one-y", number=2)]
@@ -253,15 +251,14 @@ def test_no_more_is_kept_of_a_job_than_memory_can_hold(
 
     keeper.keep(failed)
 
-    kept = keeper.kept("one")
-    assert kept is not None
-    assert kept.logs["one-y"] == {"main": "0123456789"}
-    assert kept.logs["one-x"]["main"].startswith("[There is no log: only 10 bytes")
+    logs = keeper.logs("one")
+    assert logs["one-y"] == {"main": "0123456789"}
+    assert logs["one-x"]["main"].startswith("[There is no log: only 10 bytes")
     assert [asked["limit_bytes"] for asked in core.asked] == [10]
 
 
 def test_what_is_kept_whole_is_not_overwritten_by_less(
-    manager: JobManager, core: FakeCore, archive: Archive, failed: Any
+    manager: JobManager, core: FakeCore, archive: JobArchive, failed: Any
 ) -> None:
     keeper = Keeper(manager, archive)
     keeper.keep(failed)
@@ -269,22 +266,20 @@ def test_what_is_kept_whole_is_not_overwritten_by_less(
 
     keeper.keep(failed)
 
-    kept = keeper.kept("one")
-    assert kept is not None
-    assert kept.logs == {"one-x": {"main": "first\nlast\n"}}
+    assert keeper.logs("one") == {"one-x": {"main": "first\nlast\n"}}
 
 
 def test_a_job_that_ends_is_kept_before_anybody_deletes_it(
-    manager: JobManager, archive: Archive, failed: Any, monkeypatch: pytest.MonkeyPatch
+    manager: JobManager, archive: JobArchive, failed: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stored = threading.Event()
-    store = archive.store_job
+    store = archive.store
 
     def noted(*arguments: Any) -> None:
         store(*arguments)
         stored.set()
 
-    monkeypatch.setattr(archive, "store_job", noted)
+    monkeypatch.setattr(archive, "store", noted)
     keeper = Keeper(manager, archive)
     thread = threading.Thread(target=keeper.run, daemon=True)
     thread.start()

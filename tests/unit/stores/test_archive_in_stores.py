@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from google.auth.exceptions import DefaultCredentialsError
 from google.cloud import storage
-from lando.archive import Archive, Entry
+from lando.archive import Archive, Entry, Removal
+from lando.archive.files import open_files
 from lando.errors import ConfigError, Unavailable
 
 
@@ -32,6 +34,34 @@ def test_logs_in_a_bucket_are_read_listed_sized_and_removed(archive: Archive) ->
     archive.remove(7)
     assert archive.entries(7) == []
     assert archive.read(71) == "another run"
+
+
+def test_jobs_in_a_bucket_are_kept_until_they_are_old(archive: Archive) -> None:
+    kept, others, now = archive.jobs("batch", "ours"), archive.jobs("batch", "others"), datetime.now(UTC)
+    for place in (kept, others):
+        place.store("one", {"job": 1}, {"pod": {"main": "text"}})
+
+    assert kept.remove(now - timedelta(hours=1)) == Removal()
+    assert (kept.document("one"), kept.logs("one")) == ({"job": 1}, {"pod": {"main": "text"}})
+    assert kept.remove(now + timedelta(hours=1)) == Removal(files=2)
+    assert (kept.document("one"), kept.logs("one")) == (None, None)
+    assert others.document("one") == {"job": 1}
+    assert kept.remove(now + timedelta(hours=1)) == Removal()
+
+
+def test_a_file_of_a_bucket_is_removed_only_as_it_was_listed(gs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(storage, "Client", lambda: gs)
+    monkeypatch.setattr(storage.Blob, "delete", lambda blob, **how: asked.append((blob.generation, how)))
+    files = open_files("gs://bucket/lando")
+    files.write("jobs/one", b"old")
+    (listed,) = files.listed("jobs")
+
+    listed.remove()  # the server that the tests have does not look at the condition
+
+    ((generation, how),) = asked
+    assert generation is not None
+    assert how["if_generation_match"] == generation
 
 
 def test_the_root_of_a_bucket_can_be_an_archive(gs: Any, monkeypatch: pytest.MonkeyPatch) -> None:
