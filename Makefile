@@ -101,4 +101,6 @@ $(VENV)/published/.installed: Makefile | $(BIN)/python
 	rm -rf $(@D)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(@D) \
 	  lando-messaging==2.1.0 pika==1.1.0 'setuptools<81'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(@D)/k8s-jobs \
+	  k8s-jobs==0.2.0 kubernetes==10.1.0 jinja2==2.11.3 markupsafe==2.0.1 'urllib3<2'
 	@touch $@

@@ -11,6 +11,7 @@ from tests.services.health import asks
 from tests.services.log_lines import log_lines
 from tests.services.postgres import postgres, postgres_server, postgres_url
 from tests.services.published import published
+from tests.services.published_definitions import published_definitions
 from tests.services.rabbitmq import queue_name, rabbitmq, rabbitmq_server
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "postgres_server",
     "postgres_url",
     "published",
+    "published_definitions",
     "queue_name",
     "rabbitmq",
     "rabbitmq_server",

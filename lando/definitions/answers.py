@@ -114,7 +114,7 @@ def sentence(error: BaseException) -> str:
     if isinstance(error, ApiException):
         return message_of(error)
     cause = error.args[0] if isinstance(error, NotFoundException) and len(error.args) == 1 else None
-    if isinstance(cause, KeyError):
+    if type(cause) is KeyError:  # of any mapping; its words are the key alone
         return f"there is no definition {cause}"
     return sentence(cause) if isinstance(cause, BaseException) else str(error)
 

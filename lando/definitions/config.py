@@ -64,7 +64,8 @@ class ReloadingJobDefinitionsRegister(JobDefinitionsRegister):
         if job_definition_name in state.errors:
             error = state.errors[job_definition_name]
             raise type(error)(*error.args)  # a new one: an exception keeps the traceback of each time it is raised
-        raise NotFoundException("; ".join([f"there is no definition {job_definition_name!r}", *state.problems]))
+        cause = _NoDefinition("; ".join([f"there is no definition {job_definition_name!r}", *state.problems]))
+        raise NotFoundException(cause) from cause
 
     def _reload(self) -> _State:
         path = str(getattr(self._reloader, "path", "the definitions file"))
@@ -104,6 +105,13 @@ class ReloadingJobDefinitionsRegister(JobDefinitionsRegister):
 
             self._reloader.if_missing(forget)
         return self._state
+
+
+class _NoDefinition(KeyError):
+    """What :class:`NotFoundException` of a register holds; it reads as a sentence."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class _State:

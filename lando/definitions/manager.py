@@ -62,6 +62,8 @@ class JobManager:
         COMPLETE = "Complete"
         FAILED = "Failed"
 
+    LogsByPodAndContainer = dict[str, dict[str, list[str]]]
+
     def __init__(
         self,
         namespace: str,
@@ -188,13 +190,13 @@ class JobManager:
             raise NotFoundException(f"the Job {job_name} is not one of {self.signer.signature!r}")
         return job
 
-    def job_logs(self, job_name: str, limit: int | None = 200) -> dict[str, dict[str, list[str]]]:
+    def job_logs(self, job_name: str, limit: int | None = 200) -> LogsByPodAndContainer:
         """The last ``limit`` lines of each container of each pod of the Job, None for all: pod, container, lines.
 
         Of a container that has not started, the reason is its only line. NotFoundException when there is no such Job.
         """
         self.read_job(job_name)
-        told: dict[str, dict[str, list[str]]] = {}
+        told: JobManager.LogsByPodAndContainer = {}
         with self.connection.core() as core:
             for pod in self.pods_of(core, job_name):
                 logs = told.setdefault(pod.metadata.name, {})

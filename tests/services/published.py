@@ -59,10 +59,15 @@ class Published:
         return [sys.executable, "-I", "-S", published_peer.__file__, str(self.folder), *where, doing, name]
 
 
+def published_folder() -> Path:
+    """Where the published packages are, if they are."""
+    return Path(os.environ.get("LANDO_TEST_PUBLISHED") or Path(sys.prefix) / "published")
+
+
 @pytest.fixture(scope="session")
 def published(rabbitmq: RabbitMQ) -> Published:
     """The published package on this session's broker."""
-    folder = Path(os.environ.get("LANDO_TEST_PUBLISHED") or Path(sys.prefix) / "published")
+    folder = published_folder()
     if not (folder / "lando_messaging").is_dir():
         missing("lando-messaging", HOW_TO_GET_IT)
     return Published(folder, rabbitmq)
