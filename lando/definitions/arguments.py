@@ -7,15 +7,15 @@ import difflib
 from collections.abc import Mapping
 from typing import Any
 
-from lando.definitions.exceptions import ArgumentError, DefinitionError, MissingArgument
-from lando.definitions.spec import Job, JobSpecSource
+from lando.definitions.exceptions import ArgumentError, ArgumentsError, MissingArgument
+from lando.definitions.spec import Job, JobSpecSource, TemplateSpecSource
 
 
 class Arguments:
     """The declaration of one definition.
 
     Raises:
-        DefinitionError: one of the schemas is none, or refuses its own default.
+        ArgumentsError: one of the schemas is none, or refuses its own default.
     """
 
     def __init__(self, declared: Mapping[str, Any]) -> None:
@@ -28,11 +28,14 @@ class Arguments:
         for name, given in declared.items():
             schema = {} if given is None else given
             if not isinstance(name, str) or not isinstance(schema, Mapping | bool):
-                raise DefinitionError(f"arguments: {name}: this has to be a JSON Schema, such as {{type: string}}")
+                raise ArgumentsError(name, "this has to be a JSON Schema, such as {type: string}")
             try:
-                Draft202012Validator.check_schema(schema)
+                # With formats, so that a pattern that is no regular expression is found here, not by a request.
+                Draft202012Validator.check_schema(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
             except SchemaError as error:
-                raise DefinitionError(f"arguments: {name}: this is no JSON Schema: {error.message}") from error
+                raise ArgumentsError(name, f"this is no JSON Schema: {error.message[:500]}") from error
+            except RecursionError as error:
+                raise ArgumentsError(name, "this is nested too deeply") from error
             # A registry of its own: nothing that a $ref names is fetched.
             self._validators[name] = Draft202012Validator(schema, registry=Registry())
             if isinstance(schema, Mapping) and "default" in schema:
@@ -41,7 +44,7 @@ class Arguments:
             try:
                 self._check(name, default)
             except ArgumentError as error:
-                raise DefinitionError(f"arguments: {name}: its default does not fit: {error}") from error
+                raise ArgumentsError(name, f"its default does not fit: {error}") from error
 
     @property
     def names(self) -> list[str]:
@@ -83,7 +86,9 @@ class Arguments:
         try:
             error = best_match(self._validators[name].iter_errors(value))
         except Unresolvable as unresolvable:
-            raise DefinitionError(f"arguments: {name}: {unresolvable}") from unresolvable
+            raise ArgumentsError(name, str(unresolvable)) from unresolvable
+        except RecursionError as endless:
+            raise ArgumentsError(name, "its $ref leads back to itself, or it is nested too deeply") from endless
         if error is not None:
             where = "".join(f"[{step!r}]" for step in error.absolute_path)
             raise ArgumentError(f"argument {name}{where}: {error.message[:500]}")
@@ -101,6 +106,10 @@ class DeclaredSpecSource(JobSpecSource):
 
     def template_vars(self) -> list[str]:
         return self.arguments.names
+
+    @property
+    def origin(self) -> TemplateSpecSource | None:
+        return self.source.origin
 
     def arguments_schema(self) -> dict[str, Any]:
         return self.arguments.schema()

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Self
+
+from kubernetes.client.exceptions import ApiException
+from urllib3.exceptions import HTTPError
 
 from lando.definitions import definitions_file
 from lando.definitions.connection import DEFAULT, Connection
 from lando.definitions.definitions_file import JobDefinition
 from lando.definitions.exceptions import DefinitionError, NotFoundException
-from lando.definitions.file_reloader import FileReloader
+from lando.definitions.file_reloader import FileReloader, text_of
+from lando.definitions.findings import Finding
 from lando.definitions.manager import JobManager, JobSigner
 from lando.definitions.registers import JobDefinitionsRegister
-from lando.definitions.spec import JobGenerator
+from lando.definitions.spec import ConfigMapSpecSource, JobGenerator, YamlFileSpecSource
 
 __all__ = ["JobDefinition", "JobManagerFactory", "ReloadingJobDefinitionsRegister"]
 
 logger = logging.getLogger(__name__)
+
+CONFIG_MAPS = 500
+"""Asked for in one look."""
 
 
 class ReloadingJobDefinitionsRegister(JobDefinitionsRegister):
@@ -33,6 +41,9 @@ class ReloadingJobDefinitionsRegister(JobDefinitionsRegister):
         self._connection = connection
         self._state = _State({}, {}, {}, ())
         self._unreadable: str | None = None
+        self._looked_at = 0
+        self.on_reload: Callable[[], object] = lambda: None
+        """Called when there are other definitions than before, by whoever noticed; it must not block."""
         self._reload()
 
     @property
@@ -47,9 +58,38 @@ class ReloadingJobDefinitionsRegister(JobDefinitionsRegister):
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What is wrong with the file as it is now, a sentence each; empty when all of it is in force."""
-        problems = self._reload().problems
-        return problems if self._unreadable is None else (self._unreadable, *problems)
+        """What is wrong with the file and with the templates that it names, a sentence each; empty when all of it is in
+        force. ConfigMaps are as they were at the last :meth:`look`, or when a Job was made."""
+        state = self._reload()
+        state.look_at_files()
+        sources = [generator.spec_source.origin for generator in state.generators.values()]
+        told = [f"{one.place}: {one.problem}" for one in sources if one is not None and one.problem is not None]
+        return (*([self._unreadable] if self._unreadable is not None else ()), *state.problems, *told)
+
+    def look(self, is_enough: Callable[[], bool] = lambda: False) -> None:
+        """Look at all templates that the definitions name, at no more than CONFIG_MAPS of ConfigMaps at a time; what is
+        wrong is logged, and :attr:`problems` tells it. A cluster that is away is not asked for the rest.
+
+        Meant for a thread of its own, which may end it by ``is_enough``.
+        """
+        state = self._reload()
+        state.look_at_files()
+        sources = [generator.spec_source.origin for generator in state.generators.values()]
+        remote = [source for source in sources if isinstance(source, ConfigMapSpecSource)]
+        begin = self._looked_at % len(remote) if remote else 0
+        for config_map in (remote[begin:] + remote[:begin])[:CONFIG_MAPS]:
+            if is_enough():
+                return
+            self._looked_at += 1
+            try:
+                config_map.template()
+            except (NotFoundException, DefinitionError):
+                continue
+            except ApiException as error:
+                if error.status not in (400, 403, 404):
+                    break
+            except HTTPError:
+                break
 
     def get_generator(self, job_definition_name: str) -> JobGenerator:
         """The definition's generator.
@@ -82,19 +122,21 @@ class ReloadingJobDefinitionsRegister(JobDefinitionsRegister):
         if stream is not None:
             before = self._state
             try:
-                state = before.followed_by(definitions_file.read(stream.read(), path), self._connection)
-            except UnicodeDecodeError:
-                state = before.with_problem(f"{path}: this is no UTF-8 text")
-            except DefinitionError as error:
+                state = before.followed_by(definitions_file.read(text_of(stream), path), self._connection)
+            except definitions_file.FileError as error:
                 state = before.with_problem(str(error))
+            except DefinitionError as error:
+                state = before.with_problem(f"{path}: {error}")
 
             def apply() -> None:
                 self._state = state
-                for problem in state.problems:
+                for problem in (*state.problems, *state.warnings):
                     logger.warning("%s", problem)
+                self.on_reload()
 
             update.send(apply)
             update.close()
+            state.look_at_files()
         elif isinstance(self._reloader, FileReloader):
             missing = (f"{path}: there is no such file, so there are no definitions",)
 
@@ -123,11 +165,13 @@ class _State:
         definitions: Mapping[str, JobDefinition],
         errors: Mapping[str, TypeError | ValueError],
         problems: tuple[str, ...],
+        warnings: tuple[Finding, ...] = (),
     ) -> None:
         self.generators = generators
         self.definitions = definitions
         self.errors = errors
         self.problems = problems
+        self.warnings = warnings
 
     def followed_by(self, contents: definitions_file.Contents, connection: Connection) -> _State:
         """The state after a new version of the file."""
@@ -145,8 +189,18 @@ class _State:
                 definitions[problem.name] = self.definitions[problem.name]
             elif problem.name is not None:
                 errors[problem.name] = problem.error
-            problems.append(f"{problem.error}{'; what it was before stays in force' if kept else ''}")
-        return _State(generators, definitions, errors, tuple(problems))
+            problems.append(f"{problem.finding}{'; what it was before stays in force' if kept else ''}")
+        for name, definition in definitions.items():
+            if (origin := generators[name].spec_source.origin) is not None:
+                origin.place = contents.places[name].of_key(definition.source_key)
+        return _State(generators, definitions, errors, tuple(problems), contents.warnings)
+
+    def look_at_files(self) -> None:
+        """Have every file of a template read that has changed, so that what is wrong with it is known and logged."""
+        for generator in self.generators.values():
+            if isinstance(source := generator.spec_source.origin, YamlFileSpecSource):
+                with suppress(DefinitionError):
+                    source.template()
 
     def with_problem(self, sentence: str) -> _State:
         """The state after a version of the file that can't be read at all."""

@@ -26,6 +26,24 @@ class DefinitionError(ValueError):
     """A definition can't become a Job: its template, its manifest or its file is at fault."""
 
 
+class TemplateError(DefinitionError):
+    """The syntax of a template is wrong."""
+
+    def __init__(self, line: int | None, problem: str) -> None:
+        super().__init__(f"line {line} of the template: {problem}" if line is not None else problem)
+        self.line = line
+        self.problem = problem
+
+
+class ArgumentsError(DefinitionError):
+    """What a definition declares about one of its arguments can't be used."""
+
+    def __init__(self, name: object, sentence: str) -> None:
+        super().__init__(f"arguments.{name}: {sentence}")
+        self.name = name
+        self.sentence = sentence
+
+
 class ArgumentError(ValueError):
     """An argument does not fit: it would change the manifest's structure, or is not of the declared type."""
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import logging
+import errno
 import os
+import stat
 import threading
 from collections.abc import Callable, Generator
-from pathlib import Path
 from typing import TextIO
 
-logger = logging.getLogger(__name__)
+from lando.definitions.exceptions import DefinitionError
+
+MAX_SIZE = 8 * 1024 * 1024
+"""Characters of a file: some ten thousand definitions."""
 
 Update = Callable[[], object]
 
@@ -30,25 +33,28 @@ class FileReloader:
         """A generator that yields nothing when the file is missing or unchanged, else one open text stream.
 
         It then expects ``send`` of a callable or None. The callable runs under this object's lock, and only when no
-        other thread has sent meanwhile; the change counts as seen only when it has returned.
+        other thread has sent meanwhile; the change counts as seen only when it has returned. Raises OSError when the
+        file can't be read.
         """
         with self._lock:
             seen, updates = self._seen, self._updates
         try:
             if _version(os.stat(self.path)) == seen:
                 return
-            stream = Path(self.path).open(encoding="utf-8")  # noqa: SIM115 - closed below
+            stream = open(self.path, encoding="utf-8", opener=_opened)  # noqa: SIM115 - closed below
         except FileNotFoundError:
             self.if_missing(None)
             return
         with stream:
             version = _version(os.fstat(stream.fileno()))
             update = yield stream
+            is_whole = _version(os.fstat(stream.fileno())) == version
         with self._lock:
             if self._updates == updates:
                 if update is not None:
                     update()
-                self._seen = version
+                # What was written to while it was read may be half of one version and half of another.
+                self._seen = version if is_whole else None
                 self._updates += 1
         yield None  # what send() returns
 
@@ -65,6 +71,26 @@ class FileReloader:
             self._seen = None
             self._updates += 1
             return True
+
+
+def text_of(stream: TextIO) -> str:
+    """All that ``stream`` has. Raises DefinitionError for more than MAX_SIZE, and for what is no text."""
+    try:
+        text = stream.read(MAX_SIZE + 1)
+    except UnicodeDecodeError as error:
+        raise DefinitionError("this is no UTF-8 text") from error
+    if len(text) > MAX_SIZE:
+        raise DefinitionError(f"this is longer than {MAX_SIZE:,} characters")
+    return text
+
+
+def _opened(path: str, flags: int) -> int:
+    """A regular file only: to open a pipe could take for ever."""
+    descriptor = os.open(path, flags | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no regular file", path)
+    return descriptor
 
 
 def _version(status: os.stat_result) -> tuple[int, ...]:

@@ -27,7 +27,9 @@ from starlette.exceptions import HTTPException
 
 from lando import logs
 from lando.definitions.answers import Refusal, answer
-from lando.definitions.config import JobManagerFactory
+from lando.definitions.config import JobManagerFactory, ReloadingJobDefinitionsRegister
+from lando.definitions.file_reloader import FileReloader
+from lando.definitions.looking import look_in_background
 from lando.definitions.manager import JobDeleter, JobManager
 from lando.definitions.router import Authorize, create_router
 from lando.definitions.signing import check_label_value
@@ -183,8 +185,8 @@ def log_in(settings: Settings) -> None:
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT, then end what is under way."""
     log_in(settings)
-    factory = JobManagerFactory.from_vars(settings.signature, settings.namespace, settings.definitions)
-    manager = factory.manager()
+    register = ReloadingJobDefinitionsRegister(FileReloader(settings.definitions))
+    manager = JobManagerFactory(settings.namespace, settings.signature, register).manager()
     listener = _listening(settings.host, settings.port)
     app = create_app(manager, authorization(settings))
     server = uvicorn.Server(
@@ -194,6 +196,7 @@ def serve(settings: Settings) -> None:
         stop_cleanup = JobDeleter(manager).run_background_cleanup(
             CLEANUP_S, retention_period_sec=settings.retention_s, delete_callback=_print
         )
+        stop_looking = look_in_background(register)
         thread = threading.Thread(target=_run, args=(server, listener, stop), name="http", daemon=True)
         thread.start()
         logger.info("Jobs of namespace %s at http://%s:%d", settings.namespace, *listener.getsockname()[:2])
@@ -203,6 +206,7 @@ def serve(settings: Settings) -> None:
         if thread.is_alive():
             server.force_exit = True
             thread.join(_STOP_S)
+        stop_looking()
         stop_cleanup()
 
 

@@ -16,6 +16,7 @@ from lando.definitions.documents import KEPT
 from lando.definitions.exceptions import NotFoundException
 from lando.definitions.file_reloader import FileReloader
 from lando.definitions.keeping import Keeper
+from lando.definitions.looking import look_in_background
 from lando.definitions.manager import PAGE_SIZE, JobDeleter, JobManager, JobSigner
 from lando.definitions.retention import Retention
 from lando.definitions.signing import UserSigner
@@ -145,6 +146,7 @@ class Service:
         """Jobs that have ended stay in the cluster for ``retention_s``, in the archive for ``kept_s``: None is ever."""
         self._connection = connections.OwnConnection(cluster.client_configuration())
         register = ReloadingJobDefinitionsRegister(FileReloader(definitions_file), connection=self._connection)
+        self._register = register
         plain = JobManager(cluster.namespace, JobSigner(signature), register, connection=self._connection)
         self._keeper = self._retention = None
         if archive is not None:
@@ -175,7 +177,7 @@ class Service:
         stop_cleanup = self._deleter.run_background_cleanup(
             CLEANUP_S, retention_period_sec=self._retention_s, delete_callback=self._before_deletion
         )
-        self._stops.append(stop_cleanup)
+        self._stops += [stop_cleanup, look_in_background(self._register)]
 
     def stop(self) -> None:
         """End what :meth:`start` began; a call that the cluster does not answer is waited for only a while."""

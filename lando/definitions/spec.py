@@ -12,14 +12,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from kubernetes.client.exceptions import ApiException
+from urllib3.exceptions import HTTPError
 
 from lando.definitions import connection as connections
 from lando.definitions.exceptions import DefinitionError, NotFoundException
-from lando.definitions.file_reloader import FileReloader
-from lando.definitions.kubernetes_errors import is_kubernetes_not_found_exception
+from lando.definitions.file_reloader import FileReloader, text_of
+from lando.definitions.kubernetes_errors import is_kubernetes_not_found_exception, message_of
 from lando.definitions.templates import Template
 
 logger = logging.getLogger(__name__)
+_noting = threading.Lock()
 
 Job = Any
 """A ``kubernetes.client.V1Job``, or the same as a dictionary with Kubernetes' keys."""
@@ -38,6 +40,11 @@ class JobSpecSource(ABC):
     def template_vars(self) -> list[str]:
         """The names of the arguments that the manifest can take, in no order."""
 
+    @property
+    def origin(self) -> TemplateSpecSource | None:
+        """What has the manifest's template, if there is one."""
+        return None
+
     def arguments_schema(self) -> dict[str, Any]:
         """The JSON Schema of an object of arguments, as far as it is known."""
         return {"type": "object", "properties": {name: {} for name in sorted(self.template_vars())}}
@@ -49,9 +56,24 @@ class TemplateSpecSource(JobSpecSource):
     ``get`` raises DefinitionError and ArgumentError (both ValueError) and MissingArgument (a jinja2 UndefinedError).
     """
 
+    place = ""
+    """What names this source: ``file:line: key`` of a definitions file; "" for a source by itself."""
+    problem: str | None = None
+    """What was wrong with it when it was last looked at; told in the log once, until it is another or none."""
+
     @abstractmethod
     def template(self) -> Template:
         """As it is now."""
+
+    @property
+    def origin(self) -> TemplateSpecSource:
+        return self
+
+    def _note(self, problem: str | None) -> None:
+        with _noting:
+            is_new, self.problem = problem != self.problem, problem
+        if is_new and problem is not None:
+            logger.warning("%s", f"{self.place}: {problem}" if self.place else problem)
 
     def get(self, template_args: Mapping[str, Any] | None = None) -> dict[str, Any]:
         manifest: dict[str, Any] = self.template().render(template_args)
@@ -105,13 +127,17 @@ class YamlFileSpecSource(TemplateSpecSource):
         """As the file holds it now."""
         try:
             self._reload()
-        except (OSError, UnicodeDecodeError) as error:
-            raise self._unreadable(getattr(error, "strerror", None) or "it is no UTF-8 text") from error
-        if self._reloader.if_missing(None):
-            raise self._unreadable("there is no such file")
-        template, broken = self._template, self._broken
+            is_missing, unreadable = self._reloader.if_missing(None), None
+        except OSError as error:
+            is_missing, unreadable = False, self._unreadable(str(error.strerror))
+        template, broken = self._template, unreadable or self._broken
+        if is_missing:
+            template, broken = None, self._unreadable("there is no such file")
         if template is None:
-            raise broken or self._unreadable("it can't be read")
+            broken = broken or self._unreadable("it changes while it is read")
+            self._note(str(broken))
+            raise DefinitionError(str(broken))  # a new one: an exception keeps the traceback of each time it is raised
+        self._note(f"{broken}; what it was before stays in force" if broken else None)
         return template
 
     def _reload(self) -> None:
@@ -121,15 +147,13 @@ class YamlFileSpecSource(TemplateSpecSource):
             return
         made: Template | None
         try:
-            made, broken = Template(stream.read()), None
+            made, broken = Template(text_of(stream)), None
         except DefinitionError as error:
             made, broken = None, DefinitionError(f"{os.fspath(self.path)}: {error}")
 
         def apply() -> None:
             self._template = made or self._template
             self._broken = broken
-            if broken is not None and self._template is not None:
-                logger.warning("%s; the version before stays in force", broken)
 
         update.send(apply)
         update.close()
@@ -154,7 +178,17 @@ class ConfigMapSpecSource(TemplateSpecSource):
         Raises:
             NotFoundException: there is no such ConfigMap.
             DefinitionError: it lacks the key, or what is there is no template.
+            ApiException, urllib3's HTTPError: it can't be asked for.
         """
+        try:
+            template = self._read()
+        except (NotFoundException, ApiException, HTTPError, DefinitionError) as error:
+            self._note(self._words(error))
+            raise
+        self._note(None)
+        return template
+
+    def _read(self) -> Template:
         try:
             with self._connection.core() as core:
                 data = core.read_namespaced_config_map(name=self.name, namespace=self.namespace).data or {}
@@ -175,6 +209,19 @@ class ConfigMapSpecSource(TemplateSpecSource):
             with self._lock:
                 self._compiled = known
         return known[1]
+
+    def _words(self, error: Exception) -> str:
+        what = f"the ConfigMap {self.name} of namespace {self.namespace}"
+        match error:
+            case NotFoundException():
+                return f"the namespace {self.namespace} has no ConfigMap {self.name}"
+            case ApiException(status=403):
+                return f"{what} may not be read: give the account get of configmaps ({message_of(error)})"
+            case ApiException():
+                return f"{what} can't be read: {message_of(error)}"
+            case HTTPError():
+                return f"{what} can't be read: the cluster is away"
+        return str(error)
 
 
 class JobGenerator:

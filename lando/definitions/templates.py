@@ -23,7 +23,7 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Joiner
 from jinja2.visitor import NodeTransformer
 
-from lando.definitions.exceptions import ArgumentError, DefinitionError, MissingArgument
+from lando.definitions.exceptions import ArgumentError, DefinitionError, MissingArgument, TemplateError
 from lando.definitions.filling import Filling, plain
 
 _FILLING: ContextVar[Filling] = ContextVar("filling")
@@ -205,7 +205,7 @@ class Template:
     """One template of a manifest; safe to use from several threads.
 
     Raises:
-        DefinitionError: its syntax is wrong; says the line.
+        TemplateError: its syntax is wrong.
     """
 
     def __init__(self, source: str) -> None:
@@ -213,9 +213,9 @@ class Template:
             self._variables = meta.find_undeclared_variables(_ENVIRONMENT.parse(source)) - _ENVIRONMENT.globals.keys()
             self._template = _ENVIRONMENT.from_string(source)
         except TemplateSyntaxError as error:
-            raise DefinitionError(f"line {error.lineno} of the template: {error.message}") from error
+            raise TemplateError(error.lineno, str(error.message)) from error
         except RecursionError:
-            raise DefinitionError("the template is nested too deeply") from None
+            raise TemplateError(None, "the template is nested too deeply") from None
 
     @property
     def variables(self) -> frozenset[str]:

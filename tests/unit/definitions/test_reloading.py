@@ -228,17 +228,20 @@ def test_one_bad_entry_leaves_the_others_and_its_own_last_good_one(file: Path) -
         (
             "- name: a\n  spec: x\n  arguments:\n    n: {type: whole}\n",
             ValueError,
-            "arguments: n: this is no JSON Schema",
+            ":4: arguments.n: this is no JSON Schema",
         ),
         (
-            "- name: a\n  spec: x\n  arguments:\n    n: {type: integer, default: b}\n",
+            "- name: a\n  spec: x\n  arguments:\n    m: {}\n    n: {type: integer, default: b}\n",
             ValueError,
-            "its default does not fit",
+            ":5: arguments.n: its default does not fit",
         ),
+        ("- name: a\n  spec: x\n  arguments:\n    n: {pattern: '['}\n", ValueError, "'[' is not a 'regex'"),
+        ("- name: a\n  spec: x\n  arguments:\n    n: {$ref: '#', default: 1}\n", ValueError, "leads back to itself"),
+        ("- name: a\n  spec: x\n  arguments: &a\n    n: *a\n", ValueError, ":1: it holds more than 100,000 values"),
         (
             "- name: a\n  spec: |\n    x: {{ m }}\n  arguments:\n    n: {type: integer}\n",
             ValueError,
-            ":5: arguments: the template needs m, which is not declared",
+            ":4: arguments: the template needs m, which is not declared",
         ),
     ],
 )
