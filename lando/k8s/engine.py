@@ -19,7 +19,8 @@ from lando.k8s.findings import is_expired
 from lando.k8s.metrics import TRANSITIONS, UNTOLD
 from lando.k8s.observe import Observation, Reading, observe, read, read_record
 from lando.k8s.patience import Patience
-from lando.k8s.perform import Peers, Performer, QuotaWait, StillThere
+from lando.k8s.perform import Peers, Performer
+from lando.k8s.unfinished import QuotaWait, StillThere
 from lando.k8s.untold import harmless
 from lando.messages import Command, Condition, Message
 from lando.plans import Planner

@@ -31,7 +31,8 @@ from lando.k8s.metrics import ACTIVE, BOTH, HANDLING, IN_HAND, LANDO, MESSAGES, 
 from lando.k8s.outage import Outage
 from lando.k8s.patience import Patience
 from lando.k8s.patrol import Patrol, queue_check
-from lando.k8s.perform import Halted, Peers, StillThere
+from lando.k8s.perform import Peers
+from lando.k8s.unfinished import Halted, StillThere
 from lando.messages import Message, codec
 from lando.plans import Planner, phases
 from lando.plans.cwl import CwlPlanner

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor as Pool
 from concurrent.futures import Future
@@ -37,40 +36,27 @@ from lando.decide import (
     Warn,
     Write,
 )
-from lando.errors import Conflict, Expired, LandoError, NotFound, QuotaExceeded, Rejected, StepError, Unavailable
+from lando.errors import Conflict, NotFound, QuotaExceeded, Rejected, StepError, Unavailable
 from lando.k8s import record
 from lando.k8s.archiving import Archiving, LogArchive
 from lando.k8s.cluster import Cluster, Manifest
-from lando.k8s.diagnosis.facts import ENDED_PHASES, mapping, moment, name, phase, uid
+from lando.k8s.diagnosis.facts import mapping, moment, uid
+from lando.k8s.going import Going
 from lando.k8s.history import History
+from lando.k8s.kept_record import KeptRecord
 from lando.k8s.metrics import ACTIONS, HANDOFF, RETRIES
-from lando.k8s.observe import Observation, owning_job
+from lando.k8s.observe import Observation
+from lando.k8s.unfinished import Halted, QuotaWait, StillThere, refused
 from lando.k8s.untold import harmless
 from lando.plans import Making, Planner
 from lando.queues import Publisher
-from lando.runs import Category, Cause, Run
+from lando.runs import Cause, Run
 from lando.sources import Source
 
 GONE_WAIT_S = 10.0  # how long a worker waits for objects to go; after that the message comes again later
 COURTESY_WAIT_S = 3.0  # the same where it is only to tell the owner a moment later
 
 log = logging.getLogger(__name__)
-
-
-class Halted(Exception):
-    """This process may act no more: the lock is lost or it is to stop. What was begun is taken up by the next one."""
-
-
-class StillThere(LandoError):
-    """Objects of a former attempt are still going; look again later."""
-
-
-class QuotaWait(LandoError):
-    """A quota keeps a step's objects from being made."""
-
-    def __init__(self, step: str, error: QuotaExceeded) -> None:
-        super().__init__(str(error))
-        self.step = step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,14 +87,14 @@ class Performer:
         self._peers = peers
         self._planner = planner
         self._observation = observation
-        known = observation.observed.record
-        self._record_uid = known.uid if known else None
-        self._record_version = known.version if known else ""
+        self._record = KeptRecord(peers.cluster, plan.record, run.id, observation.observed.record)
         self._uids = dict(observation.uids)
         self._had_quota_wait = bool(observation.observed.record and observation.observed.record.quota_since)
         self._present = set(observation.observed.objects)
         self._inputs: dict[str, Future[Any]] = {}
         self._history = History()
+        selector = labels.selector(planner.labels(run.id))
+        self._going = Going(cluster=peers.cluster, selector=selector, may_act=peers.may_act)
         self._archiving = Archiving(peers.archive, peers.cluster, run.id, observation, peers.log_bytes)
 
     def perform(self, actions: Sequence[Action]) -> None:
@@ -136,12 +122,12 @@ class Performer:
 
     def note_quota(self, patch: Manifest) -> None:
         """Keep in the record since when a quota has been waited for."""
-        self._patch_record(patch)
+        self._record.patch(patch)
 
     def _do(self, action: Action) -> None:
         match action:
             case EnsureRecord():
-                self._ensure_record()
+                self._record.ensure()
             case Write():
                 self._write(action)
             case RecordAttempts(steps=steps):
@@ -156,17 +142,17 @@ class Performer:
             case Delete(refs=refs):
                 self._delete(refs)
             case AwaitGone(refs=refs, required=True):
-                self._await_gone(refs, GONE_WAIT_S)
+                self._going.wait(refs, self.plan, GONE_WAIT_S)
             case AwaitGone(refs=refs):
                 with contextlib.suppress(StillThere):
-                    self._await_gone(refs, COURTESY_WAIT_S)
+                    self._going.wait(refs, self.plan, COURTESY_WAIT_S)
             case DeleteRecord():
                 self._delete_one(self.plan.record)
-                self._record_uid = None
+                self._record.uid = None
             case StoreOutput(ids=ids):
                 self._peers.source.store_output(self.run, ids)
             case NoteFailure(failure=failure):
-                self._note_failure(failure)
+                self._record.note_failure(failure)
             case ReportError(failure=failure, again=again):
                 self._report(failure, again=again)
             case SetCondition(step=step, cause=cause):
@@ -248,59 +234,6 @@ class Performer:
         told = harmless(self.run.id, "attempt", lambda: self._peers.source.tell_attempts(self.run, attempts))
         self.owes_history = not told
 
-    # -- the record -------------------------------------------------------------------------------------------
-
-    def _ensure_record(self) -> str:
-        if self._record_uid is None:
-            manifest = record.manifest(self.plan.record, self.run.id)
-            try:
-                made = self._peers.cluster.create(manifest)
-            except Conflict:
-                made = self._unseen_record()
-            except Rejected as error:
-                raise _refused(f"The cluster refused the run record {self.plan.record.name}: {error}") from error
-            self._record_uid = uid(made)
-            self._record_version = made["metadata"]["resourceVersion"]
-        return self._record_uid
-
-    def _unseen_record(self) -> Manifest:
-        """The record that is there though none was seen, if it says nothing yet that this decision did not know."""
-        ref = self.plan.record
-        try:
-            there = self._peers.cluster.get(ref.kind, ref.name)
-        except NotFound:
-            raise StillThere(f"ConfigMap {ref.name} went while it was to be adopted") from None
-        if mapping(there["metadata"].get("labels")).get(labels.RUN_RECORD) != str(self.run.id):
-            raise _refused(f"The name {ref.name} is taken by a foreign ConfigMap.")
-        if there["metadata"].get("deletionTimestamp"):
-            raise StillThere(f"ConfigMap {ref.name} is still being deleted")
-        if there.get("data"):
-            raise Conflict("cluster", f"the run record {ref.name} was made by somebody else meanwhile")
-        return there
-
-    def _patch_record(self, patch: Manifest) -> None:
-        """Change the record as it was read: Conflict where somebody else has changed or removed it since.
-
-        So a request that was long on its way, of a lando that is no longer the active one, takes nothing back.
-        """
-        self._ensure_record()
-        ref = self.plan.record
-        guarded = {"metadata": {"resourceVersion": self._record_version}, **patch}
-        try:
-            changed = self._peers.cluster.patch(ref.kind, ref.name, guarded)
-        except NotFound as error:
-            raise Conflict("cluster", f"the run record {ref.name} was removed by somebody else meanwhile") from error
-        self._record_version = changed["metadata"]["resourceVersion"]
-
-    def _note_failure(self, failure: Failure | None) -> None:
-        if failure is None and self._record_uid is None:
-            return
-        try:
-            self._patch_record(record.failure_patch(failure))
-        except (QuotaExceeded, Rejected, StepError) as error:
-            # Without a record a crash may lose the cause; without going on its owner would never be told.
-            log.warning("Run %d: the failure can't be noted: %s", self.run.id, error)
-
     # -- objects ----------------------------------------------------------------------------------------------
 
     def _create(self, action: Create) -> None:
@@ -330,7 +263,7 @@ class Performer:
                     own_retries=action.own_retries,
                 )
                 self._end_quota_wait(action.step)
-                self._patch_record(record.steps_patch({action.step: step}, quota_ended=self._had_quota_wait))
+                self._record.patch(record.steps_patch({action.step: step}, quota_ended=self._had_quota_wait))
                 self._history.begun(action.step, action.attempt, made)
         except QuotaExceeded as error:
             raise QuotaWait(action.step, error) from error
@@ -350,7 +283,7 @@ class Performer:
         adopted = {step: noted for step, noted in steps.items() if noted.uid is not None and not noted.failed}
         for step in adopted:
             self._end_quota_wait(step)
-        self._patch_record(record.steps_patch(steps, quota_ended=self._had_quota_wait and bool(adopted)))
+        self._record.patch(record.steps_patch(steps, quota_ended=self._had_quota_wait and bool(adopted)))
         self._count_retries(steps)
         self._note_adopted(adopted)
 
@@ -376,7 +309,7 @@ class Performer:
     def _manifests(self, step: str, attempt: int) -> list[Manifest]:
         making = Making(
             attempt=attempt,
-            record_uid=self._ensure_record(),
+            record_uid=self._record.ensure(),
             inputs=self._source_inputs(step),
             times=self._observation.times,
         )
@@ -395,7 +328,7 @@ class Performer:
         try:
             return self._inputs[wanted].result()
         except NotFound as error:
-            raise _refused(f"The {wanted.replace('_', ' ')} of run {self.run.id} no longer exists.") from error
+            raise refused(f"The {wanted.replace('_', ' ')} of run {self.run.id} no longer exists.") from error
 
     def _make(self, manifest: Manifest) -> Manifest:
         try:
@@ -404,7 +337,7 @@ class Performer:
             made = self._adopt(manifest)
         except Rejected as error:
             kind, name_ = manifest["kind"], manifest["metadata"]["name"]
-            raise _refused(f"The cluster refused the {kind} {name_}: {error}") from error
+            raise refused(f"The cluster refused the {kind} {name_}: {error}") from error
         self._uids[_ref(manifest)] = uid(made)
         return made
 
@@ -417,7 +350,7 @@ class Performer:
             raise StillThere(f"{ref.kind} {ref.name} went while it was to be adopted") from None
         metadata = there["metadata"]
         if wanted["labels"].items() - mapping(metadata.get("labels")).items():
-            raise _refused(f"The name {ref.name} is taken by a {ref.kind} that is not of this run.")
+            raise refused(f"The name {ref.name} is taken by a {ref.kind} that is not of this run.")
         if metadata.get("deletionTimestamp"):
             raise StillThere(f"{ref.kind} {ref.name} is still being deleted")
         if ref.kind == "Job":
@@ -448,56 +381,11 @@ class Performer:
                 list(self._peers.pool.map(self._delete_one, group))
 
     def _delete_one(self, ref: ObjectRef) -> None:
-        object_uid = self._record_uid if ref == self.plan.record else self._uids.get(ref)
+        object_uid = self._record.uid if ref == self.plan.record else self._uids.get(ref)
         # A conflict means another object of that name, which nobody has judged yet: the next look does.
         with contextlib.suppress(NotFound, Conflict):
             self._peers.cluster.delete(ref.kind, ref.name, uid=object_uid)
         self._present.discard(ref)
-
-    # -- waiting ----------------------------------------------------------------------------------------------
-
-    def _await_gone(self, refs: Sequence[ObjectRef], limit_s: float) -> None:
-        """Return once all of ``refs`` and the pods of the Jobs among them are gone, told by a watch, not by polling."""
-        selector = labels.selector(self._planner.labels(self.run.id))
-        wanted = {ref.name for ref in refs}
-        job_names = {ref.name for ref in refs if ref.kind == "Job"}
-        end = time.monotonic() + limit_s
-        for kind in sorted({ref.kind for ref in refs}):
-            self._until_none(kind, selector, lambda item: name(item) in wanted, end)
-        if job_names:
-            steps = {step.name for step in self.plan.steps if step.job and step.job.name in job_names}
-
-            def is_at_work(pod: Manifest) -> bool:
-                key = labels.step_key(mapping(pod["metadata"].get("labels")))
-                ours = key is not None and key.step in steps and bool(owning_job(pod))
-                return ours and phase(pod) not in ENDED_PHASES
-
-            self._until_none("Pod", selector, is_at_work, end)
-
-    def _until_none(self, kind: str, selector: str, counts: Callable[[Manifest], bool], end: float) -> None:
-        while True:
-            page = self._peers.cluster.list_page(kind, selector)
-            there = {uid(item): name(item) for item in page.items if counts(item)}
-            if not there:
-                return
-            left_s = end - time.monotonic()
-            if left_s <= 0:
-                raise StillThere(f"{kind} {', '.join(sorted(there.values()))} of a former attempt is still going")
-            timeout_s = max(int(left_s), 1)
-            watch = self._peers.cluster.watch(kind, selector, page.resource_version, timeout_s=timeout_s)
-            try:
-                for event in watch:
-                    item = event["object"]
-                    if event["type"] == "DELETED" or not counts(item):
-                        there.pop(uid(item), None)
-                    if not there:
-                        return
-                    if not self._peers.may_act():
-                        raise Halted
-            except Expired:
-                continue
-            finally:
-                watch.close()
 
 
 def _subject(action: Action) -> dict[str, Any]:
@@ -514,7 +402,3 @@ def _subject(action: Action) -> dict[str, Any]:
 
 def _ref(manifest: Manifest) -> ObjectRef:
     return ObjectRef(manifest["kind"], manifest["metadata"]["name"])
-
-
-def _refused(sentence: str) -> StepError:
-    return StepError(Cause(category=Category.USER, sentence=sentence, advice="Ask the administrator to look at it."))

@@ -14,9 +14,9 @@ from unittest import mock
 from lando import logs
 from lando.config import BespinApiSettings, ClusterSettings, Config, LandoApiSettings, WorkQueueSettings
 from lando.errors import LandoError
+from lando.k8s import going as going_module
 from lando.k8s import lando as lando_module
 from lando.k8s import outage as outage_module
-from lando.k8s import perform as perform_module
 from lando.k8s import watcher as watcher_module
 from lando.k8s.agenda import Agenda
 from lando.k8s.lando import LandoDaemon
@@ -161,7 +161,7 @@ def in_the_model_s_time(clock: Clock) -> Iterator[None]:
         mock.patch.object(watcher_module, "threading", threads),
         mock.patch.object(lifecycle, "conform", _conform),
         mock.patch.object(lifecycle, "uuid4", _uids()),  # the same in each repetition
-        mock.patch.object(perform_module, "time", SimpleNamespace(monotonic=clock.monotonic)),
+        mock.patch.object(going_module, "time", SimpleNamespace(monotonic=clock.monotonic)),
         mock.patch.object(bespin_module, "time", SimpleNamespace(monotonic=clock.monotonic)),
     ):
         yield
