@@ -19,9 +19,12 @@ KEPT = "lando.kept"
 
 
 def status(job: V1Job) -> dict[str, Any]:
-    """The Job's status with snake_case keys, absent values as null and times as HTTP dates."""
+    """The Job's status with snake_case keys, absent values as null and times as HTTP dates; of a Job that is being
+    deleted also since when."""
     found = job.status or client.V1JobStatus()
     shown: dict[str, Any] = _shown(found.to_dict())
+    if job.metadata.deletion_timestamp is not None:
+        shown["deletion_timestamp"] = _shown(job.metadata.deletion_timestamp)
     return shown
 
 

@@ -99,6 +99,21 @@ class JobManager:
             DefinitionError: (a ValueError) the definition makes no manifest of a Job.
             IdempotencyError: (a ValueError) the key came before with other arguments.
         """
+        made = self.obtain_job(
+            job_definition_name, template_args, pre_create, idempotency_key=idempotency_key, dry_run=dry_run
+        )
+        return str(made.metadata.name)
+
+    def obtain_job(
+        self,
+        job_definition_name: str,
+        template_args: Mapping[str, Any] | None = None,
+        pre_create: Callable[[Job], object] | None = None,
+        *,
+        idempotency_key: str | None = None,
+        dry_run: bool = False,
+    ) -> V1Job:
+        """As :meth:`create_job`; the Job, as the cluster answered it."""
         job = self.make_job(job_definition_name, template_args)
         digest = None
         if idempotency_key is not None:
@@ -114,10 +129,11 @@ class JobManager:
                     raise
                 if digest is not None:
                     try:
-                        idempotency.check(self.read_job(name), digest)
+                        made = self.read_job(name)
                     except NotFoundException:  # gone meanwhile, or another signature's
                         continue
-                    return name
+                    idempotency.check(made, digest)
+                    return made
                 logger.info("The name %s is taken; another is tried", name)
                 name = _GENERATED.sub("", name) + "-" + secrets.token_hex(JobGenerator.SUFFIX_BYTES)
                 rename(job, name)
@@ -238,11 +254,10 @@ class JobManager:
         listed = core.list_namespaced_pod(namespace=self.namespace, label_selector=f"job-name={job_name}")
         return list(listed.items)
 
-    def _create(self, job: Job, *, dry_run: bool) -> str:
+    def _create(self, job: Job, *, dry_run: bool) -> V1Job:
         options = {"dry_run": "All"} if dry_run else {}
         with self.connection.batch() as batch:
-            made = batch.create_namespaced_job(namespace=self.namespace, body=connections.body_of(job), **options)
-        return str(made.metadata.name)
+            return batch.create_namespaced_job(namespace=self.namespace, body=connections.body_of(job), **options)
 
     def _listed(self, selector: str) -> Iterator[V1Job]:
         token: str | None = None

@@ -75,6 +75,7 @@ _STATUS: dict[str, Any] = {
         "failed": {"type": ["integer", "null"]},
         "start_time": _TEXT,
         "completion_time": _TEXT,
+        "deletion_timestamp": {**_TEXT, "description": "since when it is being deleted; only there if it is"},
         "conditions": {"type": ["array", "null"], "items": {"type": "object"}},
     },
 }

@@ -43,7 +43,7 @@ class ServedJobs(JobManager):
         self._view = view
         self._keeper = keeper
 
-    def create_job(
+    def obtain_job(
         self,
         job_definition_name: str,
         template_args: Mapping[str, Any] | None = None,
@@ -51,11 +51,14 @@ class ServedJobs(JobManager):
         *,
         idempotency_key: str | None = None,
         dry_run: bool = False,
-    ) -> str:
+    ) -> V1Job:
         # By a manager to which a Job that is gone is gone: its key may be used again.
-        return self._manager.create_job(
+        made = self._manager.obtain_job(
             job_definition_name, template_args, pre_create, idempotency_key=idempotency_key, dry_run=dry_run
         )
+        if not dry_run:
+            self._view.made(made)
+        return made
 
     def fetch_jobs(self, job_definition_name: str | None = None, **extra_labels: Any) -> Iterator[V1Job]:
         if not self._view.is_current():
@@ -116,10 +119,16 @@ class ServedJobs(JobManager):
 
     def delete_job(self, job: V1Job) -> None:
         """Once it is kept; raises PeerError when the archive is away."""
-        found = self._manager.read_job(job.metadata.name)
-        if self._keeper is not None:
-            self._keeper.keep(found)
-        self._manager.delete_job(found)
+        try:
+            found = self._manager.read_job(job.metadata.name)
+            if self._keeper is not None:
+                self._keeper.keep(found)
+            self._manager.delete_job(found)
+        except NotFoundException:
+            if not is_kept(job):
+                self._view.deleted(job)
+            raise
+        self._view.deleted(found)
 
     def _kept(self, job_name: str) -> V1Job | None:
         kept = self._keeper.kept(job_name) if self._keeper is not None else None

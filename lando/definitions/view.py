@@ -1,14 +1,23 @@
-"""The Jobs of one signature, kept true by a watch, so that to ask for them costs the cluster no call."""
+"""The Jobs of one signature, kept true by a watch, so that to ask for them costs the cluster no call.
+
+A watch tells late. So what was written through here is laid over what the watch has told, until that has come to it.
+"""
 
 from __future__ import annotations
 
+import copy
+import math
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from lando.definitions.connection import job_of
 from lando.definitions.spec import V1Job
 from lando.k8s.cluster import Cluster
 from lando.k8s.reflector import Change, ChangeType, Reflector
+
+MAX_WRITTEN = 1000
+"""Jobs to which the watch has not come yet; with more of them the view begins anew, by a list."""
 
 
 class JobsView:
@@ -19,6 +28,7 @@ class JobsView:
     ) -> None:
         self._on_change = on_change
         self._jobs: dict[str, V1Job] = {}
+        self._written: dict[str, V1Job] = {}
         self._lock = threading.Lock()
         self._reflector = Reflector(cluster, "Job", self._changed, label_selector=label_selector)
 
@@ -29,11 +39,34 @@ class JobsView:
     def jobs(self) -> list[V1Job]:
         """All, by name; they are shared and must not be changed."""
         with self._lock:
-            return [self._jobs[name] for name in sorted(self._jobs)]
+            self._forget_told()
+            jobs = self._jobs | self._written
+        return [jobs[name] for name in sorted(jobs)]
 
     def get(self, name: str) -> V1Job | None:
         with self._lock:
-            return self._jobs.get(name)
+            return self._known(name)
+
+    def made(self, job: V1Job) -> None:
+        """Take in a Job that the cluster has answered to whoever made it."""
+        with self._lock:
+            known = self._known(job.metadata.name)
+            if known is None or known.metadata.uid != job.metadata.uid:
+                self._note(job)
+
+    def deleted(self, job: V1Job) -> None:
+        """Take in that the cluster has been told to delete the Job, which was read before."""
+        with self._lock:
+            known = self._known(job.metadata.name)
+            if known is None or known.metadata.uid != job.metadata.uid:
+                known = job
+            going = copy.copy(known)
+            going.metadata = copy.copy(known.metadata)
+            going.metadata.deletion_timestamp = known.metadata.deletion_timestamp or datetime.now(UTC)
+            if self._jobs.get(job.metadata.name) is known:
+                self._jobs[job.metadata.name] = going
+            else:
+                self._note(going)
 
     def run(self) -> None:
         """Follow the cluster until :meth:`stop`."""
@@ -42,6 +75,24 @@ class JobsView:
     def stop(self) -> None:
         """End :meth:`run`, from any thread."""
         self._reflector.stop()
+
+    def _known(self, name: str) -> V1Job | None:
+        self._forget_told()
+        return self._written.get(name) or self._jobs.get(name)
+
+    def _note(self, job: V1Job) -> None:
+        """Lay ``job`` over what the watch has told, unless that is past it: then it was told, and may be gone again."""
+        self._written[job.metadata.name] = job
+        self._forget_told()
+        if len(self._written) > MAX_WRITTEN:
+            self._written.clear()
+            self._reflector.list_again()
+
+    def _forget_told(self) -> None:
+        told = _number(self._reflector.version)
+        for name, job in list(self._written.items()):
+            if _number(job.metadata.resource_version) <= told:
+                del self._written[name]
 
     def _changed(self, change: Change) -> None:
         name = str(change.object["metadata"]["name"])
@@ -53,5 +104,13 @@ class JobsView:
             return
         job = job_of(change.object)
         with self._lock:
+            known = self._known(name)
+            if known is not None and known.metadata.uid == change.uid and job.metadata.deletion_timestamp is None:
+                job.metadata.deletion_timestamp = known.metadata.deletion_timestamp  # which nothing takes back
             self._jobs[name] = job
         self._on_change(job)
+
+
+def _number(version: str | None) -> float:
+    """A version of Kubernetes' is a whole number, and those of one kind grow; what is none counts as told."""
+    return int(version) if version and version.isdecimal() else -math.inf

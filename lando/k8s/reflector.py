@@ -82,7 +82,9 @@ class Reflector:
         self.kind = kind
         self.label_selector = label_selector
         self.synced = threading.Event()
-        """Set once the first list is in the view."""
+        """Set once a list is in the view; not while :meth:`list_again` has its list to come."""
+        self.version = ""
+        """The resourceVersion up to which the handler has been told everything; grows."""
         self._cluster = cluster
         self._handler = handler
         self._field_selector = field_selector
@@ -93,6 +95,7 @@ class Reflector:
         self._refused: dict[str, tuple[Change, int]] = {}
         self._heard = clock()
         self._stop = threading.Event()
+        self._again = False
         self._watch: Watch | None = None
         self._unknown_types: set[str] = set()
         self.last_error: LandoError | None = None
@@ -119,6 +122,14 @@ class Reflector:
     def healthy(self, limit_s: float = SILENCE_S) -> bool:
         """Whether the view can be trusted: filled once, and heard of not longer than ``limit_s`` ago."""
         return self.synced.is_set() and self.age_s() <= limit_s
+
+    def list_again(self) -> None:
+        """Have the view listed anew; it can't be trusted until that list, which begins after this call, is in it."""
+        with self._lock:
+            self._again = True
+            self.synced.clear()
+            if self._watch is not None:
+                self._watch.close()
 
     def stop(self) -> None:
         """End :meth:`run` promptly, from any thread; it can't be run again."""
@@ -153,6 +164,8 @@ class Reflector:
         version = self._list()
         failures = 0
         while not self._stop.is_set():
+            if self._again:
+                return
             if not self.may_watch:
                 self._stop.wait(self._relist_s)
                 return
@@ -177,6 +190,7 @@ class Reflector:
         """One paged list, compared with the view; the resourceVersion to watch from."""
         found: dict[str, Manifest] = {}
         token: str | None = None
+        self._again = False
         while True:
             page = self._cluster.list_page(
                 self.kind, self.label_selector, field_selector=self._field_selector, continue_token=token
@@ -198,7 +212,10 @@ class Reflector:
                 self._tell(Change(type=ChangeType.ADDED, object=item))
             elif _version(old[uid]) != _version(item):
                 self._tell(Change(type=ChangeType.MODIFIED, object=item))
-        self.synced.set()
+        self.version = page.resource_version
+        with self._lock:
+            if not self._again:
+                self.synced.set()
         self._on_word(None)
         return page.resource_version
 
@@ -211,7 +228,7 @@ class Reflector:
             )
             with self._lock:
                 self._watch = watch
-                if self._stop.is_set():
+                if self._stop.is_set() or self._again:
                     watch.close()
             self._heard = self._clock()
             self._well()
@@ -219,7 +236,7 @@ class Reflector:
                 for event in watch:
                     self._heard = self._clock()
                     if not _is_old(event, version):
-                        version = self._apply(event) or version
+                        self.version = version = self._apply(event) or version
             finally:
                 with self._lock:
                     self._watch = None
@@ -297,7 +314,7 @@ class Reflector:
 
     def _wait(self, failures: int, error: LandoError | None) -> None:
         """Pause before the next try: twice as long each time, jittered, and no shorter than the server asked."""
-        if failures == 0:
+        if failures == 0 or self._again:
             return
         first, longest = self._backoff_s
         seconds = min(first * 2.0 ** min(failures - 1, 16), longest) * random.uniform(0.5, 1.0)  # noqa: S311
