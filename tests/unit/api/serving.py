@@ -11,7 +11,6 @@ from typing import Any
 
 import httpx2
 from fastapi import FastAPI
-from fastapi.testclient import TestClient
 from lando.api import setup
 from lando.api.outbox import Connection
 from lando.api.site import Site
@@ -94,7 +93,7 @@ class Api:
     """One server and the clients of its users."""
 
     app: FastAPI
-    client: TestClient
+    client: httpx2.Client
     broker: FakeBroker
     tokens: dict[str, str]
 
@@ -115,8 +114,7 @@ class Api:
         headers = {**self.as_user(user), **options.pop("headers", {})}
         if body is not None:
             options["json"] = body
-        response: httpx2.Response = self.client.request(method, path, headers=headers, **options)
-        return response
+        return self.client.request(method, path, headers=headers, **options)
 
     def get(self, path: str, user: str = "ada", **options: Any) -> httpx2.Response:
         return self.call("GET", path, user=user, **options)
