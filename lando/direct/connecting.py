@@ -57,10 +57,10 @@ def connect(
 
 def doubt(settings: Settings, cluster: KubernetesCluster) -> str | None:
     """What whoever runs a model should know of the connection; ``ssl_insecure_warnings: false`` does not want to."""
-    if settings.ssl_insecure_warnings and cluster.tls_context().verify_mode is ssl.CERT_NONE:
+    if settings.ssl_insecure_warnings and cluster.session.tls_context().verify_mode is ssl.CERT_NONE:
         return (
-            f"The certificate of the cluster at {cluster.url} is not verified, as the kubeconfig says: whoever is on "
-            "the way there can read and change everything. (ssl_insecure_warnings: false silences this.)"
+            f"The certificate of the cluster at {cluster.session.url} is not verified, as the kubeconfig says: whoever "
+            "is on the way there can read and change everything. (ssl_insecure_warnings: false silences this.)"
         )
     return None
 

@@ -18,6 +18,7 @@ from lando.doctor.findings import Finding, Level, failed, ok
 from lando.errors import PeerError, Unavailable
 from lando.k8s.cluster import KubernetesCluster, Manifest
 from lando.k8s.cluster_errors import UNTRUSTED
+from lando.k8s.cluster_session import ClusterSession
 from lando.k8s.permissions import BY_PROCESS, DAEMONS, RECORD, Permission
 from lando.k8s.side_by_side import together
 from lando.plans import manifests
@@ -43,19 +44,20 @@ def examine(
     """
     settings = config.cluster_api_settings
     with KubernetesCluster(settings) as cluster:
+        session = cluster.session
         yield Asking("reach")
         try:
-            version = cluster.ask("/version")
+            version = session.ask("/version")
         except Unavailable as error:
-            yield _unreachable(error, cluster)
+            yield _unreachable(error, session)
             return
-        yield ok("reach", f"{cluster.url} answers")
-        yield from _certificate(cluster)
+        yield ok("reach", f"{session.url} answers")
+        yield from _certificate(session)
         yield cluster_answers.version(version)
 
         yield Asking("token")
-        who = _who(cluster)
-        yield from cluster_answers.token(who, cluster.bearer_token(), settings.token, datetime.now(UTC))
+        who = _who(session)
+        yield from cluster_answers.token(who, session.bearer_token(), settings.token, datetime.now(UTC))
         if isinstance(who, Unavailable) and who.status == 401:
             return
         yield Asking("clock")
@@ -65,22 +67,22 @@ def examine(
         yield from cluster_answers.permissions(_reviews(cluster, processes), settings.namespace)
 
         if admin_kubeconfig is None:
-            yield from _namespace(config, cluster, cluster.ask)
+            yield from _namespace(config, session, session.ask)
         else:
             lent = ClusterSettings(namespace=settings.namespace, kubeconfig=admin_kubeconfig)
             with KubernetesCluster(lent) as administrator:
-                yield from _namespace(config, cluster, administrator.ask)
+                yield from _namespace(config, session, administrator.session.ask)
                 yield from _record_account(config, administrator)
 
 
-def _namespace(config: Config, cluster: KubernetesCluster, ask: Ask) -> Iterator[Finding | Asking]:
+def _namespace(config: Config, session: ClusterSession, ask: Ask) -> Iterator[Finding | Asking]:
     """What runs find in the namespace and around it; ``ask`` reads what the daemons' own account may not."""
     namespace = config.cluster_api_settings.namespace
     inside = f"/api/v1/namespaces/{quote(namespace, safe='')}"
 
     yield Asking("namespace")
     empty, _ = manifests.config_map(_NAME, "config", {}, object_labels={}, owners=[], may_compress=False)
-    dry, itself = _dry_run(cluster, f"{inside}/configmaps", empty), _read(ask, inside)
+    dry, itself = _dry_run(session, f"{inside}/configmaps", empty), _read(ask, inside)
     found = list(namespace_answers.namespace(namespace, dry, itself, config.pods.security))
     yield from found
     if any(one.level is Level.FAILED and one.check == "namespace" for one in found):
@@ -91,12 +93,12 @@ def _namespace(config: Config, cluster: KubernetesCluster, ask: Ask) -> Iterator
     yield from namespace_answers.storage(_read(ask, "/apis/storage.k8s.io/v1/storageclasses"), storage_class, mode)
     size = max(config.base_stage_data_volume_size_in_g, 1)
     claim = manifests.claim(_NAME, size, object_labels={}, owners=[], access_mode=mode, storage_class=storage_class)
-    dry = _dry_run(cluster, f"{inside}/persistentvolumeclaims", claim)
+    dry = _dry_run(session, f"{inside}/persistentvolumeclaims", claim)
     yield namespace_answers.accepted("volumes", "a claim as every run makes", dry)
 
     yield Asking("step jobs")
     jobs = f"/apis/batch/v1/namespaces/{quote(namespace, safe='')}/jobs"
-    dry = _dry_run(cluster, jobs, namespace_answers.sample_job(config, _NAME))
+    dry = _dry_run(session, jobs, namespace_answers.sample_job(config, _NAME))
     yield namespace_answers.accepted("step jobs", "a Job like every step's", dry)
 
     yield Asking("flavors")
@@ -113,7 +115,7 @@ def _namespace(config: Config, cluster: KubernetesCluster, ask: Ask) -> Iterator
     if (volume := config.run_workflow_settings.system_data_volume) is not None:
         yield Asking("system data")
         path = f"{inside}/persistentvolumeclaims/{quote(volume.volume_claim_name, safe='')}"
-        yield namespace_answers.system_data(volume.volume_claim_name, namespace, _read(cluster.ask, path))
+        yield namespace_answers.system_data(volume.volume_claim_name, namespace, _read(session.ask, path))
     for name in namespace_answers.accounts(config):
         yield Asking("service account")
         path = f"{inside}/serviceaccounts/{quote(name, safe='')}"
@@ -138,34 +140,34 @@ def _flavors(config: Config) -> list[namespace_answers.Flavor]:
         api.close()
 
 
-def _unreachable(error: Unavailable, cluster: KubernetesCluster) -> Finding:
+def _unreachable(error: Unavailable, session: ClusterSession) -> Finding:
     said, _, advice = str(error).removeprefix("cluster: ").removeprefix("GET /version: ").partition("; ")
     if error.status == 401:
-        return failed("token", f"{cluster.url} does not take it", cluster_answers.RENEWAL)
+        return failed("token", f"{session.url} does not take it", cluster_answers.RENEWAL)
     if error.reason == UNTRUSTED:
-        names = tls.other_names(cluster.url, cluster.tls_context(), _HOST) if cluster.proxy is None else None
+        names = tls.other_names(session.url, session.tls_context(), _HOST) if session.proxy is None else None
         said, _, advice = names.partition("; ") if names else (said, "", advice)
         return failed("TLS", said, advice)
     usual = "check cluster_api_settings.host, and that a firewall lets this machine connect there"
     return failed("reach", said, advice or usual)
 
 
-def _certificate(cluster: KubernetesCluster) -> Iterator[Finding | Asking]:
-    parts = urlsplit(cluster.url)
-    if cluster.proxy is not None:
-        yield ok("proxy", f"asked through {cluster.proxy}")
+def _certificate(session: ClusterSession) -> Iterator[Finding | Asking]:
+    parts = urlsplit(session.url)
+    if session.proxy is not None:
+        yield ok("proxy", f"asked through {session.proxy}")
     elif parts.scheme != "https":
         yield tls.without(parts.hostname or "", "the token", f"give {_HOST} an https address")
     else:
         yield Asking("TLS")
-        yield from tls.examine(parts.hostname or "", parts.port or 443, cluster.tls_context(), setting=_HOST)
+        yield from tls.examine(parts.hostname or "", parts.port or 443, session.tls_context(), setting=_HOST)
 
 
-def _who(cluster: KubernetesCluster) -> str | PeerError:
+def _who(session: ClusterSession) -> str | PeerError:
     """The account's name, as the cluster has it; why it does not tell it."""
     question = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
     try:
-        answer = cluster.ask(WHO, question)
+        answer = session.ask(WHO, question)
     except PeerError as error:
         return error
     return str(answer.get("status", {}).get("userInfo", {}).get("username", ""))
@@ -204,7 +206,7 @@ def _may(cluster: KubernetesCluster, permission: Permission, *, account: str | N
                 "user": f"system:serviceaccount:{cluster.namespace}:{account}",
             },
         }
-        return bool(cluster.ask(REVIEWS_OF_OTHERS.format(inside), question).get("status", {}).get("allowed"))
+        return bool(cluster.session.ask(REVIEWS_OF_OTHERS.format(inside), question).get("status", {}).get("allowed"))
     except PeerError as error:
         return error
 
@@ -216,8 +218,8 @@ def _read(ask: Ask, path: str) -> Manifest | PeerError:
         return error
 
 
-def _dry_run(cluster: KubernetesCluster, path: str, manifest: Manifest) -> Manifest | PeerError:
+def _dry_run(session: ClusterSession, path: str, manifest: Manifest) -> Manifest | PeerError:
     try:
-        return cluster.ask(f"{path}?dryRun=All", manifest)
+        return session.ask(f"{path}?dryRun=All", manifest)
     except PeerError as error:
         return error

@@ -29,7 +29,7 @@ def settings(embedded_cluster: LocalCluster) -> ClusterSettings:
 
 def ask(settings: ClusterSettings) -> str:
     with KubernetesCluster(settings) as cluster:
-        return str(cluster.ask("/version")["major"])
+        return str(cluster.session.ask("/version")["major"])
 
 
 @pytest.mark.parametrize("login", [None, "ada:s3cr:t"])

@@ -10,8 +10,7 @@ import pytest
 from lando.config import ClusterSettings
 from lando.config.secrets import FileSecret
 from lando.errors import ConfigError, Expired, Unavailable
-from lando.k8s import cluster as cluster_module
-from lando.k8s import cluster_streams
+from lando.k8s import cluster_session, cluster_streams
 from lando.k8s.cluster import KubernetesCluster
 from lando.k8s.permissions import Permission
 
@@ -246,7 +245,7 @@ def test_a_silent_watch_can_be_closed_from_another_thread(cluster: Any, server: 
 def test_a_silent_peer_is_given_up_after_the_read_time_out(
     cluster: Any, server: Any, answer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster_module, "READ_TIMEOUT_S", 0.05)
+    monkeypatch.setattr(cluster_session, "READ_TIMEOUT_S", 0.05)
     server.says(answer(more=lambda send: server.closing.wait(30)))
 
     with pytest.raises(Unavailable, match="no answer in time"):
@@ -256,7 +255,7 @@ def test_a_silent_peer_is_given_up_after_the_read_time_out(
 def test_an_answer_that_is_too_long_is_not_read(
     cluster: Any, server: Any, answer: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cluster_module, "MAX_ANSWER", 1000)
+    monkeypatch.setattr(cluster_session, "MAX_ANSWER", 1000)
     server.says(answer({"x": "y" * 2000}))
 
     with pytest.raises(Unavailable, match="more than 1000 bytes"):
@@ -327,12 +326,12 @@ def test_the_accounts_own_token_is_read_again_when_it_was_rotated(
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "1")
     with KubernetesCluster(ClusterSettings(namespace="x", in_cluster=True)) as cluster:
-        assert cluster._authorization() == {"authorization": "bearer first"}
+        assert cluster.session._authorization() == {"authorization": "bearer first"}
         token.write_text("second")
-        hook = cluster._configuration.refresh_api_key_hook
+        hook = cluster.session._configuration.refresh_api_key_hook
         loader = next(cell.cell_contents for cell in hook.__closure__)
         loader.token_expires_at = loader.token_expires_at.replace(year=2000)
-        assert cluster._authorization() == {"authorization": "bearer second"}
+        assert cluster.session._authorization() == {"authorization": "bearer second"}
 
 
 def test_a_token_that_was_rotated_in_its_file_is_read_again_when_it_is_refused(

@@ -10,7 +10,7 @@ from lando.k8s.cluster import KubernetesCluster
 
 def configuration(token: str) -> kubernetes.client.Configuration:
     with KubernetesCluster(ClusterSettings(namespace="a", host="https://own.example.org", token=token)) as cluster:
-        made: kubernetes.client.Configuration = cluster.client_configuration()
+        made: kubernetes.client.Configuration = cluster.session.client_configuration()
     return made
 
 

@@ -70,7 +70,7 @@ class _NoClient:
 
 def url(settings: Settings | None = None, **options: Any) -> str:
     with connect(settings or Settings(), **options) as cluster:
-        return cluster.url
+        return cluster.session.url
 
 
 def test_the_kubeconfig_lies_where_kubectl_looks(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,7 +103,7 @@ def calling(file: Path, *lines: str) -> Path:
 def test_a_program_that_a_kubeconfig_names_is_called_for_the_login(home: Path) -> None:
     said = {"apiVersion": LOGIN, "kind": "ExecCredential", "status": {"token": "said"}}
     with connect(Settings(), kubeconfig=calling(home / "given", f"echo '{json.dumps(said)}'")) as cluster:
-        assert cluster.bearer_token() == "said"
+        assert cluster.session.bearer_token() == "said"
 
 
 @pytest.mark.parametrize("line", ["exit 3", "echo '{}'"])
