@@ -50,6 +50,7 @@ def with_definitions(api: Api, folder: Path) -> Api:
         str(file),
         signature="ours",
         retention_s=60,
+        kept_s=None,
         archive=Archive(str(folder / "archive")),
     )
     return api
