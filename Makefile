@@ -103,4 +103,5 @@ $(VENV)/published/.installed: Makefile | $(BIN)/python
 	  lando-messaging==2.1.0 pika==1.1.0 'setuptools<81'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(@D)/k8s-jobs \
 	  k8s-jobs==0.2.0 kubernetes==10.1.0 jinja2==2.11.3 markupsafe==2.0.1 'urllib3<2'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $(@D)/kubernetes-31 kubernetes==31.0.0
 	@touch $@

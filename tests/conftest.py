@@ -11,11 +11,12 @@ from tests.services.health import asks
 from tests.services.log_lines import log_lines
 from tests.services.postgres import postgres, postgres_server, postgres_url
 from tests.services.published import published
-from tests.services.published_definitions import published_definitions
+from tests.services.published_definitions import definitions_with_the_oldest_client, published_definitions
 from tests.services.rabbitmq import queue_name, rabbitmq, rabbitmq_server
 
 __all__ = [
     "asks",
+    "definitions_with_the_oldest_client",
     "kubeconfig",
     "log_lines",
     "postgres",

@@ -6,7 +6,11 @@ Each case runs by both packages, the published one with the old releases that it
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,9 +19,11 @@ from hypothesis import strategies as st
 from lando.local.cluster import LocalCluster
 from tests.services.definition_cases import MODULES, Library
 from tests.services.kubernetes_api import KubernetesApi
-from tests.services.published_definitions import PublishedDefinitions
+from tests.services.providing import start_group
+from tests.services.published_definitions import Definitions
 
-pytestmark = pytest.mark.service("k8s-jobs")
+ROOT = Path(__file__).parents[2]
+pytestmark = [pytest.mark.service("k8s-jobs"), pytest.mark.timeout(300)]
 
 A = "- {name: a, spec: 'v: {{ x }}'}"
 B = "- {name: a, spec: 'w: {{ x }}'}\n- {name: b, spec: 'u: 1'}"
@@ -269,7 +275,7 @@ def named(case: Any) -> str:
 
 
 @pytest.mark.parametrize("case", AGREED, ids=named)
-def test_both_do_the_same(published_definitions: PublishedDefinitions, ours: Library, case: tuple[Any, ...]) -> None:
+def test_both_do_the_same(published_definitions: Definitions, ours: Library, case: tuple[Any, ...]) -> None:
     there, here = published_definitions.call(case[0], list(case[1:])), by_ours(ours, *case)
 
     assert agree(there, here), (there, here)
@@ -277,7 +283,7 @@ def test_both_do_the_same(published_definitions: PublishedDefinitions, ours: Lib
 
 @pytest.mark.parametrize(("about", "case", "expected"), DIFFERENT, ids=map(named, ((a, *c) for a, c, _ in DIFFERENT)))
 def test_a_decision_or_a_defect_makes_the_difference(
-    published_definitions: PublishedDefinitions, ours: Library, about: str, case: tuple[Any, ...], expected: Any
+    published_definitions: Definitions, ours: Library, about: str, case: tuple[Any, ...], expected: Any
 ) -> None:
     there, here = published_definitions.call(case[0], list(case[1:])), by_ours(ours, *case)
 
@@ -293,9 +299,7 @@ ITS_OWN_NAMES = {
 
 
 @pytest.mark.parametrize("module", MODULES)
-def test_every_public_name_takes_what_it_took(
-    published_definitions: PublishedDefinitions, ours: Library, module: str
-) -> None:
+def test_every_public_name_takes_what_it_took(published_definitions: Definitions, ours: Library, module: str) -> None:
     there = published_definitions.call("names", [module, True])["gave"]
     here = by_ours(ours, "names", module, False)["gave"]
 
@@ -357,7 +361,7 @@ LINES = (
     arguments=st.fixed_dictionaries({"a": VALUES, "n": st.integers(), "w": WORDS, "l": st.lists(WORDS, max_size=3)}),
 )
 def test_plain_arguments_make_the_same_manifests(
-    published_definitions: PublishedDefinitions, ours: Library, lines: list[str], arguments: dict[str, Any]
+    published_definitions: Definitions, ours: Library, lines: list[str], arguments: dict[str, Any]
 ) -> None:
     case = template("\n".join(lines), **arguments)
 
@@ -386,7 +390,7 @@ def places(embedded_cluster: LocalCluster) -> Iterator[list[dict[str, str]]]:
 
 @pytest.mark.parametrize("case", ["configuration_loaded_later", "refused", "deletion", "background"])
 def test_both_do_the_same_in_a_cluster(
-    published_definitions: PublishedDefinitions, ours: Library, places: list[dict[str, str]], case: str
+    published_definitions: Definitions, ours: Library, places: list[dict[str, str]], case: str
 ) -> None:
     there, here = published_definitions.call(case, places[:1]), by_ours(ours, case, places[1])
 
@@ -415,7 +419,7 @@ LIFE: dict[str, tuple[Any, Any]] = {
 
 
 def test_the_life_of_a_job_is_the_same_but_for_the_defects(
-    published_definitions: PublishedDefinitions, ours: Library, places: list[dict[str, str]]
+    published_definitions: Definitions, ours: Library, places: list[dict[str, str]]
 ) -> None:
     there = published_definitions.call("life_of_a_job", places[:1])["gave"]
     here = by_ours(ours, "life_of_a_job", places[1])["gave"]
@@ -424,10 +428,62 @@ def test_the_life_of_a_job_is_the_same_but_for_the_defects(
 
 
 def test_a_config_map_that_is_not_there_is_not_found(
-    published_definitions: PublishedDefinitions, ours: Library, places: list[dict[str, str]]
+    published_definitions: Definitions, ours: Library, places: list[dict[str, str]]
 ) -> None:
     there = published_definitions.call("by_config_map", places[:1])["gave"]
     here = by_ours(ours, "by_config_map", places[1])["gave"]
 
     assert in_short([there.pop(0), here.pop(0)]) == [{"raised": "ApiException"}, NOT_FOUND]
     assert agree(there, here), (there, here)
+
+
+def test_ours_does_the_same_with_the_oldest_client_that_it_takes(
+    definitions_with_the_oldest_client: Definitions, ours: Library, places: list[dict[str, str]]
+) -> None:
+    oldest = definitions_with_the_oldest_client
+    version = oldest.call("client_version", [])["gave"]
+    assert f"kubernetes>={version.removesuffix('.0.0')}," in (ROOT / "pyproject.toml").read_text()
+
+    for case in ("refused", "by_config_map", "life_of_a_job"):
+        with_it, here = oldest.call(case, places[:1]), by_ours(ours, case, places[1])
+        assert in_short(with_it) == in_short(here) or agree(with_it, here), case
+    for signing in (case for case in AGREED if case[0] in ("signed_v1job", "generated_v1job", "conditions")):
+        assert oldest.call(signing[0], list(signing[1:])) == by_ours(ours, *signing)
+
+
+def test_a_program_runs_as_it_is_but_for_the_prefix_of_its_imports(
+    published_definitions: Definitions, embedded_cluster: LocalCluster, places: list[dict[str, str]], tmp_path: Path
+) -> None:
+    program = (ROOT / "tests/services/k8s_jobs_program.py").read_text()
+    said = []
+    for prefix, folder, place in (
+        ("k8s_jobs", str(published_definitions.folder), places[0]),
+        ("lando.definitions", "", places[1]),
+    ):
+        file = tmp_path / f"program_of_{prefix}.py"
+        file.write_text(program.replace("from k8s_jobs.", f"from {prefix}."))
+        surroundings = {
+            **os.environ,
+            "PYTHONPATH": folder,
+            "KUBECONFIG": str(embedded_cluster.kubeconfig_file),
+            "JOB_SIGNATURE": "thumbnailer",
+            "JOB_NAMESPACE": place["namespace"],
+            "JOB_DEFINITIONS_CONFIG_PATH": str(tmp_path / f"{prefix}.yaml"),
+        }
+        process = start_group([sys.executable, file], env=surroundings, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        output, log = process.communicate(timeout=240)
+        assert process.returncode == 0, log.decode()
+        said.append([json.loads(line) for line in output.splitlines()])
+
+    assert said[0] == said[1]
+    assert [line for line in said[1] if line.get("album") == "broken"] == [
+        {
+            "album": "broken",
+            "failed": True,
+            "found": [True],
+            "length": 37,
+            "logs": [{"resize": ["no disk", ""]}],
+            "name": "thumbs-broken-",
+            "status": "Failed",
+        }
+    ]

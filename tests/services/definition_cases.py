@@ -1,8 +1,8 @@
 """What a program may do with the library of job definitions, written once for k8s_jobs and for ours.
 
 A case is a function that is given the library and returns what came of it, as JSON has it. As a program of its own,
-``python -I definition_cases.py FOLDER``, it runs them by the package ``k8s_jobs`` in ``FOLDER``, where the old releases
-are that it asks for: one ``[case, arguments]`` a line of standard input, one outcome a line of standard output.
+``python -I definition_cases.py PREFIX FOLDER…``, it runs them by the package of that name, with the releases of others
+that are in the folders: one ``[case, arguments]`` a line of standard input, one outcome a line of standard output.
 """
 
 from __future__ import annotations
@@ -424,6 +424,11 @@ def not_found_exceptions(library: Any, _: Any) -> Any:
 # A cluster
 
 
+@case
+def client_version(library: Any, _: Any) -> Any:
+    return importlib.import_module("kubernetes").__version__
+
+
 HELLO = """
 apiVersion: batch/v1
 kind: Job
@@ -706,9 +711,9 @@ def candidate(library: Any, _: Any, annotations: Any) -> Any:
     return library.manager.JobDeleter(manager).is_candidate_for_deletion(job)
 
 
-def main(folder: str) -> None:
-    sys.path.insert(0, folder)
-    library = Library("k8s_jobs")
+def main(prefix: str, *folders: str) -> None:
+    sys.path[:0] = folders
+    library = Library(prefix)
     for line in sys.stdin:
         print(json.dumps(library.call(*json.loads(line))), flush=True)
 

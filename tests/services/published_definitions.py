@@ -1,4 +1,5 @@
-"""k8s-jobs 0.2.0 as it was published, with the old releases that it asks for, as a process beside ours."""
+"""k8s-jobs 0.2.0 as it was published, with the old releases that it asks for, and ours with the oldest client that it
+takes: as processes beside ours."""
 
 from __future__ import annotations
 
@@ -15,14 +16,15 @@ from tests.services.providing import end_group, missing, start_group
 from tests.services.published import published_folder
 
 HOW_TO_GET_IT = "make published, or name a folder that holds it as k8s-jobs/ by LANDO_TEST_PUBLISHED"
+OLDEST_CLIENT = "kubernetes-31"
 
 
-class PublishedDefinitions:
-    """Runs cases by the package's own classes."""
+class Definitions:
+    """Runs cases by the library ``prefix``, with the releases of other packages that are in ``folder``."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, prefix: str, folder: Path) -> None:
         self.folder = folder
-        command = [sys.executable, "-I", definition_cases.__file__, str(folder)]
+        command = [sys.executable, "-I", definition_cases.__file__, prefix, str(folder)]
         self._process = start_group(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
@@ -44,17 +46,25 @@ class PublishedDefinitions:
         self._process.stdout.close()
 
 
-def published_definitions_folder() -> Path:
-    """Where the package is; the test is skipped where it is not."""
-    folder = published_folder() / "k8s-jobs"
-    if not (folder / "k8s_jobs").is_dir():
+def folder(name: str) -> Path:
+    """Where the releases are; the test is skipped where they are not."""
+    found = published_folder() / name
+    if not found.is_dir():
         missing("k8s-jobs", HOW_TO_GET_IT)
-    return folder
+    return found
 
 
 @pytest.fixture(scope="session")
-def published_definitions() -> Iterator[PublishedDefinitions]:
+def published_definitions() -> Iterator[Definitions]:
     """The published package."""
-    peer = PublishedDefinitions(published_definitions_folder())
+    peer = Definitions("k8s_jobs", folder("k8s-jobs"))
+    yield peer
+    peer.close()
+
+
+@pytest.fixture(scope="session")
+def definitions_with_the_oldest_client() -> Iterator[Definitions]:
+    """Ours, with the first release of the official client that pyproject.toml allows."""
+    peer = Definitions("lando.definitions", folder(OLDEST_CLIENT))
     yield peer
     peer.close()
