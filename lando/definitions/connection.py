@@ -6,9 +6,13 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import urllib3
 from kubernetes import client
+
+if TYPE_CHECKING:
+    from lando.k8s.cluster_session import ClusterSession
 
 TIMEOUTS_S = (5.0, 60.0)
 """To connect, and to wait for each part of an answer."""
@@ -79,18 +83,38 @@ class Connection:
 
 
 class OwnConnection(Connection):
-    """To the cluster of a configuration of its own, with one warm session; the process-wide one is left alone."""
+    """To the cluster of ``session``, as current in its login, with one warm session of its own; the process-wide
+    configuration is left alone."""
 
-    def __init__(self, configuration: Any) -> None:
-        self._client = _Client(configuration)
+    def __init__(self, session: ClusterSession) -> None:
+        self._client = _Client(session.client_configuration())
+        self._pool = self._client.rest_client.pool_manager
+        self._client.rest_client.pool_manager = _Renewing(self._pool, session)  # type: ignore[assignment]
 
     def close(self) -> None:
         """Drop the idle connections."""
-        self._client.rest_client.pool_manager.clear()
+        self._pool.clear()
 
     @contextmanager
     def _connected(self) -> Iterator[_Client]:
         yield self._client
+
+
+class _Renewing:
+    """In the place of the client's urllib3 pool: sends once more what the cluster did not let in, with another login
+    where there is one by now."""
+
+    def __init__(self, pool: urllib3.PoolManager, session: ClusterSession) -> None:
+        self._pool = pool
+        self._session = session
+
+    def request(self, method: str, url: str, *, headers: Mapping[str, str], **more: Any) -> urllib3.BaseHTTPResponse:
+        response = self._pool.request(method, url, headers=headers, **more)
+        login = self._session.login_instead(headers) if response.status == 401 else None
+        if login is None:
+            return response
+        response.drain_conn()
+        return self._pool.request(method, url, headers={**headers, **login}, **more)
 
 
 DEFAULT = Connection()

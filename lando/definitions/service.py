@@ -153,7 +153,7 @@ class Service:
         archive: Archive | None,
     ) -> None:
         """Jobs that have ended stay in the cluster for ``retention_s``, in the archive for ``kept_s``: None is ever."""
-        self._connection = connections.OwnConnection(cluster.session.client_configuration())
+        self._connection = connections.OwnConnection(cluster.session)
         register = ReloadingJobDefinitionsRegister(FileReloader(definitions_file), connection=self._connection)
         self._register = register
         plain = JobManager(cluster.namespace, JobSigner(signature), register, connection=self._connection)

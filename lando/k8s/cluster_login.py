@@ -26,17 +26,10 @@ def configuration(settings: ClusterSettings) -> Any:
     """The client library's configuration for ``settings``."""
     configuration = kubernetes.client.Configuration()
     configuration.proxy = None  # the library takes one from the environment also for plain HTTP and this very machine
-    try:
-        if settings.kubeconfig is not None:
-            read_kubeconfig(settings, configuration)
-        elif settings.in_cluster:
-            kubernetes.config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
-        elif settings.host is not None:
-            configuration.host = settings.host
-        else:
+    if not _read(settings, configuration):
+        if settings.host is None:
             raise ConfigError("cluster_api_settings: give host and token, or kubeconfig, or in_cluster: true")
-    except (kubernetes.config.ConfigException, OSError) as error:
-        raise ConfigError(f"cluster_api_settings: {error}") from error
+        configuration.host = settings.host
     if settings.ssl_ca_cert is not None:
         configuration.ssl_ca_cert = settings.ssl_ca_cert
     if not settings.verify_ssl:
@@ -54,7 +47,30 @@ def configuration(settings: ClusterSettings) -> Any:
     return configuration
 
 
-def read_kubeconfig(settings: ClusterSettings, configuration: Any) -> None:
+def read_again(settings: ClusterSettings) -> Any:
+    """The login that the kubeconfig or the pod's account has by now, as a configuration; None where it is from neither.
+
+    Raises ConfigError.
+    """
+    configuration = kubernetes.client.Configuration()
+    return configuration if _read(settings, configuration) else None
+
+
+def _read(settings: ClusterSettings, configuration: Any) -> bool:
+    """Fill in what the kubeconfig or the pod's account says; whether there is one of them to ask."""
+    try:
+        if settings.kubeconfig is not None:
+            _read_kubeconfig(settings, configuration)
+        elif settings.in_cluster:
+            kubernetes.config.load_incluster_config(client_configuration=configuration)  # type: ignore[no-untyped-call]
+        else:
+            return False
+    except (kubernetes.config.ConfigException, OSError) as error:
+        raise ConfigError(f"cluster_api_settings: {error}") from error
+    return True
+
+
+def _read_kubeconfig(settings: ClusterSettings, configuration: Any) -> None:
     """Of one file or of several, separated as in PATH."""
     path = settings.kubeconfig or ""
     place = f"cluster_api_settings.kubeconfig: {path}"

@@ -7,7 +7,7 @@ import http.client
 import json
 import logging
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -31,7 +31,7 @@ class ClusterSession:
     """Sends requests; safe to use from several threads.
 
     Logs in with host and token, a kubeconfig, or the pod's own account (whose token is read again every minute,
-    as it is rotated). A token from a file is read again when it is refused.
+    as it is rotated). What comes from a file is read again when it is refused.
     ``on_call`` is told verb and kind of each request, for counting.
     Raises ConfigError when the settings can't work.
     """
@@ -57,24 +57,30 @@ class ClusterSession:
 
     def bearer_token(self) -> str | None:
         """What it shows the cluster now; None where it logs in otherwise."""
-        token = self._token.value if self._token is not None else None
-        shown = {key.lower(): value for key, value in self._authorization(token).items()}
-        scheme, _, value = shown.get("authorization", "").partition(" ")
+        scheme, _, value = self._login().get("authorization", "").partition(" ")
         return value if scheme.lower() == "bearer" else None
 
     def client_configuration(self) -> Any:
         """How the official client logs in to the same cluster, for those who use that; the token is as current as
         here."""
         configuration = copy.deepcopy(self._configuration)
-        if self._token is not None:
-            token = self._token
 
-            def show(shown: Any) -> None:
-                shown.api_key["authorization"] = f"Bearer {token.value}"
+        def show(shown: Any) -> None:
+            shown.api_key = dict(self._login())
 
-            configuration.api_key = {"authorization": ""}
-            configuration.refresh_api_key_hook = show
+        show(configuration)
+        configuration.refresh_api_key_hook = show
         return configuration
+
+    def login_instead(self, refused: Mapping[str, str]) -> Mapping[str, str] | None:
+        """The headers of another login than those of ``refused``, to which the cluster answered 401, as the token's
+        file, the kubeconfig or the pod's account has it by now; None where there is no other."""
+        if self._token is not None:
+            self._token.renewed(refused.get("authorization", "").removeprefix("Bearer "))
+        else:
+            self._log_in_again()
+        login = self._login()
+        return None if login.items() <= refused.items() else login
 
     def now(self) -> datetime:
         """The cluster's own time, as far as it has answered yet; else this machine's."""
@@ -156,17 +162,14 @@ class ClusterSession:
     def _send_signed(
         self, method: str, url: str, headers: dict[str, str], body: dict[str, Any] | None, read_timeout_s: float
     ) -> urllib3.BaseHTTPResponse:
+        login = self._login()
         while True:
-            token = self._token.value if self._token is not None else None
-            signed = {**headers, **self._authorization(token)}
+            signed = {**headers, **login}
             response = self._send(method, url, signed, body, read_timeout_s)
-            if response.status != 401:
+            other = self.login_instead(signed) if response.status == 401 else None
+            if other is None:
                 return response
-            if token is None or self._token is None:
-                if not self._kubeconfig_renewed(signed):
-                    return response
-            elif not self._token.renewed(token):
-                return response
+            login = other
             response.drain_conn()  # and with that its connection is free again
 
     def _send(
@@ -194,23 +197,20 @@ class ClusterSession:
                 raise
             return send()
 
-    def _kubeconfig_renewed(self, refused: dict[str, str]) -> bool:
-        """Whether the kubeconfig, read again, logs in otherwise than with the headers that were refused."""
-        if self._settings.kubeconfig is None:
-            return False
-        fresh = kubernetes.client.Configuration()
+    def _log_in_again(self) -> None:
         try:
-            cluster_login.read_kubeconfig(self._settings, fresh)
+            fresh = cluster_login.read_again(self._settings)
         except ConfigError as error:
             log.warning("%s", error)
-            return False
-        self._configuration.api_key = fresh.api_key
-        self._configuration.refresh_api_key_hook = fresh.refresh_api_key_hook
-        return not self._authorization().items() <= refused.items()
+            return
+        if fresh is not None:
+            self._configuration.api_key = fresh.api_key
+            self._configuration.refresh_api_key_hook = fresh.refresh_api_key_hook
 
-    def _authorization(self, token: str | None = None) -> dict[str, str]:
-        if token is not None:
-            return {"Authorization": f"Bearer {token}"}
+    def _login(self) -> Mapping[str, str]:
+        """The headers that log in now."""
+        if self._token is not None:
+            return {"authorization": f"Bearer {self._token.value}"}
         return {
             str(entry["key"]): str(entry["value"])
             for entry in self._configuration.auth_settings().values()

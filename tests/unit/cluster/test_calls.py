@@ -326,12 +326,12 @@ def test_the_accounts_own_token_is_read_again_when_it_was_rotated(
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1")
     monkeypatch.setenv("KUBERNETES_SERVICE_PORT", "1")
     with KubernetesCluster(ClusterSettings(namespace="x", in_cluster=True)) as cluster:
-        assert cluster.session._authorization() == {"authorization": "bearer first"}
+        assert cluster.session._login() == {"authorization": "bearer first"}
         token.write_text("second")
         hook = cluster.session._configuration.refresh_api_key_hook
         loader = next(cell.cell_contents for cell in hook.__closure__)
         loader.token_expires_at = loader.token_expires_at.replace(year=2000)
-        assert cluster.session._authorization() == {"authorization": "bearer second"}
+        assert cluster.session._login() == {"authorization": "bearer second"}
 
 
 def test_a_token_that_was_rotated_in_its_file_is_read_again_when_it_is_refused(
