@@ -16,6 +16,8 @@ from lando.definitions.spec import V1Job
 from lando.k8s.cluster import Cluster
 from lando.k8s.reflector import Change, ChangeType, Reflector
 
+RELIST_S = 60.0
+"""Between lists where the account may not watch: what has ended is still to be kept."""
 MAX_WRITTEN = 1000
 """Jobs to which the watch has not come yet; with more of them the view begins anew, by a list."""
 
@@ -30,11 +32,12 @@ class JobsView:
         self._jobs: dict[str, V1Job] = {}
         self._written: dict[str, V1Job] = {}
         self._lock = threading.Lock()
-        self._reflector = Reflector(cluster, "Job", self._changed, label_selector=label_selector)
+        self._reflector = Reflector(cluster, "Job", self._changed, label_selector=label_selector, relist_s=RELIST_S)
 
     def is_current(self) -> bool:
         """Whether it can be relied on: otherwise the cluster itself has to be asked."""
-        return self._reflector.healthy() and self._reflector.last_error is None
+        followed = self._reflector
+        return followed.healthy() and followed.last_error is None and followed.may_watch
 
     def jobs(self) -> list[V1Job]:
         """All, by name; they are shared and must not be changed."""

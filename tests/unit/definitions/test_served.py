@@ -12,7 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 from kubernetes.client.exceptions import ApiException
 from lando.archive import Archive, JobArchive
-from lando.definitions import JobManager, JobSigner, NotFoundException, StaticJobDefinitionsRegister, keeping
+from lando.definitions import JobManager, JobSigner, NotFoundException, StaticJobDefinitionsRegister, keeping, view
 from lando.definitions.keeping import Keeper
 from lando.definitions.server import create_app
 from lando.definitions.service import ServedJobs
@@ -23,6 +23,7 @@ from lando.k8s.cluster import Page
 from tests.unit.definitions.conftest import FakeBatch, FakeCore, job, models
 
 LIMIT_S = 30.0
+SELECTOR = "app.kubernetes.io/managed-by=ours"
 
 
 class OneWatch:
@@ -62,11 +63,29 @@ class ListedCluster:
         ]
 
     def list_page(self, kind: str, label_selector: str, **more: Any) -> Page:
-        assert (kind, label_selector) == ("Job", "app.kubernetes.io/managed-by=ours")
+        assert (kind, label_selector) == ("Job", SELECTOR)
         return Page(items=self._items, resource_version="1", continue_token=None)
 
     def watch(self, *arguments: Any, **more: Any) -> OneWatch:
         return OneWatch()
+
+
+class UnwatchableCluster(ListedCluster):
+    """Whose account has not the right to watch."""
+
+    def __init__(self, names: list[str]) -> None:
+        super().__init__(names)
+        self.listed_thrice = threading.Event()
+        self._lists = 0
+
+    def list_page(self, kind: str, label_selector: str, **more: Any) -> Page:
+        self._lists += 1
+        if self._lists == 3:
+            self.listed_thrice.set()
+        return super().list_page(kind, label_selector, **more)
+
+    def watch(self, *arguments: Any, **more: Any) -> OneWatch:
+        raise Unavailable("cluster", "forbidden", status=403)
 
 
 @pytest.fixture
@@ -86,7 +105,7 @@ def followed() -> Iterator[JobsView]:
     is_full = threading.Event()
     view = JobsView(
         ListedCluster(names),  # type: ignore[arg-type]
-        "app.kubernetes.io/managed-by=ours",
+        SELECTOR,
         on_change=lambda one: is_full.set() if one.metadata.name == names[-1] else None,
     )
     thread = threading.Thread(target=view.run, daemon=True)
@@ -163,6 +182,26 @@ def test_a_view_that_is_not_current_is_not_asked(manager: JobManager, batch: Fak
 
     assert [one.metadata.name for one in served.list_jobs()] == ["there"]
     assert [one.metadata.name for one in served.list_page()[0]] == ["there"]
+
+
+def test_an_account_that_may_not_watch_is_listed_for_each_list_and_told_of_ends_all_the_same(
+    manager: JobManager, batch: FakeBatch, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(view, "RELIST_S", 0.001)
+    cluster = UnwatchableCluster(["a", "b"])
+    batch.jobs["c"] = job("c")
+    told: list[str] = []
+    jobs = JobsView(cluster, SELECTOR, on_change=lambda one: told.append(one.metadata.name))  # type: ignore[arg-type]
+    thread = threading.Thread(target=jobs.run, daemon=True)
+    thread.start()
+
+    assert cluster.listed_thrice.wait(LIMIT_S)
+    assert [one.metadata.name for one in ServedJobs(manager, jobs, None).list_jobs()] == ["c"]
+    jobs.stop()
+    thread.join(LIMIT_S)
+
+    assert sorted(told) == ["a", "b"]
+    assert [one.message for one in caplog.records] == ["Job: no right to watch, listing every 0.001 s instead"]
 
 
 @pytest.fixture
