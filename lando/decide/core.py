@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from lando.decide.deletion import delete, futile, revert
 from lando.decide.model import (
     Action,
     AwaitGone,
@@ -31,7 +32,8 @@ from lando.decide.model import (
     Write,
     fail,
 )
-from lando.decide.transition import Transition, delete, fills_volumes, futile, is_ready, is_spared, next_steps, revert
+from lando.decide.readiness import is_ready, is_spared, next_steps
+from lando.decide.transition import Transition
 from lando.messages import Command, Message
 from lando.runs import Intent, Run, RunState, StepState
 
@@ -137,7 +139,7 @@ def _restart(plan: Plan, run: Run, observed: Observed) -> list[Action]:
         steps |= {step.name: StepState.PENDING for step in makers}
     # A run that was canceled has nothing complete, and nothing of its former life counts any more.
     was_begun = any(state is not StepState.PENDING for state in run.steps.values())
-    is_whole = all(state is StepState.PENDING for state in steps.values()) and (fills_volumes(plan) or not was_begun)
+    is_whole = all(state is StepState.PENDING for state in steps.values()) and (plan.fills_volumes or not was_begun)
     return _begin(plan, run, observed, steps, is_whole=is_whole)
 
 
@@ -157,7 +159,7 @@ def _begin(plan: Plan, run: Run, observed: Observed, steps: dict[str, StepState]
             actions += [*delete(observed.objects), AwaitGone(refs=leftovers)]
         observed = replace(observed, jobs={}, objects=frozenset(), dying=frozenset())
     else:
-        if not fills_volumes(plan):
+        if not plan.fills_volumes:
             pending = [step for step in plan.steps if steps[step.name] is StepState.PENDING]
             steps |= {step.name: StepState.RUNNING for step in pending if _goes_on(plan, step, observed)}
         steps |= {step.name: StepState.RUNNING for step in next_steps(plan, steps)}

@@ -81,6 +81,11 @@ class Plan:
                 return step
         raise KeyError(name)
 
+    @property
+    def fills_volumes(self) -> bool:
+        """Whether its Jobs leave something to others on volumes of the run, so that without them all begins anew."""
+        return any(step.job is not None and step.makes for step in self.steps)
+
     def with_problem(self, name: str, cause: Cause) -> Plan:
         """The plan after the cluster or the source has refused what the step called ``name`` is made of."""
         return replace(

@@ -6,11 +6,11 @@ several failures are told one after the other, each as a small transition of its
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
+from lando.decide import causes, retries
+from lando.decide.deletion import delete, futile, revert, to_revert
 from lando.decide.model import (
     Action,
     AwaitGone,
@@ -39,74 +39,8 @@ from lando.decide.model import (
     fail,
     failed_steps,
 )
-from lando.runs import Category, Cause, OnFailure, Run, RunState, StepState, cut_middle
-
-INTERRUPTIONS = 20
-"""Orderly stops of nodes that a step may meet before they count as retries: nothing goes round for ever."""
-BYTES_KEPT = 400  # of a cause's sentence as JSON; a ConfigMap holds 1 MiB, and a run may have 1,000 steps
-NAMES_TOLD = 10  # of steps that failed, in the summary of a run
-
-
-def delete(refs: Iterable[ObjectRef]) -> list[Action]:
-    """Jobs first, so that no pod misses its volume; volumes last."""
-    ordered = sorted(refs, key=lambda ref: (ref.kind != "Job", ref.kind == "PersistentVolumeClaim", ref.name))
-    return [Delete(refs=tuple(ordered))] if ordered else []
-
-
-def futile(plan: Plan, observed: Observed) -> frozenset[ObjectRef]:
-    """Jobs that failed after patience: what they waited for may come, and their pods begin for nothing."""
-    failed = {name for name, job in observed.jobs.items() if job.phase is JobPhase.FAILED and not job.ended}
-    return observed.objects & {step.job for step in plan.steps if step.job and step.name in failed}
-
-
-def to_revert(plan: Plan, observed: Observed) -> dict[str, ObjectRef]:
-    """By step, the Jobs that go when this run has failed: those it made, the newest first."""
-    if plan.on_failure is not OnFailure.REVERT:
-        return {}
-    gone = futile(plan, observed)
-    made = [
-        (observed.jobs[step.name].created or datetime.min.replace(tzinfo=UTC), number, step.name, step.job)
-        for number, step in enumerate(plan.steps)
-        if step.job in observed.objects and step.job not in gone and step.name in observed.jobs
-    ]
-    return {
-        name: ref for _, _, name, ref in sorted(made, reverse=True) if ref is not None and not observed.jobs[name].found
-    }
-
-
-def revert(plan: Plan, observed: Observed) -> list[Action]:
-    """One after the other, so that their order holds."""
-    return [Delete(refs=(ref,)) for ref in to_revert(plan, observed).values()]
-
-
-def is_ready(step: PlannedStep, steps: Mapping[str, StepState]) -> bool:
-    """Whether the step may begin by what it needs."""
-    return steps[step.name] is StepState.PENDING and all(steps[need] is StepState.COMPLETE for need in step.needs)
-
-
-def next_steps(plan: Plan, steps: Mapping[str, StepState]) -> list[PlannedStep]:
-    """Those that may begin now, as many as the plan lets run beside those that do."""
-    room = len(plan.steps)
-    if plan.parallel:
-        room = plan.parallel - sum(1 for step in plan.steps if step.job and steps[step.name] is StepState.RUNNING)
-    are_met: dict[int, bool] = {}  # by what is needed, which the steps of a phase share
-    found = []
-    for step in plan.steps:
-        if steps[step.name] is not StepState.PENDING or (step.job is not None and room <= 0):
-            continue
-        shared = id(step.needs)
-        if shared not in are_met:
-            are_met[shared] = all(steps[need] is StepState.COMPLETE for need in step.needs)
-        if are_met[shared]:
-            found.append(step)
-            room -= step.job is not None
-    return found
-
-
-def is_spared(step: PlannedStep, observed: Observed) -> bool:
-    """Whether another step's report makes this one's Job needless."""
-    by = observed.jobs.get(step.spared_by) if step.spared_by else None
-    return by is not None and by.phase is JobPhase.COMPLETE and bool(by.ids)
+from lando.decide.readiness import is_spared, next_steps
+from lando.runs import Cause, OnFailure, Run, RunState, StepState
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,23 +152,13 @@ class Transition:
         if job is not None and is_current:
             return self._judge_job(step, job, record)
         if record is not None and record.uid is not None:
-            cause = Cause(
-                category=Category.INFRASTRUCTURE,
-                sentence=f"The Job {step.job.name} of step {step.name} is gone: somebody else deleted it.",
-                advice="Restart the run to do the step again.",
-            )
-            return self._retry_or_fail(step, cause, record)
+            return self._retry_or_fail(step, causes.gone(step.name, step.job), record)
         return _Making(step=step, record=record, stands=job is not None and not job.deleting)
 
     def _judge_job(self, step: PlannedStep, job: ObservedJob, record: StepRecord | None) -> _Making | None:
         known = record or StepRecord(attempt=job.attempt, uid=job.uid)
         if job.phase is JobPhase.COMPLETE and self._is_for_nothing(step, job):
-            cause = Cause(
-                category=Category.INFRASTRUCTURE,
-                sentence=f"Step {step.name} ended well, but its pod went before Lando could read where the output is.",
-                advice="Restart the run to do the step again.",
-            )
-            return self._retry_or_fail(step, cause, known)
+            return self._retry_or_fail(step, causes.report_lost(step.name, "its pod went"), known)
         if job.phase is JobPhase.COMPLETE:
             self.steps[step.name] = StepState.COMPLETE
             if job.warnings:
@@ -242,19 +166,9 @@ class Transition:
             self.unhindered = self.unhindered or step.name
             return None
         if job.deleting:
-            cause = Cause(
-                category=Category.INFRASTRUCTURE,
-                sentence=f"The Job of step {step.name} was deleted by somebody other than Lando while it was at work.",
-                advice="Restart the run to do the step again.",
-            )
-            return self._retry_or_fail(step, cause, known)
+            return self._retry_or_fail(step, causes.being_deleted(step.name), known)
         if job.phase is JobPhase.FAILED:
-            cause = job.cause or Cause(
-                category=Category.USER,
-                sentence=f"The Job of step {step.name} failed and left no reason.",
-                advice="Look at the log of the step.",
-            )
-            return self._retry_or_fail(step, cause, known)
+            return self._retry_or_fail(step, job.cause or causes.unexplained(step.name), known)
         if record is None or record.uid is None:
             adopted = replace(record or StepRecord(attempt=1), attempt=job.attempt, uid=job.uid)
             self.first += self._ensure_record()
@@ -287,39 +201,11 @@ class Transition:
         return record is None or (job.attempt >= record.attempt and not job.deleting)
 
     def _retry_or_fail(self, step: PlannedStep, cause: Cause, record: StepRecord) -> _Making | None:
-        following = self._following(step, cause, record)
+        following = retries.following(self.plan, step, cause, record)
         if following is None:
-            self._fail(step, self._given_up(cause, record), record)
+            self._fail(step, retries.given_up(cause, record), record)
             return None
         return _Making(step=step, record=following, after=record, cause=cause)
-
-    def _following(self, step: PlannedStep, cause: Cause, record: StepRecord) -> StepRecord | None:
-        """The attempt that is made after one that failed; None if there is none.
-
-        What the cluster lost is made up for by Lando first, and then, as everything else, as often as the plan says.
-        """
-        if cause.lasting:
-            return None
-        following = replace(record, attempt=record.attempt + 1, uid=None)
-        if cause.category is Category.INFRASTRUCTURE:
-            if cause.interrupted and record.interruptions < INTERRUPTIONS:
-                return replace(following, interruptions=record.interruptions + 1)
-            if record.retries < self.plan.infrastructure_retries:
-                return replace(following, retries=record.retries + 1)
-        if record.own_retries < step.retries:
-            return replace(following, own_retries=record.own_retries + 1)
-        return None
-
-    def _given_up(self, cause: Cause, record: StepRecord) -> Cause:
-        """The cause of the last attempt, and how many there were."""
-        tries = record.retries + record.interruptions + record.own_retries + 1
-        is_lost = cause.category is Category.INFRASTRUCTURE
-        if cause.lasting or tries == 1 or not (is_lost or record.own_retries):
-            return cause
-        if is_lost and not record.own_retries:
-            advice = f"The cluster has lost the step {tries} times; Lando tries no more by itself. Restart the run once"
-            return replace(cause, advice=f"{advice} the cluster is well again.")
-        return replace(cause, advice=f"{cause.advice} It was tried {tries} times.".strip())
 
     def _fail(self, step: PlannedStep, cause: Cause, record: StepRecord | None) -> None:
         self.steps[step.name] = StepState.FAILED
@@ -366,17 +252,8 @@ class Transition:
         if making.is_all:
             self.steps[step.name] = StepState.COMPLETE
         elif making.cause is not None and making.after is not None:
-            self.again[step.name] = replace(
-                making.cause,
-                advice=f"Lando does the step again by itself ({self._counted(step, making.after, noted)}).",
-            )
-
-    def _counted(self, step: PlannedStep, record: StepRecord, following: StepRecord) -> str:
-        if following.retries > record.retries:
-            return f"retry {following.retries} of {self.plan.infrastructure_retries}"
-        if following.own_retries > record.own_retries:
-            return f"retry {following.own_retries} of {step.retries}"
-        return "this is not counted as a retry"
+            counted = retries.counted(self.plan, step, making.after, noted)
+            self.again[step.name] = replace(making.cause, advice=f"Lando does the step again by itself ({counted}).")
 
     def _await_gone(self, *refs: ObjectRef) -> list[Action]:
         """Go on when ``refs`` are gone, and with Jobs their pods, of which orphans would stay."""
@@ -398,29 +275,14 @@ class Transition:
         missing = [ref for ref in step.reads if ref not in self.live]
         if problem is not None or not missing:
             return problem
-        named = " and ".join(f"{_KINDS.get(ref.kind, ref.kind)} {ref.name}" for ref in missing)
-        gone = f"The {named} that step {step.name} reads {'is' if len(missing) == 1 else 'are'} gone"
-        if self.observed.record is None:
-            record_ref = self.plan.record
-            gone += f", and there is no {record_ref.kind} {record_ref.name}, whose deletion takes all of a run with it"
-        return Cause(
-            category=Category.INFRASTRUCTURE,
-            sentence=f"{gone}.",
-            advice="Restart the run: it begins again with its first step."
-            if fills_volumes(self.plan)
-            else "Restart the run: it makes what is missing.",
-        )
+        return causes.missing(self.plan, step.name, missing, has_record=self.observed.record is not None)
 
     def _own_problem(self, step: PlannedStep) -> Cause | None:
         """Why the step can't be run; if the report that would have spared it went with its Job, then that."""
-        by = self.records.get(step.spared_by) if step.spared_by else None
-        if step.problem and by and by.uid and step.spared_by not in self.observed.jobs:
-            return Cause(
-                category=Category.INFRASTRUCTURE,
-                sentence=f"Step {step.spared_by} ended well, but its Job was deleted before Lando could read where the "
-                "output is.",
-                advice="Restart the run to do the step again.",
-            )
+        by_name = step.spared_by
+        by = self.records.get(by_name) if by_name else None
+        if step.problem and by_name and by and by.uid and by_name not in self.observed.jobs:
+            return causes.report_lost(by_name, "its Job was deleted")
         return step.problem
 
     # -- what is said -----------------------------------------------------------------------------------------
@@ -440,7 +302,7 @@ class Transition:
             cause = self.unsaid.pop(name)
             record = self.records.get(name) or StepRecord(attempt=1)
             number = number if record.failed else number + 1
-            kept = replace(record, failed=record.failed or number, cause=_in_short(cause))
+            kept = replace(record, failed=record.failed or number, cause=causes.in_short(cause))
             self.records[name] = kept
             self.written = self.steps | dict.fromkeys(self.unsaid, StepState.RUNNING)
             step = self.plan.step(name)
@@ -489,35 +351,18 @@ class Transition:
     def _summary(self) -> Failure:
         failed = [step.name for step in self.plan.steps if self.steps[step.name] is StepState.FAILED]
         failed.sort(key=lambda name: self.records[name].failed if name in self.records else len(self.plan.steps))
-        first, *more = failed
+        first = failed[0]
         record, job = self.records.get(first), self.observed.jobs.get(first)
         cause = (record.cause if record else None) or (job.cause if job else None)
-        why = f": {cause.sentence}" if cause else "."
-        told = more[:NAMES_TOLD]
-        others = ", ".join(told) + (f" and {len(more) - len(told)} more" if more[NAMES_TOLD:] else "")
-        sentence = f"{len(failed)} steps failed, {first} first{why}" if more else f"Step {first} failed{why}"
-        return Failure(
-            step=None,
-            cause=Cause(
-                category=cause.category if cause else Category.USER,
-                sentence=sentence,
-                advice=(f"After it failed: {others}. " if more else "")
-                + "Start the run again to do what failed and what was not begun.",
-                exit_code=cause.exit_code if cause else None,
-            ),
-        )
+        return Failure(step=None, cause=causes.summary(failed, cause))
 
     def _finish(self) -> list[Action]:
         self._show_wait()
         ids = self._reported_ids()
         if self.plan.output_from and not ids and not self.plan.output_known:
             last = self.plan.steps[-1].name
-            cause = Cause(
-                category=Category.USER,
-                sentence=f"Neither of the steps {' and '.join(self.plan.output_from)} reported where the output is.",
-                advice="The step's image has to report project_id and readme_file_id.",
-            )
-            return self.first + fail(Failure(step=last, cause=cause), failed_steps(self.steps, (last,))) + self.last
+            failure = Failure(step=last, cause=causes.unreported(self.plan.output_from))
+            return self.first + fail(failure, failed_steps(self.steps, (last,))) + self.last
         actions = list(self.first)
         if ids:
             actions.append(StoreOutput(ids=ids))
@@ -543,21 +388,3 @@ class Transition:
         refs = {ref for step in done for ref in (*((step.job,) if step.job else ()), *step.own)}
         refs |= {ref for step in done for ref in step.uses if ref not in needed}
         return delete(self.observed.objects & refs | self.orphans)
-
-
-def _in_short(cause: Cause) -> Cause:
-    """What a record of many steps has room for."""
-    sentence, limit = cut_middle(cause.sentence, BYTES_KEPT), BYTES_KEPT
-    while len(json.dumps(sentence, ensure_ascii=False).encode()) > BYTES_KEPT and limit > 1:
-        limit //= 2  # what a program says may be of characters that JSON writes with six
-        sentence = cut_middle(cause.sentence, limit)
-    return replace(cause, sentence=sentence, advice="", log_tail="")
-
-
-_KINDS = {"PersistentVolumeClaim": "volume"}
-"""What kinds of objects are called towards a run's owner, where their names say too little."""
-
-
-def fills_volumes(plan: Plan) -> bool:
-    """Whether its Jobs leave something to others on volumes of the run, so that without them all begins anew."""
-    return any(step.job is not None and step.makes for step in plan.steps)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from lando.decide import JobPhase, Plan, RunRecord, StepRecord
-from lando.decide.transition import next_steps
+from lando.decide.readiness import next_steps
 from lando.direct.events import (
     JobCompleted,
     JobFailed,

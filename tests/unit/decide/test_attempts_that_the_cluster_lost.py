@@ -22,7 +22,7 @@ from lando.decide import (
     Write,
     decide,
 )
-from lando.decide.transition import INTERRUPTIONS
+from lando.decide.retries import INTERRUPTIONS
 from lando.runs import Category, Cause, Intent
 
 STEP = "run_workflow"
