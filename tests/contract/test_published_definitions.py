@@ -481,7 +481,7 @@ def test_a_program_runs_as_it_is_but_for_the_prefix_of_its_imports(
             "album": "broken",
             "failed": True,
             "found": [True],
-            "length": 37,
+            "length": 38,
             "logs": [{"resize": ["no disk", ""]}],
             "name": "thumbs-broken-",
             "status": "Failed",
