@@ -60,6 +60,17 @@ SERVER = (
 """Of ``lando serve --daemons FILE``: logs of running steps, and its routes of upkeep. Also of `lando resync` and
 `lando prune` with a daemons' file."""
 
+DEFINITIONS = (
+    permissions("batch", "jobs", "create", "list", "watch", "patch", "delete")
+    | permissions("batch", "jobs/status", "get")
+    | permissions("", "configmaps", "get")
+    | permissions("", "pods", "list")
+    | permissions("", "pods/log", "get")
+    | permissions("", "events", "list")
+)
+"""Of ``lando serve`` with ``definitions``, in the namespace of their Jobs. ConfigMaps are read for definitions whose
+template is in one; without events a cause says less."""
+
 RECORD = permissions("", "pods", "get", "patch")
 """Of a record step's account, which notes the ids of its project on its own pod."""
 

@@ -61,6 +61,35 @@ def test_openshift_assigns_the_ids_itself() -> None:
 
 
 @pytest.fixture
+def with_definitions(tmp_path: Path) -> Path:
+    """A site whose API server makes Jobs of definitions."""
+    folder = tmp_path / "site"
+    folder.mkdir()
+    lie = f"../{os.path.relpath(manifests.FOLDER, tmp_path)}"
+    site = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "resources": [f"{lie}/kubernetes"],
+        "components": [f"{lie}/definitions"],
+    }
+    (folder / "kustomization.yaml").write_text(yaml.safe_dump(site))
+    return folder
+
+
+@pytest.mark.service("kustomize")
+def test_a_site_has_job_definitions_by_one_line(with_definitions: Path) -> None:
+    objects = manifests.rendered(find_kustomize(), with_definitions)
+
+    for item in objects:
+        kubernetes_validate.validate(item, kubernetes_validate.latest_version(), strict=True)
+    pod = manifests.pod_templates(objects)["lando-server"]["spec"]
+    (server,) = pod["containers"]
+    (file,) = (entry["value"] for entry in server["env"] if entry["name"] == "LANDO_API_DEFINITIONS")
+    (name,) = (mount["name"] for mount in server["volumeMounts"] if mount["mountPath"] == str(Path(file).parent))
+    assert {"name": name, "configMap": {"name": "lando-definitions", "optional": True}} in pod["volumes"]
+
+
+@pytest.fixture
 def kubectl(kubeconfig: Path, tmp_path: Path) -> Iterator[Kubectl]:
     """An administrator's, in a namespace of the test's own on a real cluster."""
     namespace = f"lando-{uuid.uuid4().hex[:8]}"
@@ -81,6 +110,20 @@ def test_a_real_api_server_accepts_every_object(kubectl: Kubectl, folder: str) -
     told = kubectl("apply", "--dry-run=server", "-f", "-", document=document)
 
     assert len(told.splitlines()) == len(objects), told
+
+
+@pytest.mark.service("kubernetes")
+def test_a_real_api_server_accepts_a_site_with_job_definitions(kubectl: Kubectl, with_definitions: Path) -> None:
+    (server,) = (
+        item
+        for item in manifests.rendered(kubectl.program, with_definitions)
+        if (item["kind"], item["metadata"]["name"]) == ("Deployment", "lando-server")
+    )
+    rights = (manifests.FOLDER / "definitions" / "rights.yaml").read_text()
+
+    told = kubectl("apply", "--dry-run=server", "-f", "-", document=f"{yaml.safe_dump(server)}\n---\n{rights}")
+
+    assert len(told.splitlines()) == 3, told
 
 
 @pytest.mark.service("kubernetes")

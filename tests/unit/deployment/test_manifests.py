@@ -58,7 +58,12 @@ def test_every_object_is_one_of_the_newest_kubernetes(item: dict[str, Any]) -> N
 
 @pytest.mark.parametrize(
     ("role", "needed"),
-    [("lando", permissions.LANDO), ("lando-watcher", permissions.WATCHER), ("lando-server", permissions.SERVER)],
+    [
+        ("lando", permissions.LANDO),
+        ("lando-watcher", permissions.WATCHER),
+        ("lando-server", permissions.SERVER),
+        ("lando-definitions", permissions.DEFINITIONS),
+    ],
 )
 def test_a_role_allows_exactly_what_its_process_does(role: str, needed: frozenset[permissions.Permission]) -> None:
     found = manifests.permissions(manifests.one(OBJECTS, "Role", role))
