@@ -206,9 +206,13 @@ def test_a_job_is_not_made_again_while_pods_of_the_former_one_are_at_work_and_th
 
     def orphan(event: object) -> None:
         if isinstance(event, JobCreated) and event.attempt == 1:
+            world.hold("a", "ErrImagePull", "pull access denied")
+        if not isinstance(event, JobWaits) or event.cause is None:
+            return
+        (pod,) = world.store.list("pods", world.namespace).items
+        if "pull access denied" in event.cause.sentence:  # so the pod was seen
             world.let_loose("a")
-        if isinstance(event, JobWaits) and event.cause is not None:
-            (pod,) = world.store.list("pods", world.namespace).items
+        else:
             assert pod["metadata"]["name"] in event.cause.sentence
             pod["status"]["phase"] = "Succeeded"
             world.store.update_status("pods", world.namespace, pod)
@@ -217,7 +221,7 @@ def test_a_job_is_not_made_again_while_pods_of_the_former_one_are_at_work_and_th
     world.outcomes = lambda job: 0 if len(world.made()) > 1 else None
     run(world, model([entry("a", retries=1)]), told=told)
     assert told.ended.outcome is Outcome.COMPLETE
-    assert [one.cause is None for one in told.of(JobWaits)] == [False, True]
+    assert [one.cause is None for one in told.of(JobWaits)] == [False, False, True]
     assert world.made() == ["a", "a"]
 
 
