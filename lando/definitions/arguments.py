@@ -10,6 +10,9 @@ from typing import Any
 from lando.definitions.exceptions import ArgumentError, ArgumentsError, MissingArgument
 from lando.definitions.spec import Job, JobSpecSource, TemplateSpecSource
 
+_LONGEST = 100
+"""Of what is made up."""
+
 
 class Arguments:
     """The declaration of one definition.
@@ -49,6 +52,16 @@ class Arguments:
     @property
     def names(self) -> list[str]:
         return list(self._validators)
+
+    def samples(self) -> tuple[dict[str, Any], bool]:
+        """A value for each argument, its default where it has one, and whether all of them would be taken."""
+        samples = {name: _sample(validator.schema) for name, validator in self._validators.items()} | self._defaults
+        try:
+            for name, value in samples.items():
+                self._check(name, value)
+        except (ArgumentError, ArgumentsError):
+            return samples, False
+        return samples, True
 
     def schema(self) -> dict[str, Any]:
         """The JSON Schema of an object that holds all arguments."""
@@ -92,6 +105,32 @@ class Arguments:
         if error is not None:
             where = "".join(f"[{step!r}]" for step in error.absolute_path)
             raise ArgumentError(f"argument {name}{where}: {error.message[:500]}")
+
+
+def _sample(schema: Any) -> Any:
+    """A value that is likely to fit."""
+    if not isinstance(schema, Mapping):
+        return "x"
+    for key in ("enum", "examples"):
+        if isinstance(schema.get(key), list) and schema[key]:
+            return schema[key][0]
+    if "const" in schema:
+        return schema["const"]
+    kinds = schema.get("type", "string")
+    match kinds if isinstance(kinds, str) else kinds[0]:
+        case "integer" | "number":
+            least = schema.get("minimum", schema.get("exclusiveMinimum", 0) + 1)
+            return min(least, schema.get("maximum", least))
+        case "boolean":
+            return True
+        case "null":
+            return None
+        case "array":
+            return [_sample(schema.get("items"))] * min(schema.get("minItems", 0), _LONGEST)
+        case "object":
+            known = schema.get("properties", {})
+            return {name: _sample(known.get(name)) for name in schema.get("required", ())}
+    return "x" * max(1, min(schema.get("minLength", 1), _LONGEST))
 
 
 class DeclaredSpecSource(JobSpecSource):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Self
@@ -14,12 +15,14 @@ from urllib3.exceptions import HTTPError
 from lando.definitions import definitions_file
 from lando.definitions.connection import DEFAULT, Connection
 from lando.definitions.definitions_file import JobDefinition
+from lando.definitions.examining import Examiner
 from lando.definitions.exceptions import DefinitionError, NotFoundException
 from lando.definitions.file_reloader import FileReloader, text_of
-from lando.definitions.findings import Finding
+from lando.definitions.findings import Finding, Place
 from lando.definitions.manager import JobManager, JobSigner
 from lando.definitions.registers import JobDefinitionsRegister
 from lando.definitions.spec import ConfigMapSpecSource, JobGenerator, YamlFileSpecSource
+from lando.definitions.templates import Template
 
 __all__ = ["JobDefinition", "JobManagerFactory", "ReloadingJobDefinitionsRegister"]
 
@@ -27,6 +30,10 @@ logger = logging.getLogger(__name__)
 
 CONFIG_MAPS = 500
 """Asked for in one look."""
+EXAMINED = 50
+"""Definitions at a time, so that nobody who asks for problems waits long."""
+PROBLEMS = 1000
+"""Told at a time."""
 
 
 class ReloadingJobDefinitionsRegister(JobDefinitionsRegister):
@@ -39,9 +46,11 @@ class ReloadingJobDefinitionsRegister(JobDefinitionsRegister):
     def __init__(self, reloader: FileReloader, *, connection: Connection = DEFAULT) -> None:
         self._reloader = reloader
         self._connection = connection
-        self._state = _State({}, {}, {}, ())
+        self._state = _State({}, {}, {}, {}, ())
         self._unreadable: str | None = None
         self._looked_at = 0
+        self._examiner = Examiner()
+        self._loading = threading.Lock()
         self.on_reload: Callable[[], object] = lambda: None
         """Called when there are other definitions than before, by whoever noticed; it must not block."""
         self._reload()
@@ -58,13 +67,20 @@ class ReloadingJobDefinitionsRegister(JobDefinitionsRegister):
 
     @property
     def problems(self) -> tuple[str, ...]:
-        """What is wrong with the file and with the templates that it names, a sentence each; empty when all of it is in
-        force. ConfigMaps are as they were at the last :meth:`look`, or when a Job was made."""
+        """What is wrong with the file, the templates that it names and the manifests that they make, a sentence each.
+
+        ConfigMaps are as they were at the last :meth:`look`, or when a Job was made; of manifests that are new no more
+        than EXAMINED are looked at now.
+        """
         state = self._reload()
         state.look_at_files()
         sources = [generator.spec_source.origin for generator in state.generators.values()]
         told = [f"{one.place}: {one.problem}" for one in sources if one is not None and one.problem is not None]
-        return (*([self._unreadable] if self._unreadable is not None else ()), *state.problems, *told)
+        self._examiner.examine(state.subjects(), at_most=EXAMINED)
+        told += [str(finding) for finding in self._examiner.findings() if finding.is_error]
+        problems = (*([self._unreadable] if self._unreadable is not None else ()), *state.problems, *told)
+        left = len(problems) - PROBLEMS
+        return problems if left <= 0 else (*problems[:PROBLEMS], f"and {left} more")
 
     def look(self, is_enough: Callable[[], bool] = lambda: False) -> None:
         """Look at all templates that the definitions name, at no more than CONFIG_MAPS of ConfigMaps at a time; what is
@@ -74,6 +90,12 @@ class ReloadingJobDefinitionsRegister(JobDefinitionsRegister):
         """
         state = self._reload()
         state.look_at_files()
+        self._look_at_config_maps(state, is_enough)
+        subjects = state.subjects()
+        while not is_enough() and not self._examiner.examine(subjects, at_most=EXAMINED):
+            pass
+
+    def _look_at_config_maps(self, state: _State, is_enough: Callable[[], bool]) -> None:
         sources = [generator.spec_source.origin for generator in state.generators.values()]
         remote = [source for source in sources if isinstance(source, ConfigMapSpecSource)]
         begin = self._looked_at % len(remote) if remote else 0
@@ -108,6 +130,10 @@ class ReloadingJobDefinitionsRegister(JobDefinitionsRegister):
         raise NotFoundException(cause) from cause
 
     def _reload(self) -> _State:
+        with self._loading:  # what one thread reads, the others need not
+            return self._load()
+
+    def _load(self) -> _State:
         path = str(getattr(self._reloader, "path", "the definitions file"))
         update = self._reloader.maybe_reload()
         try:
@@ -122,7 +148,10 @@ class ReloadingJobDefinitionsRegister(JobDefinitionsRegister):
         if stream is not None:
             before = self._state
             try:
-                state = before.followed_by(definitions_file.read(text_of(stream), path), self._connection)
+                contents = definitions_file.read(
+                    text_of(stream), path, connection=self._connection, known=before.definitions
+                )
+                state = before.followed_by(contents)
             except definitions_file.FileError as error:
                 state = before.with_problem(str(error))
             except DefinitionError as error:
@@ -143,7 +172,7 @@ class ReloadingJobDefinitionsRegister(JobDefinitionsRegister):
             def forget() -> None:
                 if self._state.problems != missing:
                     logger.warning("%s", missing[0])
-                    self._state = _State({}, {}, {}, missing)
+                    self._state = _State({}, {}, {}, {}, missing)
 
             self._reloader.if_missing(forget)
         return self._state
@@ -163,24 +192,26 @@ class _State:
         self,
         generators: Mapping[str, JobGenerator],
         definitions: Mapping[str, JobDefinition],
+        places: Mapping[str, Place],
         errors: Mapping[str, TypeError | ValueError],
         problems: tuple[str, ...],
         warnings: tuple[Finding, ...] = (),
     ) -> None:
         self.generators = generators
         self.definitions = definitions
+        self.places = places
         self.errors = errors
         self.problems = problems
         self.warnings = warnings
 
-    def followed_by(self, contents: definitions_file.Contents, connection: Connection) -> _State:
+    def followed_by(self, contents: definitions_file.Contents) -> _State:
         """The state after a new version of the file."""
         generators: dict[str, JobGenerator] = {}
         definitions = dict(contents.definitions)
-        for name, definition in contents.definitions.items():
+        for name in definitions:
             # What has not changed keeps its generator, and with it the template that is compiled.
-            same = self.definitions.get(name) == definition
-            generators[name] = self.generators[name] if same else JobGenerator(definition.spec_source(connection))
+            source = contents.sources.get(name)
+            generators[name] = self.generators[name] if source is None else JobGenerator(source)
         errors, problems = {}, []
         for problem in contents.problems:
             kept = problem.name is not None and problem.name in self.generators
@@ -193,7 +224,17 @@ class _State:
         for name, definition in definitions.items():
             if (origin := generators[name].spec_source.origin) is not None:
                 origin.place = contents.places[name].of_key(definition.source_key)
-        return _State(generators, definitions, errors, tuple(problems), contents.warnings)
+        places = {name: contents.places[name] for name in contents.definitions}
+        return _State(generators, definitions, places, errors, tuple(problems), contents.warnings)
+
+    def subjects(self) -> dict[str, tuple[JobDefinition, Template, Place]]:
+        """What there is to examine, as far as it is known without asking anybody; not what is in force from before."""
+        found = {}
+        for name, place in self.places.items():
+            origin = self.generators[name].spec_source.origin
+            if origin is not None and (template := origin.known) is not None:
+                found[name] = (self.definitions[name], template, place)
+        return found
 
     def look_at_files(self) -> None:
         """Have every file of a template read that has changed, so that what is wrong with it is known and logged."""
@@ -206,7 +247,7 @@ class _State:
         """The state after a version of the file that can't be read at all."""
         if self.generators:
             sentence += "; the version before stays in force"
-        return _State(self.generators, self.definitions, self.errors, (sentence,))
+        return _State(self.generators, self.definitions, self.places, self.errors, (sentence,))
 
 
 class JobManagerFactory:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import yaml
@@ -19,7 +20,6 @@ from lando.definitions.exceptions import ArgumentsError, DefinitionError, Templa
 from lando.definitions.findings import Finding, Place
 from lando.definitions.signing import check_label_value
 from lando.definitions.spec import ConfigMapSpecSource, JobSpecSource, YamlFileSpecSource, YamlStringSpecSource
-from lando.definitions.templates import Template
 
 
 @dataclass
@@ -85,6 +85,8 @@ class Contents:
     problems: tuple[Problem, ...]
     places: Mapping[str, Place]
     """Of the definitions."""
+    sources: Mapping[str, JobSpecSource]
+    """Of the definitions that are new, or others than before."""
     warnings: tuple[Finding, ...] = ()
 
 
@@ -104,9 +106,15 @@ MAX_NODES = 100_000
 """Of one entry, with what its aliases stand for."""
 
 
-def read(text: str, file: str) -> Contents:
+def read(
+    text: str,
+    file: str,
+    *,
+    connection: Connection = DEFAULT,
+    known: Mapping[str, JobDefinition] = MappingProxyType({}),
+) -> Contents:
     """The definitions in ``text``; ``file`` is what to call it. The manifest of a ConfigMap with one key, as it is
-    applied to a cluster, stands for what that key holds.
+    applied to a cluster, stands for what that key holds. What is as it was in ``known`` is not looked at again.
 
     Raises:
         FileError: it is no YAML list at all.
@@ -121,14 +129,14 @@ def read(text: str, file: str) -> Contents:
     except yaml.YAMLError as error:
         raise FileError(Finding(sentence=f"this is no YAML: {' '.join(str(error).split())}", file=file)) from error
     if root is None or (isinstance(root, ScalarNode) and root.tag == "tag:yaml.org,2002:null"):
-        return Contents({}, (), {})
+        return Contents({}, (), {}, {})
     if (held := _held(root)) is not None:
         lines_before = held.start_mark.line + (1 if held.style in ("|", ">") else 0)
-        return read("\n" * lines_before + held.value, file)
+        return read("\n" * lines_before + held.value, file, connection=connection, known=known)
     if not isinstance(root, SequenceNode):
         sentence = "the file has to be a list of definitions, each '- name: …'"
         raise FileError(Finding(sentence=sentence, file=file, line=_line(root)))
-    entries = _Entries(file)
+    entries = _Entries(file, connection, known)
     for node in root.value:
         entries.add(node)
     return entries.contents()
@@ -156,8 +164,11 @@ class _Wrong(Exception):
 class _Entries:
     """The entries of one file; the last one of a name counts, whether it can be used or not."""
 
-    def __init__(self, file: str) -> None:
+    def __init__(self, file: str, connection: Connection, known: Mapping[str, JobDefinition]) -> None:
         self._file = file
+        self._connection = connection
+        self._known = known
+        self._sources: dict[str, JobSpecSource] = {}
         self._definitions: dict[str, JobDefinition] = {}
         self._places: dict[str, Place] = {}
         self._problems: dict[object, Problem] = {}
@@ -169,6 +180,7 @@ class _Entries:
         place = _place(node, self._file, name)
         before = self._places.pop(name, None) if name is not None else None
         self._definitions.pop(name or "", None)
+        self._sources.pop(name or "", None)
         self._problems.pop(name, None)
         told = self._warnings[name or object()] = _doubts(node, place)
         if before is not None:
@@ -179,13 +191,15 @@ class _Entries:
             if fault is not None:
                 raise _Wrong(place.finding("", fault))
             definition = _definition(node, place)
+            if self._known.get(definition.name) != definition:
+                self._sources[definition.name] = _source(definition, place, self._connection)
             self._definitions[definition.name] = definition
         except _Wrong as wrong:
             self._problems[name or object()] = Problem(name, wrong.finding, wrong.kind)
 
     def contents(self) -> Contents:
         warnings = tuple(finding for told in self._warnings.values() for finding in told)
-        return Contents(self._definitions, tuple(self._problems.values()), self._places, warnings)
+        return Contents(self._definitions, tuple(self._problems.values()), self._places, self._sources, warnings)
 
 
 def _definition(node: Node, place: Place) -> JobDefinition:
@@ -210,27 +224,32 @@ def _definition(node: Node, place: Place) -> JobDefinition:
         if value is not None and not isinstance(value, wanted):
             hint = "; begin the manifest with 'spec: |'" if key == "spec" else ""
             raise wrong(key, f"this has to be {words}{hint}", TypeError)
-    definition = JobDefinition(**values)
+    return JobDefinition(**values)
+
+
+def _source(definition: JobDefinition, place: Place, connection: Connection) -> JobSpecSource:
+    """Where the manifest comes from; if that is the file itself, it is a template."""
     try:
         check_label_value("the name", definition.name)
-        definition.spec_source()
+        source = definition.spec_source(connection)
     except ArgumentsError as error:
-        raise wrong(f"arguments.{error.name}", error.sentence) from error
+        raise _Wrong(place.finding(f"arguments.{error.name}", error.sentence)) from error
     except ValueError as error:
-        raise wrong("", str(error)) from error
-    if definition.spec:
+        raise _Wrong(place.finding("", str(error))) from error
+    if definition.spec and source.origin is not None:
         try:
-            template = Template(definition.spec)
+            template = source.origin.template()
         except TemplateError as error:
             finding = place.finding("spec", error.problem)
             if place.text_line is not None and error.line is not None:
                 finding = dataclasses.replace(finding, line=place.text_line + error.line - 1)
             raise _Wrong(finding) from error
-        needed = template.required()
-        undeclared = [name for name in needed if name not in (definition.arguments or needed)]
+        needed = template.required() if definition.arguments else ()
+        undeclared = [name for name in needed if name not in (definition.arguments or ())]
         if undeclared:
-            raise wrong("arguments", f"the template needs {', '.join(undeclared)}, which is not declared")
-    return definition
+            told = f"the template needs {', '.join(undeclared)}, which is not declared"
+            raise _Wrong(place.finding("arguments", told))
+    return source
 
 
 def _held(root: Node) -> ScalarNode | None:
@@ -249,8 +268,8 @@ def _held(root: Node) -> ScalarNode | None:
 
 def _flatten(node: Node) -> str | None:
     """Put what ``<<`` names in its place; why it can't be."""
-    if _size(node) > MAX_NODES:
-        return f"it holds more than {MAX_NODES:,} values when what * names is put in its place"
+    if (fault := size_fault(node)) is not None:
+        return fault
     try:
         if isinstance(node, MappingNode):
             yaml.SafeLoader("").flatten_mapping(node)
@@ -296,22 +315,21 @@ def _doubts(node: Node, place: Place) -> list[Finding]:
     return found
 
 
-def _size(node: Node) -> int:
-    """How many values there are below ``node`` when its aliases are put in place; MAX_NODES and more are all the same.
-
-    One that stands inside of itself has no end.
-    """
+def size_fault(node: Node) -> str | None:
+    """What is wrong where ``node`` grows out of all bounds when its aliases are put in place."""
     sizes: dict[int, int] = {}
 
     def of(one: Node) -> int:
         if id(one) not in sizes:
-            sizes[id(one)] = MAX_NODES + 1  # until it is known: whoever asks meanwhile is inside of it
+            sizes[id(one)] = MAX_NODES + 1  # until it is known: whoever asks meanwhile stands inside of it
             parts = [part for pair in one.value for part in pair] if isinstance(one, MappingNode) else one.value
             below = sum(map(of, parts)) if isinstance(one, MappingNode | SequenceNode) else 0
             sizes[id(one)] = min(1 + below, MAX_NODES + 1)
         return sizes[id(one)]
 
-    return of(node)
+    if of(node) <= MAX_NODES:
+        return None
+    return f"it holds more than {MAX_NODES:,} values when what * names is put in its place"
 
 
 def _line(item: Any) -> int:

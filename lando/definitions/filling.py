@@ -12,7 +12,8 @@ import math
 import re
 import secrets
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -81,6 +82,11 @@ class Filling:
         node: Node = SafeRepresenter(sort_keys=False).represent_data(whole)
         return node
 
+    def is_text(self, marked: str) -> bool:
+        """Whether all of ``marked`` is the mark of one text."""
+        mark = self._mark.fullmatch(marked)
+        return mark is not None and self._of(mark).whole is _ONLY_TEXT
+
     def _new(self, value: _Value) -> str:
         self._values.append(value)
         return f"{_BEGIN}{self._nonce}{_digits(len(self._values) - 1)}{_END}"
@@ -95,9 +101,20 @@ class Filling:
             ArgumentError: a value stands where it would be part of the structure, or makes a key that is there already.
             DefinitionError: it is no YAML, or more than one document.
         """
-        loader = _Loader(rendered, self)
+        with self._reading(rendered):
+            return _Loader(rendered, self).get_single_data()
+
+    def compose(self, rendered: str) -> Node | None:
+        """The tree of what :meth:`parse` gives, in which a value that was filled in is a :class:`FilledNode`; raises
+        the same."""
+        with self._reading(rendered):
+            node: Node | None = _Composer(rendered, self).get_single_node()
+            return node
+
+    @contextmanager
+    def _reading(self, rendered: str) -> Iterator[None]:
         try:
-            return loader.get_single_data()
+            yield
         except yaml.MarkedYAMLError as error:
             raise self._not_yaml(rendered, error) from error
         except (DefinitionError, ArgumentError):
@@ -106,8 +123,6 @@ class Filling:
             raise DefinitionError(f"the manifest is no YAML: {self._shown(str(error))}") from error
         except RecursionError:
             raise DefinitionError("the manifest is nested too deeply") from None
-        finally:
-            loader.dispose()
 
     def _not_yaml(self, rendered: str, error: yaml.MarkedYAMLError) -> ValueError:
         mark = error.problem_mark or error.context_mark
@@ -186,6 +201,27 @@ class _Loader(Reader, Scanner, Parser, Composer, SafeConstructor, Resolver):
         except (ValueError, LookupError):
             return False
         return not isinstance(value, float) or math.isfinite(value)
+
+
+class FilledNode(ScalarNode):
+    """What holds a value, of whatever kind that is."""
+
+    is_bare_text: bool
+    """Whether it is nothing but one text that stands without quotes, and so may be read as something else."""
+
+
+class _Composer(_Loader):
+    def compose_scalar_node(self, anchor: Any) -> Any:
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        found = super().compose_scalar_node(anchor)
+        if not self._filling.has_marks(event.value):
+            return found
+        tag, value = (found.tag, found.value) if isinstance(found, ScalarNode) else (_TEXT, "…")
+        node = FilledNode(tag, value, event.start_mark, event.end_mark, event.style)
+        node.is_bare_text = event.style is None and self._filling.is_text(event.value)
+        if anchor is not None:
+            self.anchors[anchor] = node
+        return node
 
 
 def plain(value: Any, filling: Filling, *, null: Any) -> Any:

@@ -66,6 +66,11 @@ class TemplateSpecSource(JobSpecSource):
         """As it is now."""
 
     @property
+    @abstractmethod
+    def known(self) -> Template | None:
+        """As it was when it was last looked at; None where it was not, or never was one."""
+
+    @property
     def origin(self) -> TemplateSpecSource:
         return self
 
@@ -113,6 +118,10 @@ class YamlStringSpecSource(TemplateSpecSource):
             self._template = Template(self.spec)
         return self._template
 
+    @property
+    def known(self) -> Template:
+        return self.template()
+
 
 class YamlFileSpecSource(TemplateSpecSource):
     """A template in a file, read again when that changes; one that is broken leaves the last good one in force."""
@@ -139,6 +148,10 @@ class YamlFileSpecSource(TemplateSpecSource):
             raise DefinitionError(str(broken))  # a new one: an exception keeps the traceback of each time it is raised
         self._note(f"{broken}; what it was before stays in force" if broken else None)
         return template
+
+    @property
+    def known(self) -> Template | None:
+        return self._template
 
     def _reload(self) -> None:
         update = self._reloader.maybe_reload()
@@ -187,6 +200,11 @@ class ConfigMapSpecSource(TemplateSpecSource):
             raise
         self._note(None)
         return template
+
+    @property
+    def known(self) -> Template | None:
+        with self._lock:
+            return self._compiled[1] if self._compiled is not None else None
 
     def _read(self) -> Template:
         try:

@@ -22,6 +22,7 @@ from jinja2.runtime import Context, StrictUndefined, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from jinja2.utils import Joiner
 from jinja2.visitor import NodeTransformer
+from yaml.nodes import Node
 
 from lando.definitions.exceptions import ArgumentError, DefinitionError, MissingArgument, TemplateError
 from lando.definitions.filling import Filling, plain
@@ -31,6 +32,7 @@ _FILLING: ContextVar[Filling] = ContextVar("filling")
 _UNDEFINED = re.compile(r"'(.+)' is undefined")
 """How Jinja2 says that a variable was not given."""
 _OWN = "\0own"  # no template can name this filter
+_LINE = re.compile("\ue002([0-9]+)\ue003")  # characters of the private use area, as the marks of values
 _SHAPING = frozenset({"indent", "trim"})
 """Filters that leave the marks in a text whole."""
 _UNCHANGING = frozenset({"safe", "string"})
@@ -153,6 +155,15 @@ class _Literals(NodeTransformer):
         return nodes.Filter(node, _OWN, [], [], None, None, lineno=node.lineno)
 
 
+class _LineMarks(NodeTransformer):
+    """Writes into the template's own text, where a line begins, which one that is."""
+
+    def visit_TemplateData(self, node: nodes.TemplateData) -> nodes.TemplateData:  # noqa: N802
+        first, *others = node.data.split("\n")
+        marked = "".join(f"\n\ue002{node.lineno + at}\ue003{text}" for at, text in enumerate(others, 1))
+        return nodes.TemplateData(first + marked, lineno=node.lineno)
+
+
 class _Generator(CodeGenerator):
     """Prints what ``call`` and ``filter`` blocks give like any other value; Jinja2 itself lets it through."""
 
@@ -209,9 +220,14 @@ class Template:
     """
 
     def __init__(self, source: str) -> None:
+        self.source = source
         try:
-            self._variables = meta.find_undeclared_variables(_ENVIRONMENT.parse(source)) - _ENVIRONMENT.globals.keys()
-            self._template = _ENVIRONMENT.from_string(source)
+            parsed = _ENVIRONMENT.parse(source)
+            self._variables = meta.find_undeclared_variables(parsed) - _ENVIRONMENT.globals.keys()
+            self.has_branches = any(parsed.find(kind) is not None for kind in (nodes.If, nodes.For, nodes.CondExpr))
+            """Whether what it gives may be another thing for other arguments."""
+            code = _ENVIRONMENT.compile(parsed)
+            self._template = jinja2.Template.from_code(_ENVIRONMENT, code, _ENVIRONMENT.make_globals(None))
         except TemplateSyntaxError as error:
             raise TemplateError(error.lineno, str(error.message)) from error
         except RecursionError:
@@ -251,9 +267,29 @@ class Template:
         finally:
             _FILLING.reset(token)
 
-    def _text(self, given: Mapping[str, Any]) -> str:
+    def compose(self, arguments: Mapping[str, Any]) -> tuple[Node | None, list[int]]:
+        """The tree of the document and, for each of its lines, that of the template from which it came, from 1.
+
+        Raises the same as :meth:`render`.
+        """
+        parsed = _LineMarks().visit(_ENVIRONMENT.parse(self.source))
+        code = _ENVIRONMENT.compile(parsed)
+        marked = jinja2.Template.from_code(_ENVIRONMENT, code, _ENVIRONMENT.make_globals(None))
+        filling = Filling()
+        token = _FILLING.set(filling)
         try:
-            return self._template.render(given)
+            text = self._text(arguments, marked)
+        finally:
+            _FILLING.reset(token)
+        lines = [1]
+        for line in text.split("\n")[1:]:
+            found = _LINE.search(line)
+            lines.append(int(found[1]) if found is not None else lines[-1])
+        return filling.compose(_LINE.sub("", text)), lines
+
+    def _text(self, given: Mapping[str, Any], template: jinja2.Template | None = None) -> str:
+        try:
+            return (template or self._template).render(given)
         except UndefinedError as error:
             raise MissingArgument(str(error), self._missing(given, error)) from error
         except (SecurityError, TemplateNotFound) as error:

@@ -220,7 +220,7 @@ def test_a_file_that_is_written_while_it_is_read_is_read_again(file: Path) -> No
 def test_keys_and_sources_that_do_not_count_are_told_in_the_log(file: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING):
         register = register_of(
-            file, inline("a") + inline("a") + "  spec_path: /x\n" + "- name: b\n  name: c\n  spec: x"
+            file, 2 * inline("a") + "  spec_path: /x\n" + inline("b").replace("name: b", "name: b\n  name: c", 1)
         )
         assert register.problems == ()
     assert caplog.messages == [

@@ -16,9 +16,14 @@ from lando.definitions.file_reloader import FileReloader
 from lando.definitions.spec import ConfigMapSpecSource, YamlFileSpecSource, YamlStringSpecSource
 from tests.unit.definitions.conftest import FakeCore
 
+POD = "{restartPolicy: Never, containers: [{name: main, image: busybox}]}"
+
 
 def entry(name: str, manifest_name: str = "x") -> str:
-    return f"- name: {name}\n  spec: |\n    metadata:\n      name: {manifest_name}\n"
+    return (
+        f"- name: {name}\n  spec: |\n    {{apiVersion: batch/v1, kind: Job, metadata: {{name: {manifest_name}}},\n"
+        f"     spec: {{template: {{spec: {POD}}}}}}}\n"
+    )
 
 
 def written(path: Path, text: str, *, mtime: float | None = None) -> Path:
