@@ -48,6 +48,12 @@ class Opening:
         self._looked.set()
 
     def _run(self) -> None:
+        try:
+            self._open()
+        finally:
+            self._looked.set()
+
+    def _open(self) -> None:
         pause_s, longest_s = PAUSE_S
         while not self._stop.is_set():
             try:
@@ -64,7 +70,6 @@ class Opening:
                 logger.info(
                     "The database is there, with version %s of its schema; this program was made for %s", version, HEAD
                 )
-                self._looked.set()
                 return
             self._looked.set()
             self._stop.wait(pause_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
