@@ -6,11 +6,14 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from unittest import mock
 from urllib.parse import urlsplit
 
 import pytest
+import typer
 from lando import cli
 
 Answer = tuple[int, Any]
@@ -94,6 +97,14 @@ class Outcome:
 
 
 Lando = Callable[..., Outcome]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_tree_of_commands() -> Iterator[None]:
+    """The commands are put together once and not for each call, which takes longer than most calls."""
+    once = cache(typer.main.get_command)
+    with mock.patch("typer.main.get_command", once), mock.patch("typer.testing._get_command", once):
+        yield
 
 
 @pytest.fixture
