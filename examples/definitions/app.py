@@ -1,7 +1,6 @@
-"""An application of one's own that makes Jobs: it knows its users, and has a route that says what they want.
+"""An application of one's own that makes Jobs: it knows its users, and they ask for what they want, not for a Job.
 
-    kubectl create namespace …, a volume, and definitions.yaml beside this file; then:
-    JOB_SIGNATURE=portal JOB_NAMESPACE=lando JOB_DEFINITIONS_CONFIG_PATH=definitions.yaml python app.py
+JOB_SIGNATURE=portal JOB_NAMESPACE=lando JOB_DEFINITIONS_CONFIG_PATH=definitions.yaml python app.py
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ OPERATORS = {"ada"}
 
 
 def user(remote_user: Annotated[str, Header()] = "") -> str:
-    """Who asks, as the proxy says that signs them in."""
-    if not remote_user:
+    """Who asks, as the proxy says that signs them in and alone can reach this."""
+    if not remote_user.isalnum():  # it becomes a label
         raise Refusal(401, "Unauthorized", "sign in")
     return remote_user
 
@@ -31,7 +30,7 @@ User = Annotated[str, Depends(user)]
 
 
 def create_app(manager: JobManager) -> FastAPI:
-    """All of the server's routes at /k8s-jobs, for operators; for users one that makes a Job, and one for theirs."""
+    """Two routes for users, and at /k8s-jobs all those of the server, for operators."""
 
     @asynccontextmanager
     async def cleanup(_: FastAPI) -> AsyncIterator[None]:
@@ -43,15 +42,19 @@ def create_app(manager: JobManager) -> FastAPI:
         if user(request.headers.get("remote-user", "")) not in OPERATORS:
             raise Refusal(403, "Forbidden", "this is for operators")
 
-    portal = APIRouter(route_class=Route)  # which answers with what went wrong, as the server does
+    portal = APIRouter(route_class=Route)  # which answers as the server does when something is wrong
 
     @portal.post("/folders/{folder}/checksums")
     def make_checksums(folder: str, user: User) -> dict[str, str]:
         def sign(job: dict[str, Any]) -> None:
             job["metadata"]["labels"]["owner"] = user
 
-        key = f"{user}/{folder}"  # asked twice, it is made once
-        name = manager.create_job("checksums", {"folder": folder}, pre_create=sign, idempotency_key=key)
+        name = manager.create_job(
+            "checksums",
+            {"folder": folder},
+            pre_create=sign,
+            idempotency_key=f"{user}/{folder}",  # however often it is asked, there is one
+        )
         return {"job_name": name}
 
     @portal.get("/jobs")
@@ -66,5 +69,5 @@ def create_app(manager: JobManager) -> FastAPI:
 
 
 if __name__ == "__main__":
-    config.load_kube_config()  # in a pod: load_incluster_config()
+    config.load_kube_config()  # type: ignore[no-untyped-call]  # in a pod: load_incluster_config()
     uvicorn.run(create_app(JobManagerFactory.from_env().manager()), port=8000)

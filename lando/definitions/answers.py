@@ -6,14 +6,12 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import urllib3.exceptions
 from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from jinja2.exceptions import UndefinedError
 from kubernetes.client.exceptions import ApiException
-from kubernetes.config import ConfigException
 from starlette.exceptions import HTTPException
 
 from lando.definitions.exceptions import (
@@ -23,7 +21,7 @@ from lando.definitions.exceptions import (
     MissingArgument,
     NotFoundException,
 )
-from lando.definitions.kubernetes_errors import message_of
+from lando.definitions.kubernetes_errors import UNREACHED, message_of, trouble
 from lando.errors import PeerError
 
 logger = logging.getLogger(__name__)
@@ -81,8 +79,8 @@ def answer(error: Exception) -> JSONResponse:
             return _told(400, "InvalidArgument", error)
         case IdempotencyError():
             return _told(409, "Conflict", error)
-        case urllib3.exceptions.HTTPError() | ConfigException() | OSError():  # the first are ValueErrors in part
-            logger.warning("The cluster can't be reached: %s", error)
+        case _ if isinstance(error, UNREACHED):  # which are ValueErrors in part
+            logger.warning("A request failed: %s", trouble(error))
             return _told(503, "ClusterUnavailable", "The cluster can't be reached; try again later.")
         case DefinitionError() | TypeError() | ValueError():
             return _told(422, "InvalidManifest", error)

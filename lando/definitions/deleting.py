@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from kubernetes.client.exceptions import ApiException
 
 from lando.definitions.exceptions import NotFoundException
-from lando.definitions.kubernetes_errors import is_kubernetes_not_found_exception
+from lando.definitions.kubernetes_errors import is_kubernetes_not_found_exception, trouble
 from lando.definitions.spec import V1Job
 
 if TYPE_CHECKING:
@@ -92,8 +92,8 @@ class JobDeleter:
         try:
             jobs = [job for job in self.manager.fetch_jobs() if self._concerns(job)]
             self._mark(jobs, retention_period_sec)
-        except Exception:
-            logger.exception("Ended jobs could not be marked for deletion; the next pass tries again")
+        except Exception as error:  # noqa: BLE001 - logged
+            _warn("Ended jobs could not be marked for deletion; the next pass tries again", error)
             jobs = self.manager.fetch_jobs()
         self._clean_up(jobs, delete_callback)
 
@@ -126,8 +126,8 @@ class JobDeleter:
             began = time.monotonic()
             try:
                 work()
-            except Exception:
-                logger.exception("A pass of the cleanup failed; the next one comes")
+            except Exception as error:  # noqa: BLE001 - logged
+                _warn("A pass of the cleanup failed; the next one comes", error)
             stopped.wait(max(0.0, interval_sec - (time.monotonic() - began)))
 
     def _concerns(self, job: V1Job) -> bool:
@@ -171,4 +171,12 @@ class JobDeleter:
         if isinstance(error, NotFoundException) or is_kubernetes_not_found_exception(error):
             logger.info("Job %s was gone before it was %s", job.metadata.name, what)
         else:
-            logger.error("Job %s could not be %s: %s", job.metadata.name, what, error, exc_info=error)
+            _warn(f"Job {job.metadata.name} could not be {what}", error)
+
+
+def _warn(what: str, error: Exception) -> None:
+    """By a sentence where the cluster is at fault, else with all that helps to find the fault."""
+    if told := trouble(error):
+        logger.warning("%s: %s", what, told)
+    else:
+        logger.error("%s: %s", what, error, exc_info=error)

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import json
 
+import urllib3.exceptions
 from kubernetes.client.exceptions import ApiException
+from kubernetes.config import ConfigException
+
+UNREACHED = (urllib3.exceptions.HTTPError, ConfigException, OSError)
+"""Raised when the cluster gives no answer at all."""
 
 
 def is_kubernetes_not_found_exception(exc: object) -> bool:
@@ -21,3 +26,13 @@ def message_of(error: ApiException) -> str:
         document = None
     said = document.get("message") if isinstance(document, dict) else None
     return " ".join(str(said or error.reason or f"status {error.status}").split())[:1024]
+
+
+def trouble(error: BaseException) -> str | None:
+    """What the cluster, or the way to it, is at fault for, as a sentence; None when it is not."""
+    if isinstance(error, ApiException):
+        return f"the cluster answered {error.status}: {message_of(error)}"
+    if isinstance(error, UNREACHED):
+        reason = getattr(error, "reason", None) or error  # of several tries: what the last one met
+        return f"the cluster can't be reached: {' '.join(str(reason).split())[:1024]}"
+    return None

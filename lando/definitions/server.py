@@ -214,6 +214,7 @@ def main() -> None:
     """The program."""
     # Standard output is for the Jobs that are deleted.
     logs.configure(level="INFO", secrets=[os.environ.get("JOB_SERVER_TOKEN", "")], stream=sys.stderr)
+    logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # each try; what came of them is told
     try:
         serve(Settings.of(os.environ))
     except ConfigError as error:

@@ -7,6 +7,7 @@ import threading
 from typing import Any
 
 import pytest
+import urllib3
 from kubernetes.client.exceptions import ApiException
 from lando.definitions.manager import JobDeleter, JobManager, JobSigner, StaticJobDefinitionsRegister
 from tests.unit.definitions.conftest import FakeBatch, job
@@ -139,6 +140,28 @@ def test_a_failing_list_does_not_skip_the_deletions(batch: FakeBatch, deleter: J
     batch.failing = fail
     deleter.mark_and_delete_old_jobs(retention_period_sec=60)
     assert batch.jobs == {}
+
+
+def test_a_cluster_that_is_away_is_a_line_of_the_log_and_no_traceback(
+    batch: FakeBatch, deleter: JobDeleter, caplog: pytest.LogCaptureFixture
+) -> None:
+    put(batch, due("a"), due("b"))
+    pool = urllib3.HTTPConnectionPool("127.0.0.1")
+    refused = urllib3.exceptions.MaxRetryError(pool, "/apis/batch", ConnectionRefusedError(111, "refused"))
+    errors = {"a": refused, "b": ApiException(status=500, reason="Broken")}
+
+    def fail(call: str, arguments: dict[str, Any]) -> None:
+        if call == "delete":
+            raise errors[arguments["name"]]
+
+    batch.failing = fail
+    deleter.cleanup_jobs()
+
+    assert [record.exc_info for record in caplog.records] == [None, None]
+    assert caplog.messages == [
+        "Job a could not be deleted: the cluster can't be reached: [Errno 111] refused",
+        "Job b could not be deleted: the cluster answered 500: Broken",
+    ]
 
 
 def test_the_halves_can_be_had_alone(batch: FakeBatch, deleter: JobDeleter) -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
 import pytest
 import yaml
+from fastapi.testclient import TestClient
 from lando.definitions import definitions_file
-from lando.definitions.config import JobDefinition
+from lando.definitions.config import JobDefinition, JobManagerFactory
+from lando.definitions.exceptions import ArgumentError
 from lando.definitions.spec import JobGenerator, YamlStringSpecSource
+from tests.unit.definitions.conftest import FakeBatch
 
-FOLDER = Path(__file__).parents[3] / "examples/definitions/kubernetes"
+EXAMPLE = Path(__file__).parents[3] / "examples/definitions"
+FOLDER = EXAMPLE / "kubernetes"
 OBJECTS: list[dict[str, Any]] = [
     document for file in sorted(FOLDER.glob("*.yaml")) for document in yaml.safe_load_all(file.read_text())
 ]
@@ -107,3 +112,54 @@ def test_the_deployment_finds_what_it_names() -> None:
     assert service["selector"].items() <= pod["metadata"]["labels"].items()
     assert service["ports"][0]["port"] == 5000
     assert service["ports"][0]["targetPort"] == container["ports"][0]["name"]
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "words"),
+    [
+        ("checksums", {"folder": "run 42/raw"}, ["checksums", "/data/run 42/raw"]),
+        ("sort-alignments", {"bam": "a.bam", "threads": 2}, ["-o", "/data/a.bam.sorted", "/data/a.bam"]),
+        ("usage", {"night": "2024-02-29"}, ["-d", "1", "/data"]),
+    ],
+)
+def test_the_definitions_for_a_volume_make_valid_jobs(name: str, arguments: dict[str, Any], words: list[str]) -> None:
+    contents = definitions_file.read((EXAMPLE / "definitions.yaml").read_text(), "definitions.yaml")
+    assert contents.problems == ()
+    source = contents.definitions[name].spec_source()
+
+    made = source.get(arguments)
+
+    kubernetes_validate.validate(made, kubernetes_validate.latest_version(), strict=True)
+    pod = made["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert [*container["command"], *container.get("args", [])][-len(words) :] == words
+    assert pod["volumes"] == [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]
+    if name == "sort-alignments":
+        assert container["resources"]["requests"] == {"cpu": 2, "memory": "2048Mi"}
+    first = next(iter(arguments))
+    for wrong in ("../up", "/etc", "-x", "a/../../b", "a/", ""):
+        with pytest.raises(ArgumentError, match=f"argument {first}: "):
+            source.get({**arguments, first: wrong})
+
+
+def test_the_application_makes_one_job_of_a_user_s_wish_and_shows_each_user_their_own(batch: FakeBatch) -> None:
+    spec = importlib.util.spec_from_file_location("app", EXAMPLE / "app.py")
+    assert spec is not None
+    assert spec.loader is not None
+    app = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(app)
+    manager = JobManagerFactory.from_vars("ours", "lando", EXAMPLE / "definitions.yaml").manager()
+    ada, bob = {"Remote-User": "ada"}, {"Remote-User": "bob"}
+
+    with TestClient(app.create_app(manager)) as client:
+        names = {client.post("/folders/run-42/checksums", headers=who).json()["job_name"] for who in (ada, bob, bob)}
+
+        assert names == batch.jobs.keys()
+        assert len(names) == 2
+        (bobs,) = client.get("/jobs", headers=bob).json().items()
+        assert bobs[0] in names
+        assert bobs[1] == "Running"
+        assert client.get("/jobs").status_code == 401
+        assert client.post("/folders/.../checksums", headers=bob).json()["error"] == "InvalidArgument"
+        assert client.get("/k8s-jobs/jobs", headers=bob).status_code == 403
+        assert client.get("/k8s-jobs/jobs", headers=ada).json()["jobs"].keys() == names
