@@ -27,14 +27,15 @@ class Mutation:
     wrong: str
 
 
-CORE, ENGINE, PERFORM, DAEMON = "decide/core.py", "k8s/engine.py", "k8s/perform.py", "k8s/lando.py"
+CORE, TRANSITION, RETRIES = "decide/core.py", "decide/transition.py", "decide/retries.py"
+PERFORM, DAEMON = "k8s/perform.py", "k8s/lando.py"
 
 MUTATIONS = (
     Mutation(
         name="a Job is taken for the recorded one without its UID",
-        file=CORE,
-        right="        return job.uid == record.uid\n",
-        wrong="        return True\n",
+        file=TRANSITION,
+        right="            return job.uid == record.uid\n",
+        wrong="            return True\n",
     ),
     Mutation(
         name="a message is acknowledged before its effects",
@@ -46,9 +47,9 @@ MUTATIONS = (
     ),
     Mutation(
         name="old objects are removed before the new state is written",
-        file=CORE,
-        right="        actions = self.first + self.last + self._tidy()\n",
-        wrong="        actions = self._tidy() + self.first + self.last\n",
+        file=TRANSITION,
+        right="        actions = self.first + self.waiting + self.last + self._tidy()\n",
+        wrong="        actions = self._tidy() + self.first + self.waiting + self.last\n",
     ),
     Mutation(
         name="the UID of a Job is not recorded",
@@ -59,18 +60,18 @@ MUTATIONS = (
     Mutation(
         name="what is there already is not adopted",
         file=PERFORM,
-        right="            return self._adopt(manifest)\n",
+        right="            made = self._adopt(manifest)\n",
         wrong="            raise\n",
     ),
     Mutation(
         name="retries are counted twice",
-        file=CORE,
+        file=RETRIES,
         right="retries=record.retries + 1)",
         wrong="retries=record.retries + 2)",
     ),
     Mutation(
         name="retries are not counted",
-        file=CORE,
+        file=RETRIES,
         right="retries=record.retries + 1)",
         wrong="retries=record.retries)",
     ),
@@ -89,14 +90,14 @@ MUTATIONS = (
     Mutation(
         name="a restart does not wait for the old pods",
         file=CORE,
-        right="            actions += [*_delete(observed.objects), AwaitGone(refs=leftovers)]\n",
-        wrong="            actions += _delete(observed.objects)\n",
+        right="            actions += [*delete(observed.objects), AwaitGone(refs=leftovers)]\n",
+        wrong="            actions += delete(observed.objects)\n",
     ),
     Mutation(
         name="a retry does not wait for the old pods",
-        file=CORE,
-        right="        self._await_gone(step.job)\n        if self._create",
-        wrong="        if self._create",
+        file=TRANSITION,
+        right="            before += self._await_gone(step.job)\n",
+        wrong="",
     ),
     Mutation(
         name="writes are not guarded by the run's version",
@@ -113,8 +114,8 @@ MUTATIONS = (
     Mutation(
         name="a cancel leaves the record and what it owns",
         file=CORE,
-        right="    return _delete(observed.objects) + _delete_record(observed)\n",
-        wrong="    return _delete(observed.objects)\n",
+        right="    return delete(observed.objects) + _delete_record(observed)\n",
+        wrong="    return delete(observed.objects)\n",
     ),
     Mutation(
         name="an outage is taken for the run's own failure",
