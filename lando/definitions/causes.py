@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -14,7 +15,7 @@ from kubernetes.client.exceptions import ApiException
 from lando.definitions.kubernetes_errors import message_of
 from lando.definitions.spec import V1Job
 from lando.k8s.diagnosis import Verdict, diagnose, of_a_job
-from lando.k8s.diagnosis.facts import containers, mapping, newest_first
+from lando.k8s.diagnosis.facts import containers, mapping, newest_first, objects
 from lando.runs import Cause
 
 logger = logging.getLogger(__name__)
@@ -31,14 +32,35 @@ def cause_of(core: Any, job: V1Job, namespace: str) -> Cause | None:
     Raises ApiException when the pods can't be listed; events and logs that can't be read only make it shorter.
     """
     document = core.api_client.sanitize_for_serialization(job)
-    name = job.metadata.name
-    pods = _listed(core.list_namespaced_pod(namespace, label_selector=f"job-name={name}", _preload_content=False))
-    events = [event for one in (job.metadata.uid, *_newest_uids(pods)) for event in events_of(core, namespace, one)]
-    judged = diagnose(document, pods, events, now=datetime.now(UTC), patience=_FOREVER)
-    if judged.cause is None:
+    uid = job.metadata.uid
+    listed = _listed(
+        core.list_namespaced_pod(namespace, label_selector=f"job-name={job.metadata.name}", _preload_content=False)
+    )
+    pods = [pod for pod in listed if _controller(pod) in (None, uid)]
+    events = [event for one in (uid, *_newest_uids(pods)) for event in events_of(core, namespace, one)]
+    return judged(document, pods, events, functools.partial(_tail, core, namespace))
+
+
+def judged(
+    job: dict[str, Any],
+    pods: Sequence[dict[str, Any]],
+    events: Sequence[dict[str, Any]],
+    tail_of: Callable[[str, str], str],
+) -> Cause | None:
+    """The cause as the documents have it; ``tail_of`` gives the last lines of a pod's container."""
+    found = diagnose(job, pods, events, now=datetime.now(UTC), patience=_FOREVER)
+    if found.cause is None:
         return None
-    tail = _tail(core, namespace, pods) if judged.verdict is Verdict.FAILED else ""
-    return replace(of_a_job(judged.cause), log_tail=tail)
+    failed = ((pod, container) for pod in newest_first(pods) for container in containers(pod) if container.failed)
+    blamed = next(failed, None) if found.verdict is Verdict.FAILED else None
+    tail = tail_of(blamed[0]["metadata"]["name"], blamed[1].name) if blamed is not None else ""
+    return replace(of_a_job(found.cause), log_tail=tail)
+
+
+def _controller(pod: Mapping[str, Any]) -> str | None:
+    """The UID of what made the pod."""
+    owners = objects(mapping(pod.get("metadata")).get("ownerReferences"))
+    return next((str(owner.get("uid")) for owner in owners if owner.get("controller")), None)
 
 
 def _newest_uids(pods: Sequence[dict[str, Any]]) -> list[str]:
@@ -58,25 +80,21 @@ def events_of(core: Any, namespace: str, uid: str) -> list[dict[str, Any]]:
         return []
 
 
-def _tail(core: Any, namespace: str, pods: Sequence[dict[str, Any]]) -> str:
-    """The last lines of the newest container that failed."""
-    for pod in newest_first(pods):
-        for container in containers(pod):
-            if container.failed:
-                try:
-                    answer = core.read_namespaced_pod_log(
-                        name=pod["metadata"]["name"],
-                        namespace=namespace,
-                        container=container.name,
-                        tail_lines=TAIL_LINES,
-                        limit_bytes=TAIL_BYTES,
-                        _preload_content=False,
-                    )
-                except ApiException as error:
-                    logger.debug("A log is not to be had: %s", message_of(error))
-                    return ""
-                return str(answer.data.decode("utf-8", errors="replace"))
-    return ""
+def _tail(core: Any, namespace: str, pod: str, container: str) -> str:
+    """Nothing where that can't be read."""
+    try:
+        answer = core.read_namespaced_pod_log(
+            name=pod,
+            namespace=namespace,
+            container=container,
+            tail_lines=TAIL_LINES,
+            limit_bytes=TAIL_BYTES,
+            _preload_content=False,
+        )
+    except ApiException as error:
+        logger.debug("A log is not to be had: %s", message_of(error))
+        return ""
+    return str(answer.data.decode("utf-8", errors="replace"))
 
 
 def _listed(answer: Any) -> list[dict[str, Any]]:

@@ -16,6 +16,8 @@ from lando.runs import Cause
 
 KEPT = "lando.kept"
 """An annotation of a Job that is read from where it was put aside: since when."""
+LOST = "lando.lost"
+"""Another of these: what of it could not be kept, in sentences."""
 
 
 def status(job: V1Job) -> dict[str, Any]:
@@ -34,6 +36,7 @@ def job(found: V1Job, manager: JobManager, cause: Cause | None) -> dict[str, Any
         "job_name": found.metadata.name,
         "job_definition_name": (found.metadata.labels or {}).get(JobSigner.JOB_DEFINITION_NAME_KEY),
         "kept": (found.metadata.annotations or {}).get(KEPT),
+        "lost": (found.metadata.annotations or {}).get(LOST),
         "created": _shown(found.metadata.creation_timestamp),
         "state": manager.job_status(found).value,
         "status": status(found),

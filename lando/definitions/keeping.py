@@ -1,177 +1,228 @@
-"""What the archive keeps of a Job, so that its logs and its cause can be read when the cluster has it no more."""
+"""Keeps in the archive what there is to know of Jobs, so that it can be read when the cluster has them no more."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+import urllib3.exceptions
 from kubernetes.client.exceptions import ApiException
 
-from lando.archive import JobArchive
-from lando.definitions import pod_logs
-from lando.definitions.causes import events_of
-from lando.definitions.connection import job_of
+from lando.archive import PEER, JobArchive
 from lando.definitions.exceptions import NotFoundException
+from lando.definitions.gathering import NOTHING, Gathered, Logs, gather
+from lando.definitions.kept import Kept, kept
 from lando.definitions.kubernetes_errors import message_of
 from lando.definitions.manager import JobManager
 from lando.definitions.spec import V1Job
-from lando.errors import PeerError
-from lando.runs import Category, Cause
+from lando.definitions.to_keep import Task, ToKeep
+from lando.errors import PeerError, Unavailable
 
 logger = logging.getLogger(__name__)
 
-LINES = 10_000
-"""Of each container, the last."""
-PODS = 20
-"""Of each Job, the newest."""
-BYTES = 16 * 1024 * 1024
-"""Of the logs of each Job, those of the newest pods first: they are in memory, all at once."""
-RETRY_S = 10.0
-"""Until an archive or a cluster that was away is asked again."""
-
-Logs = dict[str, dict[str, str]]
-"""By pod and container."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Kept:
-    """One Job as it was."""
-
-    job: V1Job
-    at: str
-    cause: Cause | None
-    terminations: Logs
-    events: list[dict[str, Any]]
+NOTED = 50_000
+"""Jobs that are known to be kept whole; for others the archive is asked."""
+TRIES = 3
+"""How often a cluster that is away is asked for what is left of a Job that is gone."""
+SOON_S = 60.0
+"""A Job that stays no longer after its end is kept before those that stay."""
+PLACES = 4
+"""Threads that somebody waits for and that are in the archive, at a time: it may be silent, and logs are large."""
+PATIENCE_S = 20.0
+"""Until one more of them has its place."""
 
 
 class Keeper:
-    """Keeps the Jobs of ``manager``, those that have ended as soon as they are told by :meth:`ended`."""
+    """Keeps the Jobs of ``manager``: by the thread of :meth:`run` those that have ended, are being deleted or are gone,
+    as soon as it is told."""
 
-    def __init__(self, manager: JobManager, archive: JobArchive) -> None:
+    def __init__(
+        self, manager: JobManager, archive: JobArchive, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._manager = manager
         self._archive = archive
-        self._waiting: dict[str, str] = {}
-        self._told = threading.Condition()
-        self._stopped = False
+        self._to_keep = ToKeep(clock)
+        self._lock = threading.Lock()
+        self._whole: dict[str, None] = {}
+        self._leaving: set[str] = set()
+        self._places = threading.BoundedSemaphore(PLACES)
 
-    def ended(self, job: V1Job) -> None:
-        """Keep the Job soon, by the thread of :meth:`run`."""
-        with self._told:
-            self._waiting[job.metadata.name] = job.metadata.uid
-            self._told.notify()
+    # -- what it is told ---------------------------------------------------------------------------------------------
+
+    def changed(self, job: V1Job) -> None:
+        """Of a Job in the cluster: if it has ended or is being deleted, it is kept soon."""
+        uid, is_leaving = job.metadata.uid, job.metadata.deletion_timestamp is not None
+        if self._manager.job_is_finished(job):
+            if not self.is_whole(uid):
+                ttl_s = job.spec.ttl_seconds_after_finished if job.spec else None
+                self._to_keep.add(job, is_pressing=is_leaving or (ttl_s is not None and ttl_s < SOON_S))
+        elif is_leaving:
+            with self._lock:
+                is_told = uid in self._leaving
+                self._leaving.add(uid)
+            if not is_told:
+                self._to_keep.add(job, is_pressing=True)
+
+    def gone(self, job: V1Job, is_seen: bool) -> None:
+        """Of a Job that the cluster has no more; ``is_seen`` says that ``job`` is how it was at its end."""
+        uid = job.metadata.uid
+        with self._lock:
+            self._leaving.discard(uid)
+            is_whole = uid in self._whole
+            self._whole.pop(uid, None)
+        if is_whole:
+            self._to_keep.drop(uid)
+        else:
+            self._to_keep.add_gone(job, is_seen=is_seen)
+
+    # -- its thread --------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Keep what :meth:`ended` is told, until :meth:`stop`."""
-        while True:
-            with self._told:
-                self._told.wait_for(lambda: self._waiting or self._stopped)
-                if self._stopped:
-                    return
-                name, uid = next(iter(self._waiting.items()))
+        """Keep what it is told of until :meth:`stop`, and then what else would be lost, unless the archive is away."""
+        while (task := self._to_keep.take()) is not None:
             try:
-                if self.uid_of(name) != uid:
-                    self.keep(self._manager.read_job(name))
-            except NotFoundException:
-                logger.warning("Job %s was gone before its logs could be kept", name)
-            except Exception as error:  # noqa: BLE001 - the archive or the cluster is away
-                logger.warning("Job %s can't be kept yet: %s", name, _words(error))
-                with self._told:
-                    self._waiting[name] = self._waiting.pop(name)  # behind the others
-                    self._told.wait_for(lambda: self._stopped, RETRY_S)
-                continue
-            with self._told:
-                if self._waiting.get(name) == uid:
-                    del self._waiting[name]
+                self._work(task)
+            except Exception as error:  # noqa: BLE001 - told, and tried again
+                if not isinstance(error, PeerError):
+                    self._to_keep.fail(task)
+                logger.warning("Job %s can't be kept yet: %s", task.job.metadata.name, _words(error))
+            else:
+                self._to_keep.done(task)
 
     def stop(self) -> None:
         """End :meth:`run`, from any thread."""
-        with self._told:
-            self._stopped = True
-            self._told.notify()
+        self._to_keep.stop()
 
-    def keep(self, job: V1Job) -> None:
-        """Have the archive keep the Job; nothing where it does already, unless there may be more to keep.
+    def _work(self, task: Task) -> None:
+        job, gathered = task.job, task.held
+        if task.is_pressing and gathered is None:
+            if task.is_gone and not task.is_seen and self._is_there(job):
+                return
+            gathered = self._left_of(task).after(task.earlier)
+        try:
+            before = self._before(job)
+            if before is None or not before.is_over:
+                gathered = gathered or gather(self._manager, job)
+                self._store(job, gathered, before, is_gone=task.is_gone, is_seen=task.is_seen)
+        except PeerError:
+            self._to_keep.wait_for_archive(task, gathered)
+            raise
+        self._note(job)
+
+    def _is_there(self, job: V1Job) -> bool:
+        """Whether the cluster has the Job all the same."""
+        try:
+            return bool(self._manager.read_job(job.metadata.name).metadata.uid == job.metadata.uid)
+        except NotFoundException:
+            return False
+
+    def _left_of(self, task: Task) -> Gathered:
+        try:
+            return gather(self._manager, task.job, is_gone=task.is_gone)
+        except (ApiException, urllib3.exceptions.HTTPError, OSError) as error:
+            if not task.is_gone or task.tries + 1 < TRIES:
+                raise
+            return replace(NOTHING, lost=(f"The cluster did not tell what was left of it: {_words(error)}.",))
+
+    # -- what others ask of it ---------------------------------------------------------------------------------------
+
+    def keep(self, job: V1Job, *, by: str) -> None:
+        """Have the archive keep the Job, which is about to be deleted by ``by``; nothing where it does already, unless
+        there may be more to keep.
 
         Raises PeerError when the archive is away, and what a cluster that is away raises.
         """
-        name, namespace = job.metadata.name, self._manager.namespace
-        before = self._archive.document(name)
-        is_same = before is not None and before["job"]["metadata"].get("uid") == job.metadata.uid
-        if before is not None and is_same and (before["is_over"] or job.metadata.deletion_timestamp):
+        if self.is_whole(job.metadata.uid):
             return
-        logs: Logs = {}
-        terminations: Logs = {}
-        with self._manager.connection.core() as core:
-            pods = self._manager.pods_of(core, name)
-            pods = sorted(pods, key=lambda pod: pod.metadata.creation_timestamp, reverse=True)[:PODS]
-            left = BYTES
-            for pod in pods:
-                for container in pod_logs.containers_of(pod):
-                    text = self._log(core, pod, container, left)
-                    logs.setdefault(pod.metadata.name, {})[container] = text
-                    left = max(0, left - len(text.encode()))
-                terminations[pod.metadata.name] = pod_logs.terminations_of(pod)
-            uids = [job.metadata.uid, *(pod.metadata.uid for pod in pods)]
-            events = [event for uid in uids for event in events_of(core, namespace, uid)]
-            document = core.api_client.sanitize_for_serialization(job)
-        cause = self._manager.job_cause(job)
-        self._archive.store(
-            name,
-            {
-                "job": document,
-                "kept": datetime.now(UTC).isoformat(timespec="seconds"),
-                "is_over": self._manager.job_is_finished(job),
-                "cause": cause
-                and {
-                    "category": cause.category.value,
-                    "sentence": cause.sentence,
-                    "advice": cause.advice,
-                    "exit_code": cause.exit_code,
-                    "log_tail": cause.log_tail,
-                },
-                "terminations": terminations,
-                "events": events,
-            },
-            logs,
-        )
+        with self._place():
+            before = self._before(job)
+            is_begun = before is not None and job.metadata.deletion_timestamp is not None
+            if before is None or not (before.is_over or is_begun):
+                self._store(job, gather(self._manager, job), before, by=by)
+        self._note(job)
 
-    def uid_of(self, name: str) -> str | None:
-        """Of the Job of that name that is kept whole."""
-        document = self._archive.document(name)
-        if document is None or not document["is_over"]:
-            return None
-        uid: str = document["job"]["metadata"]["uid"]
-        return uid
+    def is_whole(self, uid: str) -> bool:
+        """Whether there is nothing more to be kept of this Job, which the cluster has still."""
+        with self._lock:
+            return uid in self._whole
 
-    def kept(self, name: str) -> Kept | None:
-        """The last Job of that name; None where there was none."""
-        document = self._archive.document(name)
-        if document is None:
-            return None
-        cause = document["cause"]
-        return Kept(
-            job=job_of(document["job"]),
-            at=document["kept"],
-            cause=cause and Cause(**{**cause, "category": Category(cause["category"])}),
-            terminations=document["terminations"],
-            events=document["events"],
-        )
+    def kept(self, name: str, *, patience_s: float = PATIENCE_S) -> Kept | None:
+        """The last Job of that name, and how it ended, if the cluster has it no more or it is kept whole; None where
+        there was none. Raises PeerError when the archive is away."""
+        task = self._to_keep.gone(name)
+        if task is not None:
+            found = self._found(task.job, task.held or task.earlier, is_gone=True, is_seen=task.is_seen)
+            return replace(found.of_one_that_is_gone(), lost=("It is still being kept; more may be known soon.",))
+        with self._place(patience_s):
+            read = self._read(name)
+        return read and read.of_one_that_is_gone()
 
-    def logs(self, name: str) -> Logs:
-        """Those of the last Job of that name; nothing where none are kept."""
-        return self._archive.logs(name) or {}
+    def logs(self, name: str, *, patience_s: float = PATIENCE_S) -> Logs:
+        """Those of the last Job of that name, nothing where none are kept. Raises PeerError when that is away."""
+        task = self._to_keep.gone(name)
+        if task is not None:
+            return (task.held or task.earlier).logs
+        with self._place(patience_s):
+            return self._archive.logs(name) or {}
 
-    def _log(self, core: Any, pod: Any, container: str, limit_bytes: int) -> str:
-        if not limit_bytes:
-            return f"[There is no log: only {BYTES} bytes of a Job's logs are kept.]"
+    # -- the archive -------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _place(self, patience_s: float = PATIENCE_S) -> Iterator[None]:
+        """One of few, for a thread that somebody waits for."""
+        if not self._places.acquire(timeout=patience_s):
+            raise Unavailable(PEER, "too many calls wait for its answer")
         try:
-            found = pod_logs.lines(core, pod, container, limit=LINES, limit_bytes=limit_bytes)
-        except ApiException as error:  # its node may be gone for good, and the Job is not to be kept for that
-            return f"[There is no log: {message_of(error)}]"
-        return "[There is no log: the pod was gone.]" if found is None else "\n".join(found)
+            yield
+        finally:
+            self._places.release()
+
+    def _read(self, name: str) -> Kept | None:
+        document = self._archive.document(name)
+        try:
+            return None if document is None else Kept.of(document)
+        except (KeyError, TypeError, ValueError) as error:
+            logger.warning("What is kept of Job %s is damaged: %r", name, error)
+            return None
+
+    def _before(self, job: V1Job) -> Kept | None:
+        """What is kept of the Job, or of a later one of its name."""
+        read = self._read(job.metadata.name)
+        if read is None or read.uid == job.metadata.uid:
+            return read
+        return replace(read, is_over=True) if read.is_newer_than(self._document(job)) else None
+
+    def _store(self, job: V1Job, gathered: Gathered, before: Kept | None, **how: Any) -> None:
+        name = job.metadata.name
+        if before is not None:
+            logs = self._archive.logs(name) or {}
+            earlier = Gathered(cause=before.cause, logs=logs, terminations=before.terminations, events=before.events)
+            gathered = gathered.after(earlier)
+            how.setdefault("by", before.by)
+        self._archive.store(name, self._found(job, gathered, **how).document(), gathered.logs)
+
+    def _found(self, job: V1Job, gathered: Gathered, **how: Any) -> Kept:
+        return kept(self._document(job), gathered, now=datetime.now(UTC), **how)
+
+    def _document(self, job: V1Job) -> dict[str, Any]:
+        with self._manager.connection.core() as core:
+            document: dict[str, Any] = core.api_client.sanitize_for_serialization(job)
+        return document
+
+    def _note(self, job: V1Job) -> None:
+        """That a Job is kept whole, if it is and the cluster has it still."""
+        uid = job.metadata.uid
+        if self._manager.job_is_finished(job) and not self._to_keep.is_gone(uid):
+            with self._lock:
+                self._whole[uid] = None
+                if len(self._whole) > NOTED:
+                    del self._whole[next(iter(self._whole))]
 
 
 def _words(error: Exception) -> str:

@@ -211,10 +211,10 @@ class JobManager:
 
         Of a container that has not started, the reason is its only line. NotFoundException when there is no such Job.
         """
-        self.read_job(job_name)
+        job = self.read_job(job_name)
         told: JobManager.LogsByPodAndContainer = {}
         with self.connection.core() as core:
-            for pod in self.pods_of(core, job_name):
+            for pod in self.pods_of(core, job_name, job.metadata.uid):
                 logs = told.setdefault(pod.metadata.name, {})
                 for container in pod_logs.containers_of(pod):
                     found = pod_logs.lines(core, pod, container, limit=limit, limit_bytes=self.JOB_LOGS_LIMIT_BYTES)
@@ -237,6 +237,8 @@ class JobManager:
     def job_cause(self, job: str | V1Job) -> Cause | None:
         """Why the Job, or the one of that name, failed or what it waits for; None when it succeeded or is at work."""
         found = self.read_job(job) if isinstance(job, str) else job
+        if self.job_status(found) is self.JobStatus.COMPLETE:
+            return None
         with self.connection.core() as core:
             return cause_of(core, found, self.namespace)
 
@@ -244,15 +246,15 @@ class JobManager:
         """The events of the Job and its pods as the API has them, and by pod and container the termination messages."""
         job = self.read_job(job_name)
         with self.connection.core() as core:
-            pods = self.pods_of(core, job_name)
+            pods = self.pods_of(core, job_name, job.metadata.uid)
             uids = [job.metadata.uid, *(pod.metadata.uid for pod in pods)]
             events = [event for uid in uids for event in events_of(core, self.namespace, uid)]
         return events, {pod.metadata.name: pod_logs.terminations_of(pod) for pod in pods}
 
-    def pods_of(self, core: Any, job_name: str) -> list[Any]:
-        """The pods that there are of the Job."""
+    def pods_of(self, core: Any, job_name: str, uid: str | None = None) -> list[Any]:
+        """The pods that there are of the Job; with its ``uid`` none of another one that had its name."""
         listed = core.list_namespaced_pod(namespace=self.namespace, label_selector=f"job-name={job_name}")
-        return list(listed.items)
+        return [pod for pod in listed.items if uid is None or _controller(pod) in (None, uid)]
 
     def _create(self, job: Job, *, dry_run: bool) -> V1Job:
         options = {"dry_run": "All"} if dry_run else {}
@@ -272,3 +274,9 @@ class JobManager:
         with self.connection.batch() as batch:
             listed = batch.list_namespaced_job(namespace=self.namespace, label_selector=selector, limit=limit, **place)
         return list(listed.items), listed.metadata._continue or None
+
+
+def _controller(pod: Any) -> str | None:
+    """The UID of what made the pod."""
+    owners = pod.metadata.owner_references or []
+    return next((str(owner.uid) for owner in owners if owner.controller), None)

@@ -88,6 +88,7 @@ _JOB: dict[str, Any] = {
     "cause": {"type": ["object", "null"], "description": "why it failed or what it waits for"},
     "user": {**_TEXT, "description": "who had it made; null without users, and of Jobs that were made otherwise"},
     "kept": {**_TEXT, "description": "when it was put aside, of a Job that the cluster has no more"},
+    "lost": {**_TEXT, "description": "what of such a Job could not be kept, and why"},
 }
 _MESSAGES = {
     "type": "object",

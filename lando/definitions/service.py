@@ -12,16 +12,18 @@ from typing import Any, Self
 from lando.archive import Archive
 from lando.definitions import connection as connections
 from lando.definitions.config import ReloadingJobDefinitionsRegister
-from lando.definitions.documents import KEPT
+from lando.definitions.documents import KEPT, LOST
 from lando.definitions.exceptions import NotFoundException
 from lando.definitions.file_reloader import FileReloader
 from lando.definitions.keeping import Keeper
+from lando.definitions.kept import Kept
 from lando.definitions.looking import look_in_background
 from lando.definitions.manager import PAGE_SIZE, JobDeleter, JobManager, JobSigner
 from lando.definitions.retention import Retention
 from lando.definitions.signing import UserSigner
 from lando.definitions.spec import Job, V1Job
 from lando.definitions.view import JobsView
+from lando.errors import PeerError
 from lando.k8s.cluster import KubernetesCluster
 from lando.runs import Cause
 
@@ -96,7 +98,8 @@ class ServedJobs(JobManager):
         return job
 
     def job_logs(self, job_name: str, limit: int | None = 200) -> dict[str, dict[str, list[str]]]:
-        if self._keeper is not None and is_kept(self.read_job(job_name)):
+        job = self.read_job(job_name)
+        if self._keeper is not None and is_kept(job):
             return {
                 pod: {name: _last(text.split("\n"), limit) for name, text in logs.items()}
                 for pod, logs in self._keeper.logs(job_name).items()
@@ -105,24 +108,21 @@ class ServedJobs(JobManager):
 
     def job_cause(self, job: str | V1Job) -> Cause | None:
         found = self.read_job(job) if isinstance(job, str) else job
-        if self._keeper is not None and is_kept(found):
-            kept = self._keeper.kept(found.metadata.name)
-            return kept.cause if kept is not None else None
-        return self._manager.job_cause(found)
+        if self.job_status(found) is self.JobStatus.COMPLETE:
+            return None
+        kept = self._kept_whole(found)
+        return kept.cause if kept is not None else self._manager.job_cause(found)
 
     def job_history(self, job_name: str) -> tuple[list[dict[str, Any]], dict[str, dict[str, str]]]:
-        if self._keeper is not None and is_kept(self.read_job(job_name)):
-            kept = self._keeper.kept(job_name)
-            if kept is not None:
-                return kept.events, kept.terminations
-        return self._manager.job_history(job_name)
+        kept = self._kept_whole(self.read_job(job_name))
+        return (kept.events, kept.terminations) if kept is not None else self._manager.job_history(job_name)
 
     def delete_job(self, job: V1Job) -> None:
         """Once it is kept; raises PeerError when the archive is away."""
         try:
             found = self._manager.read_job(job.metadata.name)
             if self._keeper is not None:
-                self._keeper.keep(found)
+                self._keeper.keep(found, by="a request to this server")
             self._manager.delete_job(found)
         except NotFoundException:
             if not is_kept(job):
@@ -134,8 +134,24 @@ class ServedJobs(JobManager):
         kept = self._keeper.kept(job_name) if self._keeper is not None else None
         if kept is None:
             return None
-        kept.job.metadata.annotations = {**(kept.job.metadata.annotations or {}), KEPT: kept.at}
-        return kept.job
+        job = kept.as_job()
+        told = {KEPT: kept.at, **({LOST: " ".join(kept.lost)} if kept.lost else {})}
+        job.metadata.annotations = {**(job.metadata.annotations or {}), **told}
+        return job
+
+    def _kept_whole(self, job: V1Job) -> Kept | None:
+        """What is kept of a Job of which no more is to be had: then it is what the cluster could tell, or more."""
+        if self._keeper is None:
+            return None
+        if is_kept(job):
+            return self._keeper.kept(job.metadata.name)
+        if not self._keeper.is_whole(job.metadata.uid):
+            return None
+        try:
+            kept = self._keeper.kept(job.metadata.name, patience_s=0)
+        except PeerError:
+            return None
+        return kept if kept is not None and kept.uid == job.metadata.uid else None
 
 
 class Service:
@@ -162,7 +178,10 @@ class Service:
             kept = archive.jobs(plain.namespace, plain.signer.signature)
             self._keeper = Keeper(plain, kept)
             self._retention = Retention(kept, kept_s) if kept_s is not None else None
-        self._view = JobsView(cluster, plain.signer.label_selector(), on_change=self._changed)
+        told: dict[str, Any] = {}
+        if self._keeper is not None:
+            told = {"on_change": self._keeper.changed, "on_gone": self._keeper.gone}
+        self._view = JobsView(cluster, plain.signer.label_selector(), **told)
         self._retention_s = retention_s
         self._deleter = JobDeleter(plain)
         self._plain = plain
@@ -207,13 +226,9 @@ class Service:
     ) -> None:
         self.stop()
 
-    def _changed(self, job: V1Job) -> None:
-        if self._keeper is not None and self._plain.job_is_finished(job):
-            self._keeper.ended(job)
-
     def _before_deletion(self, job: V1Job) -> None:
         if self._keeper is not None:
-            self._keeper.keep(job)
+            self._keeper.keep(job, by=f"its annotation {JobDeleter.JOB_DELETION_TIME_ANNOTATION}")
         logger.info("Job %s is deleted: its retention is over", job.metadata.name)
 
 

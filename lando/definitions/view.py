@@ -23,12 +23,19 @@ MAX_WRITTEN = 1000
 
 
 class JobsView:
-    """Safe to use from several threads; ``on_change`` is told each Job that is new or has changed."""
+    """Safe to use from several threads; ``on_change`` is told each Job that is new or has changed, ``on_gone`` each
+    that the cluster has no more, as it was last seen, and whether that was its end."""
 
     def __init__(
-        self, cluster: Cluster, label_selector: str, *, on_change: Callable[[V1Job], None] = lambda job: None
+        self,
+        cluster: Cluster,
+        label_selector: str,
+        *,
+        on_change: Callable[[V1Job], None] = lambda job: None,
+        on_gone: Callable[[V1Job, bool], None] = lambda job, is_seen: None,
     ) -> None:
         self._on_change = on_change
+        self._on_gone = on_gone
         self._jobs: dict[str, V1Job] = {}
         self._written: dict[str, V1Job] = {}
         self._lock = threading.Lock()
@@ -96,6 +103,8 @@ class JobsView:
         for name, job in list(self._written.items()):
             if _number(job.metadata.resource_version) <= told:
                 del self._written[name]
+                if name not in self._jobs:  # it came and went while nothing was heard of the cluster
+                    self._on_gone(job, False)
 
     def _changed(self, change: Change) -> None:
         name = str(change.object["metadata"]["name"])
@@ -104,6 +113,7 @@ class JobsView:
                 known = self._jobs.get(name)
                 if known is not None and known.metadata.uid == change.uid:  # else one of that name came after it
                     del self._jobs[name]
+            self._on_gone(job_of(change.object), change.is_seen)
             return
         job = job_of(change.object)
         with self._lock:
@@ -111,6 +121,7 @@ class JobsView:
             if known is not None and known.metadata.uid == change.uid and job.metadata.deletion_timestamp is None:
                 job.metadata.deletion_timestamp = known.metadata.deletion_timestamp  # which nothing takes back
             self._jobs[name] = job
+            self._forget_told()
         self._on_change(job)
 
 

@@ -46,6 +46,8 @@ class Change:
 
     type: ChangeType
     object: Manifest
+    is_seen: bool = True
+    """False where only a list showed that it was deleted: it may have changed more since it was last seen."""
 
     @property
     def uid(self) -> str:
@@ -206,7 +208,7 @@ class Reflector:
             old, self._view = self._view, found
         self._well()
         for uid in old.keys() - found.keys():
-            self._tell(Change(type=ChangeType.DELETED, object=old[uid]))
+            self._tell(Change(type=ChangeType.DELETED, object=old[uid], is_seen=False))
         for uid, item in found.items():
             if uid not in old:
                 self._tell(Change(type=ChangeType.ADDED, object=item))

@@ -93,15 +93,23 @@ class FakeCore:
         self.logs: dict[tuple[str, str], bytes | Exception] = {}
         self.config_maps: dict[tuple[str, str], dict[str, str] | None] = {}
         self.asked: list[dict[str, Any]] = []
+        self.calls: list[str] = []
+        self.failing: Callable[[str], None] = lambda call: None
         self.api_client = models.ApiClient()
 
+    def _called(self, call: str) -> None:
+        self.calls.append(call)
+        self.failing(call)
+
     def list_namespaced_pod(self, namespace: str, *, label_selector: str, _preload_content: bool = True) -> Any:
+        self._called("pods")
         if _preload_content:
             return SimpleNamespace(items=self.pods)
         items = [self.api_client.sanitize_for_serialization(pod) for pod in self.pods]
         return SimpleNamespace(data=json.dumps({"items": items}).encode())
 
     def list_namespaced_event(self, namespace: str, *, field_selector: str, **more: Any) -> Any:
+        self._called("events")
         uid = field_selector.removeprefix("involvedObject.uid=")
         pods = [pod for pod in self.pods if pod.metadata.uid == uid]
         items = [
@@ -115,6 +123,7 @@ class FakeCore:
         return SimpleNamespace(data=json.dumps({"items": items}).encode())
 
     def read_namespaced_pod_log(self, *, name: str, container: str, **more: Any) -> Any:
+        self._called("log")
         self.asked.append({"name": name, "container": container, **more})
         log = self.logs[name, container]
         if isinstance(log, Exception):

@@ -216,7 +216,7 @@ def pod(name: str, *, init: tuple[str, ...] = (), containers: tuple[str, ...] = 
         for container, reason in waiting.items()
     ]
     return SimpleNamespace(
-        metadata=SimpleNamespace(name=name, namespace="batch"),
+        metadata=SimpleNamespace(name=name, namespace="batch", owner_references=None),
         spec=SimpleNamespace(
             init_containers=[SimpleNamespace(name=one) for one in init] or None,
             containers=[SimpleNamespace(name=one) for one in containers],

@@ -12,7 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 from kubernetes.client.exceptions import ApiException
 from lando.archive import Archive, JobArchive
-from lando.definitions import JobManager, JobSigner, NotFoundException, StaticJobDefinitionsRegister, keeping, view
+from lando.definitions import JobManager, JobSigner, NotFoundException, StaticJobDefinitionsRegister, gathering, view
 from lando.definitions.keeping import Keeper
 from lando.definitions.server import create_app
 from lando.definitions.service import ServedJobs
@@ -275,7 +275,7 @@ def test_a_log_that_is_lost_does_not_hold_its_job(
     core.logs["one-x", "main"] = ApiException(status=500, reason="the node is gone")
     keeper = Keeper(manager, archive)
 
-    keeper.keep(failed)
+    keeper.keep(failed, by="a test")
 
     assert keeper.logs("one") == {"one-x": {"main": "[There is no log: the node is gone]"}}
 
@@ -283,12 +283,12 @@ def test_a_log_that_is_lost_does_not_hold_its_job(
 def test_no_more_is_kept_of_a_job_than_memory_can_hold(
     manager: JobManager, core: FakeCore, archive: JobArchive, failed: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeping, "BYTES", 10)
+    monkeypatch.setattr(gathering, "BYTES", 10)
     core.pods = [pod("one-x", number=1), pod("one-y", number=2)]
     core.logs["one-y", "main"] = b"0123456789"
     keeper = Keeper(manager, archive)
 
-    keeper.keep(failed)
+    keeper.keep(failed, by="a test")
 
     logs = keeper.logs("one")
     assert logs["one-y"] == {"main": "0123456789"}
@@ -300,10 +300,10 @@ def test_what_is_kept_whole_is_not_overwritten_by_less(
     manager: JobManager, core: FakeCore, archive: JobArchive, failed: Any
 ) -> None:
     keeper = Keeper(manager, archive)
-    keeper.keep(failed)
+    keeper.keep(failed, by="a test")
     core.pods = []
 
-    keeper.keep(failed)
+    keeper.keep(failed, by="a test")
 
     assert keeper.logs("one") == {"one-x": {"main": "first\nlast\n"}}
 
@@ -323,7 +323,7 @@ def test_a_job_that_ends_is_kept_before_anybody_deletes_it(
     thread = threading.Thread(target=keeper.run, daemon=True)
     thread.start()
 
-    keeper.ended(failed)
+    keeper.changed(failed)
 
     assert stored.wait(LIMIT_S)
     keeper.stop()
