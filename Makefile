@@ -60,7 +60,8 @@ hostile: $(VENV)/.installed-dev  ## N hostile messages before real daemons, with
 image: $(VENV)/.installed-dev  ## build the container image with buildah, run what is in it, and a job; as root, on Debian
 	openshift/build-image.sh
 	LANDO_TEST_IMAGE=$$(openshift/build-image.sh --name) \
-	  $(BIN)/python -m pytest -q tests/integration/test_image.py tests/integration/test_image_deployed.py $(PYTEST_ARGS)
+	  $(BIN)/python -m pytest -q tests/integration/test_image.py tests/integration/test_image_of_definitions.py \
+	  tests/integration/test_image_deployed.py $(PYTEST_ARGS)
 
 big: $(VENV)/.installed-dev  ## a file of MIB (1024) to and from every store, with the most memory that each step took
 	LANDO_STORE_TEST_MIB=$(or $(MIB),1024) \

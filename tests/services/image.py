@@ -78,11 +78,26 @@ class Image:
 
 
 @contextmanager
-def built_image() -> Iterator[Image]:
-    """The image that LANDO_TEST_IMAGE names in buildah's store; skips the test where there is none."""
+def built_image(above: Path | None = None) -> Iterator[Image]:
+    """The image that LANDO_TEST_IMAGE names in buildah's store, or what the Dockerfile in ``above`` makes of it; skips
+    the test where there is none."""
     name = os.environ.get("LANDO_TEST_IMAGE")
     if not name or shutil.which("buildah") is None or os.geteuid() != 0:
         missing("buildah", "make image, as root")
+    if above is None:
+        with _mounted(name) as image:
+            yield image
+        return
+    made = _buildah("build", "--quiet", "--pull-never", "--build-arg", f"LANDO={name}", str(above))
+    try:
+        with _mounted(made) as image:
+            yield image
+    finally:
+        _buildah("rmi", made)
+
+
+@contextmanager
+def _mounted(name: str) -> Iterator[Image]:
     working = _buildah("from", "--pull-never", name)
     try:
         settings = json.loads(_buildah("inspect", "--type", "image", name))["OCIv1"]["config"]
