@@ -1,19 +1,22 @@
-"""``lando definitions`` and ``lando run``: Jobs from the server's definitions."""
+"""``lando definitions …`` and ``lando run``: definitions of Jobs, and Jobs from those of a server."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from lando.cli.options import AsJson, Token, Url
-from lando.cli.phases_app import Command
+from lando.cli.phases_app import Command, Context, Kubeconfig
 
 app = typer.Typer()
+group = typer.Typer(invoke_without_command=True)
+app.add_typer(group, name="definitions")
 
 
-@app.command()
-def definitions(as_json: AsJson = False, url: Url = None, token: Token = None) -> None:
+@group.callback()
+def definitions(ctx: typer.Context, as_json: AsJson = False, url: Url = None, token: Token = None) -> None:
     """List the definitions that 'lando run' makes Jobs of, with their arguments.
 
     One line each; '*' marks arguments that have to be given. With 'lando up' they are in $LANDO_HOME/definitions.yaml
@@ -24,9 +27,50 @@ def definitions(as_json: AsJson = False, url: Url = None, token: Token = None) -
       lando definitions
       lando definitions --json | jq .greet.arguments    the JSON Schema of its arguments
     """
+    if ctx.invoked_subcommand is not None:
+        return
     from lando.cli import definitions as commands
 
     commands.show(url, token, as_json=as_json)
+
+
+@group.command(cls=Command)
+def check(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The definitions file, or a ConfigMap's manifest.")],
+    definition: Annotated[str | None, typer.Argument(metavar="NAME", help="Show what this one makes.")] = None,
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Its arguments; KEY:=JSON for any JSON.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Ask the cluster, too, which then makes nothing.")] = False,
+    root: Annotated[
+        Path | None, typer.Option("--root", metavar="FOLDER", help="Take the paths of spec_path to be below it.")
+    ] = None,
+    as_json: AsJson = False,
+    namespace: Annotated[
+        str, typer.Option("--namespace", "-n", help="Where --dry-run would make the Jobs.")
+    ] = "default",
+    kubeconfig: Kubeconfig = None,
+    context: Context = None,
+) -> None:
+    """Check a definitions file, without a server.
+
+    Everything that is wrong with it, its templates and the manifests that they make is a line: file, line, key. With
+    NAME, what that definition makes of its arguments is printed, and all else goes to standard error. With --dry-run
+    the cluster says whether it takes the Job, or those of all definitions that need no arguments; templates in
+    ConfigMaps are looked at only then.
+
+    Exit 0 if the file can be used, 1 if not, 3 if the cluster can't be reached.
+
+    \b
+    Examples:
+      lando definitions check definitions.yaml
+      lando definitions check definitions.yaml greet name=Ada times=2
+      lando definitions check configmap.yaml --dry-run -n batch --root ./image
+    """
+    from lando.cli import definitions_check as commands
+
+    asked = commands.Asked(namespace=namespace, kubeconfig=kubeconfig, context=context) if dry_run else None
+    raise typer.Exit(commands.check(file, definition, arguments or [], root=root, asked=asked, as_json=as_json))
 
 
 @app.command(cls=Command)

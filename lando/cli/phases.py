@@ -15,6 +15,7 @@ import typer
 
 from lando.cli.phases_json import JsonLines
 from lando.cli.phases_live import LiveTree, asking, show_cursor
+from lando.cli.rendering import finding_line
 from lando.direct import preflight
 from lando.direct.cleaning import cleanup
 from lando.direct.connecting import connect
@@ -216,6 +217,4 @@ def _fitting_folder(path: Path) -> Path | None:
 
 def _print(findings: Sequence[Finding]) -> None:
     for finding in findings:
-        word, colour = ("error  ", "red") if finding.is_error else ("warning", "yellow")
-        shown = word if os.environ.get("NO_COLOR") else typer.style(word, fg=colour)
-        typer.echo(f"{shown}  {plain(finding)}")
+        typer.echo(finding_line(finding, is_error=finding.is_error))

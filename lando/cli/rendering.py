@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
 
+import typer
+
 from lando.client.views import OutputFile, RunView, StepView
+from lando.logs import plain
 from lando.units import binary_size, decimal_size
 
 LOG_LINES = 12  # of a failed step's log that are shown with its cause
@@ -254,3 +258,10 @@ def steps_table(run: RunView) -> Iterator[str]:
 def utc_now() -> datetime:
     """Aware, in UTC."""
     return datetime.now(UTC)
+
+
+def finding_line(finding: object, *, is_error: bool) -> str:
+    """What is wrong with a file, with a word for how bad it is."""
+    word, colour = ("error  ", "red") if is_error else ("warning", "yellow")
+    shown = word if os.environ.get("NO_COLOR") else typer.style(word, fg=colour)
+    return f"{shown}  {plain(finding)}"
