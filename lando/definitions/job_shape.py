@@ -69,7 +69,7 @@ class _Shape:
         for key, wanted in (("apiVersion", "batch/v1"), ("kind", "Job")):
             node = _child(root, key)
             if node is None:
-                self._error(root, key, f"this is missing; a Job needs {key}: {wanted}")
+                self._warn(root, key, f"this is missing; write {key}: {wanted}")
             elif not _is_unknown(node) and node.value != wanted:
                 self._error(node, key, f"only Jobs can be made, with {key}: {wanted}, not {_shown(node)}")
                 return  # what else such a thing would need is another question

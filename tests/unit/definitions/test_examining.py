@@ -82,7 +82,6 @@ def test_of_the_examples_nothing_is_told() -> None:
     [
         ("kind: Job", "kind: CronJob", "f:10: kind: only Jobs can be made, with kind: Job, not 'CronJob'"),
         ("batch/v1", "batch/v2", "f:9: apiVersion: only Jobs can be made, with apiVersion: batch/v1, not 'batch/v2'"),
-        ("    kind: Job\n", "", "f:9: kind: this is missing; a Job needs kind: Job"),
         ("name: thumbs-{{ album }}", "nmae: x", "f:12: metadata.name: this is required"),
         ("name: thumbs-{{ album }}", "name: Thumbs_{{ album }}", "f:12: metadata.name: 'Thumbs_x' may hold lower-case"),
         ("name: thumbs-{{ album }}", "name: 5", "f:12: metadata.name: this has to be text, not 5; put it in quotes"),
@@ -136,6 +135,7 @@ def test_what_the_cluster_would_refuse_is_an_error(right: str, wrong: str, says:
             "restartpolicy: N",
             "restartpolicy: Kubernetes knows no such key here; did you mean re",
         ),
+        ("    kind: Job\n", "", "f:9: kind: this is missing; write kind: Job"),
         ("kind: Job", "kind: Job\n    kind: Job", "kind: this key stands twice; the last one counts"),
         ("labels:", "namespace: there\n      labels:", "f:13: metadata.namespace: leave this out"),
         ('"{{ album }}"', "{{ album }}", "f:13: metadata.labels.album: put the {{…}} in quotes"),
