@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lando.definitions.connection import job_of
-from lando.definitions.gathering import Gathered, Logs, has_ended
+from lando.definitions.gathering import Gathered, Logs, has_ended, is_missing
 from lando.definitions.spec import V1Job
 from lando.k8s.diagnosis import deleted, of_a_job
-from lando.k8s.diagnosis.facts import created, mapping, name, quoted, true_condition
+from lando.k8s.diagnosis.facts import created, mapping, moment, name, quoted, true_condition
 from lando.runs import Category, Cause
 
 
@@ -104,13 +104,15 @@ def kept(
     """What to keep of ``job``, as it was when it was last seen; with ``is_seen`` that was its end."""
     cause = None if true_condition(job, "Complete") else gathered.cause
     lost = list(gathered.lost)
-    if is_gone:
-        if not gathered.logs and _had_pods(job):
+    if not gathered.logs and (is_gone or _goes_by_itself(job)):
+        if _had_pods(job):
             lost.append("Its pods were gone before their logs could be read.")
-        if not has_ended(job):
-            cause = cause_of_one_gone(job, is_seen=is_seen, by=by, waited=cause)
-        elif true_condition(job, "Failed") and not gathered.logs:
+        if true_condition(job, "Failed"):
             cause = _cause_of_one_failed(job)
+    elif any(is_missing(text) for texts in gathered.logs.values() for text in texts.values()):
+        lost.append("Not every log could be read; in the place of one that could not it says why.")
+    if (is_gone and not has_ended(job)) or _failed_by_deletion(job):
+        cause = cause_of_one_gone(job, is_seen=is_seen, by=by, waited=None if has_ended(job) else cause)
     return Kept(
         job=job,
         at=now.astimezone(UTC).isoformat(timespec="seconds"),
@@ -154,6 +156,23 @@ def _owner(job: Mapping[str, Any]) -> str:
     references = job["metadata"].get("ownerReferences") or []
     owners = [f"{owner.get('kind')} {owner.get('name')}" for owner in references if isinstance(owner, Mapping)]
     return f"; it goes with its owner {', '.join(owners)}" if owners else ""
+
+
+def _failed_by_deletion(job: Mapping[str, Any]) -> bool:
+    """Whether the Job failed only after somebody had begun to delete it: its pods were ended by that."""
+    failed = moment((true_condition(job, "Failed") or {}).get("lastTransitionTime"))
+    deleted_at = moment(job["metadata"].get("deletionTimestamp"))
+    if failed is None or deleted_at is None:
+        return False
+    # Both are whole seconds; of one that goes by itself the deletion comes after.
+    is_short = mapping(job.get("spec")).get("ttlSecondsAfterFinished") is not None
+    return failed > deleted_at or (failed == deleted_at and not is_short)
+
+
+def _goes_by_itself(job: Mapping[str, Any]) -> bool:
+    """Whether the Job, which has ended, goes, and its pods with it: they were not deleted by somebody else."""
+    is_short = mapping(job.get("spec")).get("ttlSecondsAfterFinished") is not None
+    return has_ended(job) and (is_short or bool(job["metadata"].get("deletionTimestamp")))
 
 
 def _had_pods(job: Mapping[str, Any]) -> bool:

@@ -119,6 +119,33 @@ def test_a_job_whose_pods_are_gone_too_is_kept_and_says_that_its_logs_are_lost(
     assert server.get("/jobs/one/logs").json() == {}
 
 
+@pytest.mark.parametrize(
+    ("failed_at", "ttl_s", "says"),
+    [
+        (11, None, "was deleted before it had ended"),
+        (10, None, "was deleted before it had ended"),
+        (10, 0, "failed (Job has reached the specified backoff limit)"),
+        (9, None, "failed (Job has reached the specified backoff limit)"),
+    ],
+)
+def test_a_job_that_failed_because_it_was_being_deleted_says_so(
+    keeper: Keeper, failed_at: int, ttl_s: int | None, says: str
+) -> None:
+    found = job("one", condition="Failed", deletion_timestamp=datetime(2024, 1, 1, 0, 0, 10, tzinfo=UTC))
+    (condition,) = found.status.conditions
+    condition.message = "Job has reached the specified backoff limit"
+    condition.last_transition_time = datetime(2024, 1, 1, 0, 0, failed_at, tzinfo=UTC)
+    found.spec = models.V1JobSpec(template=models.V1PodTemplateSpec(), ttl_seconds_after_finished=ttl_s)
+
+    keeper.gone(found, True)
+    work(keeper)
+
+    kept = keeper.kept("one")
+    assert kept is not None
+    assert kept.cause is not None
+    assert says in kept.cause.sentence
+
+
 def test_a_job_that_never_had_a_pod_has_lost_nothing(keeper: Keeper, server: TestClient) -> None:
     keeper.gone(job("one"), True)
     work(keeper)
