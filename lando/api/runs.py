@@ -116,6 +116,8 @@ def check_room(session: Session, caller: Caller) -> None:
     """Raise the 400 of a user who has many runs under way: none of them waits for a turn."""
     if caller.is_staff:
         return
+    # One request of a user after the other; without the key, so that rows of theirs may be added meanwhile.
+    session.execute(select(m.User.id).where(m.User.id == caller.id).with_for_update(key_share=True))
     count = select(func.count(m.Run.id)).where(m.Run.user_id == caller.id, m.Run.state.in_(UNDER_WAY))
     if session.scalars(count).one() >= MOST_UNDER_WAY:
         raise detail(400, f"You have {MOST_UNDER_WAY} phased runs under way; wait until one of them has ended.")

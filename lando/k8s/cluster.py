@@ -96,8 +96,8 @@ class Cluster(Protocol):
         """The container's log, invalid bytes replaced; with ``limit_bytes`` no more than its last so many bytes."""
         ...
 
-    def follow_pod_log(self, pod: str, container: str) -> LogLines:
-        """The log from its beginning, line by line, until the container ends."""
+    def pod_log_lines(self, pod: str, container: str, *, follow: bool) -> LogLines:
+        """The log from its beginning, line by line, so far or until the container ends."""
         ...
 
     def may(self, permission: Permission) -> bool:
@@ -269,10 +269,11 @@ class KubernetesCluster:
         response.release_conn()
         return bytes(kept[-limit:] if limit else b"").decode("utf-8", "replace")
 
-    def follow_pod_log(self, pod: str, container: str) -> LogLines:
-        what = f"follow the log of {pod}/{container}"
-        url = self._url("Pod", pod, "log", query={"container": container, "follow": "true"})
-        return TextLines(Lines(self.session.request("log", "GET", "Pod", url, what, FOLLOW_SILENCE_S), what))
+    def pod_log_lines(self, pod: str, container: str, *, follow: bool) -> LogLines:
+        what = f"{'follow' if follow else 'read'} the log of {pod}/{container}"
+        url = self._url("Pod", pod, "log", query={"container": container, "follow": "true" if follow else ""})
+        silence_s = FOLLOW_SILENCE_S if follow else READ_TIMEOUT_S
+        return TextLines(Lines(self.session.request("log", "GET", "Pod", url, what, silence_s), what))
 
     # -- one request ---------------------------------------------------------------------------------------------
 

@@ -39,7 +39,7 @@ def live_logs(cluster: Cluster) -> Callable[[int, str, bool], Iterator[str] | No
         newest = max(pods, key=lambda pod: str(pod["metadata"]["creationTimestamp"]))
         pod, container = newest["metadata"]["name"], newest["spec"]["containers"][0]["name"]
         try:
-            return _Text(cluster.follow_pod_log(pod, container)) if follow else iter([cluster.pod_log(pod, container)])
+            return _Text(cluster.pod_log_lines(pod, container, follow=follow))
         except NotFound:
             return None
 

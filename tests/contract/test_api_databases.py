@@ -7,6 +7,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ from lando.errors import Unavailable
 from sqlalchemy import create_engine, func, make_url, select, text, update
 from tests.services.providing import wait_until
 from tests.unit.api.serving import Api, FakeBroker
-from tests.unit.api.test_phased_runs import submit
+from tests.unit.api.test_phased_runs import bundle, submit
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.service("postgres"))])
@@ -324,6 +325,16 @@ def at_once(actions: Sequence[Callable[[], httpx2.Response]]) -> list[httpx2.Res
 
     with ThreadPoolExecutor(len(actions)) as pool:
         return list(pool.map(act, actions))
+
+
+def test_of_phased_runs_handed_in_at_once_no_more_are_taken_than_a_user_may_have_under_way(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(api.site, "settings", replace(api.site.settings, phases="users"))
+    monkeypatch.setattr(runs, "MOST_UNDER_WAY", 2)
+    api.as_user("ada")
+    answers = at_once([partial(api.call, "POST", "/api/lando/v1/runs", bundle(), "ada")] * 6)
+    assert sorted(answer.status_code for answer in answers) == [201] * 2 + [400] * 4
 
 
 def test_a_job_token_that_two_jobs_want_at_once_serves_one(api: Api) -> None:

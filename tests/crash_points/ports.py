@@ -78,8 +78,9 @@ class CountedCluster:
         what = f"log of {_POD_SUFFIX.sub('-*', pod)}"
         return self._make(what, Kind.READ, lambda: self._cluster.pod_log(pod, container, **options))
 
-    def follow_pod_log(self, pod: str, container: str) -> Any:
-        raise NotImplementedError
+    def pod_log_lines(self, pod: str, container: str, *, follow: bool) -> Any:
+        what = f"log of {_POD_SUFFIX.sub('-*', pod)}"
+        return self._make(what, Kind.READ, lambda: self._cluster.pod_log_lines(pod, container, follow=follow))
 
 
 class CountedApi:

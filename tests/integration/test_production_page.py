@@ -66,7 +66,8 @@ def broker(rabbitmq_server: LocalServer) -> Iterator[LocalServer]:
 @pytest.fixture
 def database(postgres_server: LocalPostgres) -> LocalPostgres:
     """A server whose administrator is called postgres, as that of a distribution."""
-    psycopg = pytest.importorskip("psycopg")
+    import psycopg
+
     with psycopg.connect(postgres_server.url(), autocommit=True) as connection:
         connection.execute("CREATE ROLE postgres SUPERUSER LOGIN")
     with psycopg.connect(postgres_server.url().replace("lando@", "postgres@"), autocommit=True) as connection:

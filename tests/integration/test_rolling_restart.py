@@ -16,6 +16,7 @@ from tests.chaos.accounting import violations
 from tests.chaos.gathering import gather
 from tests.chaos.load import Users, make_plans
 from tests.chaos.site import PARTS, Site, site
+from tests.services.postgres import require_driver
 from tests.services.providing import wait_until
 
 pytestmark = [pytest.mark.service("rabbitmq"), pytest.mark.service("postgres"), pytest.mark.timeout(400)]
@@ -26,7 +27,7 @@ SERVERS = ("server", "server-2")
 
 @pytest.fixture
 def running() -> Iterator[Site]:
-    pytest.importorskip("psycopg", reason="postgres is not to be had: install the extra 'postgres'")
+    require_driver()
     with tempfile.TemporaryDirectory(prefix="lando-rolling-") as folder, site(Path(folder)) as made:
         yield made
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import requests
 from tests.chaos.site import RESYNC_S, Site
-from tests.services.postgres import local_postgres
+from tests.services.postgres import local_postgres, require_driver
 from tests.services.providing import wait_until
 from tests.services.proxy import Proxy
 from tests.services.rabbitmq import local_broker
@@ -24,7 +24,7 @@ LIMIT_S = 90.0
 @pytest.fixture
 def installed() -> Iterator[Site]:
     """A site that has been set up and is switched off altogether."""
-    pytest.importorskip("psycopg", reason="postgres is not to be had: install the extra 'postgres'")
+    require_driver()
     with contextlib.ExitStack() as parts:
         folder = Path(parts.enter_context(tempfile.TemporaryDirectory(prefix="lando-order-")))
         folder.chmod(0o755)

@@ -153,7 +153,7 @@ class ModelCluster:
         self.get("Pod", pod)
         return f"log of {pod}\n"
 
-    def follow_pod_log(self, pod: str, container: str) -> Any:
+    def pod_log_lines(self, pod: str, container: str, *, follow: bool) -> Any:
         raise NotImplementedError
 
     # -- what a cluster does by itself --------------------------------------------------------------------------------

@@ -147,7 +147,7 @@ class GatedCluster:
     ) -> str:
         return self._call(lambda: self._cluster.pod_log(pod, container))
 
-    def follow_pod_log(self, pod: str, container: str) -> Any:
+    def pod_log_lines(self, pod: str, container: str, *, follow: bool) -> Any:
         raise NotImplementedError
 
     def _call(self, effect: Callable[[], T]) -> T:

@@ -12,6 +12,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -22,10 +23,16 @@ IMAGE = "postgres:16"
 START_TIMEOUT_S = 60.0
 
 
+def require_driver() -> None:
+    """Skip or fail, as for a server that is missing, where Python can't speak to any."""
+    if find_spec("psycopg") is None:
+        missing("postgres", "install the extra 'postgres'")
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The URL ``postgresql://…`` of an administrator's database in this session's server."""
-    pytest.importorskip("psycopg", reason="postgres is not to be had: install the extra 'postgres'")
+    require_driver()
     if url := os.environ.get("LANDO_TEST_POSTGRES_URL"):
         yield url.replace("postgresql+psycopg://", "postgresql://")
     elif _installed() is not None:
@@ -55,7 +62,7 @@ def postgres_url(postgres: str) -> Iterator[str]:
 @pytest.fixture
 def postgres_server() -> Iterator[LocalPostgres]:
     """A server of this test's own, which it may stop and start."""
-    pytest.importorskip("psycopg", reason="postgres is not to be had: install the extra 'postgres'")
+    require_driver()
     with tempfile.TemporaryDirectory(prefix="lando-postgres-") as folder, local_postgres(Path(folder)) as server:
         yield server
 

@@ -196,7 +196,7 @@ def test_the_lines_of_a_pods_log_stay_lines() -> None:
         def list(self, _kind: str, _selector: str) -> list[dict[str, Any]]:
             return [{"metadata": {"name": "p", "creationTimestamp": ""}, "spec": {"containers": [{"name": "main"}]}}]
 
-        def follow_pod_log(self, _pod: str, _container: str) -> Lines:
+        def pod_log_lines(self, _pod: str, _container: str, *, follow: bool) -> Lines:
             return self.lines
 
     cluster: Any = Cluster()

@@ -103,17 +103,14 @@ class FakeCluster:
             for n, name in enumerate(("old", "new"))
         ]
 
-    def pod_log(self, pod: str, container: str) -> str:
-        if (pod, container) != ("new", "main"):
-            raise NotFound("cluster", "gone")
-        return "whole"
-
-    def follow_pod_log(self, pod: str, container: str) -> Iterator[str]:
-        raise NotFound("cluster", f"{pod} is gone")
+    def pod_log_lines(self, pod: str, container: str, *, follow: bool) -> Iterator[str]:
+        if (pod, container, follow) != ("new", "main", False):
+            raise NotFound("cluster", f"{pod} is gone")
+        return iter(["one", "two"])
 
 
 def test_the_newest_pod_of_the_step_is_read() -> None:
     read = live_logs(cast(Cluster, FakeCluster()))
-    assert list(read(3, "run_workflow", False) or ()) == ["whole"]
+    assert list(read(3, "run_workflow", False) or ()) == ["one\n", "two\n"]
     assert read(3, "run_workflow", True) is None
     assert read(4, "run_workflow", False) is None

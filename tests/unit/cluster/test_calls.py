@@ -164,12 +164,20 @@ def test_a_followed_log_comes_line_by_line_as_it_is_written(cluster: Any, server
         send(b"o\nth\xffee")
 
     server.says(answer(more=write))
-    lines = cluster.follow_pod_log("p", "main")
+    lines = cluster.pod_log_lines("p", "main", follow=True)
 
     assert next(lines) == "one"
     first_read.set()
     assert list(lines) == ["two", "th\N{REPLACEMENT CHARACTER}ee"]
     assert server.asked[0].query == {"container": "main", "follow": "true"}
+
+
+def test_a_log_so_far_comes_line_by_line_too_so_that_nobody_holds_the_whole(
+    cluster: Any, server: Any, answer: Any
+) -> None:
+    server.says(answer(more=lambda send: send(b"one\n\ntwo")))
+    assert list(cluster.pod_log_lines("p", "main", follow=False)) == ["one", "", "two"]
+    assert server.asked[0].query == {"container": "main"}
 
 
 def test_a_watch_gives_events_as_they_come(cluster: Any, server: Any, answer: Any) -> None:

@@ -218,7 +218,7 @@ class MemoryCluster:
         self._call("log", "Pod", pod)
         return self.logs[pod]
 
-    def follow_pod_log(self, pod: str, container: str) -> Any:
+    def pod_log_lines(self, pod: str, container: str, *, follow: bool) -> Any:
         raise NotImplementedError
 
     # -- what the cluster itself would do ---------------------------------------------------------------------
