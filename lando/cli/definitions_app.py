@@ -11,27 +11,40 @@ from lando.cli.options import AsJson, Token, Url
 from lando.cli.phases_app import Command, Context, Kubeconfig
 
 app = typer.Typer()
-group = typer.Typer(invoke_without_command=True)
+group = typer.Typer()
 app.add_typer(group, name="definitions")
 
+JobName = Annotated[str, typer.Argument(metavar="JOB", help="As 'lando run' and 'lando definitions jobs' name it.")]
 
-@group.callback()
-def definitions(ctx: typer.Context, as_json: AsJson = False, url: Url = None, token: Token = None) -> None:
-    """List the definitions that 'lando run' makes Jobs of, with their arguments.
 
-    One line each; '*' marks arguments that have to be given. With 'lando up' they are in $LANDO_HOME/definitions.yaml
+@group.callback(invoke_without_command=True)
+def definitions(context: typer.Context, as_json: AsJson = False, url: Url = None, token: Token = None) -> None:
+    """List definitions, and look after their Jobs.
+
+    Alone it lists what 'lando run' makes Jobs of, with the arguments. One line each; '*' marks arguments that have
+    to be given. With 'lando up' they are in $LANDO_HOME/definitions.yaml
     (~/.local/share/lando unless set), and what is written there is in force at once.
 
     \b
     Examples:
       lando definitions
       lando definitions --json | jq .greet.arguments    the JSON Schema of its arguments
+      lando definitions jobs --definition greet         its Jobs, and how they stand
     """
-    if ctx.invoked_subcommand is not None:
+    if context.invoked_subcommand is not None:
+        given = [name for name in ("as_json", "url", "token") if _is_typed(context, name)]
+        if given:
+            option = given[0].removeprefix("as_")
+            raise typer.BadParameter(f"--{option} has to come after {context.invoked_subcommand!r}, not before it")
         return
     from lando.cli import definitions as commands
 
     commands.show(url, token, as_json=as_json)
+
+
+def _is_typed(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
 
 
 @group.command(cls=Command)
@@ -71,6 +84,100 @@ def check(
 
     asked = commands.Asked(namespace=namespace, kubeconfig=kubeconfig, context=context) if dry_run else None
     raise typer.Exit(commands.check(file, definition, arguments or [], root=root, asked=asked, as_json=as_json))
+
+
+@group.command()
+def jobs(
+    definition: Annotated[
+        str | None, typer.Option("--definition", metavar="DEFINITION", help="Only those of this definition.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="The newest so many.")] = 100,
+    as_json: AsJson = False,
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """List Jobs of definitions.
+
+    The newest last, with why they failed or what they wait for. Those that are in the cluster: Jobs that have ended
+    go after a while, but 'show' and 'logs' still know them.
+
+    \b
+    Examples:
+      lando definitions jobs
+      lando definitions jobs --definition greet --limit 10
+      lando definitions jobs --json | jq -r '.[] | select(.state == "Failed").job_name'
+    """
+    from lando.cli import definition_jobs as commands
+
+    commands.jobs(url, token, definition, limit=limit, as_json=as_json)
+
+
+@group.command()
+def show(job: JobName, as_json: AsJson = False, url: Url = None, token: Token = None) -> None:
+    """Show one Job.
+
+    How it stands and since when, why, what to do about it, and what the cluster told of it. One that is gone from
+    the cluster is shown as it was, where the server keeps an archive.
+
+    \b
+    Examples:
+      lando definitions show greet-92bb1d259a50733a4bdb4fe6
+      lando definitions show greet-92bb1d259a50733a4bdb4fe6 --json | jq -r .cause.sentence
+    """
+    from lando.cli import definition_jobs as commands
+
+    commands.show(url, token, job, as_json=as_json)
+
+
+@group.command()
+def logs(
+    job: JobName,
+    pod: Annotated[str | None, typer.Option("--pod", metavar="POD", help="Of this pod only.")] = None,
+    container: Annotated[
+        str | None, typer.Option("--container", "-c", metavar="CONTAINER", help="Of containers of this name only.")
+    ] = None,
+    limit: Annotated[
+        int, typer.Option("--limit", min=1, max=1_000_000, help="The last so many lines of each container.")
+    ] = 10_000,
+    as_json: AsJson = False,
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """Print what a Job's containers wrote.
+
+    Where there are several, each line begins with 'POD/CONTAINER | ', the pod without the Job's name.
+
+    \b
+    Examples:
+      lando definitions logs greet-92bb1d259a50733a4bdb4fe6
+      lando definitions logs greet-92bb1d259a50733a4bdb4fe6 --container setup --limit 20
+      lando definitions logs greet-92bb1d259a50733a4bdb4fe6 --json | jq .      by pod and container
+    """
+    from lando.cli import definition_jobs as commands
+
+    commands.logs(url, token, job, pod=pod, container=container, limit=limit, as_json=as_json)
+
+
+@group.command()
+def delete(
+    jobs: Annotated[list[str], typer.Argument(metavar="JOB...", help="One or more.")],
+    as_json: AsJson = False,
+    url: Url = None,
+    token: Token = None,
+) -> None:
+    """Delete Jobs with their pods.
+
+    Also while they run. What they wrote stays readable, where the server keeps an archive. Exit 2 if one of them is
+    not there.
+
+    \b
+    Examples:
+      lando definitions delete greet-92bb1d259a50733a4bdb4fe6
+      lando definitions jobs --json | jq -r '.[] | select(.state == "Failed").job_name' | xargs lando definitions delete
+    """
+    from lando.cli import definition_jobs as commands
+
+    raise typer.Exit(commands.delete(url, token, jobs, as_json=as_json))
 
 
 @app.command(cls=Command)

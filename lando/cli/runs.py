@@ -6,13 +6,13 @@ import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import typer
 
 from lando.cli import FAILED, rendering
 from lando.cli.following import follow
 from lando.cli.options import connect, is_embedded
+from lando.cli.printing import print_json, print_lines
 from lando.client import LandoClient
 from lando.client.views import RunView
 from lando.errors import InputError
@@ -39,7 +39,7 @@ def submit(
             typer.echo(f'run {run_id} "{prepared.name}" is submitted; follow it with: lando status {run_id} --watch')
         run = _wait(client, run_id, quiet=as_json) if wait else client.run(run_id)
         if as_json:
-            _print_json(run.document)
+            print_json(run.document)
         return _exit_code(run) if wait else 0
 
 
@@ -48,7 +48,7 @@ def jobs(url: str | None, token: str | None, states: tuple[str, ...], *, as_json
     with connect(url, token) as client:
         found = client.runs(states)
     if as_json:
-        _print_json([run.document for run in found])
+        print_json([run.document for run in found])
     elif not found:
         typer.echo("no runs" if not states else f"no runs in state {' or '.join(states)}")
     else:
@@ -61,11 +61,11 @@ def status(url: str | None, token: str | None, run_id: int, *, watch: bool, hist
         if not watch:
             run = client.run(run_id)
             if as_json:
-                _print_json(run.document)
+                print_json(run.document)
             elif history:
                 _print(rendering.history_table(run))
             else:
-                _print_tree(run)
+                print_lines(rendering.tree(run, rendering.utc_now()))
             return 0
         if as_json:
             for run in client.follow(run_id):
@@ -123,7 +123,7 @@ def outputs(url: str | None, token: str | None, run_id: int, *, download: Path |
             for path, target in targets:
                 client.download(run_id, path, target)
     if as_json:
-        _print_json([{"path": file.path, "size": file.size} for file in files])
+        print_json([{"path": file.path, "size": file.size} for file in files])
     elif not files:
         typer.echo(f"run {run_id} has no results; 'lando status {run_id}' says how it stands")
     elif download is not None:
@@ -152,22 +152,6 @@ def _exit_code(run: RunView) -> int:
     return 0 if run.state == "Finished" else FAILED
 
 
-def _print_tree(run: RunView) -> None:
-    lines = rendering.tree(run, rendering.utc_now())
-    if not sys.stdout.isatty():
-        _print(line.text for line in lines)
-        return
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    for line in lines:
-        console.print(line.text, style=line.style, markup=False, soft_wrap=True)
-
-
 def _print(lines: Iterable[str]) -> None:
     for line in lines:
         typer.echo(line)
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=2, ensure_ascii=False))

@@ -11,6 +11,9 @@ from lando.errors import Unavailable
 
 QUIET_PROGRAM_S = 3600.0
 """Silence on the followed log of a Job, which has no sign of life of its own."""
+PAGE = 100
+NAMES = 1000
+"""Jobs that are asked for at a time: with all that is said of them, and their names alone."""
 _ROOT = "/k8s-jobs"
 
 
@@ -29,6 +32,30 @@ class Definitions:
         body = {**arguments, "job_definition_name": definition}
         headers = {"Idempotency-Key": key} if key is not None else {}
         return str(self._connection.call("POST", f"{_ROOT}/jobs", json=body, headers=headers)["job_name"])
+
+    def jobs(self, definition: str | None, limit: int) -> tuple[list[dict[str, Any]], bool]:
+        """Up to ``limit`` Jobs as the API gives them, the newest first, and whether there are more."""
+        found: list[dict[str, Any]] = []
+        params: dict[str, Any] = {"details": "true"} | ({"job_definition_name": definition} if definition else {})
+        while True:
+            params["limit"] = min(PAGE, limit - len(found))
+            page = self._connection.call("GET", f"{_ROOT}/jobs", params=params)
+            found += page["jobs"].values()
+            params["continue"] = page["continue"]
+            if not page["continue"] or len(found) >= limit:
+                return found, bool(page["continue"])
+
+    def names(self) -> list[str]:
+        """Of Jobs, those on the list's first page."""
+        return list(self._connection.call("GET", f"{_ROOT}/jobs", params={"limit": NAMES})["jobs"])
+
+    def delete_job(self, name: str) -> None:
+        """Remove the Job and its pods, which takes a while longer."""
+        self._connection.call("DELETE", _job(name))
+
+    def job_events(self, name: str) -> dict[str, Any]:
+        """What the cluster told of the Job and its pods, oldest first, and the containers' termination messages."""
+        return dict(self._connection.call("GET", f"{_job(name)}/events"))
 
     def job(self, name: str) -> dict[str, Any]:
         """The Job as the API gives it, with the cause where it failed."""

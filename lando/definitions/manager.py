@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
@@ -14,7 +14,7 @@ from kubernetes.client.exceptions import ApiException
 
 from lando.definitions import connection as connections
 from lando.definitions import idempotency, pod_logs
-from lando.definitions.causes import cause_of, events_of
+from lando.definitions.causes import cause_of, causes_of, events_of
 from lando.definitions.deleting import JobDeleter
 from lando.definitions.exceptions import ArgumentError, DefinitionError, NotFoundException, remaps_exception
 from lando.definitions.kubernetes_errors import is_kubernetes_not_found_exception
@@ -241,6 +241,12 @@ class JobManager:
             return None
         with self.connection.core() as core:
             return cause_of(core, found, self.namespace)
+
+    def job_causes(self, jobs: Sequence[V1Job]) -> dict[str, Cause]:
+        """By name, the cause of each of these Jobs that failed or waits, without its events and log: for lists."""
+        open_ones = [job for job in jobs if self.job_status(job) is not self.JobStatus.COMPLETE]
+        with self.connection.core() as core:
+            return causes_of(core, open_ones, self.namespace)
 
     def job_history(self, job_name: str) -> tuple[list[dict[str, Any]], dict[str, dict[str, str]]]:
         """The events of the Job and its pods as the API has them, and by pod and container the termination messages."""

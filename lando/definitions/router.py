@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Annotated, Any, NoReturn
 
+import urllib3.exceptions
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
@@ -21,12 +23,17 @@ from lando.definitions.manager import JobManager
 from lando.definitions.registers import JobDefinitionsRegister, StaticJobDefinitionsRegister
 from lando.definitions.signing import check_label_value
 from lando.definitions.spec import JobGenerator, V1Job
+from lando.runs import Cause
+
+logger = logging.getLogger(__name__)
 
 MAX_BODY = 1024 * 1024
 """Bytes of a request: its arguments become part of a Job, of which etcd takes no more."""
 MAX_DEPTH = 100
 """Levels of its JSON."""
+PAGE = 100
 MAX_PAGE = 1000
+"""Jobs that are told at a time: unless it is said, and at most."""
 
 FOLLOWERS = 50
 """Of logs, at a time."""
@@ -161,30 +168,50 @@ def create_router(
 
     @router.get(
         "/jobs",
-        openapi_extra=_answering({"jobs": {"type": "object", "additionalProperties": _STATUS}, "continue": _TEXT}),
+        openapi_extra=_answering(
+            {
+                "jobs": {
+                    "type": "object",
+                    "description": "the status of each; with details, all that is said of one Job, too",
+                    "additionalProperties": {"anyOf": [_STATUS, {"type": "object", "properties": _JOB}]},
+                },
+                "continue": _TEXT,
+            }
+        ),
     )
     def list_jobs(
         manager: TheManager,
         job_definition_name: str | None = None,
         limit: Annotated[int | None, Query(ge=1, le=MAX_PAGE)] = None,
         token: Annotated[str | None, Query(alias="continue")] = None,
+        details: bool = False,
     ) -> dict[str, Any]:
-        """The status of all Jobs, or of ``limit`` of them: then ``continue`` is what to ask for the next page with."""
+        """The status of all Jobs, or of ``limit`` of them: then ``continue`` is what to ask for the next page with.
+
+        With ``details`` each is told as by ``/jobs/{name}``, its cause without the log; then there are always pages.
+        """
         if job_definition_name:
             try:
                 check_label_value("job_definition_name", job_definition_name)
             except DefinitionError as error:  # as part of a selector it could mean something else
                 raise Refusal(400, "BadRequest", str(error)) from error
-        if limit is None and token is None:
+        if limit is None and token is None and not details:
             jobs = manager.list_jobs(job_definition_name or None)
             return {"jobs": {job.metadata.name: documents.status(job) for job in jobs}}
         try:
-            jobs, following = manager.list_page(job_definition_name or None, limit=limit or MAX_PAGE, token=token)
+            jobs, following = manager.list_page(
+                job_definition_name or None, limit=limit or (PAGE if details else MAX_PAGE), token=token
+            )
         except ApiException as error:
             if error.status == 400:
                 raise Refusal(400, "BadRequest", "continue has to be what the page before gave") from error
             raise
-        return {"jobs": {job.metadata.name: documents.status(job) for job in jobs}, "continue": following}
+        if details:
+            causes = _causes(manager, jobs)
+            told = {one.metadata.name: documents.job(one, manager, causes.get(one.metadata.name)) for one in jobs}
+        else:
+            told = {one.metadata.name: documents.status(one) for one in jobs}
+        return {"jobs": told, "continue": following}
 
     @router.get("/jobs/{job_name}", openapi_extra=_answering(_JOB))
     def read_job(request: Request, manager: TheManager, job_name: str) -> dict[str, Any]:
@@ -296,6 +323,15 @@ def _definition(generator: JobGenerator) -> dict[str, Any]:
         return {"arguments": generator.spec_source.arguments_schema()}
     except (ValueError, NotFoundException, ApiException) as error:
         return {"arguments": None, "error": sentence(error)}
+
+
+def _causes(manager: JobManager, jobs: Sequence[V1Job]) -> dict[str, Cause]:
+    """None where the cluster does not tell of pods: a list says what it can."""
+    try:
+        return manager.job_causes(jobs)
+    except (ApiException, urllib3.exceptions.HTTPError, OSError) as error:
+        logger.warning("Why Jobs fail or wait can't be told: %s", sentence(error))
+        return {}
 
 
 def _followed(

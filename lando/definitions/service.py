@@ -33,6 +33,8 @@ CLEANUP_S = 60.0
 STOP_S = 10.0
 _PLACE = "after."
 """Begins the token of a page that the view gave."""
+_LATEST = 10**10
+"""Seconds since 1970 that are not reached."""
 
 
 class ServedJobs(JobManager):
@@ -79,11 +81,12 @@ class ServedJobs(JobManager):
         is_ours = token is not None and token.startswith(_PLACE)
         if not is_ours and (token is not None or not self._view.is_current()):
             return self._manager.list_page(job_definition_name, limit=limit, token=token)
-        last = token.removeprefix(_PLACE) if token is not None else ""
-        jobs = sorted(self.fetch_jobs(job_definition_name), key=lambda job: str(job.metadata.name))
-        rest = [job for job in jobs if job.metadata.name > last]
-        page = rest[:limit]
-        return page, f"{_PLACE}{page[-1].metadata.name}" if len(rest) > limit else None
+        jobs = sorted(self.fetch_jobs(job_definition_name), key=_place)
+        if token is not None:
+            last = token.removeprefix(_PLACE)
+            jobs = [job for job in jobs if _place(job) > last]
+        page = jobs[:limit]
+        return page, f"{_PLACE}{_place(page[-1])}" if len(jobs) > limit else None
 
     def read_job(self, job_name: str) -> V1Job:
         """The Job, or what is kept of it, which has the annotation :data:`~lando.definitions.documents.KEPT`."""
@@ -235,6 +238,12 @@ class Service:
 def is_kept(job: V1Job) -> bool:
     """Whether the Job is read from the archive: the cluster has it no more."""
     return KEPT in (job.metadata.annotations or {})
+
+
+def _place(job: V1Job) -> str:
+    """Where it stands in a list that begins with the newest."""
+    created = job.metadata.creation_timestamp
+    return f"{_LATEST - int(created.timestamp() if created else 0):011}.{job.metadata.name}"
 
 
 def _last(lines: list[str], limit: int | None) -> list[str]:

@@ -68,7 +68,7 @@ def api() -> Iterator[FakeApi]:
             self.end_headers()
             self.wfile.write(data)
 
-        do_GET = do_POST = handle_any  # noqa: N815 - the base class's names
+        do_GET = do_POST = do_DELETE = handle_any  # noqa: N815 - the base class's names
 
         def log_message(self, *args: object) -> None: ...
 

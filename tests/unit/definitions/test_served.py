@@ -175,6 +175,21 @@ def test_a_user_sees_a_tenth_of_the_view_and_no_more(manager: JobManager, batch:
     assert len(ServedJobs(all_of_them, followed, None).list_jobs()) == 1000
 
 
+def test_a_page_begins_with_the_newest(manager: JobManager, monkeypatch: pytest.MonkeyPatch) -> None:
+    view = idle_view()
+    times = {"a": 1, "b": 3, "c": 2}
+    jobs = [job(name, creation_timestamp=datetime(2024, 1, day, tzinfo=UTC)) for name, day in times.items()]
+    monkeypatch.setattr(view, "is_current", lambda: True)
+    monkeypatch.setattr(view, "jobs", lambda: jobs)
+    served = ServedJobs(manager, view, None)
+
+    first, token = served.list_page(limit=2)
+    second, end = served.list_page(limit=2, token=token)
+
+    assert [one.metadata.name for one in first + second] == ["b", "c", "a"]
+    assert end is None
+
+
 def test_a_view_that_is_not_current_is_not_asked(manager: JobManager, batch: FakeBatch) -> None:
     batch.jobs["there"] = job("there")
 

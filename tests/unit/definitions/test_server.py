@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -295,3 +297,52 @@ def test_the_description_covers_every_route(client: TestClient) -> None:
     assert paths["/jobs"]["post"]["requestBody"]["content"]["application/json"]["schema"]["required"] == [
         "job_definition_name"
     ]
+
+
+def test_a_list_can_tell_all_of_each_job_by_one_call_for_the_pods_of_all(
+    client: TestClient, batch: FakeBatch, core: FakeCore
+) -> None:
+    state = {"terminated": {"exitCode": 3, "reason": "Error"}}
+    for name, condition in (("done", "Complete"), ("broken", "Failed"), ("other", "Failed")):
+        batch.jobs[name] = job(
+            name,
+            condition=condition,
+            labels={"app.kubernetes.io/managed-by": "ours"} | {"job_definition_name": "thumbs"},
+        )
+    asked = []
+
+    def pods(namespace: str, **more: Any) -> Any:
+        asked.append(more["label_selector"])
+        status = {"phase": "Failed", "containerStatuses": [{"name": "main", "state": state}]}
+        metadata = {"name": "broken-x", "uid": "u", "labels": {"job-name": "broken"}}
+        spec = {"containers": [{"name": "main"}]}
+        items = [{"metadata": metadata, "spec": spec, "status": status}]
+        return SimpleNamespace(data=json.dumps({"items": items, "metadata": {}}).encode())
+
+    core.list_namespaced_pod = pods  # type: ignore[method-assign]
+
+    told = client.get("/jobs?details=true").json()
+
+    assert {name: one["state"] for name, one in told["jobs"].items()} == {
+        "done": "Complete",
+        "broken": "Failed",
+        "other": "Failed",
+    }
+    assert "exit code 3" in told["jobs"]["broken"]["cause"]["sentence"]
+
+    assert (told["jobs"]["done"]["cause"], told["jobs"]["done"]["job_definition_name"]) == (None, "thumbs")
+    assert asked == ["job-name in (broken,other)"]
+
+
+def test_a_list_tells_what_it_can_where_pods_can_t_be_read(
+    client: TestClient, batch: FakeBatch, core: FakeCore
+) -> None:
+    batch.jobs["broken"] = job("broken", condition="Failed")
+
+    def away(*_: Any, **__: Any) -> Any:
+        raise ApiException(status=403)
+
+    core.list_namespaced_pod = away  # type: ignore[method-assign]
+
+    told = client.get("/jobs?details=true").json()["jobs"]["broken"]
+    assert (told["state"], told["cause"]) == ("Failed", None)
