@@ -28,6 +28,7 @@ from yaml.resolver import Resolver
 from yaml.scanner import Scanner
 
 from lando.definitions.exceptions import ArgumentError, DefinitionError
+from lando.definitions.limits import CHARACTERS, Budget, Characters
 
 _BEGIN, _END, _ZERO = "\ue000", "\ue001", 0xE010  # of Unicode's private use area
 _TEXT = "tag:yaml.org,2002:str"
@@ -50,7 +51,10 @@ class Filling:
     """The values of one rendering, and the marks that stand for them."""
 
     def __init__(self) -> None:
+        self.budget = Budget()
         self._values: list[_Value] = []
+        self._kept = Characters(CHARACTERS)
+        self._filled = Characters(CHARACTERS)
         # An argument can't hold the mark of another: nobody knows this number beforehand.
         self._nonce = _digits(secrets.randbits(64)) + _BEGIN
         self._mark = re.compile(f"{_BEGIN}{self._nonce}([{chr(_ZERO)}-{chr(_ZERO + 15)}]+){_END}")
@@ -88,11 +92,14 @@ class Filling:
         return mark is not None and self._of(mark).whole is _ONLY_TEXT
 
     def _new(self, value: _Value) -> str:
+        self._kept.take(len(value.text))
         self._values.append(value)
         return f"{_BEGIN}{self._nonce}{_digits(len(self._values) - 1)}{_END}"
 
     def _of(self, mark: re.Match[str]) -> _Value:
-        return self._values[int("".join(f"{ord(digit) - _ZERO:x}" for digit in mark[1]), 16)]
+        value = self._values[int("".join(f"{ord(digit) - _ZERO:x}" for digit in mark[1]), 16)]
+        self._filled.take(len(value.text) + len(mark[0]))  # texts may hold marks of others, and those of others again
+        return value
 
     def parse(self, rendered: str) -> Any:
         """The one YAML document that ``rendered`` is, with all values in their places.

@@ -11,7 +11,7 @@ import functools
 import re
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, cast
 
 import jinja2
 from jinja2 import meta, nodes
@@ -19,19 +19,20 @@ from jinja2.compiler import CodeGenerator, Frame
 from jinja2.exceptions import SecurityError, TemplateNotFound, TemplateSyntaxError, UndefinedError
 from jinja2.filters import FILTERS, make_attrgetter
 from jinja2.runtime import Context, StrictUndefined, Undefined
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-from jinja2.utils import Joiner
+from jinja2.sandbox import ImmutableSandboxedEnvironment, safe_range
+from jinja2.utils import Joiner, generate_lorem_ipsum
 from jinja2.visitor import NodeTransformer
 from yaml.nodes import Node
 
 from lando.definitions.exceptions import ArgumentError, DefinitionError, MissingArgument, TemplateError
 from lando.definitions.filling import Filling, plain
+from lando.definitions.limits import RENDERED, Characters, Turns, size_of, size_of_call, size_of_operation
 
 _FILLING: ContextVar[Filling] = ContextVar("filling")
 """Of the rendering that is under way."""
 _UNDEFINED = re.compile(r"'(.+)' is undefined")
 """How Jinja2 says that a variable was not given."""
-_OWN = "\0own"  # no template can name this filter
+_OWN, _TURNS, _JOINED = "\0own", "\0turns", "\0joined"  # no template can name these filters
 _LINE = re.compile("\ue002([0-9]+)\ue003")  # characters of the private use area, as the marks of values
 _SHAPING = frozenset({"indent", "trim"})
 """Filters that leave the marks in a text whole."""
@@ -81,6 +82,7 @@ def _print(value: Any) -> str:
         return str(value)  # the undefined raises; None is the word, as it always was
     if type(value) in (bool, int):
         return str(value)
+    filling.budget.work(size_of(value))
     if isinstance(value, float | list | dict):
         return filling.mark_value(plain(value, filling, null="None"), filling.text(str(value)))
     return filling.mark_text(str(value))
@@ -90,6 +92,7 @@ def _tojson(value: Any, indent: int | None = None) -> str:
     if isinstance(value, Undefined):
         str(value)
     filling = _FILLING.get()
+    filling.budget.work(size_of_call("tojson", value, (indent,), {}))
     whole = plain(value, filling, null=None)
     text = str(jinja2.utils.htmlsafe_json_dumps(whole, indent=indent, sort_keys=True))
     return _printed(text, filling.mark_value(whole, text))
@@ -103,10 +106,21 @@ def _join(
     if attribute is not None:
         value = map(make_attrgetter(environment, attribute), value)
     items = list(value)
+    _FILLING.get().budget.work(size_of_call("join", d, (items,), {}))
     text = str(d).join(map(str, items))
     if d and not isinstance(d, _Own):
         return text
     return _printed(text, str(d).join(map(_print, items)))
+
+
+def _joined(items: list[Any]) -> str:
+    """What ``~`` makes; what is the template's own of it stays part of the YAML."""
+    _FILLING.get().budget.work(size_of(items))
+    return _printed("".join(map(str, items)), "".join(map(_print, items)))
+
+
+def _turns(items: Any) -> Turns:
+    return Turns(items, _FILLING.get().budget)
 
 
 def _with_origin(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -116,6 +130,7 @@ def _with_origin(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def with_origin(*args: Any, **kwargs: Any) -> Any:
         value = args[skipped] if len(args) > skipped else None
+        _FILLING.get().budget.work(size_of_call(name, value, args[skipped + 1 :], kwargs))
         if isinstance(value, _Own | _Printed) and name in _UNCHANGING:
             return value
         if isinstance(value, _Printed) and name in _SHAPING:
@@ -146,13 +161,24 @@ class _Joiner(Joiner):
         return super().__call__() or _own("")
 
 
-class _Literals(NodeTransformer):
-    """Marks string literals as the template's own words."""
+class _Marked(NodeTransformer):
+    """Marks string literals as the template's own words, and what loops go through as turns that are counted."""
 
     def visit_Const(self, node: nodes.Const) -> nodes.Expr:  # noqa: N802
-        if not isinstance(node.value, str):
-            return node
-        return nodes.Filter(node, _OWN, [], [], None, None, lineno=node.lineno)
+        return _filtered(node, _OWN) if isinstance(node.value, str) else node
+
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Expr:  # noqa: N802
+        self.generic_visit(node)
+        return _filtered(nodes.List(node.nodes, lineno=node.lineno), _JOINED)
+
+    def visit_For(self, node: nodes.For) -> nodes.For:  # noqa: N802
+        self.generic_visit(node)
+        node.iter = _filtered(cast(nodes.Expr, node.iter), _TURNS)
+        return node
+
+
+def _filtered(node: nodes.Expr, name: str) -> nodes.Filter:
+    return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
 
 
 class _LineMarks(NodeTransformer):
@@ -191,21 +217,60 @@ class _Generator(CodeGenerator):
         self.leave_frame(inner)
 
 
+def _concat(parts: Iterable[str]) -> str:
+    """The output of a macro, a block, or all."""
+    written, kept = Characters(RENDERED), []
+    for part in parts:
+        written.take(len(part))
+        kept.append(part)
+    return _own("".join(kept))
+
+
 class _Environment(ImmutableSandboxedEnvironment):
     code_generator_class = _Generator
-    concat = staticmethod(lambda parts: _own("".join(parts)))  # of macros and blocks
+    concat = staticmethod(_concat)
+    intercepted_binops = frozenset({"+", "*", "**", "%"})
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
-        parsed: nodes.Template = _Literals().visit(super()._parse(source, name, filename))
+        parsed: nodes.Template = _Marked().visit(super()._parse(source, name, filename))
         return parsed
+
+    def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
+        _FILLING.get().budget.work(size_of_operation(operator, left, right))
+        if operator == "+" and isinstance(left, str) and isinstance(right, str):
+            return _joined([left, right])
+        return super().call_binop(context, operator, left, right)
+
+    def call(self, context: Context, function: Any, /, *args: Any, **kwargs: Any) -> Any:
+        method = getattr(function, "__wrapped__", function)  # str.format comes wrapped by the sandbox
+        name, owner = getattr(method, "__name__", ""), getattr(method, "__self__", None)
+        size = 0
+        if isinstance(owner, str | bytes | int):
+            if name == "join" and args:
+                args = (list(args[0]), *args[1:])
+            named = {key: value for key, value in kwargs.items() if not key.startswith("_")}  # those are Jinja2's own
+            size = size_of_call(name, owner, args, named)
+        _FILLING.get().budget.work(size)
+        return super().call(context, function, *args, **kwargs)
+
+
+def _range(*args: int) -> range:
+    numbers = safe_range(*args)
+    _FILLING.get().budget.work(len(numbers))
+    return numbers
+
+
+def _lipsum(n: int = 5, html: bool = True, min: int = 20, max: int = 100) -> str:
+    _FILLING.get().budget.work(n * max * 10)
+    return generate_lorem_ipsum(n, html, min, max)
 
 
 def _environment() -> _Environment:
     environment = _Environment(undefined=StrictUndefined, finalize=_finalize, loader=jinja2.DictLoader({}))
     for name, function in FILTERS.items():
         environment.filters[name] = _with_origin(name, function)
-    environment.globals["joiner"] = _Joiner
-    environment.filters |= {"tojson": _tojson, "join": _join, _OWN: _literal}
+    environment.globals |= {"joiner": _Joiner, "range": _range, "lipsum": _lipsum}
+    environment.filters |= {"tojson": _tojson, "join": _join, _OWN: _literal, _TURNS: _turns, _JOINED: _joined}
     return environment
 
 

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from lando.definitions.exceptions import ArgumentError
+from lando.definitions.exceptions import ArgumentError, MissingArgument
 from lando.definitions.templates import Template
 
 TEMPLATES = [
@@ -81,6 +81,175 @@ def test_the_structure_is_that_of_harmless_arguments(source: str, a: str, b: str
         labels = harmless["metadata"]["labels"]
         labels[str(c)] = labels.pop("third")  # the one key that is an argument
     assert shape(made) == shape(harmless)
+
+
+FRAGMENTS = r"""
+- {{ a }}
+- {{ a }}  # {{ b }}
+# {{ a }}
+- k: 1  # {{ a }}
+- "{{ a }}"
+- '{{ a }}{{ b }}'
+- "K {{ a }}: {{ b }}"
+- [{{ a }}, K, {{ b }}]
+- {k: {{ a }}, l: [{{ b }}], m: 1e3}
+- {<<: {k: 012}, l: {{ a }}}
+- &n {{ a }}
+- &x {{ a }}\n- *x
+- !!str {{ a }}
+- ! {{ a }}
+- K{{ a }}
+- {{ a }} K {{ b }}
+- |\n  {{ a }}\n  K: {{ b }}
+- |-\n  {{ a | indent(2) }}
+- >\n  {{ a }}\n  {{ b }}
+- >+\n  {{ a }}\n\n- K
+- k: {{ a }}\n  l: {{ b }}\n  yes: no
+- k:\n    - {{ a }}\n    - {l: {{ b }}}
+- {{ ('x' ~ b) | replace('x', a) }}
+- {{ 'K: x' | replace('x', a) }}
+- {{ 'x'.replace('x', a) }}
+- {{ a | format(b) }}
+- {{ '%s: %s' | format(a, b) }}
+- {{ '{}: {}'.format(a, b) }}
+- {{ '{0.x}'.format(a) }}
+- {{ a.format(b) }}
+- {{ a % b }}
+- {{ a | center(9) }}
+- {{ a | wordwrap(3) }}
+- {{ a | wordwrap(3, True, b) }}
+- {{ {'k': a} | xmlattr }}
+- {{ a | urlize }}
+- {{ a | urlencode }}
+- {{ [a, b] | tojson }}
+- '{{ a | tojson }}'
+- {{ a | tojson | indent(3) }}
+- {{ a | tojson | safe }}
+- {{ a | tojson | replace('"', b) }}
+- {{ {'k': [a, 1]} | tojson(indent=2) }}
+- {{ a | indent(2, True) }}
+- {{ a | indent(b) }}
+- {{ a | escape }}
+- {{ a | forceescape }}
+- {{ a | safe }}
+- {{ a | e | safe | string }}
+- {{ a | string | trim }}
+- {{ a | trim(b) }}
+- {{ a | striptags }}
+- {{ a | pprint }}
+- {{ a | truncate(5, True, b) }}
+- {{ a | upper }}{{ a | lower }}{{ b | capitalize }}{{ b | title }}
+- {{ a | list }}
+- {{ a | batch(2) | list }}
+- {{ a | reverse }}
+- {{ a | first | default('K') }}
+- {{ a | int(b) }}
+- {{ a | float is number }}
+- {{ a | default('[K]') }}
+- {{ c | default(a) }}
+- {{ c | default('[K, 1]') }}
+- [{{ [a, b] | join(', ') }}]
+- [{{ [a, b] | map('upper') | join(', ') }}]
+- [{{ [a, b, a] | sort | join(', ') }}]
+- [{{ a | join(', ') }}]
+- {{ ['K: ', a] | join }}
+- {{ [a, 'K'] | join(b) }}
+- {{ a.join([b, 'K: x']) }}
+- {{ a ~ b }}
+- {{ a ~ ': ' ~ b }}
+- {{ '"' ~ a ~ '"' }}
+- {{ '[' ~ a ~ ', ' ~ b ~ ']' }}
+- {{ 'k: ' ~ a }}
+- {{ a + b }}
+- {{ '{k: ' + a + '}' }}
+- {{ a * 2 }}
+- {{ a[1:] }}
+- {{ (a ~ b)[1:] }}
+- {{ (a, b) }}
+- {{ dict(k=a) }}
+- {{ {'k': a, 'l': [b, None]} }}
+- {{ namespace(k=a).k }}
+- {{ cycler(a, b).next() }}
+- {{ joiner(a)() }}{{ b }}
+- {{ a if a else b }}
+- {{ a is string }}
+- {{ a | length }}
+- {% if a == b %}{{ a }}{% else %}{{ b }}{% endif %}
+{% for one in a %}- {{ one }}\n{% endfor %}
+{% for one in [a, b] %}- K{{ loop.index }}: {{ one }}\n{% endfor %}
+{% macro m(x, y) %}- {k: {{ x }}, l: {{ y }}}{% endmacro %}{{ m(a, b) }}
+{% macro m(x) %}- {k: {{ x }}, l: {{ caller() }}}{% endmacro %}{% call m(a) %}{{ b }}{% endcall %}
+{% macro m(x) %}- {{ x }}{% endmacro %}{{ m(a) | upper }}
+{% macro m(x) %}k: {{ x }}{% endmacro %}- {{ m(a) | indent(2) }}
+{% macro m(x) %}{k: {{ x }}}{% endmacro %}- {{ m(a) ~ '' }}
+{% macro m(x) %}{k: {{ x }}}{% endmacro %}- {{ m(a)[1:] }}
+{% macro m(x) %}{k: {{ x }}}{% endmacro %}- {{ m(a) | replace('}', b) }}
+{% set s %}{k: {{ a }}}{% endset %}- {{ s }}
+{% set s %}{k: {{ a }}}{% endset %}- {{ s + s }}
+{% set s %}{k: {{ a }}}{% endset %}- {{ [s, s] }}
+{% set s %}[{{ a }}, {{ b }}]{% endset %}- {{ s | trim }}
+{% set s | upper %}[{{ a }}]{% endset %}- {{ s }}
+{% set s = a ~ ': ' %}- {{ s }}{{ b }}
+{% filter trim %}- {{ a }}{% endfilter %}
+{% filter indent(2) %}- k: {{ a }}\nl: {{ b }}{% endfilter %}
+{% autoescape true %}- {{ a }}{% endautoescape %}
+{% autoescape true %}- {{ a ~ '<' }}{% endautoescape %}
+{% raw %}- "{{ a }}"{% endraw %}
+{% block part %}- {{ a }}{% endblock %}
+- |{{ a }}\n  K
+- *{{ a }}
+- &{{ a }} K
+- !{{ a }} K
+- "\x{{ a }}"
+- ? {{ a }}\n  : K
+{{ a }}- K
+--- {{ a }}
+""".strip().splitlines()
+
+
+def same(hostile: Any, harmless: Any) -> bool:
+    """Whether they have the same keys and items, and the same of what holds no argument (no w and no v)."""
+    if isinstance(harmless, dict):
+        known = [key for key in harmless if not set(str(key).lower()) & {"v", "w"}]
+        return (
+            isinstance(hostile, dict)
+            and len(hostile) == len(harmless)
+            and all(key in hostile and same(hostile[key], harmless[key]) for key in known)
+        )
+    if isinstance(harmless, list):
+        return isinstance(hostile, list) and len(hostile) == len(harmless) and all(map(same, hostile, harmless))
+    if isinstance(harmless, str) and set(harmless.lower()) & {"v", "w"}:
+        return not isinstance(hostile, dict | list)
+    return type(hostile) is type(harmless) and bool(hostile == harmless or hostile != hostile)
+
+
+HOSTILE = st.one_of(
+    TEXT,
+    st.sampled_from(
+        [
+            *("yes", "no", "on", "~", "null", "1e3", "0o7", "012", "2024-01-01", "<<", "=", "!!binary aGk=", "\ufeff"),
+            *("x]", "x}", "x, K: 1", "- x\n- y", "K: x", "'", '"', "\\", "\ud800", "*x", "*n", "&n x", "{0}", "%s"),
+            *("\x85- x", "\u2029K: x", "|\n x", ">\n x", "? x\n: y", "...\n---\nK: x", "# x", " # x", "x" * 9000),
+            *("\ue000\ue010\ue000\ue010\ue001", "{{ 7 * 7 }}", "{% for x in y %}", "{0.__class__}", "%(x)s"),
+        ]
+    ),
+)
+
+
+@settings(max_examples=80)
+@given(fragments=st.lists(st.sampled_from(FRAGMENTS), min_size=1, max_size=4), a=HOSTILE, b=HOSTILE)
+def test_no_text_makes_of_a_random_template_what_harmless_text_does_not(fragments: list[str], a: str, b: str) -> None:
+    template = Template("\n".join(fragment.replace("\\n", "\n") for fragment in fragments))
+    try:
+        harmless = template.render({"a": "w" * len(a), "b": "v" * len(b)})
+    except (ValueError, MissingArgument):
+        return  # no manifest can be made of it at all
+
+    try:
+        hostile = template.render({"a": a, "b": b})
+    except (ValueError, MissingArgument):
+        return  # refused
+    assert same(hostile, harmless), (hostile, harmless)
 
 
 @given(value=TEXT)
