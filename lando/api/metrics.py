@@ -73,6 +73,23 @@ class _SiteCollector:
         )
         self._waiting = declare("lando_api_commands_waiting", "gauge", "Commands that wait for the broker.")
         self._oldest = declare("lando_api_oldest_command_seconds", "gauge", "Age of the oldest of them.")
+        self._definitions = declare("lando_api_definitions", "gauge", "Job definitions in force.")
+        self._problems = declare(
+            "lando_api_definition_problems", "gauge", "What is wrong with job definitions; their healthcheck names it."
+        )
+        self._watched = declare(
+            "lando_api_definition_jobs_watched",
+            "gauge",
+            "1 while lists of their Jobs cost the cluster no call, else 0.",
+        )
+        self._definition_jobs = declare(
+            "lando_api_definition_jobs",
+            "gauge",
+            "Their Jobs in the cluster, of the hundred definitions with the most; all others are counted together.",
+            "definition",
+            "state",
+        )
+        self._to_keep = declare("lando_api_definition_jobs_to_keep", "gauge", "Their Jobs that wait for the archive.")
 
     def describe(self) -> list[Metric]:
         """Nothing beforehand: registering must not ask the database."""
@@ -90,6 +107,7 @@ class _SiteCollector:
             for courier in site.notices.couriers:
                 family.add_metric([courier.channel], getattr(courier, name))
             yield family
+        yield from self._of_definitions(site)
         if site.opening.waits_for is not None:
             yield _gauge(self._database, 0)
             return
@@ -118,6 +136,21 @@ class _SiteCollector:
         yield told
         yield _gauge(self._waiting, waiting)
         yield _gauge(self._oldest, oldest_s)
+
+    def _of_definitions(self, site: Site) -> Iterator[Metric]:
+        if site.definitions is None:
+            return
+        standing = site.definitions.standing()
+        yield _gauge(self._definitions, standing.definitions)
+        yield _gauge(self._problems, standing.problems)
+        yield _gauge(self._watched, standing.is_watched)
+        jobs = GaugeMetricFamily(
+            self._definition_jobs.name, self._definition_jobs.meaning, labels=self._definition_jobs.labels
+        )
+        for labels, number in sorted(standing.jobs.items()):
+            jobs.add_metric(labels, number)
+        yield jobs
+        yield _gauge(self._to_keep, standing.to_keep)
 
 
 def _gauge(declared: Declared, value: float) -> Metric:

@@ -74,13 +74,23 @@ class ReloadingJobDefinitionsRegister(JobDefinitionsRegister):
         """
         state = self._reload()
         state.look_at_files()
-        sources = [generator.spec_source.origin for generator in state.generators.values()]
-        told = [f"{one.place}: {one.problem}" for one in sources if one is not None and one.problem is not None]
         self._examiner.examine(state.subjects(), at_most=EXAMINED)
-        told += [str(finding) for finding in self._examiner.findings() if finding.is_error]
-        problems = (*([self._unreadable] if self._unreadable is not None else ()), *state.problems, *told)
+        problems = self._told(state)
         left = len(problems) - PROBLEMS
-        return problems if left <= 0 else (*problems[:PROBLEMS], f"and {left} more")
+        return tuple(problems) if left <= 0 else (*problems[:PROBLEMS], f"and {left} more")
+
+    def counts(self) -> tuple[int, int]:
+        """How many definitions are in force and how much is wrong, as of the last look at them; reads nothing."""
+        state = self._state
+        return len(state.generators), len(self._told(state))
+
+    def _told(self, state: _State) -> list[str]:
+        sources = [generator.spec_source.origin for generator in state.generators.values()]
+        told = [] if self._unreadable is None else [self._unreadable]
+        told += state.problems
+        told += [f"{one.place}: {one.problem}" for one in sources if one is not None and one.problem is not None]
+        told += [str(finding) for finding in self._examiner.findings() if finding.is_error]
+        return told
 
     def look(self, is_enough: Callable[[], bool] = lambda: False) -> None:
         """Look at all templates that the definitions name, at no more than CONFIG_MAPS of ConfigMaps at a time; what is

@@ -147,6 +147,10 @@ class Keeper:
                 self._store(job, gather(self._manager, job), before, by=by)
         self._note(job)
 
+    def waiting(self) -> tuple[int, bool]:
+        """How many Jobs are still to be kept, and whether the archive was away when it was asked last."""
+        return self._to_keep.waiting()
+
     def is_whole(self, uid: str) -> bool:
         """Whether there is nothing more to be kept of this Job, which the cluster has still."""
         with self._lock:

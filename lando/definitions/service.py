@@ -22,6 +22,7 @@ from lando.definitions.manager import PAGE_SIZE, JobDeleter, JobManager, JobSign
 from lando.definitions.retention import Retention
 from lando.definitions.signing import UserSigner
 from lando.definitions.spec import Job, V1Job
+from lando.definitions.standing import Standing, counted
 from lando.definitions.view import JobsView
 from lando.errors import PeerError
 from lando.k8s.cluster import KubernetesCluster
@@ -196,6 +197,19 @@ class Service:
         plain = self._plain
         return ServedJobs(
             JobManager(plain.namespace, signer, plain.register, connection=plain.connection), self._view, self._keeper
+        )
+
+    def standing(self) -> Standing:
+        """How it all stands, as far as it is known without asking anybody."""
+        definitions, problems = self._register.counts()
+        to_keep, is_archive_away = self._keeper.waiting() if self._keeper is not None else (0, False)
+        return Standing(
+            definitions=definitions,
+            problems=problems,
+            is_watched=self._view.is_current(),
+            jobs=counted(self._view.jobs(), self._plain),
+            to_keep=to_keep,
+            is_archive_away=is_archive_away,
         )
 
     def start(self) -> None:

@@ -94,6 +94,11 @@ class ToKeep:
             task = self._pressing.get(uid)
             return task is not None and task.is_gone
 
+    def waiting(self) -> tuple[int, bool]:
+        """How many tasks there are, and whether the archive was away when it was asked last."""
+        with self._changed:
+            return len(self._pressing) + len(self._others), self._refusals > 0
+
     def stop(self) -> None:
         """Let :meth:`take` come to its end."""
         with self._changed:

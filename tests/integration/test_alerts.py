@@ -43,6 +43,9 @@ WELL = {
     'lando_api_requests_total{instance="server-1",status="503"}': "0+1x240",
     'lando_api_notices{instance="server-1",channel="mail",state="waiting"}': "0 3x50 0x240",
     'lando_api_notices{instance="server-1",channel="mail",state="failed"}': "2x240",
+    'lando_api_definition_problems{instance="server-1"}': "0 2x5 0x240",
+    'lando_api_definition_jobs_watched{instance="server-1"}': "1 0x5 1x240",
+    'lando_api_definition_jobs_to_keep{instance="server-1"}': "0 3x20 0x240",
 }
 """One sample a minute for four hours; among them what passes by itself."""
 FAULTS: dict[str, dict[str, str | None]] = {
@@ -75,6 +78,9 @@ FAULTS: dict[str, dict[str, str | None]] = {
     "LandoNoticesWait": {
         'lando_api_notices{instance="server-1",channel="mail",state="waiting"}': "0x100 1x140",
     },
+    "LandoDefinitionProblems": {'lando_api_definition_problems{instance="server-1"}': "0x200 1x40"},
+    "LandoDefinitionJobsUnwatched": {'lando_api_definition_jobs_watched{instance="server-1"}': "1x200 0x40"},
+    "LandoDefinitionJobsNotKept": {'lando_api_definition_jobs_to_keep{instance="server-1"}': "0x180 1 2x60"},
 }
 
 

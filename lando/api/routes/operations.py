@@ -32,7 +32,8 @@ async def alive(site: TheSite) -> JSONResponse:
 
 @router.get("/readyz")
 async def ready(site: TheSite) -> JSONResponse:
-    """503 with why requests can't be served now. A broker that is away only delays commands, which is said."""
+    """503 with why requests can't be served now. What only delays commands, or is about Jobs of definitions alone, is
+    said."""
     return await anyio.to_thread.run_sync(_readiness, site, limiter=site.operators)
 
 
@@ -56,7 +57,9 @@ def _readiness(site: Site) -> JSONResponse:
         "commands_waiting": waiting,
         "oldest_command_s": round(oldest_s, 1),
     }
-    return JSONResponse(answer | ({"broker": held_up_by} if held_up_by else {}))
+    definitions = site.definitions.standing().words() if site.definitions is not None else None
+    told = {"broker": held_up_by, "definitions": definitions}
+    return JSONResponse(answer | {part: words for part, words in told.items() if words})
 
 
 def _wrong(site: Site) -> str | None:
