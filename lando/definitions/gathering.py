@@ -13,7 +13,7 @@ from lando.definitions.causes import TAIL_LINES, events_of, judged
 from lando.definitions.kubernetes_errors import message_of
 from lando.definitions.manager import JobManager
 from lando.definitions.spec import V1Job
-from lando.k8s.diagnosis.facts import phase, true_condition
+from lando.k8s.diagnosis.facts import ENDED_PHASES, phase, true_condition
 from lando.runs import Cause
 
 LINES = 10_000
@@ -39,6 +39,8 @@ class Gathered:
     events: list[dict[str, Any]]
     lost: tuple[str, ...] = ()
     """What could not be had, in sentences."""
+    is_settled: bool = True
+    """All its pods had ended: they have no more to say."""
 
     @property
     def size(self) -> int:
@@ -105,7 +107,13 @@ def gather(manager: JobManager, job: V1Job, *, is_gone: bool = False) -> Gathere
         terminations={pod.metadata.name: pod_logs.terminations_of(pod) for pod in pods},
         events=events,
         lost=tuple(lost),
+        is_settled=all(pod.status.phase in ENDED_PHASES for pod in pods),
     )
+
+
+def missing(why: str) -> str:
+    """In the place of a log."""
+    return f"{_NO_LOG}{why}]"
 
 
 def is_missing(text: str) -> bool:
@@ -124,12 +132,12 @@ def _staying(pod: dict[str, Any]) -> dict[str, Any]:
 
 def _log(core: Any, pod: Any, container: str, limit_bytes: int) -> str:
     if not limit_bytes:
-        return f"{_NO_LOG}only {BYTES} bytes of a Job's logs are kept.]"
+        return missing(f"only {BYTES} bytes of a Job's logs are kept.")
     try:
         found = pod_logs.lines(core, pod, container, limit=LINES, limit_bytes=limit_bytes)
     except ApiException as error:  # its node may be gone for good, and the Job is not to be kept for that
-        return f"{_NO_LOG}{message_of(error)}]"
-    return f"{_NO_LOG}the pod was gone.]" if found is None else "\n".join(found)
+        return missing(message_of(error))
+    return missing("the pod was gone.") if found is None else "\n".join(found)
 
 
 def _distinct(events: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

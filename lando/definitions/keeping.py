@@ -11,14 +11,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-import urllib3.exceptions
 from kubernetes.client.exceptions import ApiException
 
 from lando.archive import PEER, JobArchive
 from lando.definitions.exceptions import NotFoundException
-from lando.definitions.gathering import NOTHING, Gathered, Logs, gather
+from lando.definitions.gathering import NOTHING, Gathered, Logs, gather, missing
 from lando.definitions.kept import Kept, kept
-from lando.definitions.kubernetes_errors import message_of
+from lando.definitions.kubernetes_errors import UNREACHED, trouble
 from lando.definitions.manager import JobManager
 from lando.definitions.spec import V1Job
 from lando.definitions.to_keep import Task, ToKeep
@@ -30,6 +29,8 @@ NOTED = 50_000
 """Jobs that are known to be kept whole; for others the archive is asked."""
 TRIES = 3
 """How often a cluster that is away is asked for what is left of a Job that is gone."""
+SETTLING = 6
+"""How often an ended Job's pods that have not ended are looked at again: for about a minute, twice the usual grace."""
 SOON_S = 60.0
 """A Job that stays no longer after its end is kept before those that stay."""
 PLACES = 4
@@ -87,33 +88,40 @@ class Keeper:
         """Keep what it is told of until :meth:`stop`, and then what else would be lost, unless the archive is away."""
         while (task := self._to_keep.take()) is not None:
             try:
-                self._work(task)
+                is_done = self._work(task)
             except Exception as error:  # noqa: BLE001 - told, and tried again
                 if not isinstance(error, PeerError):
                     self._to_keep.fail(task)
                 logger.warning("Job %s can't be kept yet: %s", task.job.metadata.name, _words(error))
             else:
-                self._to_keep.done(task)
+                (self._to_keep.done if is_done else self._to_keep.fail)(task)
+        if left := self._to_keep.gone_number():
+            logger.error("%d Jobs are gone and are not kept: the archive was away until the end", left)
 
     def stop(self) -> None:
         """End :meth:`run`, from any thread."""
         self._to_keep.stop()
 
-    def _work(self, task: Task) -> None:
+    def _work(self, task: Task) -> bool:
+        """Whether nothing more is to be done; else there is soon more to keep."""
         job, gathered = task.job, task.held
         if task.is_pressing and gathered is None:
             if task.is_gone and not task.is_seen and self._is_there(job):
-                return
+                return True
             gathered = self._left_of(task).after(task.earlier)
         try:
-            before = self._before(job)
-            if before is None or not before.is_over:
+            found = self._before(job)
+            if found is None or not found.is_over:
                 gathered = gathered or gather(self._manager, job)
-                self._store(job, gathered, before, is_gone=task.is_gone, is_seen=task.is_seen)
+                if task.tries >= SETTLING:
+                    gathered = replace(gathered, is_settled=True)
+                found = self._store(job, gathered, found, is_gone=task.is_gone, is_seen=task.is_seen)
         except PeerError:
             self._to_keep.wait_for_archive(task, gathered)
             raise
-        self._note(job)
+        task.held = None
+        self._note(job, found)
+        return found.is_over or not self._manager.job_is_finished(job)
 
     def _is_there(self, job: V1Job) -> bool:
         """Whether the cluster has the Job all the same."""
@@ -125,10 +133,10 @@ class Keeper:
     def _left_of(self, task: Task) -> Gathered:
         try:
             return gather(self._manager, task.job, is_gone=task.is_gone)
-        except (ApiException, urllib3.exceptions.HTTPError, OSError) as error:
+        except (ApiException, *UNREACHED) as error:
             if not task.is_gone or task.tries + 1 < TRIES:
                 raise
-            return replace(NOTHING, lost=(f"The cluster did not tell what was left of it: {_words(error)}.",))
+            return replace(NOTHING, lost=(f"What was left of it is not known: {_words(error)}.",))
 
     # -- what others ask of it ---------------------------------------------------------------------------------------
 
@@ -141,11 +149,11 @@ class Keeper:
         if self.is_whole(job.metadata.uid):
             return
         with self._place():
-            before = self._before(job)
-            is_begun = before is not None and job.metadata.deletion_timestamp is not None
-            if before is None or not (before.is_over or is_begun):
-                self._store(job, gather(self._manager, job), before, by=by)
-        self._note(job)
+            found = self._before(job)
+            is_begun = found is not None and job.metadata.deletion_timestamp is not None
+            if found is None or not (found.is_over or is_begun):
+                found = self._store(job, gather(self._manager, job), found, by=by)
+        self._note(job, found)
 
     def waiting(self) -> tuple[int, bool]:
         """How many Jobs are still to be kept, and whether the archive was away when it was asked last."""
@@ -173,7 +181,12 @@ class Keeper:
         if task is not None:
             return (task.held or task.earlier).logs
         with self._place(patience_s):
-            return self._archive.logs(name) or {}
+            found = self._archive.logs(name)
+            read = self._read(name) if found is None else None
+        if read is None:
+            return found or {}
+        why = missing("what was kept of it is damaged.")
+        return {pod: dict.fromkeys(read.containers, why) for pod in read.terminations}
 
     # -- the archive -------------------------------------------------------------------------------------------------
 
@@ -202,14 +215,16 @@ class Keeper:
             return read
         return replace(read, is_over=True) if read.is_newer_than(self._document(job)) else None
 
-    def _store(self, job: V1Job, gathered: Gathered, before: Kept | None, **how: Any) -> None:
+    def _store(self, job: V1Job, gathered: Gathered, before: Kept | None, **how: Any) -> Kept:
         name = job.metadata.name
         if before is not None:
             logs = self._archive.logs(name) or {}
             earlier = Gathered(cause=before.cause, logs=logs, terminations=before.terminations, events=before.events)
             gathered = gathered.after(earlier)
             how.setdefault("by", before.by)
-        self._archive.store(name, self._found(job, gathered, **how).document(), gathered.logs)
+        found = self._found(job, gathered, **how)
+        self._archive.store(name, found.document(), gathered.logs)
+        return found
 
     def _found(self, job: V1Job, gathered: Gathered, **how: Any) -> Kept:
         return kept(self._document(job), gathered, now=datetime.now(UTC), **how)
@@ -219,10 +234,10 @@ class Keeper:
             document: dict[str, Any] = core.api_client.sanitize_for_serialization(job)
         return document
 
-    def _note(self, job: V1Job) -> None:
+    def _note(self, job: V1Job, found: Kept) -> None:
         """That a Job is kept whole, if it is and the cluster has it still."""
         uid = job.metadata.uid
-        if self._manager.job_is_finished(job) and not self._to_keep.is_gone(uid):
+        if found.is_over and self._manager.job_is_finished(job) and not self._to_keep.is_gone(uid):
             with self._lock:
                 self._whole[uid] = None
                 if len(self._whole) > NOTED:
@@ -230,6 +245,4 @@ class Keeper:
 
 
 def _words(error: Exception) -> str:
-    if isinstance(error, ApiException):
-        return message_of(error)
-    return str(error) if isinstance(error, PeerError) else type(error).__name__
+    return str(error) if isinstance(error, PeerError) else trouble(error) or repr(error)

@@ -11,7 +11,7 @@ from lando.definitions.connection import job_of
 from lando.definitions.gathering import Gathered, Logs, has_ended, is_missing
 from lando.definitions.spec import V1Job
 from lando.k8s.diagnosis import deleted, of_a_job
-from lando.k8s.diagnosis.facts import created, mapping, moment, name, quoted, true_condition
+from lando.k8s.diagnosis.facts import created, mapping, moment, name, objects, quoted, true_condition
 from lando.runs import Category, Cause
 
 
@@ -23,7 +23,7 @@ class Kept:
     """As the API has it."""
     at: str
     is_over: bool
-    """Nothing more is to come: it had ended, or is known to be gone."""
+    """Nothing more is to come: it had ended with all its pods, or is known to be gone."""
     cause: Cause | None
     terminations: Logs
     events: list[dict[str, Any]]
@@ -35,6 +35,13 @@ class Kept:
     @property
     def uid(self) -> str:
         return str(self.job["metadata"].get("uid"))
+
+    @property
+    def containers(self) -> list[str]:
+        """Their names, those that set the pods up first."""
+        spec = mapping(mapping(mapping(self.job.get("spec")).get("template")).get("spec"))
+        found = [*objects(spec.get("initContainers")), *objects(spec.get("containers"))]
+        return [str(container.get("name")) for container in found]
 
     def is_newer_than(self, job: Mapping[str, Any]) -> bool:
         """Whether it was made after ``job``, which has the same name."""
@@ -116,7 +123,7 @@ def kept(
     return Kept(
         job=job,
         at=now.astimezone(UTC).isoformat(timespec="seconds"),
-        is_over=is_gone or has_ended(job),
+        is_over=is_gone or (has_ended(job) and gathered.is_settled),
         cause=cause,
         terminations=gathered.terminations,
         events=gathered.events,

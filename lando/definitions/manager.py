@@ -206,15 +206,16 @@ class JobManager:
             raise NotFoundException(f"the Job {job_name} is not one of {self.signer.signature!r}")
         return job
 
-    def job_logs(self, job_name: str, limit: int | None = 200) -> LogsByPodAndContainer:
-        """The last ``limit`` lines of each container of each pod of the Job, None for all: pod, container, lines.
+    def job_logs(self, job_name: str | V1Job, limit: int | None = 200) -> LogsByPodAndContainer:
+        """The last ``limit`` lines of each container of each pod of the Job, or the one of that name; None for all:
+        pod, container, lines.
 
         Of a container that has not started, the reason is its only line. NotFoundException when there is no such Job.
         """
-        job = self.read_job(job_name)
+        job = self.read_job(job_name) if isinstance(job_name, str) else job_name
         told: JobManager.LogsByPodAndContainer = {}
         with self.connection.core() as core:
-            for pod in self.pods_of(core, job_name, job.metadata.uid):
+            for pod in self.pods_of(core, job.metadata.name, job.metadata.uid):
                 logs = told.setdefault(pod.metadata.name, {})
                 for container in pod_logs.containers_of(pod):
                     found = pod_logs.lines(core, pod, container, limit=limit, limit_bytes=self.JOB_LOGS_LIMIT_BYTES)
@@ -248,12 +249,13 @@ class JobManager:
         with self.connection.core() as core:
             return causes_of(core, open_ones, self.namespace)
 
-    def job_history(self, job_name: str) -> tuple[list[dict[str, Any]], dict[str, dict[str, str]]]:
-        """The events of the Job and its pods as the API has them, and by pod and container the termination messages."""
-        job = self.read_job(job_name)
+    def job_history(self, job: str | V1Job) -> tuple[list[dict[str, Any]], dict[str, dict[str, str]]]:
+        """The events of the Job, or the one of that name, and its pods as the API has them; by pod and container the
+        termination messages."""
+        found = self.read_job(job) if isinstance(job, str) else job
         with self.connection.core() as core:
-            pods = self.pods_of(core, job_name, job.metadata.uid)
-            uids = [job.metadata.uid, *(pod.metadata.uid for pod in pods)]
+            pods = self.pods_of(core, found.metadata.name, found.metadata.uid)
+            uids = [found.metadata.uid, *(pod.metadata.uid for pod in pods)]
             events = [event for uid in uids for event in events_of(core, self.namespace, uid)]
         return events, {pod.metadata.name: pod_logs.terminations_of(pod) for pod in pods}
 

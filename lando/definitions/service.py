@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -15,6 +16,7 @@ from lando.definitions.config import ReloadingJobDefinitionsRegister
 from lando.definitions.documents import KEPT, LOST
 from lando.definitions.exceptions import NotFoundException
 from lando.definitions.file_reloader import FileReloader
+from lando.definitions.gathering import Logs
 from lando.definitions.keeping import Keeper
 from lando.definitions.kept import Kept
 from lando.definitions.looking import look_in_background
@@ -101,14 +103,16 @@ class ServedJobs(JobManager):
             raise NotFoundException(f"there is no Job {job_name!r}")
         return job
 
-    def job_logs(self, job_name: str, limit: int | None = 200) -> dict[str, dict[str, list[str]]]:
-        job = self.read_job(job_name)
+    def job_logs(self, job_name: str | V1Job, limit: int | None = 200) -> JobManager.LogsByPodAndContainer:
+        job = self.read_job(job_name) if isinstance(job_name, str) else job_name
         if self._keeper is not None and is_kept(job):
-            return {
-                pod: {name: _last(text.split("\n"), limit) for name, text in logs.items()}
-                for pod, logs in self._keeper.logs(job_name).items()
-            }
-        return self._manager.job_logs(job_name, limit)
+            return _cut(self._keeper.logs(job.metadata.name), limit)
+        logs = self._manager.job_logs(job, limit)
+        kept = self._kept_whole(job)
+        if kept is not None and self._keeper is not None and not kept.terminations.keys() <= logs.keys():
+            with contextlib.suppress(PeerError):  # of pods that went before their Job
+                logs = _cut(self._keeper.logs(job.metadata.name, patience_s=0), limit) | logs
+        return logs
 
     def job_cause(self, job: str | V1Job) -> Cause | None:
         found = self.read_job(job) if isinstance(job, str) else job
@@ -117,9 +121,10 @@ class ServedJobs(JobManager):
         kept = self._kept_whole(found)
         return kept.cause if kept is not None else self._manager.job_cause(found)
 
-    def job_history(self, job_name: str) -> tuple[list[dict[str, Any]], dict[str, dict[str, str]]]:
-        kept = self._kept_whole(self.read_job(job_name))
-        return (kept.events, kept.terminations) if kept is not None else self._manager.job_history(job_name)
+    def job_history(self, job: str | V1Job) -> tuple[list[dict[str, Any]], dict[str, dict[str, str]]]:
+        found = self.read_job(job) if isinstance(job, str) else job
+        kept = self._kept_whole(found)
+        return (kept.events, kept.terminations) if kept is not None else self._manager.job_history(found)
 
     def delete_job(self, job: V1Job) -> None:
         """Once it is kept; raises PeerError when the archive is away."""
@@ -260,5 +265,9 @@ def _place(job: V1Job) -> str:
     return f"{_LATEST - int(created.timestamp() if created else 0):011}.{job.metadata.name}"
 
 
-def _last(lines: list[str], limit: int | None) -> list[str]:
-    return lines if limit is None else lines[-limit:]
+def _cut(logs: Logs, limit: int | None) -> JobManager.LogsByPodAndContainer:
+    """The last lines of each."""
+    return {
+        pod: {name: text.split("\n") if limit is None else text.split("\n")[-limit:] for name, text in texts.items()}
+        for pod, texts in logs.items()
+    }

@@ -68,7 +68,7 @@ class ToKeep:
         uid = job.metadata.uid
         with self._changed:
             before = self._pressing.pop(uid, None) or self._others.pop(uid, None)
-            if sum(task.is_gone for task in self._pressing.values()) >= GONE:
+            if self._gone_number() >= GONE:
                 logger.error("Job %s is gone and is not kept: %d others wait", job.metadata.name, GONE)
                 return
             task = Task(job, is_pressing=True, is_gone=True, is_seen=is_seen)
@@ -98,6 +98,14 @@ class ToKeep:
         """How many tasks there are, and whether the archive was away when it was asked last."""
         with self._changed:
             return len(self._pressing) + len(self._others), self._refusals > 0
+
+    def gone_number(self) -> int:
+        """How many Jobs are gone and not kept yet."""
+        with self._changed:
+            return self._gone_number()
+
+    def _gone_number(self) -> int:
+        return sum(task.is_gone for task in self._pressing.values())
 
     def stop(self) -> None:
         """Let :meth:`take` come to its end."""

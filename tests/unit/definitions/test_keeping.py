@@ -304,7 +304,7 @@ def test_what_a_silent_cluster_does_not_tell_of_a_job_that_is_gone_is_not_asked_
 
     kept = keeper.kept("one")
     assert kept is not None
-    assert kept.lost[0] == "The cluster did not tell what was left of it: overloaded."
+    assert kept.lost[0] == "What was left of it is not known: the cluster answered 500: overloaded."
     assert core.calls == ["pods"] * 3
 
 
@@ -399,7 +399,8 @@ def test_an_archive_that_is_away_does_not_hold_up_the_end(keeper: Keeper, monkey
 def kept_whole(batch: FakeBatch, core: FakeCore, keeper: Keeper) -> Any:
     """A Job that has failed, and is kept."""
     failed = job("one", condition="Failed")
-    failed.spec = models.V1JobSpec(template=models.V1PodTemplateSpec())
+    containers = [models.V1Container(name="main")]
+    failed.spec = models.V1JobSpec(template=models.V1PodTemplateSpec(spec=models.V1PodSpec(containers=containers)))
     batch.jobs["one"] = failed
     core.pods, core.logs["one-x", "main"] = [pod("one-x")], b"first\nlast\n"
     keeper.keep(failed, by="a test")
@@ -439,6 +440,67 @@ def test_a_job_that_is_complete_has_no_cause_to_look_for(core: FakeCore, batch: 
 
     assert ServedJobs(manager, idle_view(), None).job_cause("one") is None
     assert core.calls == []
+
+
+def test_logs_of_pods_that_went_before_their_job_are_read_from_the_archive(
+    core: FakeCore, manager: JobManager, keeper: Keeper, kept_whole: Any
+) -> None:
+    later = pod("one-y", number=2)
+    core.pods, core.logs["one-y", "main"] = [later], b"again"
+    served = ServedJobs(manager, OneView(kept_whole), keeper)
+
+    assert served.job_logs("one") == {"one-y": {"main": ["again"]}, "one-x": {"main": ["first", "last", ""]}}
+    assert core.calls == ["pods", "log"]
+
+
+def test_logs_that_are_damaged_say_so(folder: Path, keeper: Keeper, kept_whole: Any) -> None:
+    (folder / "one.logs.gz").write_bytes(b"no gzip")
+
+    assert keeper.logs("one") == {"one-x": {"main": "[There is no log: what was kept of it is damaged.]"}}
+
+
+def test_what_pods_say_after_the_end_of_their_job_is_kept_too(
+    core: FakeCore, manager: JobManager, archive: JobArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(to_keep, "BACKOFF_S", (0.0, 0.0))
+    last = running("one-x")
+    core.pods, core.logs["one-x", "main"] = [last], b"first\n"
+    store = archive.store
+
+    def stored(*what: Any) -> None:
+        store(*what)
+        last.status.phase, core.logs["one-x", "main"] = "Failed", b"first\nlast\n"
+
+    monkeypatch.setattr(archive, "store", stored)
+    keeper = Keeper(manager, archive)
+    ended = job("one", condition="Failed")
+    ended.spec = models.V1JobSpec(
+        template=models.V1PodTemplateSpec(spec=models.V1PodSpec(containers=[models.V1Container(name="main")]))
+    )
+    keeper.changed(ended)
+
+    thread = threading.Thread(target=keeper.run, daemon=True)
+    thread.start()
+    until(lambda: keeper.is_whole("uid-one"))
+    keeper.stop()
+    thread.join(LIMIT_S)
+
+    assert keeper.logs("one") == {"one-x": {"main": "first\nlast\n"}}
+
+
+def test_pods_that_never_end_are_not_waited_for_for_ever(
+    core: FakeCore, manager: JobManager, archive: JobArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(to_keep, "BACKOFF_S", (0.0, 0.0))
+    core.pods, core.logs["one-x", "main"] = [running("one-x")], b"first\n"
+    keeper = Keeper(manager, archive)
+    keeper.changed(job("one", condition="Failed"))
+
+    thread = threading.Thread(target=keeper.run, daemon=True)
+    thread.start()
+    until(lambda: keeper.is_whole("uid-one"))
+    keeper.stop()
+    thread.join(LIMIT_S)
 
 
 @pytest.mark.parametrize("what", ["away", "damaged"])

@@ -131,7 +131,7 @@ def pod(name: str, number: int = 1) -> Any:
     return models.V1Pod(
         metadata=models.V1ObjectMeta(name=name, namespace="batch", uid=f"uid-{name}", creation_timestamp=created),
         spec=models.V1PodSpec(containers=[models.V1Container(name="main")]),
-        status=models.V1PodStatus(container_statuses=[entry]),
+        status=models.V1PodStatus(phase="Failed", container_statuses=[entry]),
     )
 
 
