@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,18 +19,15 @@ from urllib3.exceptions import HTTPError
 from lando.cli.definitions import read_arguments
 from lando.cli.phases import in_sentences, quiet
 from lando.cli.rendering import finding_line
-from lando.definitions import definitions_file
-from lando.definitions.connection import DEFAULT, Connection, OwnConnection
-from lando.definitions.definitions_file import FileError, JobDefinition
-from lando.definitions.examining import Examiner
+from lando.definitions import checking
+from lando.definitions.connection import Connection, OwnConnection
 from lando.definitions.exceptions import ArgumentError, DefinitionError, MissingArgument, NotFoundException
-from lando.definitions.file_reloader import text_of
-from lando.definitions.findings import Finding, Place
+from lando.definitions.findings import Finding
 from lando.definitions.kubernetes_errors import message_of
 from lando.definitions.manager import JobManager
 from lando.definitions.registers import StaticJobDefinitionsRegister
 from lando.definitions.signing import JobSigner
-from lando.definitions.spec import ConfigMapSpecSource, JobGenerator, JobSpecSource
+from lando.definitions.spec import JobGenerator
 from lando.direct.connecting import connect
 from lando.direct.events import Outcome
 from lando.errors import InputError, Unavailable
@@ -65,21 +62,20 @@ def check(
     ``lando phases check``."""
     quiet()
     with in_sentences(), ExitStack() as parts:
-        connection: Connection = DEFAULT
+        connection: Connection | None = None
         namespace = ""
         if asked is not None:
             settings = Settings(kubernetes_namespace=asked.namespace)
             cluster = parts.enter_context(connect(settings, kubeconfig=asked.kubeconfig, context=asked.context))
             connection, namespace = parts.enter_context(closing(OwnConnection(cluster.session))), cluster.namespace
-        checked = _Check(file, root, connection, is_cluster_asked=asked is not None)
         manifest = None
         try:
-            checked.examine()
+            checked = _Check(file, root, connection)
             if definition is not None:
                 manifest = checked.manifest_of(definition, arguments)
-            if asked is not None:
-                checked.ask(namespace)
-        except (HTTPError, ConnectionError) as error:
+            if connection is not None:
+                checked.ask(namespace, connection)
+        except HTTPError as error:
             raise Unavailable("cluster", "the cluster can't be reached") from error
     errors = sum(finding.is_error for finding in checked.findings)
     if as_json:
@@ -112,52 +108,17 @@ def _sentence(finding: Finding) -> str:
 class _Check:
     """One look at one file."""
 
-    def __init__(self, file: Path, root: Path | None, connection: Connection, *, is_cluster_asked: bool) -> None:
+    def __init__(self, file: Path, root: Path | None, connection: Connection | None) -> None:
         self._file = file
-        self._root = root
-        self._connection = connection
-        self._is_cluster_asked = is_cluster_asked
-        self._places: Mapping[str, Place] = {}
         self._asked_for: Mapping[str, dict[str, Any]] | None = None
         """The one definition that is asked about, and its arguments."""
-        self.sources: dict[str, JobSpecSource] = {}
-        self.findings: list[Finding] = []
-
-    def examine(self) -> None:
-        """Look at the file and all templates."""
         try:
-            with self._file.open(encoding="utf-8") as stream:
-                contents = definitions_file.read(text_of(stream), str(self._file))
+            checked = checking.check(file, connection, root=root)
         except OSError as error:
-            raise InputError(f"{self._file} can't be read: {error.strerror}.") from error
-        except FileError as error:
-            self.findings.append(error.finding)
-            return
-        except DefinitionError as error:
-            self.findings.append(Finding(sentence=str(error), file=str(self._file)))
-            return
-        self._places = contents.places
-        self.findings += [problem.finding for problem in contents.problems]
-        self.findings += contents.warnings
-        subjects = {}
-        for name, definition in contents.definitions.items():
-            definition = self._below_root(definition)
-            self.sources[name] = source = definition.spec_source(self._connection)
-            place = contents.places[name]
-            if source.origin is None:
-                continue
-            if isinstance(source.origin, ConfigMapSpecSource) and not self._is_cluster_asked:
-                told = "the ConfigMap is looked at with --dry-run only"
-                self.findings.append(place.warning(definition.source_key, told))
-                continue
-            try:
-                subjects[name] = (definition, source.origin.template(), place)
-            except (DefinitionError, NotFoundException, ApiException) as error:
-                self.findings.append(place.finding(definition.source_key, source.origin.problem or str(error)))
-        examiner = Examiner()
-        examiner.examine(subjects, at_most=len(subjects))
-        self.findings += examiner.findings()
-        self.findings.sort(key=lambda one: (one.file != str(self._file), one.file, one.line or 0))
+            raise InputError(f"{file} can't be read: {error.strerror}.") from error
+        self._places = checked.places
+        self.sources = checked.sources
+        self.findings = checked.findings
 
     def manifest_of(self, name: str, arguments: Sequence[str]) -> Any:
         """What the definition makes of the arguments; None, and found, if it can't. The others don't count then."""
@@ -179,10 +140,10 @@ class _Check:
             pass  # found already
         return None
 
-    def ask(self, namespace: str) -> None:
+    def ask(self, namespace: str, connection: Connection) -> None:
         """Have the cluster say whether it takes the Jobs."""
         register = StaticJobDefinitionsRegister({name: JobGenerator(source) for name, source in self.sources.items()})
-        manager = JobManager(namespace, JobSigner(SIGNATURE), register, connection=self._connection)
+        manager = JobManager(namespace, JobSigner(SIGNATURE), register, connection=connection)
         wanted = {name: {} for name in self.sources} if self._asked_for is None else self._asked_for
         calls = [partial(self._ask_for, manager, name, values) for name, values in wanted.items()]
         for found in together(calls):
@@ -203,9 +164,3 @@ class _Check:
                 raise Unavailable("cluster", message_of(error)) from error
             return [place.finding("", f"the cluster refuses its Job: {message_of(error)}".rstrip("."))]
         return []
-
-    def _below_root(self, definition: JobDefinition) -> JobDefinition:
-        if self._root is None or definition.source_key != "spec_path":
-            return definition
-        path = Path(str(definition.spec_path))
-        return replace(definition, spec_path=str(self._root / path.relative_to(path.anchor)))

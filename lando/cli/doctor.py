@@ -15,7 +15,7 @@ from lando import home
 from lando.cli import FAILED
 from lando.doctor.examining import Examination, Part, examine
 from lando.doctor.findings import Finding, Level, count
-from lando.doctor.parts import Options, Site, of_file, of_home
+from lando.doctor.parts import Options, Site, of_file, of_home, of_server
 from lando.logs import plain
 from lando.masking import Masker
 
@@ -23,13 +23,19 @@ WIDTH = 22  # of the names of checks
 _COLOURS = {Level.OK: "green", Level.UNKNOWN: "cyan", Level.WARNING: "yellow", Level.FAILED: "red"}
 
 
-def doctor(file: Path | None, home_folder: Path | None, options: Options, *, as_json: bool) -> int:
+def doctor(file: Path | None, home_folder: Path | None, options: Options, *, server: Path | None, as_json: bool) -> int:
     """Examine everything and print it; the exit status says whether something failed."""
     logging.getLogger().addHandler(logging.NullHandler())  # what libraries have to say comes as a finding
-    if file is not None:
-        site = of_file(str(file), daemons.read(file), options)
-    else:
+    reading = daemons.read(file) if file is not None else None
+    if reading is not None:
+        site = of_file(str(file), reading, options)
+    elif server is None:
         site = of_home(home.find(home_folder), options)
+    else:
+        site = Site(parts=())
+    if server is not None:
+        of_it = of_server(str(server), reading.config if reading is not None else None)
+        site = Site(parts=(*site.parts, *of_it.parts), secrets=site.secrets)
     told = _Teller(site, as_json=as_json)
     examinations = examine(site.parts, on_change=told.hear)
     told.close()

@@ -114,6 +114,12 @@ def doctor(
         str | None,
         typer.Option("--management", metavar="URL", help="RabbitMQ's management API. [default: its usual port]"),
     ] = None,
+    server: Annotated[
+        Path | None,
+        typer.Option(
+            "--server", metavar="FILE", exists=True, help="The server's settings: look at its job definitions, too."
+        ),
+    ] = None,
     home: HomeFolder = None,
     as_json: AsJson = False,
 ) -> None:
@@ -129,6 +135,7 @@ def doctor(
     \b
     Examples:
       lando doctor k8s.config
+      lando doctor k8s.config --server api.yaml                    also the server's job definitions
       lando doctor k8s.config --admin-kubeconfig ~/.kube/config    also Secrets, quotas, storage classes
       lando doctor k8s.config --json | jq '.parts[].findings[] | select(.level == "failed")'
       lando doctor                                                 the 'lando up' of this user
@@ -141,7 +148,7 @@ def doctor(
         management_url=management,
         admin_kubeconfig=str(admin_kubeconfig) if admin_kubeconfig else None,
     )
-    raise typer.Exit(doctors.doctor(file, home, options, as_json=as_json))
+    raise typer.Exit(doctors.doctor(file, home, options, server=server, as_json=as_json))
 
 
 @config_app.command("check")

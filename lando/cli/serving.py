@@ -8,12 +8,12 @@ from dataclasses import replace
 from urllib.parse import unquote, urlsplit
 
 from lando import config, logs
+from lando.api.definitions_access import access
 from lando.api.server import Server
 from lando.api.settings import Settings
 from lando.archive import Archive
-from lando.config import ClusterSettings, Config
+from lando.config import Config
 from lando.definitions.service import Service
-from lando.errors import ConfigError
 from lando.k8s import upkeep
 from lando.k8s.cluster import KubernetesCluster
 from lando.k8s.live_logs import live_logs
@@ -50,17 +50,8 @@ def server_with(settings: Settings) -> Iterator[Server]:
 
 @contextmanager
 def _definitions(settings: Settings, daemons: Config | None, archive: Archive | None) -> Iterator[Service]:
-    namespace = settings.definitions_namespace
-    if settings.definitions_kubeconfig is None and daemons is not None:
-        access = daemons.cluster_api_settings
-        access = replace(access, namespace=namespace or access.namespace)
-    elif namespace is None:
-        raise ConfigError("definitions_namespace must say in which namespace the Jobs of definitions are to be.")
-    else:
-        kubeconfig = settings.definitions_kubeconfig
-        access = ClusterSettings(namespace=namespace, kubeconfig=kubeconfig, in_cluster=kubeconfig is None)
     with (
-        KubernetesCluster(access) as cluster,
+        KubernetesCluster(access(settings, daemons)) as cluster,
         Service(
             cluster,
             str(settings.definitions),

@@ -178,7 +178,7 @@ def _reviews(
 ) -> dict[str, list[tuple[Permission, bool | PeerError]]]:
     """By process what its account may do, one review for each permission."""
     wanted = sorted(set().union(*(BY_PROCESS[process] for process in processes)))
-    answers = dict(zip(wanted, together([partial(_may, cluster, one) for one in wanted]), strict=True))
+    answers = dict(zip(wanted, together([partial(may, cluster, one) for one in wanted]), strict=True))
     return {process: [(one, answers[one]) for one in sorted(BY_PROCESS[process])] for process in processes}
 
 
@@ -187,11 +187,11 @@ def _record_account(config: Config, administrator: KubernetesCluster) -> Iterato
     account = config.record_output_project_settings.service_account_name
     if account is not None:
         yield Asking("record account")
-        reviewed = [(one, _may(administrator, one, account=account)) for one in sorted(RECORD)]
+        reviewed = [(one, may(administrator, one, account=account)) for one in sorted(RECORD)]
         yield from cluster_answers.permissions({account: reviewed}, administrator.namespace)
 
 
-def _may(cluster: KubernetesCluster, permission: Permission, *, account: str | None = None) -> bool | PeerError:
+def may(cluster: KubernetesCluster, permission: Permission, *, account: str | None = None) -> bool | PeerError:
     """Whether the cluster's own user, or a service account, has the permission."""
     try:
         if account is None:

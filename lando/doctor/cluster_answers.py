@@ -82,7 +82,7 @@ def permissions(
         missing = [permission for permission, allowed in reviewed if allowed is False]
         errors = [allowed for _, allowed in reviewed if isinstance(allowed, PeerError)]
         if missing:
-            seen = f"the account may not {_in_words(missing)} in {namespace}"
+            seen = f"the account may not {missing_words(missing)} in {namespace}"
             advice = (
                 f"kubectl -n {namespace} apply -k openshift/runs, and take the token of its account {_ACCOUNTS[daemon]}"
                 if daemon in _ACCOUNTS
@@ -96,7 +96,7 @@ def permissions(
             yield ok(check, f"all {len(reviewed)} that it needs in {namespace}")
 
 
-def _in_words(missing: Sequence[Permission]) -> str:
+def missing_words(missing: Sequence[Permission]) -> str:
     """``create or delete jobs, get pods/log``."""
     by_resource: dict[str, list[str]] = {}
     for one in missing:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from urllib.parse import urlsplit
 
+from lando.api import settings as api_settings
+from lando.api.definitions_access import access
 from lando.config import (
     ArchiveSettings,
     BespinApiSettings,
@@ -16,9 +18,10 @@ from lando.config import (
     LandoApiSettings,
     Reading,
     WorkQueueSettings,
+    read,
     secret_values,
 )
-from lando.doctor import api, broker, cluster, configuration, stores
+from lando.doctor import api, broker, cluster, configuration, definitions, stores
 from lando.doctor.examining import Asking, Part
 from lando.doctor.findings import Finding, failed, ok
 from lando.home import ClientSettings, Home
@@ -60,8 +63,30 @@ def of_home(home: Home, options: Options) -> Site:
         advice = "start it with 'lando up', or name a daemons' file: lando doctor FILE"
         return Site(parts=(_here([failed("home", f"no 'lando up' runs from {home.path}", advice)]),))
     config = _embedded(home, known, cluster_here)
-    first = _here([ok("home", f"{home.path}, server at {known.url}")])
-    return Site(parts=(first, *_peers(config, options)), secrets=tuple(secret_values(config)))
+    parts = [_here([ok("home", f"{home.path}, server at {known.url}")]), *_peers(config, options)]
+    if home.definitions.exists():
+        parts.append(_definitions(str(home.definitions), config.cluster_api_settings))
+    return Site(parts=parts, secrets=tuple(secret_values(config)))
+
+
+def of_server(file: str, daemons: Config | None) -> Site:
+    """The parts of a server's settings ``file`` that no daemon has: its job definitions. Of its cluster tells
+    ``daemons``, else the daemons' file that it names."""
+    settings = api_settings.load(file)
+    if daemons is None and settings.daemons_config is not None:
+        daemons = read(settings.daemons_config).config
+    if settings.definitions is None:
+        none = ok("file", f"none: {file} names no file of definitions")
+        return Site(parts=(Part(name="definitions", title="Job definitions", examine=lambda: iter([none])),))
+    return Site(parts=(_definitions(settings.definitions, access(settings, daemons)),))
+
+
+def _definitions(file: str, cluster_settings: ClusterSettings) -> Part:
+    return Part(
+        name="definitions",
+        title=f"Job definitions, namespace {cluster_settings.namespace}",
+        examine=partial(definitions.examine, file, cluster_settings),
+    )
 
 
 def _here(findings: Sequence[Finding]) -> Part:
