@@ -7,6 +7,7 @@ import re
 from contextlib import ExitStack
 from typing import Any
 
+import urllib3
 from kubernetes.client.exceptions import ApiException
 
 from lando.definitions.connection import TIMEOUTS_S, Connection
@@ -19,6 +20,7 @@ logger = logging.getLogger(__name__)
 NOT_STARTED = "ContainerCreating"
 FOLLOW_SILENCE_S = 3600.0  # a program may say nothing for long
 _WAITING = re.compile(r"is waiting to start: (?P<reason>\w+)")
+_CHUNK = 64 * 1024  # bytes
 _NEAR = 0.99  # of the limit: what was cut may have ended within a line
 
 
@@ -55,11 +57,33 @@ def lines(core: Any, pod: Any, container: str, *, limit: int | None, limit_bytes
         if error.status == 400:
             return [_waiting_reason(pod, container, message_of(error))]
         raise
-    log = answer.data
-    if len(log) >= limit_bytes * _NEAR:
+    told, size = _split(_response(answer))
+    if size >= limit_bytes * _NEAR:
         logger.warning("The log of container %s of pod %s is cut at %d bytes", container, name, limit_bytes)
-    # The bytes as they are: a client that reads the answer as JSON makes Python text of a log that is JSON.
-    return str(log.decode("utf-8", errors="replace")).split("\n")
+    return told
+
+
+def _split(response: urllib3.BaseHTTPResponse) -> tuple[list[str], int]:
+    """The lines of the log as its bytes tell them, and how many these are; a large log is never there twice.
+
+    A client that reads the answer as JSON makes Python text of a log that is JSON.
+    """
+    told: list[str] = []
+    size, rest = 0, bytearray()
+    for chunk in response.stream(_CHUNK):
+        size += len(chunk)
+        first, *others = chunk.split(b"\n")
+        rest += first
+        for part in others:
+            told.append(rest.decode("utf-8", errors="replace"))
+            rest = bytearray(part)
+    told.append(rest.decode("utf-8", errors="replace"))
+    return told, size
+
+
+def _response(answer: Any) -> Any:
+    """The answer of urllib3, which some releases of the client wrap."""
+    return getattr(answer, "response", answer)
 
 
 class Following:
@@ -84,8 +108,7 @@ class Following:
                 if error.status == 400:
                     raise NotStarted(_waiting_reason(pod, container, message_of(error))) from error
                 raise
-            # Some releases of the client wrap the answer of urllib3.
-            self._lines = Lines(getattr(answer, "response", answer), f"the log of {container} of {pod.metadata.name}")
+            self._lines = Lines(_response(answer), f"the log of {container} of {pod.metadata.name}")
             opened.callback(self._lines.close)
             self._opened = opened.pop_all()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import json
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from typing import Any
 
 import kubernetes.client
 import pytest
+import urllib3
 from kubernetes.client.exceptions import ApiException
 
 models: Any = kubernetes.client
@@ -128,7 +130,7 @@ class FakeCore:
         log = self.logs[name, container]
         if isinstance(log, Exception):
             raise log
-        return SimpleNamespace(data=log)
+        return urllib3.HTTPResponse(io.BytesIO(log), preload_content=False)
 
     def read_namespaced_config_map(self, *, name: str, namespace: str) -> Any:
         if (namespace, name) not in self.config_maps:

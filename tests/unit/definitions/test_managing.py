@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tracemalloc
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -242,6 +243,49 @@ def test_logs_are_the_bytes_that_the_containers_wrote(batch: FakeBatch, core: Fa
     assert {(one["tail_lines"], one["limit_bytes"]) for one in core.asked} == {(20, 1024**3)}
     manager_of().job_logs("a", limit=None)
     assert "tail_lines" not in core.asked[-1]
+
+
+@pytest.mark.parametrize(
+    "log", [b"", b"\n", b"\n\n", b"a\r\nb\x0bc\x85d\n", b"\xe2\x82\n\xac", b"x" * 200_001 + b"\ny" * 70_000]
+)
+def test_lines_end_with_a_newline_alone_wherever_the_answer_is_cut(
+    batch: FakeBatch, core: FakeCore, log: bytes
+) -> None:
+    batch.jobs["a"] = job("a")
+    core.pods, core.logs = [pod("p")], {("p", "main"): log}
+
+    assert manager_of().job_logs("a", limit=None) == {"p": {"main": log.decode(errors="replace").split("\n")}}
+
+
+def test_a_log_that_is_cut_at_the_limit_is_warned_of(
+    batch: FakeBatch, core: FakeCore, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(JobManager, "JOB_LOGS_LIMIT_BYTES", 1000)
+    batch.jobs["a"] = job("a")
+    core.pods = [pod("p", containers=("short", "cut"))]
+    core.logs = {("p", "short"): b"x" * 900, ("p", "cut"): b"x" * 1000}
+
+    manager_of().job_logs("a", limit=None)
+
+    assert {one["limit_bytes"] for one in core.asked} == {1000}
+    assert [record.getMessage() for record in caplog.records] == [
+        "The log of container cut of pod p is cut at 1000 bytes"
+    ]
+
+
+def test_a_large_log_is_never_in_memory_twice(batch: FakeBatch, core: FakeCore) -> None:
+    log = b"x" * 4000 + b"\n"
+    batch.jobs["a"] = job("a")
+    core.pods, core.logs = [pod("p")], {("p", "main"): log * 5000}
+    tracemalloc.start()
+    try:
+        told = manager_of().job_logs("a", limit=None)
+        held, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert len(told["p"]["main"]) == 5001
+    assert most < 1.2 * held
 
 
 def test_containers_without_a_log_say_why_and_hold_up_no_other(batch: FakeBatch, core: FakeCore) -> None:

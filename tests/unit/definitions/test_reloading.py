@@ -316,6 +316,52 @@ def test_a_config_map_is_read_each_time(core: FakeCore) -> None:
     assert source.get() == {"b": 1}
 
 
+@pytest.mark.parametrize("kind", ["file", "config map", "text"])
+def test_each_thread_gets_one_version_with_its_own_arguments_while_the_template_changes(
+    kind: str, core: FakeCore, tmp_path: Path
+) -> None:
+    path = tmp_path / "template"
+
+    def hold(version: int) -> None:
+        text = f"v: {version}\nmine: {{{{ x }}}}\nw: {version}\n"
+        core.config_maps["batch", "map"] = {"map": text}
+        written(path.with_suffix(".new"), text).rename(path)
+
+    hold(0)
+    source = {
+        "file": YamlFileSpecSource(path),
+        "config map": ConfigMapSpecSource("map", "batch"),
+        "text": YamlStringSpecSource(path.read_text()),
+    }[kind]
+    together = threading.Barrier(5, timeout=30)
+    strange: list[object] = []
+
+    def ask(me: int) -> None:
+        together.wait()
+        before = 0
+        for number in range(25):
+            try:
+                made = source.get({"x": f"{me}-{number}", "surplus": me})
+            except Exception as error:
+                strange.append(error)
+                raise
+            if made["v"] != made["w"] or made["mine"] != f"{me}-{number}" or made["v"] < before:
+                strange.append(made)
+            before = made["v"]
+
+    threads = [threading.Thread(target=ask, args=(me,)) for me in range(4)]
+    for thread in threads:
+        thread.start()
+    together.wait()
+    for version in range(1, 31):
+        hold(version)
+    for thread in threads:
+        thread.join(30)
+
+    assert strange == []
+    assert source.get({"x": 1}) == {"v": 30, "mine": 1, "w": 30} or kind == "text"
+
+
 def test_the_environment_names_all_three(monkeypatch: pytest.MonkeyPatch, file: Path) -> None:
     with pytest.raises(KeyError, match="JOB_SIGNATURE"):
         JobManagerFactory.from_env()
