@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 from lando.decide.model import Action, Delete, JobPhase, ObjectRef, Observed, Plan
@@ -26,14 +26,20 @@ def to_revert(plan: Plan, observed: Observed) -> dict[str, ObjectRef]:
     if plan.on_failure is not OnFailure.REVERT:
         return {}
     gone = futile(plan, observed)
-    made = [
-        (observed.jobs[step.name].created or datetime.min.replace(tzinfo=UTC), number, step.name, step.job)
-        for number, step in enumerate(plan.steps)
+    made = {
+        step.name: step.job
+        for step in plan.steps
         if step.job in observed.objects and step.job not in gone and step.name in observed.jobs
-    ]
-    return {
-        name: ref for _, _, name, ref in sorted(made, reverse=True) if ref is not None and not observed.jobs[name].found
     }
+    created = {name: observed.jobs[name].created for name in made if not observed.jobs[name].found}
+    return {name: made[name] for name in newest_first(created, [step.name for step in plan.steps])}
+
+
+def newest_first(created: Mapping[str, datetime | None], order: Iterable[str]) -> list[str]:
+    """The Jobs ``created`` names, by when they were; of those of one moment the last of ``order`` comes first."""
+    number = {name: number for number, name in enumerate(order)}
+    unknown = datetime.min.replace(tzinfo=UTC)
+    return sorted(created, key=lambda name: (created[name] or unknown, number[name]), reverse=True)
 
 
 def revert(plan: Plan, observed: Observed) -> list[Action]:

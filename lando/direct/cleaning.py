@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 
+from lando.decide.deletion import newest_first
 from lando.direct.events import Ended, JobRemoved, Listener, Outcome, Trouble
 from lando.direct.lease import Lease
 from lando.direct.outage import LIMIT_S
@@ -51,25 +52,23 @@ def _clean(model: Model, cluster: Cluster, session: Session, make_lease: Callabl
     lease = session.acquired(make_lease, cluster, files)
     with lease.kept():
         found = session.tried(lambda: session.calls.one(partial(cluster.list, "Job", ENTRY)))
-        jobs = [job for job in found if name(job) in files and is_of(_labels(job), files[name(job)])]
-        number = {job: number for number, job in enumerate(files)}
-        jobs.sort(key=lambda job: (str(created(job)), number[name(job)]), reverse=True)
+        jobs = {name(job): job for job in found if name(job) in files and is_of(_labels(job), files[name(job)])}
         errors = 0
 
         def delete(job: Manifest) -> None:
             lease.assert_held()
             session.calls.one(partial(_delete, cluster, job))
 
-        for job in jobs:
+        for job in newest_first({job: created(manifest) for job, manifest in jobs.items()}, files):
             try:
-                session.tried(partial(delete, job))
+                session.tried(partial(delete, jobs[job]))
             except Refused:  # a run has begun that counts on them
                 raise
             except LandoError as error:
                 errors += 1
                 session.listener.tell(Trouble(sentence=f"Not removed: {error}"))
             else:
-                session.listener.tell(JobRemoved(job=name(job), why="cleanup"))
+                session.listener.tell(JobRemoved(job=job, why="cleanup"))
         session.tried(lambda: session.calls.one(lease.delete))
     if errors:
         return Ended(outcome=Outcome.FAILED, sentence=f"{errors} of {count(len(jobs), 'Job')} could not be removed.")

@@ -15,6 +15,7 @@ from lando.decide import (
     StepRecord,
     Write,
 )
+from lando.decide.deletion import newest_first
 from lando.direct.events import JobCreated, JobFailed, JobLog, JobRemoved, Trouble
 from lando.direct.lease import Lease
 from lando.direct.lease_record import Completion
@@ -109,15 +110,13 @@ class Performer:
     def delete(self, jobs: Sequence[str], why: str) -> dict[str, LandoError]:
         """Delete Jobs with their pods, newest first; the errors of those that can't be. Raises Stopped."""
         seen = self._view.seen()
-        there = [
-            job
+        there = {
+            job: seen[job].job.created
             for job in jobs
             if job in seen and not (seen[job].job.deleting or seen[job].is_gone or seen[job].uid in self._deleted)
-        ]
-        number = {job: number for number, job in enumerate(self._progress.files)}
-        there.sort(key=lambda job: (str(seen[job].job.created), number[job]), reverse=True)
+        }
         errors: dict[str, LandoError] = {}
-        for job in there:
+        for job in newest_first(there, self._progress.files):
             self._lease.assert_held()
             if why != CLEANUP:
                 self._forget([job])

@@ -7,26 +7,25 @@ failed otherwise goes down the ladder of delays, at whose end the run is told wh
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
-import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from lando import labels, logs, queues
 from lando.archive import Archive
-from lando.config import Config, load, log_as_told
-from lando.errors import ConfigError, LandoError, MessageError, Unavailable
-from lando.k8s import resync
+from lando.config import Config
+from lando.errors import LandoError, MessageError, Unavailable
+from lando.k8s import process, resync
 from lando.k8s.archiving import LogArchive
 from lando.k8s.cluster import Cluster, KubernetesCluster
 from lando.k8s.dispatch import Dispatcher, Work
 from lando.k8s.engine import Engine, words
-from lando.k8s.health import HealthServer
 from lando.k8s.metrics import ACTIVE, BOTH, HANDLING, IN_HAND, LANDO, MESSAGES, OLDEST_WORK, count_calls
 from lando.k8s.outage import Outage
 from lando.k8s.patience import Patience
@@ -40,7 +39,7 @@ from lando.pulse import Pulse
 from lando.queues import DELAYS_S, Consumer, Delivery, Publisher
 from lando.sources import Source
 from lando.sources.kinds import source_of
-from lando.stopping import leave, told_to_stop
+from lando.stopping import leave
 
 PREFETCH_PER_WORKER = 4
 POOL_SIZE = 16  # for the lists of looks, and objects made or deleted side by side; no task there waits for another
@@ -366,56 +365,32 @@ def _subject(message: Message | None) -> dict[str, Any]:
     return {"command": message.command.value, "message_id": message.id, "step": step, "job_uid": job_uid}
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the daemon until SIGTERM or SIGINT. Exit status 0 then, 2 without a usable configuration."""
-    arguments = sys.argv[1:] if argv is None else list(argv)
-    if len(arguments) != 1 or arguments[0].startswith("-"):
-        print("usage: python -m lando.k8s.lando CONFIG", file=sys.stderr)  # noqa: T201
-        return 2
-    logs.configure()
-    with told_to_stop() as stop:
-        return _run(arguments[0], stop)
-
-
-def _run(path: str, stop: threading.Event) -> int:
-    try:
-        config = load(path, set_up=log_as_told)
-        cluster = KubernetesCluster(config.cluster_api_settings, on_call=count_calls("cluster"))
-        source = source_of(config, count_calls("api"))
-        archive = _archive(config)
-        consumer = queues.consumer(config.work_queue, prefetch=PREFETCH_PER_WORKER * config.workers)
+@contextlib.contextmanager
+def _daemon_of(config: Config) -> Iterator[process.Work]:
+    """The daemon with everything that it needs, ready to run."""
+    with contextlib.ExitStack() as parts:
+        cluster = parts.enter_context(KubernetesCluster(config.cluster_api_settings, on_call=count_calls("cluster")))
+        source = parts.enter_context(contextlib.closing(source_of(config, count_calls("api"))))
         publisher = queues.publisher(config.work_queue)
+        parts.callback(publisher.close)
         daemon = LandoDaemon(
             config,
             cluster=cluster,
             source=source,
-            consumer=consumer,
+            consumer=queues.consumer(config.work_queue, prefetch=PREFETCH_PER_WORKER * config.workers),
             publisher=publisher,
-            archive=archive,
+            archive=_archive(config),
             clock=cluster.now,
         )
         broker = queue_check(publisher, config.work_queue.listen_queue)
         patrol = Patrol({"API or cluster": daemon.probe, "broker": broker})
-        health = None
-        if config.metrics_port is not None:
-            parts = (daemon, patrol)
-            health = HealthServer(config.metrics_port, parts, host=config.metrics_host, figures=(LANDO, BOTH))
-    except (ConfigError, OSError) as error:
-        print(error, file=sys.stderr)  # noqa: T201
-        return 2
-    if health is not None:
-        health.start()
-        patrol.start()
-    try:
-        daemon.run(stop)
-    finally:
-        patrol.stop()
-        if health is not None:
-            health.close()
-        publisher.close()
-        cluster.close()
-        source.close()
-    return 0
+        parts.enter_context(process.observable(config, daemon, patrol, (LANDO, BOTH)))
+        yield daemon.run
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the daemon until SIGTERM or SIGINT. Exit status 0 then, 2 without a usable configuration."""
+    return process.main("lando.k8s.lando", argv, _daemon_of)
 
 
 def _archive(config: Config) -> Archive | None:

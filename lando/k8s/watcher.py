@@ -12,23 +12,23 @@ from __future__ import annotations
 import contextlib
 import logging
 import random
-import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from lando import labels, logs, queues
-from lando.config import STEP_TYPES, Config, load, log_as_told
-from lando.errors import ConfigError, Conflict, LandoError, NotFound, PeerError, Rejected, Unavailable
+from lando.config import STEP_TYPES, Config
+from lando.errors import Conflict, LandoError, NotFound, PeerError, Rejected, Unavailable
+from lando.k8s import process
 from lando.k8s.agenda import Agenda
 from lando.k8s.cluster import Cluster, KubernetesCluster, Manifest
 from lando.k8s.diagnosis import Diagnosis, Verdict, deleted, diagnose
 from lando.k8s.diagnosis.facts import ENDED_PHASES, log_source, mapping, name, phase, termination_message
-from lando.k8s.health import STUCK_S, HealthServer
+from lando.k8s.health import STUCK_S
 from lando.k8s.metrics import BACKLOG, BOTH, EVENT_AGE, REPORTS, WATCHER, count_calls
 from lando.k8s.patrol import Patrol, queue_check
 from lando.k8s.reflector import SILENCE_S, Change, Reflector
@@ -37,7 +37,7 @@ from lando.labels import StepKey
 from lando.messages import Command, Condition, Evidence, Message, codec
 from lando.queues import Publisher
 from lando.runs import Cause, cut_middle
-from lando.stopping import leave, told_to_stop
+from lando.stopping import leave
 
 log = logging.getLogger(__name__)
 
@@ -371,43 +371,22 @@ def _evidence(
     )
 
 
+@contextlib.contextmanager
+def _watcher_of(config: Config) -> Iterator[process.Work]:
+    """The watcher with everything that it needs, ready to run."""
+    with contextlib.ExitStack() as parts:
+        cluster = parts.enter_context(KubernetesCluster(config.cluster_api_settings, on_call=count_calls("cluster")))
+        publisher = queues.publisher(config.work_queue)
+        parts.callback(publisher.close)
+        watcher = Watcher(config, cluster=cluster, publisher=publisher, clock=cluster.now)
+        patrol = Patrol({"broker": queue_check(publisher, config.work_queue.listen_queue)})
+        parts.enter_context(process.observable(config, watcher, patrol, (WATCHER, BOTH)))
+        yield watcher.run
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the daemon until SIGTERM or SIGINT. Exit status 0 then, 2 without a usable configuration."""
-    arguments = sys.argv[1:] if argv is None else list(argv)
-    if len(arguments) != 1 or arguments[0].startswith("-"):
-        print("usage: python -m lando.k8s.watcher CONFIG", file=sys.stderr)  # noqa: T201
-        return 2
-    logs.configure()
-    with told_to_stop() as stop:
-        return _run(arguments[0], stop)
-
-
-def _run(path: str, stop: threading.Event) -> int:
-    try:
-        config = load(path, set_up=log_as_told)
-        cluster = KubernetesCluster(config.cluster_api_settings, on_call=count_calls("cluster"))
-        publisher = queues.publisher(config.work_queue)
-    except ConfigError as error:
-        print(error, file=sys.stderr)  # noqa: T201
-        return 2
-    watcher = Watcher(config, cluster=cluster, publisher=publisher, clock=cluster.now)
-    patrol = Patrol({"broker": queue_check(publisher, config.work_queue.listen_queue)})
-    with contextlib.ExitStack() as cleanup:
-        cleanup.callback(cluster.close)
-        cleanup.callback(publisher.close)
-        if config.metrics_port is not None:
-            try:
-                parts = (watcher, patrol)
-                health = HealthServer(config.metrics_port, parts, host=config.metrics_host, figures=(WATCHER, BOTH))
-            except ConfigError as error:
-                print(error, file=sys.stderr)  # noqa: T201
-                return 2
-            cleanup.callback(health.close)
-            health.start()
-            cleanup.callback(patrol.stop)
-            patrol.start()
-        watcher.run(stop)
-    return 0
+    return process.main("lando.k8s.watcher", argv, _watcher_of)
 
 
 if __name__ == "__main__":

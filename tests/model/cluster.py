@@ -14,7 +14,6 @@ from typing import Any
 
 from lando import labels
 from lando.errors import NotFound
-from lando.k8s import cluster_errors
 from lando.k8s.cluster import Manifest, Page
 from lando.k8s.observe import owning_job
 from lando.local.controllers import garbage_collector
@@ -27,16 +26,10 @@ from lando.local.rules.status import ApiError
 from lando.local.store.objects import ObjectStore
 from lando.local.store.watching import Event
 from tests.model.clock import Clock
+from tests.services.store_cluster import RESOURCES, told
 
 NAMESPACE = "test"
 NODE = "node"
-RESOURCES = {
-    "Job": "jobs",
-    "Pod": "pods",
-    "ConfigMap": "configmaps",
-    "PersistentVolumeClaim": "persistentvolumeclaims",
-    "Event": "events",
-}
 SETTLING_LIMIT = 1000
 """Keys that the controllers look at before the model calls it a loop."""
 
@@ -109,11 +102,11 @@ class ModelCluster:
     # -- the calls ----------------------------------------------------------------------------------------------------
 
     def create(self, manifest: Manifest) -> Manifest:
-        with _Told(f"create {manifest['kind']} {manifest['metadata']['name']}", writes=True):
+        with told(f"create {manifest['kind']} {manifest['metadata']['name']}", writes=True):
             return self.store.create(RESOURCES[manifest["kind"]], NAMESPACE, manifest)
 
     def get(self, kind: str, name: str) -> Manifest:
-        with _Told(f"get {kind} {name}"):
+        with told(f"get {kind} {name}"):
             return self.store.get(RESOURCES[kind], NAMESPACE, name)
 
     def list(self, kind: str, label_selector: str = "", field_selector: str = "") -> list[Manifest]:
@@ -128,7 +121,7 @@ class ModelCluster:
         limit: int = 500,
         continue_token: str | None = None,
     ) -> Page:
-        with _Told(f"list {kind}"):
+        with told(f"list {kind}"):
             listing = self.store.list(
                 RESOURCES[kind], NAMESPACE, label_selector=label_selector, field_selector=field_selector
             )
@@ -140,11 +133,11 @@ class ModelCluster:
         return ModelWatch(self, kind, label_selector, resource_version, timeout_s)
 
     def patch(self, kind: str, name: str, patch: Manifest) -> Manifest:
-        with _Told(f"patch {kind} {name}", writes=True):
+        with told(f"patch {kind} {name}", writes=True):
             return self.store.patch(RESOURCES[kind], NAMESPACE, name, patch)
 
     def delete(self, kind: str, name: str, *, uid: str | None = None) -> None:
-        with _Told(f"delete {kind} {name}"):
+        with told(f"delete {kind} {name}"):
             self.store.delete(RESOURCES[kind], NAMESPACE, name, propagation="Background", uid=uid)
 
     def pod_log(
@@ -390,7 +383,7 @@ class ModelWatch(Iterator[Manifest]):
         self._cluster = cluster
         self._timeout_s = timeout_s
         self._waited = False
-        with _Told(f"watch {kind}"):
+        with told(f"watch {kind}"):
             self._changes = cluster.store.watch(
                 RESOURCES[kind], NAMESPACE, label_selector=selector, resource_version=version
             )
@@ -408,22 +401,6 @@ class ModelWatch(Iterator[Manifest]):
 
     def close(self) -> None:
         self._changes.close()
-
-
-class _Told:
-    """The store's refusals as what they mean to Lando."""
-
-    def __init__(self, what: str, *, writes: bool = False) -> None:
-        self._what = what
-        self._writes = writes
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, ApiError):
-            raise cluster_errors.from_status(
-                error.body(), code=error.code, what=self._what, writes=self._writes
-            ) from error
 
 
 def _terminated(exit_code: int, reason: str, stamp: str, message: str = "") -> Manifest:

@@ -39,7 +39,7 @@ class StoreWatch:
         return self
 
     def __next__(self) -> Manifest:
-        with _told("watch"):
+        with told("watch"):
             event: Event = next(self._events)
         return {"type": event.type, "object": event.object}
 
@@ -75,7 +75,7 @@ class StoreCluster:
     # -- the calls of a daemon -----------------------------------------------------------------------------------
 
     def create(self, manifest: Manifest, *, dry_run: bool = False) -> Manifest:
-        with _told(f"create {manifest['kind']} {manifest['metadata']['name']}", writes=True):
+        with told(f"create {manifest['kind']} {manifest['metadata']['name']}", writes=True):
             made = self.store.create(RESOURCES[manifest["kind"]], self.namespace, manifest, dry_run=dry_run)
         if dry_run:
             return made
@@ -85,7 +85,7 @@ class StoreCluster:
         return made
 
     def get(self, kind: str, name: str) -> Manifest:
-        with _told(f"get {kind} {name}"):
+        with told(f"get {kind} {name}"):
             return self.store.get(RESOURCES[kind], self.namespace, name)
 
     def list(self, kind: str, label_selector: str = "", field_selector: str = "") -> list[Manifest]:
@@ -100,7 +100,7 @@ class StoreCluster:
         limit: int = 500,
         continue_token: str | None = None,
     ) -> Page:
-        with _told(f"list {kind}"):
+        with told(f"list {kind}"):
             listing = self.store.list(
                 RESOURCES[kind],
                 self.namespace,
@@ -116,7 +116,7 @@ class StoreCluster:
     def watch(
         self, kind: str, label_selector: str, resource_version: str, *, timeout_s: int, field_selector: str = ""
     ) -> StoreWatch:
-        with _told(f"watch {kind}"):
+        with told(f"watch {kind}"):
             subscription = self.store.watch(
                 RESOURCES[kind],
                 self.namespace,
@@ -130,11 +130,11 @@ class StoreCluster:
         return StoreWatch(subscription)
 
     def patch(self, kind: str, name: str, patch: Manifest) -> Manifest:
-        with _told(f"patch {kind} {name}", writes=True):
+        with told(f"patch {kind} {name}", writes=True):
             return self.store.patch(RESOURCES[kind], self.namespace, name, patch)
 
     def delete(self, kind: str, name: str, *, uid: str | None = None) -> None:
-        with _told(f"delete {kind} {name}"):
+        with told(f"delete {kind} {name}"):
             self.store.delete(RESOURCES[kind], self.namespace, name, propagation="Background", uid=uid)
         self._collect_garbage()
 
@@ -302,7 +302,7 @@ class StoreCluster:
 
 
 @contextmanager
-def _told(what: str, *, writes: bool = False) -> Iterator[None]:
+def told(what: str, *, writes: bool = False) -> Iterator[None]:
     """The store's refusals as a daemon gets them over HTTP."""
     try:
         yield
