@@ -11,12 +11,11 @@ import typer
 
 from lando.cli.options import connect
 from lando.client import LandoClient
+from lando.client.definitions import PAUSES_S, is_over
 from lando.direct.events import Outcome
 from lando.errors import Conflict, InputError, NotFound, Rejected
 from lando.logs import plain
 
-PAUSES_S = (0.2, 2.0)
-"""Between two looks at a Job, the first and the longest."""
 LINES = 10_000
 """Of a container that ended before it could be followed."""
 
@@ -60,10 +59,17 @@ def run(
             return Outcome.COMPLETE.value
         if not as_json:
             typer.echo(name, err=following)
-        # With --json standard output is for the one document.
-        for piece in _followed(client, name) if following else _awaited(client, name):
-            typer.echo(piece, nl=False, err=as_json)
-        job = client.definitions.job(name)
+        try:
+            # With --json standard output is for the one document.
+            for piece in _followed(client, name) if following else ():
+                typer.echo(piece, nl=False, err=as_json)
+            job = _awaited(client, name, is_quiet=as_json)
+        except NotFound:
+            typer.echo(f"lando: The Job {plain(name)} was deleted before it had ended.", err=True)
+            return Outcome.FAILED.value
+        except KeyboardInterrupt:
+            typer.echo(f"The Job goes on; look at it with: lando definitions show {plain(name)}", err=True)
+            raise
     is_complete = job["state"] == "Complete"
     if as_json:
         typer.echo(json.dumps(job, ensure_ascii=False))
@@ -120,13 +126,15 @@ def _arguments(definition: Mapping[str, Any]) -> Iterator[str]:
         yield f"{name}{'*' if name in required else ''}{':' if kind else ''}{kind}{default}"
 
 
-def _awaited(client: LandoClient, name: str) -> Iterator[str]:
-    """Nothing, until the Job has ended."""
-    pause = PAUSES_S[0]
-    while client.definitions.job_state(name) == "Running":
-        time.sleep(pause)
-        pause = min(pause * 1.5, PAUSES_S[1])
-    yield from ()
+def _awaited(client: LandoClient, name: str, *, is_quiet: bool) -> dict[str, Any]:
+    """The Job when it has ended; what it waits for meanwhile is told as often as that changes."""
+    told = ""
+    for job in client.definitions.await_job(name):
+        waits_for = str((job.get("cause") or {}).get("sentence") or "")
+        if not is_quiet and not is_over(job) and waits_for not in ("", told):
+            typer.echo(f"waits for: {plain(waits_for)}", err=True)
+            told = waits_for
+    return job
 
 
 def _followed(client: LandoClient, name: str) -> Iterator[str]:
@@ -134,7 +142,7 @@ def _followed(client: LandoClient, name: str) -> Iterator[str]:
     told: set[str] = set()
     pause = PAUSES_S[0]
     while True:
-        is_over = client.definitions.job_state(name) != "Running"
+        is_ended = is_over(client.definitions.job(name))
         for pod in [pod for pod in client.definitions.job_logs(name, 1) if pod not in told]:
             try:
                 for piece in client.definitions.follow_job(name, pod):
@@ -143,7 +151,7 @@ def _followed(client: LandoClient, name: str) -> Iterator[str]:
                 told.add(pod)
             except (Conflict, NotFound):  # has not begun, or is gone
                 continue
-        if is_over:
+        if is_ended:
             break
         time.sleep(pause)
         pause = min(pause * 1.5, PAUSES_S[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
@@ -11,6 +12,10 @@ from lando.errors import Unavailable
 
 QUIET_PROGRAM_S = 3600.0
 """Silence on the followed log of a Job, which has no sign of life of its own."""
+WAIT_S = 25.0
+"""How long the server may hold back an answer about a Job that goes on; proxies commonly end what takes 30 s."""
+PAUSES_S = (0.2, 2.0)
+"""Between two looks at a Job where the server does not wait, the first and the longest."""
 PAGE = 100
 NAMES = 1000
 """Jobs that are asked for at a time: with all that is said of them, and their names alone."""
@@ -57,22 +62,37 @@ class Definitions:
         """What the cluster told of the Job and its pods, oldest first, and the containers' termination messages."""
         return dict(self._connection.call("GET", f"{_job(name)}/events"))
 
-    def job(self, name: str) -> dict[str, Any]:
-        """The Job as the API gives it, with the cause where it failed."""
-        return dict(self._connection.call("GET", _job(name)))
+    def job(self, name: str, *, wait_s: float = 0.0) -> dict[str, Any]:
+        """The Job as the API gives it, with the cause where it failed or waits; as soon as it has ended, or after
+        ``wait_s``, unless the server is older or busy and answers at once."""
+        params = {"wait_s": wait_s} if wait_s else {}
+        timeout_s = self._connection.timeout_s + wait_s
+        return dict(self._connection.call("GET", _job(name), params=params, timeout=timeout_s))
 
-    def job_state(self, name: str) -> str:
-        """Running, Complete or Failed; a server that can't be reached for a while is asked again."""
-        for failures in range(FOLLOW_TRIES):
+    def await_job(self, name: str) -> Iterator[dict[str, Any]]:
+        """The Job as it is now, then whenever the server has answered anew, at last when it has ended or is gone.
+
+        A server that can't be reached for a while is asked again.
+        """
+        failures, rest_s, wait_s = 0, PAUSES_S[0], 0.0
+        while True:
+            asked = time.monotonic()
             try:
-                status = self._connection.call("GET", f"{_job(name)}/status")
-                break
+                job = self.job(name, wait_s=wait_s)
             except Unavailable:
-                if failures + 1 == FOLLOW_TRIES:
+                failures += 1
+                if failures >= FOLLOW_TRIES:
                     raise
                 pause(failures)
-        ends = (one["type"] for one in status["conditions"] or () if one["status"] == "True")
-        return next((str(end) for end in ends if end in ("Complete", "Failed")), "Running")
+                continue
+            failures = 0
+            yield job
+            if is_over(job):
+                return
+            if wait_s and time.monotonic() - asked < PAUSES_S[1]:  # it did not wait
+                time.sleep(rest_s)
+                rest_s = min(rest_s * 1.5, PAUSES_S[1])
+            wait_s = WAIT_S
 
     def job_logs(self, name: str, limit: int) -> dict[str, dict[str, list[str]]]:
         """By pod and container, the last lines."""
@@ -82,6 +102,11 @@ class Definitions:
         """What the pod's first container says, piece by piece, until it ends; Conflict before it has begun."""
         params = {"follow": "true", "pod": pod}
         yield from self._connection.log(f"{_job(name)}/logs", params, silence_s=QUIET_PROGRAM_S)
+
+
+def is_over(job: Mapping[str, Any]) -> bool:
+    """Whether nothing more will come of a Job: it has ended, or is gone and this is what was kept."""
+    return bool(job["state"] != "Running" or job.get("kept"))
 
 
 def _job(name: str) -> str:

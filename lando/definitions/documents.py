@@ -20,6 +20,11 @@ LOST = "lando.lost"
 """Another of these: what of it could not be kept, in sentences."""
 
 
+def is_kept(job: V1Job) -> bool:
+    """Whether the Job is read from where it was put aside: the cluster has it no more."""
+    return KEPT in (job.metadata.annotations or {})
+
+
 def status(job: V1Job) -> dict[str, Any]:
     """The Job's status with snake_case keys, absent values as null and times as HTTP dates; of a Job that is being
     deleted also since when."""

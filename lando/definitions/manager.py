@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 import secrets
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
 from typing import Any
 
+import urllib3.exceptions
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
@@ -37,6 +40,7 @@ logger = logging.getLogger(__name__)
 
 PAGE_SIZE = 250  # a Job is some kilobytes as JSON, and a multiple of that as objects
 NAMES_TRIED = 5  # one collision of 96 random bits is unlikely enough; a broken source of them is not endless
+LOOK_S = 2.0  # between two looks at a Job that is waited for
 LISTS_TRIED = 3  # how often a list whose place expired is begun again
 _GENERATED = re.compile(rf"-[0-9a-f]{{{2 * JobGenerator.SUFFIX_BYTES}}}")
 
@@ -205,6 +209,27 @@ class JobManager:
         if not self.signer.has_signed(job):
             raise NotFoundException(f"the Job {job_name} is not one of {self.signer.signature!r}")
         return job
+
+    def wait_for_job(self, job_name: str, timeout_s: float | None = None) -> V1Job:
+        """The Job as soon as it has ended, or as it stands after ``timeout_s``; None waits for as long as it takes.
+
+        The cluster is asked every :data:`LOOK_S`; one that is away meanwhile is asked again, and what it last answered
+        is raised at the time-out only. NotFoundException when there is no such Job, or no more.
+        """
+        until = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        job = self.read_job(job_name)
+        while True:
+            left = until - time.monotonic()
+            if left <= 0 or self.job_is_finished(job):
+                return job
+            time.sleep(min(left, LOOK_S))
+            try:
+                job = self.read_job(job_name)
+            except (ApiException, urllib3.exceptions.HTTPError, OSError) as error:
+                is_away = not isinstance(error, ApiException) or error.status in (None, 0, 429) or error.status >= 500
+                if not is_away or time.monotonic() >= until:
+                    raise
+                logger.warning("The Job %s can't be looked at now: %s", job_name, type(error).__name__)
 
     def job_logs(self, job_name: str | V1Job, limit: int | None = 200) -> LogsByPodAndContainer:
         """The last ``limit`` lines of each container of each pod of the Job, or the one of that name; None for all:

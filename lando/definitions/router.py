@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import Annotated, Any, NoReturn
 
@@ -38,6 +39,14 @@ MAX_PAGE = 1000
 FOLLOWERS = 50
 """Of logs, at a time."""
 
+WAITERS = 100
+"""Requests that wait for the end of a Job, at a time; others are answered at once."""
+MAX_WAIT_S = 60.0
+_WAIT_AT_ONCE_S = 5.0
+"""Until a thread that waits looks whether it still should: whoever asked may be gone, or the server at its end."""
+
+_waiting = threading.BoundedSemaphore(WAITERS)
+_waiting_threads = CapacityLimiter(WAITERS)
 _places = threading.BoundedSemaphore(FOLLOWERS)
 _threads = CapacityLimiter(FOLLOWERS)
 
@@ -57,6 +66,35 @@ async def _manager_of(request: Request) -> JobManager:
 
 
 TheManager = Annotated[JobManager, Depends(_manager_of)]
+
+
+async def _ended(
+    manager: TheManager,
+    job_name: str,
+    wait_s: Annotated[
+        float, Query(ge=0, le=MAX_WAIT_S, description="answer when the Job has ended, or after so many seconds")
+    ] = 0.0,
+) -> None:
+    """Wait, in a thread that is nobody else's, and leave it to the route to tell what there is then."""
+    if wait_s <= 0 or not _waiting.acquire(blocking=False):
+        return
+    until = time.monotonic() + wait_s
+    try:
+        while (left := until - time.monotonic()) > 0:
+            job = await to_thread.run_sync(
+                manager.wait_for_job,
+                job_name,
+                min(left, _WAIT_AT_ONCE_S),
+                limiter=_waiting_threads,
+                abandon_on_cancel=True,
+            )
+            if manager.job_is_finished(job) or documents.is_kept(job):
+                return
+    except Exception:  # noqa: BLE001 - the route meets it, too
+        return
+    finally:
+        _waiting.release()
+
 
 _ERROR = {
     "type": "object",
@@ -122,9 +160,11 @@ def create_router(
     *,
     is_health_open: bool = True,
     more: More = lambda request, job: {},
+    turn: Callable[..., Any] | None = None,
 ) -> APIRouter:
     """The routes over ``manager``, or over the one that it gives for a request; all ask ``authorize`` first, unless
-    ``is_health_open`` the health check, too. ``more`` completes what ``GET /jobs/{job_name}`` says."""
+    ``is_health_open`` the health check, too. ``more`` completes what ``GET /jobs/{job_name}`` says.
+    Within ``turn``, a dependency of FastAPI's, the routes do their work, but do not wait for Jobs."""
     answers: dict[int | str, dict[str, Any]] = {
         "4XX": {"description": "Not done, and why.", "content": {"application/json": {"schema": _ERROR}}},
         "503": {"description": "The cluster is away.", "content": {"application/json": {"schema": _ERROR}}},
@@ -137,8 +177,10 @@ def create_router(
         request.state.job_manager = manager if isinstance(manager, JobManager) else manager(request)
 
     guards = [Depends(authorized), Depends(chosen)]
-    health = APIRouter(route_class=Route, dependencies=guards[1:] if is_health_open else guards)
-    router = APIRouter(route_class=Route, dependencies=guards, responses=answers)
+    work = [Depends(turn, scope="function")] if turn is not None else []
+    health = APIRouter(route_class=Route, dependencies=[*(guards[1:] if is_health_open else guards), *work])
+    router = APIRouter(route_class=Route, dependencies=[*guards, *work], responses=answers)
+    patient = APIRouter(route_class=Route, dependencies=[*guards, Depends(_ended), *work], responses=answers)
 
     @health.get(
         "/healthcheck",
@@ -213,7 +255,7 @@ def create_router(
             told = {one.metadata.name: documents.status(one) for one in jobs}
         return {"jobs": told, "continue": following}
 
-    @router.get("/jobs/{job_name}", openapi_extra=_answering(_JOB))
+    @patient.get("/jobs/{job_name}", openapi_extra=_answering(_JOB))
     def read_job(request: Request, manager: TheManager, job_name: str) -> dict[str, Any]:
         """The Job: where it stands and, if it failed or waits, why."""
         job = manager.read_job(job_name)
@@ -225,7 +267,7 @@ def create_router(
         manager.delete_job(manager.read_job(job_name))
         return {"job_name": job_name}
 
-    @router.get("/jobs/{job_name}/status", openapi_extra=_answering(_STATUS["properties"]))
+    @patient.get("/jobs/{job_name}/status", openapi_extra=_answering(_STATUS["properties"]))
     def read_status(manager: TheManager, job_name: str) -> dict[str, Any]:
         """The Job's status."""
         return documents.status(manager.read_job(job_name))
@@ -277,6 +319,7 @@ def create_router(
     whole = APIRouter()
     whole.include_router(health)
     whole.include_router(router)
+    whole.include_router(patient)
     return whole
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -12,8 +13,9 @@ from typing import Any, Self
 
 from lando.archive import Archive
 from lando.definitions import connection as connections
+from lando.definitions import manager as managing
 from lando.definitions.config import ReloadingJobDefinitionsRegister
-from lando.definitions.documents import KEPT, LOST
+from lando.definitions.documents import KEPT, LOST, is_kept
 from lando.definitions.exceptions import NotFoundException
 from lando.definitions.file_reloader import FileReloader
 from lando.definitions.gathering import Logs
@@ -34,6 +36,8 @@ logger = logging.getLogger(__name__)
 
 CLEANUP_S = 60.0
 STOP_S = 10.0
+CURRENT_S = 10.0
+"""After which a view that has told nothing is asked whether it is still current."""
 _PLACE = "after."
 """Begins the token of a page that the view gave."""
 _LATEST = 10**10
@@ -102,6 +106,18 @@ class ServedJobs(JobManager):
         if job is None or not self.signer.has_signed(job):  # one sentence: what others have is nobody's to know
             raise NotFoundException(f"there is no Job {job_name!r}")
         return job
+
+    def wait_for_job(self, job_name: str, timeout_s: float | None = None) -> V1Job:
+        """As of any manager, without a call as long as the view is current; what is kept of a Job does not change."""
+        until = math.inf if timeout_s is None else time.monotonic() + timeout_s
+        while True:
+            seen = self._view.get(job_name)
+            job = self.read_job(job_name)
+            left = until - time.monotonic()
+            if left <= 0 or self.job_is_finished(job) or is_kept(job):
+                return job
+            is_followed = seen is not None and self._view.is_current()
+            self._view.await_change(job_name, seen, min(left, CURRENT_S if is_followed else managing.LOOK_S))
 
     def job_logs(self, job_name: str | V1Job, limit: int | None = 200) -> JobManager.LogsByPodAndContainer:
         job = self.read_job(job_name) if isinstance(job_name, str) else job_name
@@ -252,11 +268,6 @@ class Service:
         if self._keeper is not None:
             self._keeper.keep(job, by=f"its annotation {JobDeleter.JOB_DELETION_TIME_ANNOTATION}")
         logger.info("Job %s is deleted: its retention is over", job.metadata.name)
-
-
-def is_kept(job: V1Job) -> bool:
-    """Whether the Job is read from the archive: the cluster has it no more."""
-    return KEPT in (job.metadata.annotations or {})
 
 
 def _place(job: V1Job) -> str:

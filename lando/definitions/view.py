@@ -39,6 +39,8 @@ class JobsView:
         self._jobs: dict[str, V1Job] = {}
         self._written: dict[str, V1Job] = {}
         self._lock = threading.Lock()
+        self._heard = threading.Condition(self._lock)
+        self._stopped = False
         self._reflector = Reflector(cluster, "Job", self._changed, label_selector=label_selector, relist_s=RELIST_S)
 
     def is_current(self) -> bool:
@@ -56,6 +58,11 @@ class JobsView:
     def get(self, name: str) -> V1Job | None:
         with self._lock:
             return self._known(name)
+
+    def await_change(self, name: str, seen: V1Job | None, timeout_s: float) -> None:
+        """Until :meth:`get` gives something else than ``seen``, :meth:`stop`, or ``timeout_s`` are over."""
+        with self._heard:
+            self._heard.wait_for(lambda: self._stopped or self._known(name) is not seen, timeout_s)
 
     def made(self, job: V1Job) -> None:
         """Take in a Job that the cluster has answered to whoever made it."""
@@ -83,8 +90,11 @@ class JobsView:
         self._reflector.run()
 
     def stop(self) -> None:
-        """End :meth:`run`, from any thread."""
+        """End :meth:`run`, from any thread, and whatever waits."""
         self._reflector.stop()
+        with self._heard:
+            self._stopped = True
+            self._heard.notify_all()
 
     def _known(self, name: str) -> V1Job | None:
         self._forget_told()
@@ -113,6 +123,7 @@ class JobsView:
                 known = self._jobs.get(name)
                 if known is not None and known.metadata.uid == change.uid:  # else one of that name came after it
                     del self._jobs[name]
+                    self._heard.notify_all()
             self._on_gone(job_of(change.object), change.is_seen)
             return
         job = job_of(change.object)
@@ -122,6 +133,7 @@ class JobsView:
                 job.metadata.deletion_timestamp = known.metadata.deletion_timestamp  # which nothing takes back
             self._jobs[name] = job
             self._forget_told()
+            self._heard.notify_all()
         self._on_change(job)
 
 

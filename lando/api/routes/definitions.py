@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncIterator
 from typing import Any
 
-from fastapi import APIRouter, Depends, Request, Security
+from fastapi import APIRouter, Request, Security
 
 from lando.api import answers, auth
 from lando.api.media_types import JOBS
@@ -61,9 +61,9 @@ async def _turn(site: TheSite) -> AsyncIterator[None]:
 
 router = APIRouter()
 router.include_router(
-    create_router(_manager, _authorize, is_health_open=False, more=_more),
+    create_router(_manager, _authorize, is_health_open=False, more=_more, turn=_turn),
     prefix=JOBS,
     tags=["job definitions"],
     # The ways are only named here: _authorize looks.
-    dependencies=[Depends(_turn, scope="function"), *(Security(way) for way in auth.WAYS)],
+    dependencies=[Security(way) for way in auth.WAYS],
 )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 from lando.archive import Archive
 from lando.config import ClusterSettings
 from lando.definitions import JobManager, JobManagerFactory
-from lando.definitions.service import Service
+from lando.definitions.service import ServedJobs, Service
 from lando.k8s.cluster import KubernetesCluster
 from tests.unit.api.serving import Api, Serve
 from tests.unit.definitions.conftest import FakeBatch, FakeCore, job
@@ -24,6 +26,7 @@ DEFINITIONS = """
 """
 GREET = {"job_definition_name": "greet", "name": "ada"}
 JOBS = "/k8s-jobs/jobs"
+LIMIT_S = 30.0
 
 
 @pytest.fixture
@@ -197,3 +200,27 @@ def test_errors_are_those_of_the_library_s_own_server(api: Api) -> None:
     answer = api.post(JOBS, {"job_definition_name": "greet"}, "operator")
 
     assert (answer.status_code, answer.json()["missing"]) == (400, ["name"])
+
+
+def test_whoever_waits_for_a_job_holds_no_place_of_those_who_ask(
+    api: Api, batch: FakeBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch.jobs["one"] = job("one")
+    waits, may_end = threading.Event(), threading.Event()
+
+    def wait(manager: JobManager, name: str, timeout_s: float) -> Any:
+        waits.set()
+        assert may_end.wait(LIMIT_S)
+        batch.jobs["one"] = job("one", condition="Complete")
+        return batch.jobs["one"]
+
+    monkeypatch.setattr(ServedJobs, "wait_for_job", wait)
+    api.site.definition_calls.total_tokens = 1
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(api.get, f"{JOBS}/one/status?wait_s=60", "operator")
+        try:
+            assert waits.wait(LIMIT_S)
+            assert api.get(f"{JOBS}/one/status", "operator").json()["conditions"] is None
+        finally:
+            may_end.set()
+        assert waiting.result(LIMIT_S).json()["conditions"][0]["type"] == "Complete"

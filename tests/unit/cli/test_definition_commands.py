@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from lando.cli import definitions
+from lando.client import connection
+from lando.client import definitions as client_definitions
 from lando.errors import InputError
 
 DEFINITIONS = "GET /k8s-jobs/definitions"
@@ -21,13 +23,15 @@ GREET = {
 }
 
 
-def status(state: str | None) -> dict[str, Any]:
-    return {"conditions": [{"type": state, "status": "True"}] if state else None}
+def job(state: str, **more: Any) -> dict[str, Any]:
+    return {"job_name": "greet-1", "state": state, "cause": None, "kept": None, **more}
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(definitions, "PAUSES_S", (0.0, 0.0))
+    for module in (definitions, client_definitions):
+        monkeypatch.setattr(module, "PAUSES_S", (0.0, 0.0))
+    monkeypatch.setattr(connection, "RETRY_S", 0.0)
 
 
 @pytest.fixture(autouse=True)
@@ -74,9 +78,9 @@ def test_a_refusal_is_told_in_the_server_s_words(api: Any, lando: Any) -> None:
 
 
 def test_a_job_that_failed_says_why_and_ends_with_2(api: Any, lando: Any) -> None:
-    api.on(f"{JOB}/status", status(None), (503, {"error": "ClusterUnavailable", "message": "away"}), status("Failed"))
+    away = (503, {"error": "ClusterUnavailable", "message": "away"})
     cause = {"sentence": "It exited with 3.", "advice": "Look there.", "log_tail": "a\nb\n"}
-    api.on(JOB, {"job_name": "greet-1", "state": "Failed", "cause": cause})
+    api.on(JOB, job("Running"), away, job("Failed", cause=cause))
 
     outcome = lando("run", "greet", "name=Ada", "--wait")
 
@@ -85,7 +89,7 @@ def test_a_job_that_failed_says_why_and_ends_with_2(api: Any, lando: Any) -> Non
 
 
 def test_what_a_job_says_is_followed_and_is_all_of_the_output(api: Any, lando: Any) -> None:
-    api.on(f"{JOB}/status", status(None), status(None), status("Complete"))
+    api.on(JOB, job("Running"), job("Running"), job("Complete"))
     api.on(
         f"{JOB}/logs",
         {"greet-1-x": {"greet": ["ContainerCreating"]}},
@@ -94,7 +98,6 @@ def test_what_a_job_says_is_followed_and_is_all_of_the_output(api: Any, lando: A
         "Hello\nAda\n",
         {"greet-1-x": {"greet": ["Hello", "Ada", ""]}},
     )
-    api.on(JOB, {"job_name": "greet-1", "state": "Complete", "cause": None})
 
     outcome = lando("run", "greet", "name=Ada", "--follow")
 
@@ -103,21 +106,19 @@ def test_what_a_job_says_is_followed_and_is_all_of_the_output(api: Any, lando: A
 
 
 def test_what_was_over_before_it_could_be_followed_is_shown_all_the_same(api: Any, lando: Any) -> None:
-    api.on(f"{JOB}/status", status("Complete"))
     api.on(
         f"{JOB}/logs",
         {"greet-1-x": {"greet": [""]}},
         (404, {"error": "NotFound", "message": "gone"}),
         {"greet-1-x": {"greet": ["Hello", ""]}},
     )
-    api.on(JOB, {"job_name": "greet-1", "state": "Complete", "cause": None})
+    api.on(JOB, job("Complete"))
 
     assert lando("run", "greet", "name=Ada", "--follow").out == "Hello\n"
 
 
 def test_programs_get_one_document(api: Any, lando: Any) -> None:
-    api.on(f"{JOB}/status", status("Complete"))
-    api.on(JOB, {"job_name": "greet-1", "state": "Complete", "cause": None})
+    api.on(JOB, job("Complete"))
 
     assert json.loads(lando("run", "greet", "name=Ada", "--json").out) == {"job_name": "greet-1"}
     assert json.loads(lando("run", "greet", "name=Ada", "--wait", "--json").out)["state"] == "Complete"
@@ -125,3 +126,38 @@ def test_programs_get_one_document(api: Any, lando: Any) -> None:
 
 def test_wrong_usage_ends_with_1_since_2_is_a_job_that_failed(lando: Any) -> None:
     assert lando("run").code == 1
+
+
+def test_waiting_is_left_to_the_server_and_said_for_what(api: Any, lando: Any) -> None:
+    waits = job("Running", cause={"sentence": "There is no room."})
+    api.on(JOB, waits, waits, job("Complete"))
+
+    outcome = lando("run", "greet", "name=Ada", "--wait")
+
+    assert (outcome.code, outcome.out) == (0, "greet-1\nComplete\n")
+    assert outcome.err == "waits for: There is no room.\n"
+    assert [query for route, query, _ in api.asked if route == JOB] == ["", "wait_s=25.0", "wait_s=25.0"]
+
+
+def test_a_job_that_somebody_deletes_is_not_waited_for(api: Any, lando: Any) -> None:
+    api.on(JOB, job("Running"), (404, {"error": "NotFound", "message": "no"}))
+
+    outcome = lando("run", "greet", "name=Ada", "--wait")
+
+    assert (outcome.code, outcome.err) == (2, "lando: The Job greet-1 was deleted before it had ended.\n")
+    api.on(JOB, job("Running", kept="2026-03-04T15:06:07+00:00"))
+    assert lando("run", "greet", "name=Ada", "--wait").code == 2
+
+
+def test_ctrl_c_leaves_the_job_running_and_says_how_to_go_on(
+    api: Any, lando: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: Any) -> Any:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(client_definitions.Definitions, "await_job", interrupted)
+
+    outcome = lando("run", "greet", "name=Ada", "--wait")
+
+    assert outcome.code == 130
+    assert "lando definitions show greet-1" in outcome.err
