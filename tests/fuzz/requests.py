@@ -5,14 +5,17 @@ user and as nobody: each answer has to be one that the document tells of.
 from __future__ import annotations
 
 import socket
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import hypothesis
+import kubernetes.client
 import schemathesis
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import strategies as st
@@ -21,6 +24,10 @@ from lando.api.bodies import REFERENCE_SCHEMA
 from lando.api.media_types import JSON, ROOT_OBJECT, has_resources
 from lando.api.models import Token, User
 from lando.api.site import MAX_PATIENT
+from lando.archive import Archive
+from lando.config import ClusterSettings
+from lando.definitions.service import Service
+from lando.k8s.cluster import KubernetesCluster
 from schemathesis.core.failures import FailureGroup
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
@@ -30,6 +37,8 @@ from schemathesis.specs.openapi.checks import (
 )
 from sqlalchemy import delete, select
 from tests.unit.api.serving import PACKED, Api
+from tests.unit.definitions.conftest import FakeBatch, FakeCore, job
+from tests.unit.definitions.test_served import pod
 
 STAFF, USER, NOBODY = "fuzz-staff", "fuzz-user", "nobody"
 PASSWORD = "s3cret"
@@ -40,6 +49,8 @@ CHECKS = [
     response_headers_conformance,
     response_schema_conformance,
 ]
+JOBS = ("done", "failed", "others")
+"""Of definitions; the first two are the user's."""
 LIKELY: dict[str, list[Any]] = {
     "destination_path": ["a", "b", "c/d"],
     "details": [[]],
@@ -57,6 +68,11 @@ LIKELY: dict[str, list[Any]] = {
     "volume_mounts": ["{}"],
 }
 """Values that get a body past the first checks, by its keys."""
+DEFINITIONS = """
+- {name: greet, spec: "metadata: {name: greet}"}
+- {name: by-map, spec_config_map_name: by-map, spec_config_map_namespace: jobs}
+- {name: odd, spec: "metadata: {name: '{{ name }}'}"}
+"""
 _FIRST = "/api/lando/v1/dead-letters"
 """Before there are connections to brokers that nobody has."""
 
@@ -85,12 +101,39 @@ def fuzz(api: Api, *, examples: int, seed: int, only: str = "") -> Report:
     _populate(api)
     schema = schemathesis.openapi.from_dict(_with_ids(api.app.openapi()))
     operations = [result.ok() for result in schema.get_all_operations()]
-    with _no_waiting(api), _no_network():
+    with _no_waiting(api), _no_network(), _definitions(api):
         for operation in sorted(operations, key=lambda one: (not one.path.startswith(_FIRST), one.method == "delete")):
             if only in operation.path:
                 report.operations += 1
                 _try(api, operation, report, examples=examples, seed=seed)
     return report
+
+
+@contextmanager
+def _definitions(api: Api) -> Iterator[None]:
+    """Have definitions, and a cluster with some Jobs of theirs."""
+    with api.site.database.read() as session:
+        user = session.scalars(select(User.id).where(User.username == USER)).one()
+    batch, core = FakeBatch(), FakeCore()
+    for name, condition, owner in zip(JOBS, ("Complete", "Failed", None), (user, user, user + 1), strict=True):
+        labels = {"app.kubernetes.io/managed-by": "ours", "lando-user": str(owner)}
+        batch.jobs[name] = job(name, condition=condition, labels=labels)
+    core.pods = [pod("done-x")]
+    core.logs["done-x", "main"] = b"hello\n"
+    core.config_maps["jobs", "by-map"] = {"by-map": "metadata: {name: mapped}"}
+    settings = ClusterSettings(namespace="jobs", host="https://127.0.0.1:1")
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        KubernetesCluster(settings) as cluster,
+        mock.patch.object(kubernetes.client, "BatchV1Api", return_value=batch),
+        mock.patch.object(kubernetes.client, "CoreV1Api", return_value=core),
+    ):
+        file = Path(folder) / "definitions.yaml"
+        file.write_text(DEFINITIONS)
+        archive = Archive(f"{folder}/archive")
+        api.site.settings = replace(api.site.settings, definitions_for="users")
+        api.site.definitions = Service(cluster, str(file), signature="ours", retention_s=60, kept_s=60, archive=archive)
+        yield
 
 
 def _try(api: Api, operation: Any, report: Report, *, examples: int, seed: int) -> None:
@@ -175,6 +218,12 @@ def _with_ids(document: dict[str, Any]) -> dict[str, Any]:
             for parameter in operation.get("parameters", ()):
                 if parameter["in"] == "path" and parameter["name"].endswith("_id"):
                     parameter["schema"] = {"enum": ["1", "2", "3", "99", "x"]}
+                if parameter["name"] == "job_name":
+                    parameter["schema"] = {"enum": [*JOBS, "never"]}
+    made = document["paths"]["/k8s-jobs/jobs"]["post"]["requestBody"]["content"][JSON]["schema"]
+    made["properties"]["job_definition_name"] = {
+        "enum": ["greet", "by-map", "odd"]
+    }  # others come as what is not allowed
     return document
 
 

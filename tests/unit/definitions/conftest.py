@@ -68,6 +68,8 @@ class FakeBatch:
         self._called("list", namespace=namespace, label_selector=label_selector, _continue=_continue)
         wanted = dict(pair.split("=", 1) for pair in label_selector.split(","))
         found = [one for one in self.jobs.values() if wanted.items() <= (one.metadata.labels or {}).items()]
+        if _continue and not _continue.isdecimal():
+            raise ApiException(status=400)
         begin = int(_continue or 0)
         end = begin + min(limit, self.page_size)
         token = str(end) if end < len(found) else None
