@@ -154,7 +154,9 @@ def _complete(path: str, method: str, operation: Json) -> None:
         response["description"] = refusals[status]
         name = "JobRefusal" if is_jobs else "Refusal" if status == 400 else "Detail"
         schema = {"$ref": f"#/components/schemas/{name}"}
-        response.setdefault("content", {}).setdefault(JSON, {"schema": schema})
+        content = response.setdefault("content", {}).setdefault(JSON, {"schema": schema})
+        if content["schema"] != schema:  # what the route says of its own comes beside what any may say
+            content["schema"] = {"anyOf": [content["schema"], schema]}
         if status in (429, 503):
             response["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}}
         if status == 401:
