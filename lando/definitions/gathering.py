@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import heapq
+import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,7 +12,7 @@ from kubernetes.client.exceptions import ApiException
 
 from lando.definitions import pod_logs
 from lando.definitions.causes import TAIL_LINES, events_of, judged
-from lando.definitions.kubernetes_errors import message_of
+from lando.definitions.kubernetes_errors import UNREACHED, trouble
 from lando.definitions.manager import JobManager
 from lando.definitions.spec import V1Job
 from lando.k8s.diagnosis.facts import ENDED_PHASES, phase, true_condition
@@ -22,6 +24,9 @@ PODS = 20
 """Of each Job, the newest."""
 BYTES = 16 * 1024 * 1024
 """Of the logs of each Job, those of the newest pods first: they are in memory, all at once."""
+
+LOGS_S = 60.0
+"""In which the logs of each Job have to be read: those of a node that does not answer take long."""
 
 Logs = dict[str, dict[str, str]]
 """By pod and container."""
@@ -40,7 +45,7 @@ class Gathered:
     lost: tuple[str, ...] = ()
     """What could not be had, in sentences."""
     is_settled: bool = True
-    """All its pods had ended: they have no more to say."""
+    """All its pods had ended and were heard: they have no more to say."""
 
     @property
     def size(self) -> int:
@@ -69,7 +74,9 @@ class Gathered:
 NOTHING = Gathered(logs={}, terminations={}, events=[])
 
 
-def gather(manager: JobManager, job: V1Job, *, is_gone: bool = False) -> Gathered:
+def gather(
+    manager: JobManager, job: V1Job, *, is_gone: bool = False, clock: Callable[[], float] = time.monotonic
+) -> Gathered:
     """What there is now. Raises what a cluster that is away raises; a log that can't be read is a sentence instead.
 
     With ``is_gone`` only pods are left, which go too: that is then no cause.
@@ -78,14 +85,23 @@ def gather(manager: JobManager, job: V1Job, *, is_gone: bool = False) -> Gathere
     logs: Logs = {}
     lost = []
     with manager.connection.core() as core:
-        found = manager.pods_of(core, name, uid)
-        pods = sorted(found, key=lambda pod: pod.metadata.creation_timestamp, reverse=True)[:PODS]
-        if len(found) > len(pods):
-            lost.append(f"Of its {len(found)} pods only the newest {PODS} are kept.")
-        left = BYTES
+        pods: list[Any] = []
+        number = 0
+        for pod in manager.each_pod(core, name, uid):
+            number += 1
+            pods = heapq.nlargest(PODS, [*pods, pod], key=lambda pod: pod.metadata.creation_timestamp)
+        if number > len(pods):
+            lost.append(f"Of its {number} pods only the newest {PODS} are kept.")
+        left, until, is_settled = BYTES, clock() + LOGS_S, all(pod.status.phase in ENDED_PHASES for pod in pods)
         for pod in pods:
             for container in pod_logs.containers_of(pod):
-                text = _log(core, pod, container, left)
+                if not left:
+                    text = missing(f"only {BYTES} bytes of a Job's logs are kept.")
+                elif clock() > until:
+                    text = missing(f"the others took longer than {LOGS_S:g} s.")
+                else:
+                    text, is_read = _log(core, pod, container, left)
+                    is_settled = is_settled and is_read
                 logs.setdefault(pod.metadata.name, {})[container] = text
                 left = max(0, left - len(text.encode()))
         uids = [uid, *(pod.metadata.uid for pod in pods)]
@@ -107,7 +123,7 @@ def gather(manager: JobManager, job: V1Job, *, is_gone: bool = False) -> Gathere
         terminations={pod.metadata.name: pod_logs.terminations_of(pod) for pod in pods},
         events=events,
         lost=tuple(lost),
-        is_settled=all(pod.status.phase in ENDED_PHASES for pod in pods),
+        is_settled=is_settled,
     )
 
 
@@ -130,14 +146,13 @@ def _staying(pod: dict[str, Any]) -> dict[str, Any]:
     return {**pod, "metadata": {key: value for key, value in pod["metadata"].items() if key != "deletionTimestamp"}}
 
 
-def _log(core: Any, pod: Any, container: str, limit_bytes: int) -> str:
-    if not limit_bytes:
-        return missing(f"only {BYTES} bytes of a Job's logs are kept.")
+def _log(core: Any, pod: Any, container: str, limit_bytes: int) -> tuple[str, bool]:
+    """The log, and whether it makes no sense to ask again."""
     try:
         found = pod_logs.lines(core, pod, container, limit=LINES, limit_bytes=limit_bytes)
-    except ApiException as error:  # its node may be gone for good, and the Job is not to be kept for that
-        return missing(message_of(error))
-    return missing("the pod was gone.") if found is None else "\n".join(found)
+    except (ApiException, *UNREACHED) as error:  # its node may be gone for good, and the Job is not to be kept for that
+        return missing(f"{trouble(error)}."), False
+    return (missing("the pod was gone."), True) if found is None else ("\n".join(found), True)
 
 
 def _distinct(events: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:

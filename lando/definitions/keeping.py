@@ -14,10 +14,9 @@ from typing import Any
 from kubernetes.client.exceptions import ApiException
 
 from lando.archive import PEER, JobArchive
-from lando.definitions.exceptions import NotFoundException
 from lando.definitions.gathering import NOTHING, Gathered, Logs, gather, missing
 from lando.definitions.kept import Kept, kept
-from lando.definitions.kubernetes_errors import UNREACHED, trouble
+from lando.definitions.kubernetes_errors import UNREACHED, is_kubernetes_not_found_exception, trouble
 from lando.definitions.manager import JobManager
 from lando.definitions.spec import V1Job
 from lando.definitions.to_keep import Task, ToKeep
@@ -106,9 +105,10 @@ class Keeper:
         """Whether nothing more is to be done; else there is soon more to keep."""
         job, gathered = task.job, task.held
         if task.is_pressing and gathered is None:
-            if task.is_gone and not task.is_seen and self._is_there(job):
+            gathered = self._left_of(task)
+            if gathered is None:
                 return True
-            gathered = self._left_of(task).after(task.earlier)
+            gathered = gathered.after(task.earlier)
         try:
             found = self._before(job)
             if found is None or not found.is_over:
@@ -123,20 +123,26 @@ class Keeper:
         self._note(job, found)
         return found.is_over or not self._manager.job_is_finished(job)
 
-    def _is_there(self, job: V1Job) -> bool:
-        """Whether the cluster has the Job all the same."""
+    def _left_of(self, task: Task) -> Gathered | None:
+        """None of one that is said to be gone and is there all the same, perhaps as somebody else's by its labels."""
         try:
-            return bool(self._manager.read_job(job.metadata.name).metadata.uid == job.metadata.uid)
-        except NotFoundException:
-            return False
-
-    def _left_of(self, task: Task) -> Gathered:
-        try:
-            return gather(self._manager, task.job, is_gone=task.is_gone)
+            gathered = gather(self._manager, task.job, is_gone=task.is_gone)
+            return None if task.is_gone and self._is_there(task.job) else gathered
         except (ApiException, *UNREACHED) as error:
             if not task.is_gone or task.tries + 1 < TRIES:
                 raise
             return replace(NOTHING, lost=(f"What was left of it is not known: {_words(error)}.",))
+
+    def _is_there(self, job: V1Job) -> bool:
+        name, namespace = job.metadata.name, self._manager.namespace
+        try:
+            with self._manager.connection.batch() as batch:
+                found = batch.read_namespaced_job_status(name=name, namespace=namespace)
+        except ApiException as error:
+            if is_kubernetes_not_found_exception(error):
+                return False
+            raise
+        return bool(found.metadata.uid == job.metadata.uid)
 
     # -- what others ask of it ---------------------------------------------------------------------------------------
 

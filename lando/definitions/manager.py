@@ -286,8 +286,19 @@ class JobManager:
 
     def pods_of(self, core: Any, job_name: str, uid: str | None = None) -> list[Any]:
         """The pods that there are of the Job; with its ``uid`` none of another one that had its name."""
-        listed = core.list_namespaced_pod(namespace=self.namespace, label_selector=f"job-name={job_name}")
-        return [pod for pod in listed.items if uid is None or _controller(pod) in (None, uid)]
+        return list(self.each_pod(core, job_name, uid))
+
+    def each_pod(self, core: Any, job_name: str, uid: str | None = None) -> Iterator[Any]:
+        """As :meth:`pods_of`, page by page."""
+        place: dict[str, str] = {}
+        while True:
+            listed = core.list_namespaced_pod(
+                namespace=self.namespace, label_selector=f"job-name={job_name}", limit=PAGE_SIZE, **place
+            )
+            yield from (pod for pod in listed.items if uid is None or _controller(pod) in (None, uid))
+            place = {"_continue": listed.metadata._continue}
+            if not place["_continue"]:
+                return
 
     def _create(self, job: Job, *, dry_run: bool) -> V1Job:
         options = {"dry_run": "All"} if dry_run else {}

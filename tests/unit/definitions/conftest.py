@@ -105,10 +105,21 @@ class FakeCore:
         self.calls.append(call)
         self.failing(call)
 
-    def list_namespaced_pod(self, namespace: str, *, label_selector: str, _preload_content: bool = True) -> Any:
+    def list_namespaced_pod(
+        self,
+        namespace: str,
+        *,
+        label_selector: str,
+        limit: int | None = None,
+        _continue: str = "",
+        _preload_content: bool = True,
+    ) -> Any:
         self._called("pods")
         if _preload_content:
-            return SimpleNamespace(items=self.pods)
+            begin = int(_continue or 0)
+            end = begin + (limit or len(self.pods))
+            token = str(end) if end < len(self.pods) else None
+            return SimpleNamespace(items=self.pods[begin:end], metadata=SimpleNamespace(_continue=token))
         items = [self.api_client.sanitize_for_serialization(pod) for pod in self.pods]
         return SimpleNamespace(data=json.dumps({"items": items}).encode())
 

@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 from kubernetes.client.exceptions import ApiException
 from lando.archive import Archive, JobArchive
 from lando.definitions import JobDeleter, JobManager, JobSigner, StaticJobDefinitionsRegister, to_keep
+from lando.definitions.gathering import LOGS_S, gather
 from lando.definitions.keeping import PLACES, Keeper
 from lando.definitions.server import create_app
 from lando.definitions.service import ServedJobs
@@ -22,6 +23,8 @@ from lando.errors import Expired, Unavailable
 from lando.k8s.cluster import Page
 from tests.unit.definitions.conftest import FakeBatch, FakeCore, job, models
 from tests.unit.definitions.test_served import OneWatch, idle_view, pod
+from urllib3 import HTTPConnectionPool
+from urllib3.exceptions import ReadTimeoutError
 
 LIMIT_S = 30.0
 
@@ -183,12 +186,13 @@ def test_a_job_that_went_while_nothing_was_heard_of_the_cluster_does_not_pretend
     assert "while this server did not follow the cluster" in cause["advice"]
 
 
-def test_a_job_that_only_seemed_to_be_gone_is_not_kept_as_that(
-    batch: FakeBatch, archive: JobArchive, keeper: Keeper
+@pytest.mark.parametrize("is_seen", [True, False])
+def test_a_job_that_only_seems_to_be_gone_as_its_label_is_another_now_is_not_kept_as_that(
+    batch: FakeBatch, archive: JobArchive, keeper: Keeper, is_seen: bool
 ) -> None:
-    batch.jobs["one"] = at_work()
+    batch.jobs["one"] = at_work(labels={"app.kubernetes.io/managed-by": "others"})
 
-    keeper.gone(at_work(), False)
+    keeper.gone(at_work(), is_seen)
     work(keeper)
 
     assert archive.document("one") is None
@@ -210,6 +214,43 @@ def test_a_job_that_went_with_its_pods_as_soon_as_it_had_failed_says_what_is_kno
     assert gone["cause"]["sentence"].startswith(said)
     assert "ttlSecondsAfterFinished" in gone["cause"]["advice"]
     assert gone["lost"] == "Its pods were gone before their logs could be read."
+
+
+def test_of_many_pods_the_newest_are_kept_and_that_is_told(core: FakeCore, keeper: Keeper) -> None:
+    for number in range(300):
+        core.pods.append(running(f"one-{number}"))
+        core.pods[-1].metadata.creation_timestamp = datetime(2024, 1, 1, number // 60, number % 60, tzinfo=UTC)
+        core.logs[f"one-{number}", "main"] = b"text"
+
+    keeper.keep(at_work(), by="a test")
+
+    assert list(keeper.logs("one")) == [f"one-{number}" for number in reversed(range(280, 300))]
+    kept = keeper.kept("one")
+    assert kept is not None
+    assert kept.lost == ("Of its 300 pods only the newest 20 are kept.",)
+
+
+def test_a_node_that_does_not_answer_holds_neither_the_job_nor_the_logs_of_others_for_long(
+    core: FakeCore, manager: JobManager
+) -> None:
+    clock = Clock()
+    core.pods = [pod(f"one-{number}", number=number) for number in (1, 2, 3)]
+    core.logs = {("one-2", "main"): b"text", ("one-1", "main"): b"text"}
+
+    def silent(call: str) -> None:
+        if call == "log":
+            clock.now += LOGS_S * 0.6
+            if core.calls.count("log") == 1:
+                raise ReadTimeoutError(HTTPConnectionPool("api"), "/", "nothing came")
+
+    core.failing = silent
+
+    found = gather(manager, job("one", condition="Failed"), clock=clock)
+
+    assert found.logs["one-3"]["main"].startswith("[There is no log: the cluster can't be reached: ")
+    assert found.logs["one-2"]["main"] == "text"
+    assert found.logs["one-1"]["main"] == "[There is no log: the others took longer than 60 s.]"
+    assert not found.is_settled
 
 
 def test_what_a_deleted_job_had_waited_for_is_told(core: FakeCore, keeper: Keeper) -> None:

@@ -292,7 +292,7 @@ def test_a_log_that_is_lost_does_not_hold_its_job(
 
     keeper.keep(failed, by="a test")
 
-    assert keeper.logs("one") == {"one-x": {"main": "[There is no log: the node is gone]"}}
+    assert keeper.logs("one") == {"one-x": {"main": "[There is no log: the cluster answered 500: the node is gone.]"}}
 
 
 def test_no_more_is_kept_of_a_job_than_memory_can_hold(
