@@ -95,9 +95,9 @@ def check(
     if errors:
         typer.echo(f"{plain(file)} can't be used as it is: {count(errors, 'problem')}.", err=True)
         return Outcome.REFUSED.value
-    where = f"namespace {namespace} takes their Jobs" if asked is not None else "the cluster was not asked"
-    whole = count(len(checked.sources), "definition")
-    typer.echo(f"{plain(file)} can be used: {whole}; {where}.", err=definition is not None)
+    where = f"nothing in namespace {namespace} is in the way" if asked is not None else "the cluster was not asked"
+    what = count(len(checked.sources), "definition") if definition is None else f"definition {plain(definition)}"
+    typer.echo(f"{plain(file)} can be used: {what}; {where}.", err=definition is not None)
     return 0
 
 

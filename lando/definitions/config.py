@@ -166,6 +166,9 @@ class ReloadingJobDefinitionsRegister(JobDefinitionsRegister):
                 state = before.with_problem(str(error))
             except DefinitionError as error:
                 state = before.with_problem(f"{path}: {error}")
+            except Exception as error:  # whatever it is, what there was before can still be used
+                logger.exception("%s can't be used", path)
+                state = before.with_problem(f"{path}: this can't be used: {type(error).__name__}")
 
             def apply() -> None:
                 self._state = state

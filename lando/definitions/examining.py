@@ -117,7 +117,9 @@ class _Examination:
         except MissingArgument:
             return  # told already, or an attribute of what nobody knows
         except ArgumentError as error:
-            if self._is_sure:
+            if not self._template.variables:
+                self._tell_of_manifest(None, "", str(error))
+            elif self._is_sure:
                 self._tell_of_manifest(None, "", f"with the defaults of its arguments, {error}", is_error=False)
             return
         except DefinitionError as error:

@@ -124,7 +124,7 @@ def test_a_file_that_is_not_there_is_told_in_a_sentence(check: Check) -> None:
 
 def test_with_a_name_what_that_definition_makes_is_printed_and_the_others_do_not_count(check: Check) -> None:
     done = check(GREET + "- name: lost\n  spec_path: /nowhere\n", "greet", "name=Ada: x", "times=2")
-    assert done.exit_code == 0
+    assert (done.exit_code, done.stderr) == (0, "f.yaml can be used: definition greet; the cluster was not asked.\n")
     manifest = yaml.safe_load(done.stdout)
     assert manifest["metadata"] == {"name": "greet"}
     assert manifest["spec"]["parallelism"] == 2
@@ -176,7 +176,7 @@ def test_a_dry_run_asks_the_cluster_for_each_definition_that_needs_no_arguments(
     done = check(GREET + PLAIN, "--dry-run", "-n", "batch")
     assert done.exit_code == 0
     assert "f.yaml:1: the cluster was not asked: arguments are missing: name" in done.stdout
-    assert done.stdout.endswith("f.yaml can be used: 2 definitions; namespace batch takes their Jobs.\n")
+    assert done.stdout.endswith("f.yaml can be used: 2 definitions; nothing in namespace batch is in the way.\n")
     assert [job["metadata"]["labels"]["job_definition_name"] for job in cluster.made] == ["plain"]
 
     check(GREET + PLAIN, "greet", "name=Ada", "--dry-run")

@@ -239,8 +239,8 @@ HOSTILE = st.one_of(
 @settings(max_examples=80)
 @given(fragments=st.lists(st.sampled_from(FRAGMENTS), min_size=1, max_size=4), a=HOSTILE, b=HOSTILE)
 def test_no_text_makes_of_a_random_template_what_harmless_text_does_not(fragments: list[str], a: str, b: str) -> None:
-    template = Template("\n".join(fragment.replace("\\n", "\n") for fragment in fragments))
     try:
+        template = Template("\n".join(fragment.replace("\\n", "\n") for fragment in fragments))
         harmless = template.render({"a": "w" * len(a), "b": "v" * len(b)})
     except (ValueError, MissingArgument):
         return  # no manifest can be made of it at all

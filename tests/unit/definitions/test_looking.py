@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import urllib3
 from kubernetes.client.exceptions import ApiException
-from lando.definitions import config, file_reloader
+from lando.definitions import config, definitions_file, file_reloader
 from lando.definitions.config import ReloadingJobDefinitionsRegister
 from lando.definitions.exceptions import DefinitionError
 from lando.definitions.file_reloader import FileReloader
@@ -248,3 +248,47 @@ def test_what_would_grow_without_end_is_refused_and_the_rest_works(file: Path, t
     file.write_text(f"{text}- &b {{spec_path: /nowhere}}\n- {{<<: *b, name: good}}\n")
     if not text.startswith("["):
         assert list(register.generators) == ["good"]
+
+
+def test_one_change_is_read_once_however_many_threads_ask(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    register = register_of(file, inline("a"))
+    read, begun, done = definitions_file.read, threading.Event(), threading.Event()
+    calls: list[str] = []
+
+    def slow(text: str, *arguments: Any, **more: Any) -> Any:
+        calls.append(text)
+        begun.set()
+        assert done.wait(LIMIT_S)
+        return read(text, *arguments, **more)
+
+    monkeypatch.setattr(definitions_file, "read", slow)
+    file.write_text(inline("b"))
+    seen: list[list[str]] = []
+    threads = [threading.Thread(target=lambda: seen.append(list(register.generators))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    assert begun.wait(LIMIT_S)
+    done.set()
+    for thread in threads:
+        thread.join(LIMIT_S)
+    assert seen == [["b"]] * 8
+    assert len(calls) == 1
+
+
+def test_what_has_not_changed_keeps_its_template_and_is_not_checked_again(file: Path) -> None:
+    register = register_of(file, inline("a") + inline("b"))
+    before = register.generators
+    file.write_text("# moved\n" + inline("a") + inline("b").replace("name: x", "name: y"))
+    after = register.generators
+    assert after["a"] is before["a"]
+    assert after["b"] is not before["b"]
+
+
+def test_whatever_goes_wrong_with_a_new_version_leaves_the_one_before(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register = register_of(file, inline("a"))
+    monkeypatch.setattr(definitions_file, "read", lambda *_, **__: 1 / 0)
+    file.write_text(inline("b"))
+    assert list(register.generators) == ["a"]
+    assert register.problems == (f"{file}: this can't be used: ZeroDivisionError; the version before stays in force",)
