@@ -149,8 +149,10 @@ class _Shape:
         found = node.tag.removeprefix(_TAG)
         fits = {"str": found in ("str", "timestamp", "binary"), "int": found == "int", "bool": found == "bool"}[kind]
         if not fits and not (is_quantity and found in ("int", "float")):
+            # A number in the place of a text may be half a password.
+            found = _kind(node) if kind == "str" else _shown(node)
             hint = "; put it in quotes" if kind == "str" else "; leave out the quotes" if node.style else ""
-            self._error(node, path, f"this has to be {wanted}, not {_shown(node)}{hint}")
+            self._error(node, path, f"this has to be {wanted}, not {found}{hint}")
 
     # -- names -----------------------------------------------------------------------------------------------------
 

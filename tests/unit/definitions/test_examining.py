@@ -84,8 +84,8 @@ def test_of_the_examples_nothing_is_told() -> None:
         ("batch/v1", "batch/v2", "f:9: apiVersion: only Jobs can be made, with apiVersion: batch/v1, not 'batch/v2'"),
         ("name: thumbs-{{ album }}", "nmae: x", "f:12: metadata.name: this is required"),
         ("name: thumbs-{{ album }}", "name: Thumbs_{{ album }}", "f:12: metadata.name: 'Thumbs_x' may hold lower-case"),
-        ("name: thumbs-{{ album }}", "name: 5", "f:12: metadata.name: this has to be text, not 5; put it in quotes"),
-        ('{album: "{{ album }}"}', "{album: 5}", "f:13: metadata.labels.album: this has to be text, not 5; put it in"),
+        ("name: thumbs-{{ album }}", "name: 5", "f:12: metadata.name: this has to be text, not a number; put it"),
+        ('{album: "{{ album }}"}', "{album: 5}", "f:13: metadata.labels.album: this has to be text, not a number;"),
         ('{album: "{{ album }}"}', "{album: a b}", "f:13: metadata.labels.album: 'a b' is no value of a label"),
         ("{{ n }}", '"{{ album }}"', "f:16: spec.parallelism: this has to be a whole number, and in quotes is always"),
         ("{{ n }}", "-1", "f:16: spec.parallelism: this may not be negative"),
@@ -103,7 +103,7 @@ def test_of_the_examples_nothing_is_told() -> None:
         (
             "args: {{ items }}",
             "args: [5]",
-            "f:28: spec.template.spec.containers[0].args[0]: this has to be text, not 5",
+            "f:28: spec.template.spec.containers[0].args[0]: this has to be text, not",
         ),
         ("args: {{ items }}", "env: [{value: x}]", "f:28: spec.template.spec.containers[0].env[0].name: this is req"),
         ("name: data, mountPath", "name: date, mountPath", "volumeMounts[0].name: there is no volume 'date'"),
@@ -166,6 +166,14 @@ def test_what_depends_on_arguments_that_nobody_knows_is_no_error() -> None:
           {% endif %}
 """
     assert told(text) == ["warning f:10: spec.template.spec.containers: this is required"]
+
+
+def test_what_may_be_half_a_password_is_not_told() -> None:
+    found = told(GOOD.replace("args: {{ items }}", "env: [{name: PASSWORD, value: 12345678}]"))
+    assert (
+        found[-1]
+        == "f:28: spec.template.spec.containers[0].env[0].value: this has to be text, not a number; put it in quotes"
+    )
 
 
 def test_templates_whose_arguments_are_more_than_words_are_left_to_the_cluster() -> None:
