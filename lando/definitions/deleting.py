@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from kubernetes.client.exceptions import ApiException
 
+from lando.definitions.connection import DEFAULT
 from lando.definitions.exceptions import NotFoundException
 from lando.definitions.kubernetes_errors import is_kubernetes_not_found_exception, trouble
 from lando.definitions.spec import V1Job
@@ -160,7 +161,7 @@ class JobDeleter:
         for key, value in (("uid", job.metadata.uid), ("resourceVersion", job.metadata.resource_version)):
             if isinstance(value, str):
                 metadata[key] = value
-        with self.manager.connection.batch() as batch:
+        with getattr(self.manager, "connection", DEFAULT).batch() as batch:  # of a manager of somebody's own
             batch.patch_namespaced_job(
                 name=job.metadata.name, namespace=self.manager.namespace, body={"metadata": metadata}
             )

@@ -34,10 +34,11 @@ class JobSigner:
 
     def label_selector(self, job_definition_name: str | None = None, **extra_labels: Any) -> str:
         """The selector of the Jobs that were signed, of one definition if given, with all of ``extra_labels``."""
-        wanted: dict[str, Any] = {self.LABEL_KEY: self.signature}
+        wanted: list[tuple[str, Any]] = [(self.LABEL_KEY, self.signature)]
         if job_definition_name:
-            wanted[self.JOB_DEFINITION_NAME_KEY] = job_definition_name
-        return ",".join(f"{key}={value}" for key, value in (wanted | extra_labels).items())
+            wanted.append((self.JOB_DEFINITION_NAME_KEY, job_definition_name))
+        # Each has to hold: another signature among the extra labels selects nothing.
+        return ",".join(f"{key}={value}" for key, value in [*wanted, *extra_labels.items()])
 
     def has_signed(self, job: Job) -> bool:
         """Whether ``job``, a V1Job, has this signature."""

@@ -36,9 +36,10 @@ class JobSpecSource(ABC):
     def get(self, template_args: Mapping[str, Any] | None = None) -> Job:
         """A fresh manifest, which the caller may change."""
 
-    @abstractmethod
     def template_vars(self) -> list[str]:
-        """The names of the arguments that the manifest can take, in no order."""
+        """The names of the arguments that the manifest can take, in no order; NotImplementedError where a class of
+        somebody's own does not tell them."""
+        raise NotImplementedError
 
     @property
     def origin(self) -> TemplateSpecSource | None:
@@ -47,7 +48,11 @@ class JobSpecSource(ABC):
 
     def arguments_schema(self) -> dict[str, Any]:
         """The JSON Schema of an object of arguments, as far as it is known."""
-        return {"type": "object", "properties": {name: {} for name in sorted(self.template_vars())}}
+        try:
+            names = sorted(self.template_vars())
+        except NotImplementedError:
+            return {"type": "object"}
+        return {"type": "object", "properties": {name: {} for name in names}}
 
 
 class TemplateSpecSource(JobSpecSource):

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lando.local.cluster import LocalCluster
-from tests.services.definition_cases import MODULES, Library
+from tests.services.definition_cases import A_DEFINITION, MODULES, Library
 from tests.services.kubernetes_api import KubernetesApi
 from tests.services.providing import start_group
 from tests.services.published_definitions import Definitions
@@ -25,7 +25,7 @@ from tests.services.published_definitions import Definitions
 ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.service("k8s-jobs"), pytest.mark.timeout(300)]
 
-A = "- {name: a, spec: 'v: {{ x }}'}"
+A = A_DEFINITION
 B = "- {name: a, spec: 'w: {{ x }}'}\n- {name: b, spec: 'u: 1'}"
 NOTED = "job_deletion_time_unix_sec"
 LONG = "x" * 60
@@ -103,6 +103,7 @@ AGREED: list[tuple[Any, ...]] = [
     ("selector", "", {}),
     ("selector", "reindex", {"team": "a", "tier": 2}),
     ("selector", None, {"a": True, "b": None}),
+    ("selector", "a", {"app.kubernetes.io/managed-by": "theirs"}),
     ("reloader_when", "newer"),
     ("reloader_when", "nothing"),
     ("register", A, B, "a"),
@@ -188,6 +189,7 @@ DIFFERENT: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = [
     ("a clear error", template("a: {{ x"), DEFINITION_ERROR),
     ("a clear error", ("variables", "a: {{ x"), DEFINITION_ERROR),
     ("a clear error", template("a: {{ x | nope }}", x=1), DEFINITION_ERROR),
+    ("a clear error", ("register", "- {name: a, spec: 'v: {{ x'}", A, "a"), gave([DEFINITION_ERROR, GAVE_A, GAVE_V])),
     ("a clear error", template("a: ["), DEFINITION_ERROR),
     ("a clear error", template("a: 1\n---\nb: 2"), DEFINITION_ERROR),
     ("a clear error", template("a: {% include 'x' %}"), DEFINITION_ERROR),
@@ -397,7 +399,7 @@ def places(embedded_cluster: LocalCluster) -> Iterator[list[dict[str, str]]]:
         yield [place(one), place(other)]
 
 
-@pytest.mark.parametrize("case", ["configuration_loaded_later", "refused", "deletion", "background"])
+@pytest.mark.parametrize("case", ["configuration_loaded_later", "refused", "own_classes", "deletion", "background"])
 def test_both_do_the_same_in_a_cluster(
     published_definitions: Definitions, ours: Library, places: list[dict[str, str]], case: str
 ) -> None:

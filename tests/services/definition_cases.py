@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import io
 import json
 import os
 import re
@@ -25,6 +26,7 @@ from types import SimpleNamespace
 from typing import Any
 
 MODULES = ("config", "exceptions", "file_reloader", "manager", "spec")
+A_DEFINITION = "- {name: a, spec: 'v: {{ x }}'}"
 CASES: dict[str, Callable[..., Any]] = {}
 WAIT_S = 60.0
 DELETION_TIME = "job_deletion_time_unix_sec"
@@ -338,6 +340,64 @@ def definition_in_order(library: Any, _: Any) -> Any:
     same = library.config.JobDefinition("name", "spec", "path", "map", "namespace")
     values = [made.name, made.spec, made.spec_path, made.spec_config_map_name, made.spec_config_map_namespace]
     return [values, made == same, library.config.JobDefinition("a").spec]
+
+
+@case
+def own_classes(library: Any, here: Any, cluster: dict[str, str]) -> Any:
+    """A source, a register, a reloader and a manager of the user's own in the places of the library's."""
+
+    class Source(library.spec.JobSpecSource):  # type: ignore[misc]
+        def get(self, template_args: Any = None) -> Any:
+            return {"metadata": {"name": "own"}, "args": template_args}
+
+    class Register(library.manager.JobDefinitionsRegister):  # type: ignore[misc]
+        def get_generator(self, job_definition_name: str) -> Any:
+            if job_definition_name == "mine":
+                return library.spec.JobGenerator(Source())
+            raise library.exceptions.NotFoundException(job_definition_name)
+
+    class Reloader:
+        texts = iter([A_DEFINITION, A_DEFINITION.replace("v:", "w:")])
+
+        def maybe_reload(self) -> Any:
+            text = next(self.texts, None)
+            if text is not None:
+                update = yield io.StringIO(text)
+                update()
+                yield None
+
+    class Manager:
+        namespace = cluster["namespace"]
+
+        def __init__(self) -> None:
+            self.deleted: list[str] = []
+
+        def fetch_jobs(self) -> Any:
+            return iter(real.list_jobs())
+
+        def job_is_finished(self, job: Any) -> bool:
+            return real.job_is_finished(job)
+
+        def delete_job(self, job: Any) -> None:
+            self.deleted.append(masked(job.metadata.name))
+
+    generator = Register().get_generator("mine")
+    made = generator.generate({"x": 1})
+    seen = [masked(made["metadata"]["name"]), made["args"], outcome(generator.template_vars)]
+    own = library.manager.JobManager("default", library.manager.JobSigner("ours"), Register())
+    seen.append(outcome(lambda: own.create_job("other")))
+    reloading = library.config.ReloadingJobDefinitionsRegister(Reloader())
+    for _ in range(2):
+        seen.append(reloading.get_generator("a").spec_source.get({"x": 1}))
+    with configured(library, cluster):
+        real = managers(library, here, cluster)
+        done = real.create_job("hello", SAYING)
+        real.create_job("hello", LASTING)
+        wait_for(lambda: real.job_is_finished(done))
+        mine = Manager()
+        library.manager.JobDeleter(mine).mark_and_delete_old_jobs(retention_period_sec=0)
+        library.manager.JobDeleter(mine).cleanup_jobs()
+    return [*seen, sorted(set(mine.deleted))]
 
 
 # Factories
