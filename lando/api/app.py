@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from functools import cache
 
 import anyio.to_thread
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import FastAPI, Request
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.cors import CORSMiddleware
 from starlette.routing import BaseRoute
@@ -159,41 +159,24 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
 
 @cache
 def _routes() -> Sequence[BaseRoute]:
-    """Every route; they find their site by the request, so all applications of a process share them."""
-    everything = APIRouter(redirect_slashes=False)
-    ours = (_lando_v1(), definitions.router)
-    for router in (_bespin_v2(), _bespin_v1(), *ours, signin.router, browser.router, operations.router):
-        everything.include_router(router)
-    return everything.routes
+    """Every route; they find their site by the request, so all applications of a process share them.
+
+    In one list, each made once with its whole path: a router that includes others makes all their routes anew, and
+    looks for the one that answers in each of them.
+    """
+    bespin = (index, catalog, inputs, job_templates, jobs, admin_jobs, admin_records, admin_catalog, mail)
+    ours = (files, workflows, runs, run_actions, attempts, evidence, logs, outputs, admin_runs)
+    staffs = (dead_letters, notices, upkeep, administration)
+    routers = (
+        *(module.router for module in bespin),
+        *(history.router, signin.v1_router, admin_records.tokens_router),
+        *(module.router for module in (*ours, *staffs)),
+        *(signin.router, browser.router, operations.router, definitions.router),
+    )
+    return [route for router in routers for route in router.routes]
 
 
 @cache
 def document() -> Json:
     """The OpenAPI document of every server; its routes are the same whatever the settings."""
     return openapi.document(_routes())
-
-
-def _bespin_v2() -> APIRouter:
-    router = APIRouter(prefix="/api/v2")
-    router.add_api_route("", index.index, methods=["GET"], tags=["catalog"])
-    for module in (catalog, inputs, job_templates, jobs, admin_jobs, admin_records, admin_catalog, mail):
-        router.include_router(module.router)
-    return router
-
-
-def _bespin_v1() -> APIRouter:
-    """The older prefix: only what clients and operators still use of it."""
-    router = APIRouter(prefix="/api")
-    for included in (history.router, signin.v1_router, admin_records.tokens_router):
-        router.include_router(included)
-    return router
-
-
-def _lando_v1() -> APIRouter:
-    router = APIRouter(prefix="/api/lando/v1")
-    for module in (files, workflows, runs, run_actions, attempts, evidence, logs, outputs, admin_runs):
-        router.include_router(module.router)
-    for staffs in (dead_letters, notices, upkeep):
-        router.include_router(staffs.router)
-    router.include_router(administration.router)
-    return router

@@ -25,8 +25,6 @@ from lando.api.media_types import JSON, ROOT_OBJECT
 from lando.api.metrics import Metrics
 from lando.errors import Unavailable
 
-PREFIXES = ("/api/lando/v1", "/api/v2", "/api", media_types.JOBS)
-"""Under which families of routes stand, the longer first."""
 _FORMAT = ".json"
 """What Bespin's paths may end in, as the original's do."""
 _SLASHES = re.compile(r"/{2,}")
@@ -247,9 +245,9 @@ def _route(scope: Scope) -> str:
     pattern = getattr(scope.get("route"), "path", None)
     if pattern is None:
         return "(none)"
-    # The route itself may know only its part below the prefix it was included under.
-    prefix = next((prefix for prefix in PREFIXES if scope["path"].startswith(prefix + "/")), "")
-    return str(pattern) if pattern.startswith(prefix + "/") else prefix + str(pattern)
+    # Those of Jobs are included under their prefix, of which they know nothing.
+    prefix = media_types.JOBS if scope["path"].startswith(f"{media_types.JOBS}/") else ""
+    return prefix + str(pattern)
 
 
 def _is_upload(scope: Scope) -> bool:

@@ -14,11 +14,12 @@ from sqlalchemy.orm import joinedload
 from lando.api import documents
 from lando.api import models as m
 from lando.api.resource import Resource, add_routes, plain
+from lando.api.routes import BESPIN
 from lando.api.routes import administration as ours
 from lando.api.shapes import catalog as shapes
 from lando.api.staff_bodies import ConfigurationBody, ConnectionBody, NewVersionBody, WorkflowBody
 
-router = APIRouter(prefix="/admin", tags=["staff"])
+router = APIRouter(prefix=f"{BESPIN}/admin", tags=["staff"])
 
 _ONCE = ("POST",)
 _CONNECTION = plain(ConnectionBody, {}, "password", "url", "message_format")

@@ -26,11 +26,12 @@ from lando.api.bodies import (
     ids_of,
 )
 from lando.api.files import FileUrls
+from lando.api.routes import BESPIN
 from lando.api.shapes import Detail
 from lando.api.shapes import jobs as shapes
 from lando.api.site import Site, TheSite
 
-router = APIRouter(prefix="/admin", tags=["daemons"])
+router = APIRouter(prefix=f"{BESPIN}/admin", tags=["daemons"])
 
 _EVERYTHING = (
     joinedload(m.Job.user),

@@ -17,6 +17,7 @@ from lando.api.bodies import AnyText, Body, LogText, Name, Number, Reference, Sh
 from lando.api.files import FileUrls
 from lando.api.ordering import visible
 from lando.api.resource import Query, Resource, add_routes
+from lando.api.routes import BESPIN, BESPIN_V1
 from lando.api.shapes import catalog
 from lando.api.shapes import jobs as shapes
 from lando.api.site import Site
@@ -25,10 +26,9 @@ from lando.runs import Category, cut_middle
 NO_TEXT = "No cause was given."
 """Stands for an empty text of a job error."""
 
-router = APIRouter(prefix="/admin", tags=["daemons"])
-"""Both under ``/api/v2`` and under ``/api``."""
-tokens_router = APIRouter(prefix="/admin", tags=["staff"])
-"""Only under ``/api``, as in the original."""
+router = APIRouter(prefix=f"{BESPIN}/admin", tags=["daemons"])
+tokens_router = APIRouter(prefix=f"{BESPIN_V1}/admin", tags=["staff"])
+"""As in the original not under Bespin's newer prefix."""
 
 
 class PlainShareGroupBody(Body):

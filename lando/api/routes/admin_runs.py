@@ -13,6 +13,7 @@ from lando.api import phased_documents, runs
 from lando.api.answers import not_found
 from lando.api.auth import Staff
 from lando.api.bodies import MAX_ID, Body, LogText, Number, StepName, id_of, ids_of
+from lando.api.routes import LANDO
 from lando.api.routes.admin_jobs import CHANGED, tags
 from lando.api.shapes import runs as shapes
 from lando.api.site import TheSite
@@ -21,7 +22,7 @@ from lando.runs import CAUSE_TEXT_LIMIT, Category, RunState, StepState, cut_midd
 PAGE = 500
 """Runs of one answer."""
 
-router = APIRouter(prefix="/admin/runs", tags=["daemons"])
+router = APIRouter(prefix=f"{LANDO}/admin/runs", tags=["daemons"])
 
 _EVERYTHING = (selectinload(m.Run.user), selectinload(m.Run.steps))
 

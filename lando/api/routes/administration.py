@@ -16,6 +16,7 @@ from lando.api.answers import NON_FIELD, Json, invalid
 from lando.api.auth import Caller
 from lando.api.files import FileUrls
 from lando.api.resource import Resource, add_routes, plain
+from lando.api.routes import LANDO
 from lando.api.shapes import catalog as shapes
 from lando.api.site import Site
 from lando.api.staff_bodies import (
@@ -39,7 +40,7 @@ from lando.api.staff_bodies import (
 )
 from lando.stores.urls import masked, without_user_info
 
-router = APIRouter(prefix="/admin", tags=["staff"])
+router = APIRouter(prefix=f"{LANDO}/admin", tags=["staff"])
 
 
 def _fill_user(_site: Site, session: Session, caller: Caller, row: m.User, changes: Json) -> None:

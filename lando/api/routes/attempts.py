@@ -11,6 +11,7 @@ from lando.api import attempts, phased_documents, runs
 from lando.api import models as m
 from lando.api.auth import Staff
 from lando.api.bodies import MAX_ID, Body, LogText, Name, Size, StepName, id_of
+from lando.api.routes import LANDO
 from lando.api.shapes import runs as shapes
 from lando.api.site import TheSite
 from lando.runs import Attempt, AttemptState, Category, Cause, VolumeUse, cut_middle
@@ -18,7 +19,7 @@ from lando.runs import Attempt, AttemptState, Category, Cause, VolumeUse, cut_mi
 MOST = 100  # told at once
 SENTENCE_BYTES = 4096
 
-router = APIRouter(prefix="/runs", tags=["daemons"])
+router = APIRouter(prefix=f"{LANDO}/runs", tags=["daemons"])
 
 
 class VolumeBody(Body):

@@ -18,13 +18,13 @@ from lando.api.files import FileUrls
 from lando.api.ordering import visible
 from lando.api.resource import Query as Rows
 from lando.api.resource import Resource, add_routes
-from lando.api.routes import administration
+from lando.api.routes import BESPIN, administration
 from lando.api.shapes import catalog as shapes
 from lando.api.site import Site, TheSite
 from lando.api.storage_rights import is_offered
 from lando.stores.urls import without_user_info
 
-router = APIRouter(tags=["catalog"])
+router = APIRouter(prefix=BESPIN, tags=["catalog"])
 
 _VERSION = (
     joinedload(m.WorkflowVersion.workflow),

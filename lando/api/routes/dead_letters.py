@@ -17,12 +17,13 @@ from lando.api.answers import Json, Refusal, detail, not_found
 from lando.api.auth import Staff
 from lando.api.bodies import MAX_ID, Body
 from lando.api.outbox import Connection, connection_of, queue_settings
+from lando.api.routes import LANDO
 from lando.api.shapes import upkeep as shapes
 from lando.api.site import Site, TheSite
 from lando.errors import LandoError
 from lando.queues.dead import DeadLetters, Fate
 
-router = APIRouter(prefix="/dead-letters", tags=["dead letters"])
+router = APIRouter(prefix=f"{LANDO}/dead-letters", tags=["dead letters"])
 
 Identity = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{12}$")]
 _Answer = TypeVar("_Answer")

@@ -7,10 +7,11 @@ from fastapi import APIRouter
 from lando.api import runs
 from lando.api.auth import SignedIn
 from lando.api.bodies import id_of
+from lando.api.routes import LANDO
 from lando.api.shapes import runs as shapes
 from lando.api.site import TheSite
 
-router = APIRouter(prefix="/runs", tags=["runs"])
+router = APIRouter(prefix=f"{LANDO}/runs", tags=["runs"])
 
 
 @router.get("/{run_id}/evidence")

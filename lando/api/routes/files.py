@@ -21,13 +21,14 @@ from lando.api.answers import detail, not_found
 from lando.api.auth import SignedIn
 from lando.api.files import FileUrls, Stored, TooLarge, Upload, safe_name
 from lando.api.middleware import restore_head
+from lando.api.routes import LANDO
 from lando.api.shapes import Detail
 from lando.api.shapes import jobs as shapes
 from lando.api.site import Site, TheSite
 
 logger = logging.getLogger(__name__)
 
-router = APIRouter(prefix="/files", tags=["files"])
+router = APIRouter(prefix=f"{LANDO}/files", tags=["files"])
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 

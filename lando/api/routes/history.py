@@ -8,9 +8,10 @@ from lando.api import documents
 from lando.api import models as m
 from lando.api.auth import Caller
 from lando.api.resource import Query, Resource, add_routes
+from lando.api.routes import BESPIN_V1
 from lando.api.shapes import jobs as shapes
 
-router = APIRouter(tags=["jobs"])
+router = APIRouter(prefix=BESPIN_V1, tags=["jobs"])
 
 
 def _of_own_jobs(query: Query, caller: Caller) -> Query:

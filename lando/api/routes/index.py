@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from fastapi import Request
+from fastapi import APIRouter, Request
 
 from lando.api.auth import SignedIn
+from lando.api.routes import BESPIN
 from lando.api.site import TheSite
 
-_PREFIX = "/api/v2/"
+router = APIRouter(prefix=BESPIN, tags=["catalog"])
+
+_PREFIX = f"{BESPIN}/"
 
 
+@router.get("")
 def index(request: Request, site: TheSite, _caller: SignedIn) -> dict[str, str]:
     """The lists that there are, by name, and their URLs."""
     paths = request.app.openapi()["paths"]

@@ -16,11 +16,12 @@ from lando.api.auth import Caller
 from lando.api.bodies import Body, Empty, LongName, Name, Number, Reference, Size, Url
 from lando.api.files import FileUrls
 from lando.api.resource import Query, Resource, add_routes
+from lando.api.routes import BESPIN
 from lando.api.shapes import jobs as shapes
 from lando.api.site import Site
 from lando.api.storage_rights import is_offered
 
-router = APIRouter(tags=["inputs"])
+router = APIRouter(prefix=BESPIN, tags=["inputs"])
 
 
 def _destination(path: str) -> str:

@@ -10,10 +10,11 @@ from lando.api import ordering, templates
 from lando.api.answers import invalid
 from lando.api.auth import SignedIn
 from lando.api.bodies import Body, JsonObject, LongName, Name, Reference
+from lando.api.routes import BESPIN
 from lando.api.shapes import jobs as shapes
 from lando.api.site import TheSite
 
-router = APIRouter(prefix="/job-templates", tags=["job templates"])
+router = APIRouter(prefix=f"{BESPIN}/job-templates", tags=["job templates"])
 
 
 class Template(Body):

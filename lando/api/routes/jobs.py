@@ -14,11 +14,12 @@ from lando.api import documents, jobs, storage_rights
 from lando.api import models as m
 from lando.api.auth import Caller, SignedIn
 from lando.api.bodies import AnyText, Body, Empty, id_of
+from lando.api.routes import BESPIN
 from lando.api.shapes import Detail
 from lando.api.shapes import jobs as shapes
 from lando.api.site import Site, TheSite
 
-router = APIRouter(prefix="/jobs", tags=["jobs"])
+router = APIRouter(prefix=f"{BESPIN}/jobs", tags=["jobs"])
 
 _EVERYTHING = (
     joinedload(m.Job.output_project),

@@ -17,6 +17,7 @@ from lando.api.auth import Caller, SignedIn
 from lando.api.bodies import MAX_ID, id_of
 from lando.api.middleware import wants_head
 from lando.api.phased_logs import PhasedLog
+from lando.api.routes import LANDO
 from lando.api.run_log import LOOK_AGAIN_S, RunLog
 from lando.api.site import Site, TheSite
 from lando.api.streams import followed
@@ -29,7 +30,7 @@ logger = logging.getLogger(__name__)
 WORKING = "SRrc"
 """States in which more may come."""
 
-router = APIRouter(prefix="/runs", tags=["runs"])
+router = APIRouter(prefix=f"{LANDO}/runs", tags=["runs"])
 
 
 @router.get(

@@ -15,10 +15,11 @@ from lando.api.bodies import AnyText, Body, Empty, LongName, Name, id_of
 from lando.api.mail_addresses import is_address
 from lando.api.notices import wording
 from lando.api.resource import Plain, Resource, add_routes, plain
+from lando.api.routes import BESPIN
 from lando.api.site import Site, TheSite
 from lando.errors import Conflict, InputError, LandoError, NotFound
 
-router = APIRouter(prefix="/admin", tags=["mail"])
+router = APIRouter(prefix=f"{BESPIN}/admin", tags=["mail"])
 
 
 def _template(text: str) -> str:

@@ -14,11 +14,12 @@ from lando.api.bodies import MAX_ID, Empty, id_of
 from lando.api.database import time_of
 from lando.api.documents import timestamp
 from lando.api.notices.telling import DELIVERED, FAILED, WAITING
+from lando.api.routes import LANDO
 from lando.api.shapes import runs as shapes
 from lando.api.site import TheSite
 from lando.api.usage import STATE_WORDS
 
-router = APIRouter(prefix="/notices", tags=["notices"])
+router = APIRouter(prefix=f"{LANDO}/notices", tags=["notices"])
 
 STATES = (WAITING, DELIVERED, FAILED)
 

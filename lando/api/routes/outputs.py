@@ -14,11 +14,12 @@ from lando.api.auth import Caller, SignedIn
 from lando.api.bodies import id_of
 from lando.api.middleware import restore_head, wants_head
 from lando.api.results import MAX_FILES, Results, is_below, media_type
+from lando.api.routes import LANDO
 from lando.api.shapes import runs as shapes
 from lando.api.site import Site, TheSite
 from lando.errors import NotFound
 
-router = APIRouter(prefix="/runs", tags=["runs"])
+router = APIRouter(prefix=f"{LANDO}/runs", tags=["runs"])
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 

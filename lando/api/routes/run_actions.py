@@ -15,11 +15,11 @@ from lando.api import models as m
 from lando.api.answers import detail
 from lando.api.auth import Caller, SignedIn
 from lando.api.bodies import Body, Empty, LongName, Name, Reference, id_of, storable
-from lando.api.routes import jobs
+from lando.api.routes import LANDO, jobs
 from lando.api.shapes import runs as shapes
 from lando.api.site import Site, TheSite
 
-router = APIRouter(prefix="/runs", tags=["runs"])
+router = APIRouter(prefix=f"{LANDO}/runs", tags=["runs"])
 
 _REFUSED: dict[int | str, dict[str, Any]] = {
     400: {"description": "What is wrong with the model, all of it.", "model": shapes.BundleRefused}

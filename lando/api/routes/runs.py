@@ -16,6 +16,7 @@ from lando.api.answers import invalid
 from lando.api.attempts import timeline
 from lando.api.auth import Caller, SignedIn, Staff
 from lando.api.bodies import Body, LogText, Priority, StepName, id_of
+from lando.api.routes import LANDO
 from lando.api.shapes import runs as shapes
 from lando.api.site import Site, TheSite
 from lando.api.usage import STATE_WORDS
@@ -25,7 +26,7 @@ LONGEST_WAIT_S = 60.0
 MAX_WARNINGS = 100
 SENTENCE_BYTES = 4096
 
-router = APIRouter(prefix="/runs", tags=["runs"])
+router = APIRouter(prefix=f"{LANDO}/runs", tags=["runs"])
 
 _EVERYTHING = (
     joinedload(m.Job.user),

@@ -13,13 +13,12 @@ from lando.api.answers import NON_FIELD, Json, detail, invalid, not_found, unaut
 from lando.api.auth import SignedIn
 from lando.api.bodies import AnyText, Body, Empty, LongName
 from lando.api.keys import NotSigned
+from lando.api.routes import BESPIN_V1
 from lando.api.shapes import people as shapes
 from lando.api.site import Site, TheSite
 
 router = APIRouter(tags=["sign-in"])
-"""At the root."""
-v1_router = APIRouter(tags=["sign-in"])
-"""Under ``/api``."""
+v1_router = APIRouter(prefix=BESPIN_V1, tags=["sign-in"])
 
 
 class Login(Body):

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Query
 from lando.api.answers import Json, detail
 from lando.api.auth import Staff
 from lando.api.bodies import MAX_ID
+from lando.api.routes import LANDO
 from lando.api.shapes import upkeep as shapes
 from lando.api.site import Site, TheSite
 from lando.errors import ConfigError, InputError
@@ -19,7 +20,7 @@ from lando.k8s.upkeep import Upkeep
 
 LONGEST_S = 100 * 366 * 24 * 3600
 
-router = APIRouter(tags=["operations"], responses={404: {}})
+router = APIRouter(prefix=LANDO, tags=["operations"], responses={404: {}})
 
 OlderThan = Annotated[int | None, Query(ge=0, le=LONGEST_S)]
 Unknown = Annotated[list[Annotated[int, Query(ge=0, le=MAX_ID)]], Query(max_length=100)]

@@ -8,11 +8,12 @@ from sqlalchemy import select
 from lando.api import models as m
 from lando.api import registering
 from lando.api.auth import SignedIn
+from lando.api.routes import LANDO
 from lando.api.shapes import catalog as shapes
 from lando.api.site import TheSite
 from lando.stores.urls import without_user_info
 
-router = APIRouter(prefix="/workflows", tags=["workflows"])
+router = APIRouter(prefix=f"{LANDO}/workflows", tags=["workflows"])
 
 
 @router.post("", status_code=201)
