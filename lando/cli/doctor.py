@@ -27,15 +27,14 @@ def doctor(file: Path | None, home_folder: Path | None, options: Options, *, ser
     """Examine everything and print it; the exit status says whether something failed."""
     logging.getLogger().addHandler(logging.NullHandler())  # what libraries have to say comes as a finding
     reading = daemons.read(file) if file is not None else None
+    of_it = of_server(str(server) if server is not None else None, reading.config if reading is not None else None)
     if reading is not None:
         site = of_file(str(file), reading, options)
-    elif server is None:
-        site = of_home(home.find(home_folder), options)
-    else:
+    elif of_it.parts:
         site = Site(parts=())
-    if server is not None:
-        of_it = of_server(str(server), reading.config if reading is not None else None)
-        site = Site(parts=(*site.parts, *of_it.parts), secrets=site.secrets)
+    else:
+        site = of_home(home.find(home_folder), options)
+    site = Site(parts=(*site.parts, *of_it.parts), secrets=(*site.secrets, *of_it.secrets))
     told = _Teller(site, as_json=as_json)
     examinations = examine(site.parts, on_change=told.hear)
     told.close()

@@ -116,9 +116,7 @@ def doctor(
     ] = None,
     server: Annotated[
         Path | None,
-        typer.Option(
-            "--server", metavar="FILE", exists=True, help="The server's settings: look at its job definitions, too."
-        ),
+        typer.Option("--server", metavar="FILE", exists=True, help="The server's settings, for its job definitions."),
     ] = None,
     home: HomeFolder = None,
     as_json: AsJson = False,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from urllib.parse import urlsplit
@@ -69,16 +70,19 @@ def of_home(home: Home, options: Options) -> Site:
     return Site(parts=parts, secrets=tuple(secret_values(config)))
 
 
-def of_server(file: str, daemons: Config | None) -> Site:
-    """The parts of a server's settings ``file`` that no daemon has: its job definitions. Of its cluster tells
-    ``daemons``, else the daemons' file that it names."""
-    settings = api_settings.load(file)
+def of_server(file: str | None, daemons: Config | None, environment: Mapping[str, str] = os.environ) -> Site:
+    """The part of a server that no daemon has, its job definitions: those of its settings in ``file`` and the
+    ``environment``; none without either. ``daemons`` tells of its cluster, else the daemons' file that it names."""
+    if file is None and f"{api_settings.ENVIRONMENT_PREFIX}DEFINITIONS" not in environment:
+        return Site(parts=())
+    settings = api_settings.load(file, environment=environment)
     if daemons is None and settings.daemons_config is not None:
         daemons = read(settings.daemons_config).config
     if settings.definitions is None:
         none = ok("file", f"none: {file} names no file of definitions")
         return Site(parts=(Part(name="definitions", title="Job definitions", examine=lambda: iter([none])),))
-    return Site(parts=(_definitions(settings.definitions, access(settings, daemons)),))
+    secrets = tuple(secret_values(daemons)) if daemons is not None else ()
+    return Site(parts=(_definitions(settings.definitions, access(settings, daemons)),), secrets=secrets)
 
 
 def _definitions(file: str, cluster_settings: ClusterSettings) -> Part:

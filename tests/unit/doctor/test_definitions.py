@@ -77,3 +77,10 @@ def test_the_server_s_settings_lead_to_its_definitions(tmp_path: Path, file: Pat
     (one,) = part.examine()
     assert isinstance(one, Finding)
     assert one.seen == f"none: {settings} names no file of definitions"
+
+
+def test_definitions_of_the_environment_are_looked_at_in_a_server_s_pod(file: Path, tmp_path: Path) -> None:
+    environment = {"LANDO_API_DEFINITIONS": str(file), "LANDO_API_DEFINITIONS_NAMESPACE": "batch"}
+    (part,) = parts.of_server(None, None, environment | {"LANDO_HOME": str(tmp_path)}).parts
+    assert part.title == "Job definitions, namespace batch"
+    assert parts.of_server(None, None, {}).parts == ()
