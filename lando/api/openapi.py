@@ -71,7 +71,6 @@ _REFUSALS_OF_JOBS: Mapping[int, str] = MappingProxyType(
         422: "The definition can't be used, or the cluster does not take what it made.",
     }
 )
-_ALWAYS_OF_JOBS = (400, 403, 404, 409, 410, 422)
 _WRITES = frozenset({"post", "put", "patch"})
 _SCHEMAS: Mapping[str, Json] = MappingProxyType(
     {
@@ -143,19 +142,19 @@ def document(routes: Sequence[BaseRoute]) -> Json:
 
 def _complete(path: str, method: str, operation: Json) -> None:
     responses = operation["responses"]
-    responses.pop("422", None)  # what FastAPI would answer is 400 here
     is_jobs = path.startswith(JOBS)
+    responses.pop("4XX" if is_jobs else "422", None)  # what FastAPI would answer is 400 here
     refusals = _REFUSALS_OF_JOBS if is_jobs else _REFUSALS
-    if is_jobs:
-        responses.pop("4XX", None)
     declared = {status for status in refusals if str(status) in responses}
-    for status in declared.union(_statuses(path, method, operation), _ALWAYS_OF_JOBS if is_jobs else ()):
+    for status in declared.union(_statuses(path, method, operation)):
         response = responses.setdefault(str(status), {})
         response["description"] = refusals[status]
         name = "JobRefusal" if is_jobs else "Refusal" if status == 400 else "Detail"
         schema = {"$ref": f"#/components/schemas/{name}"}
         content = response.setdefault("content", {}).setdefault(JSON, {"schema": schema})
-        if content["schema"] != schema:  # what the route says of its own comes beside what any may say
+        if is_jobs:
+            content["schema"] = schema
+        elif content["schema"] != schema:  # what the route says of its own comes beside what any may say
             content["schema"] = {"anyOf": [content["schema"], schema]}
         if status in (429, 503):
             response["headers"] = {"Retry-After": {"schema": {"type": "integer"}, "description": "Seconds."}}

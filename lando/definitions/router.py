@@ -16,9 +16,10 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response, Streami
 from kubernetes.client.exceptions import ApiException
 from starlette.types import Receive, Scope, Send
 
-from lando.definitions import documents, pod_logs
+from lando.definitions import described, documents, pod_logs
 from lando.definitions.answers import Refusal, Route, sentence
 from lando.definitions.config import ReloadingJobDefinitionsRegister
+from lando.definitions.described import JSON, ContainerName, JobName, PodName, answering, refusals
 from lando.definitions.exceptions import DefinitionError, NotFoundException
 from lando.definitions.manager import JobManager
 from lando.definitions.registers import JobDefinitionsRegister, StaticJobDefinitionsRegister
@@ -56,8 +57,8 @@ Authorize = Callable[[Request], None]
 ManagerOf = Callable[[Request], JobManager]
 """Raises Refusal where there is none."""
 
-More = Callable[[Request, V1Job], dict[str, Any]]
-"""What else the document of a Job is to have."""
+More = Callable[[Request, Sequence[V1Job]], Sequence[dict[str, Any]]]
+"""What else the document of each of these Jobs is to have."""
 
 
 async def _manager_of(request: Request) -> JobManager:
@@ -70,7 +71,7 @@ TheManager = Annotated[JobManager, Depends(_manager_of)]
 
 async def _ended(
     manager: TheManager,
-    job_name: str,
+    job_name: JobName,
     wait_s: Annotated[
         float, Query(ge=0, le=MAX_WAIT_S, description="answer when the Job has ended, or after so many seconds")
     ] = 0.0,
@@ -96,79 +97,18 @@ async def _ended(
         _waiting.release()
 
 
-_ERROR = {
-    "type": "object",
-    "required": ["error", "message"],
-    "properties": {"error": {"type": "string"}, "message": {"type": "string"}},
-}
-_BODY = {
-    "type": "object",
-    "required": ["job_definition_name"],
-    "properties": {"job_definition_name": {"type": "string"}},
-    "additionalProperties": True,
-    "description": "the definition's name and, beside it, its arguments; GET /definitions tells which there are",
-}
-
-
-_TEXT: dict[str, Any] = {"type": ["string", "null"]}
-_STATUS: dict[str, Any] = {
-    "type": "object",
-    "description": "the Job's status as Kubernetes has it, with keys in snake_case and HTTP dates",
-    "properties": {
-        "active": {"type": ["integer", "null"]},
-        "succeeded": {"type": ["integer", "null"]},
-        "failed": {"type": ["integer", "null"]},
-        "start_time": _TEXT,
-        "completion_time": _TEXT,
-        "deletion_timestamp": {**_TEXT, "description": "since when it is being deleted; only there if it is"},
-        "conditions": {"type": ["array", "null"], "items": {"type": "object"}},
-    },
-}
-_JOB: dict[str, Any] = {
-    "job_name": {"type": "string"},
-    "job_definition_name": _TEXT,
-    "created": _TEXT,
-    "state": {"enum": [state.value for state in JobManager.JobStatus]},
-    "status": _STATUS,
-    "cause": {"type": ["object", "null"], "description": "why it failed or what it waits for"},
-    "user": {**_TEXT, "description": "who had it made; null without users, and of Jobs that were made otherwise"},
-    "kept": {**_TEXT, "description": "when it was put aside, of a Job that the cluster has no more"},
-    "lost": {**_TEXT, "description": "what of such a Job could not be kept, and why"},
-}
-_MESSAGES = {
-    "type": "object",
-    "additionalProperties": {"type": "object", "additionalProperties": {"type": "string"}},
-}
-_LOGS = {
-    "type": "object",
-    "additionalProperties": {
-        "type": "object",
-        "additionalProperties": {"type": "array", "items": {"type": "string"}},
-    },
-}
-
-
-def _answering(properties: dict[str, Any]) -> dict[str, Any]:
-    """What a route's answer has, for the description of the API."""
-    schema = {"type": "object", "properties": properties}
-    return {"responses": {"200": {"content": {"application/json": {"schema": schema}}}}}
-
-
 def create_router(
     manager: JobManager | ManagerOf,
     authorize: Authorize,
     *,
     is_health_open: bool = True,
-    more: More = lambda request, job: {},
+    more: More = lambda request, jobs: [{}] * len(jobs),
     turn: Callable[..., Any] | None = None,
 ) -> APIRouter:
     """The routes over ``manager``, or over the one that it gives for a request; all ask ``authorize`` first, unless
-    ``is_health_open`` the health check, too. ``more`` completes what ``GET /jobs/{job_name}`` says.
+    ``is_health_open`` the health check, too. ``more`` completes what is said of Jobs.
     Within ``turn``, a dependency of FastAPI's, the routes do their work, but do not wait for Jobs."""
-    answers: dict[int | str, dict[str, Any]] = {
-        "4XX": {"description": "Not done, and why.", "content": {"application/json": {"schema": _ERROR}}},
-        "503": {"description": "The cluster is away.", "content": {"application/json": {"schema": _ERROR}}},
-    }
+    always = refusals(401, 403, 404, 503) | described.OTHER
 
     def authorized(request: Request) -> None:
         authorize(request)
@@ -178,27 +118,30 @@ def create_router(
 
     guards = [Depends(authorized), Depends(chosen)]
     work = [Depends(turn, scope="function")] if turn is not None else []
-    health = APIRouter(route_class=Route, dependencies=[*(guards[1:] if is_health_open else guards), *work])
-    router = APIRouter(route_class=Route, dependencies=[*guards, *work], responses=answers)
-    patient = APIRouter(route_class=Route, dependencies=[*guards, Depends(_ended), *work], responses=answers)
-
-    @health.get(
-        "/healthcheck",
-        openapi_extra=_answering(
-            {"healthy": {"type": "boolean"}, "problems": {"type": "array", "items": {"type": "string"}}}
-        ),
+    health = APIRouter(
+        route_class=Route,
+        dependencies=[*(guards[1:] if is_health_open else guards), *work],
+        responses={} if is_health_open else always,
     )
+    router = APIRouter(route_class=Route, dependencies=[*guards, *work], responses=always)
+    patient = APIRouter(route_class=Route, dependencies=[*guards, Depends(_ended), *work], responses=always)
+
+    @health.get("/healthcheck", openapi_extra=answering(described.HEALTH))
     def healthcheck(manager: TheManager) -> dict[str, Any]:
         """Whether the server answers; ``problems`` names what of the definitions file is not in force."""
         problems = manager.register.problems if isinstance(manager.register, ReloadingJobDefinitionsRegister) else ()
         return {"healthy": True, **({"problems": list(problems)} if problems else {})}
 
-    @router.post("/jobs", openapi_extra={"requestBody": {"content": {"application/json": {"schema": _BODY}}}})
+    @router.post(
+        "/jobs", openapi_extra=answering(described.MADE, body=described.BODY), responses=refusals(400, 409, 413, 422)
+    )
     def create_job(
         manager: TheManager,
         body: Annotated[dict[str, Any], Depends(_body)],
-        dry_run: bool = False,
-        idempotency_key: Annotated[str | None, Header(max_length=255, min_length=1)] = None,
+        dry_run: Annotated[bool, Query(description="only have the cluster say whether it would take the Job")] = False,
+        idempotency_key: Annotated[
+            str | None, Header(max_length=255, min_length=1, description="the same for each try of one request")
+        ] = None,
     ) -> dict[str, str]:
         """Make a Job. Of all requests with one Idempotency-Key the first makes it, the others are answered the same."""
         arguments = dict(body)
@@ -208,25 +151,14 @@ def create_router(
         name = manager.create_job(definition, arguments, idempotency_key=idempotency_key, dry_run=dry_run)
         return {"job_name": name}
 
-    @router.get(
-        "/jobs",
-        openapi_extra=_answering(
-            {
-                "jobs": {
-                    "type": "object",
-                    "description": "the status of each; with details, all that is said of one Job, too",
-                    "additionalProperties": {"anyOf": [_STATUS, {"type": "object", "properties": _JOB}]},
-                },
-                "continue": _TEXT,
-            }
-        ),
-    )
+    @router.get("/jobs", openapi_extra=answering(described.JOBS), responses=refusals(400, 410))
     def list_jobs(
+        request: Request,
         manager: TheManager,
-        job_definition_name: str | None = None,
-        limit: Annotated[int | None, Query(ge=1, le=MAX_PAGE)] = None,
-        token: Annotated[str | None, Query(alias="continue")] = None,
-        details: bool = False,
+        job_definition_name: Annotated[str | None, Query(description="of this definition only")] = None,
+        limit: Annotated[int | None, Query(ge=1, le=MAX_PAGE, description="at most so many; all unless said")] = None,
+        token: Annotated[str | None, Query(alias="continue", description="what the page before gave")] = None,
+        details: Annotated[bool, Query(description="all there is to say of each; then there are always pages")] = False,
     ) -> dict[str, Any]:
         """The status of all Jobs, or of ``limit`` of them: then ``continue`` is what to ask for the next page with.
 
@@ -250,33 +182,33 @@ def create_router(
             raise
         if details:
             causes = _causes(manager, jobs)
-            told = {one.metadata.name: documents.job(one, manager, causes.get(one.metadata.name)) for one in jobs}
+            told = {
+                one.metadata.name: documents.job(one, manager, causes.get(one.metadata.name)) | also
+                for one, also in zip(jobs, more(request, jobs), strict=True)
+            }
         else:
             told = {one.metadata.name: documents.status(one) for one in jobs}
         return {"jobs": told, "continue": following}
 
-    @patient.get("/jobs/{job_name}", openapi_extra=_answering(_JOB))
-    def read_job(request: Request, manager: TheManager, job_name: str) -> dict[str, Any]:
+    @patient.get("/jobs/{job_name}", openapi_extra=answering(described.JOB), responses=refusals(400))
+    def read_job(request: Request, manager: TheManager, job_name: JobName) -> dict[str, Any]:
         """The Job: where it stands and, if it failed or waits, why."""
         job = manager.read_job(job_name)
-        return documents.job(job, manager, manager.job_cause(job)) | more(request, job)
+        return documents.job(job, manager, manager.job_cause(job)) | more(request, [job])[0]
 
-    @router.delete("/jobs/{job_name}")
-    def delete_job(manager: TheManager, job_name: str) -> dict[str, str]:
+    @router.delete("/jobs/{job_name}", openapi_extra=answering(described.MADE))
+    def delete_job(manager: TheManager, job_name: JobName) -> dict[str, str]:
         """Remove the Job and its pods; answered before they are gone."""
         manager.delete_job(manager.read_job(job_name))
         return {"job_name": job_name}
 
-    @patient.get("/jobs/{job_name}/status", openapi_extra=_answering(_STATUS["properties"]))
-    def read_status(manager: TheManager, job_name: str) -> dict[str, Any]:
+    @patient.get("/jobs/{job_name}/status", openapi_extra=answering(described.STATUS), responses=refusals(400))
+    def read_status(manager: TheManager, job_name: JobName) -> dict[str, Any]:
         """The Job's status."""
         return documents.status(manager.read_job(job_name))
 
-    @router.get(
-        "/jobs/{job_name}/events",
-        openapi_extra=_answering({"events": {"type": "array", "items": {"type": "object"}}, "terminations": _MESSAGES}),
-    )
-    def read_events(manager: TheManager, job_name: str) -> dict[str, Any]:
+    @router.get("/jobs/{job_name}/events", openapi_extra=answering(described.EVENTS))
+    def read_events(manager: TheManager, job_name: JobName) -> dict[str, Any]:
         """What the cluster told of the Job and its pods, oldest first; the containers' termination messages."""
         events, terminations = manager.job_history(job_name)
         told = sorted(map(documents.event, events), key=lambda event: event["time"] or "")
@@ -287,20 +219,19 @@ def create_router(
         response_model=None,
         responses={
             200: {
-                "content": {
-                    "application/json": {"schema": _LOGS},
-                    "text/plain": {"schema": {"type": "string", "description": "with follow"}},
-                }
-            }
+                "description": "The lines as JSON, or with follow the text of one container.",
+                "content": {JSON: {"schema": described.LOGS}, "text/plain": {"schema": {"type": "string"}}},
+            },
+            **refusals(400, 409),
         },
     )
     def read_logs(
         manager: TheManager,
-        job_name: str,
-        limit: Annotated[int, Query(ge=1, le=1_000_000)] = 200,
-        follow: bool = False,
-        pod: str | None = None,
-        container: str | None = None,
+        job_name: JobName,
+        limit: Annotated[int, Query(ge=1, le=1_000_000, description="so many lines, the last")] = 200,
+        follow: Annotated[bool, Query(description="the text of one container as it is written, until it ends")] = False,
+        pod: PodName = None,
+        container: ContainerName = None,
     ) -> Response:
         """The last lines of each container; with ``follow`` the text of one as it is written, until it ends."""
         if follow:
@@ -309,7 +240,7 @@ def create_router(
 
     @router.get(
         "/definitions",
-        openapi_extra=_answering({"definitions": {"type": "object", "additionalProperties": {"type": "object"}}}),
+        openapi_extra=answering(described.DEFINITIONS),
     )
     def list_definitions(manager: TheManager) -> dict[str, Any]:
         """What can be made, and the JSON Schema of the arguments of each."""

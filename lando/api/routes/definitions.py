@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from fastapi import APIRouter, Request, Security
+from sqlalchemy import select
 
 from lando.api import answers, auth
 from lando.api.media_types import JOBS
@@ -45,12 +46,14 @@ def _manager(request: Request) -> JobManager:
     return site.definitions.manager_for(str(caller.id), knows_all=caller.is_staff)
 
 
-def _more(request: Request, job: V1Job) -> dict[str, Any]:
-    """Whose the Job is: the user's name, or the number of one who is no more."""
-    user = UserSigner.user_of(job)
+def _more(request: Request, jobs: Sequence[V1Job]) -> list[dict[str, Any]]:
+    """Whose each Job is: the user's name, or the number of one who is no more."""
+    users = [UserSigner.user_of(job) for job in jobs]
+    ids = {int(user) for user in users if user is not None and _ID.fullmatch(user)}
     with site_of(request).database.read() as session:
-        found = session.get(User, int(user)) if user is not None and _ID.fullmatch(user) else None
-    return {"user": found.username if found is not None else user}
+        found = session.execute(select(User.id, User.username).where(User.id.in_(ids)))
+        names = {str(number): name for number, name in found}
+    return [{"user": names.get(user, user) if user is not None else None} for user in users]
 
 
 async def _turn(site: TheSite) -> AsyncIterator[None]:

@@ -94,6 +94,14 @@ def test_a_user_s_jobs_are_nobody_else_s_but_staff_s(api: Api, batch: FakeBatch)
         assert listed(api, "bob", query) == {bob}
         assert listed(api, "operator", query) == {ada, bob, operator} | ({"old"} if "name" not in query else set())
     assert api.get(f"{JOBS}/{ada}", "ada").json()["user"] == "ada"
+    told = api.get(f"{JOBS}?details=true", "operator").json()["jobs"]
+    assert {name: one["user"] for name, one in told.items()} == {
+        ada: "ada",
+        bob: "bob",
+        operator: "operator",
+        "old": None,
+    }
+    assert api.get(f"{JOBS}?details=true", "ada").json()["jobs"].keys() == {ada}
     assert [api.get(f"{JOBS}/{name}", "operator").json()["user"] for name in (ada, bob, operator, "old")] == [
         "ada",
         "bob",
