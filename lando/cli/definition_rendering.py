@@ -48,6 +48,8 @@ def job(found: Document, told: Document, now: datetime) -> Iterator[Line]:
         yield Line(f"made by: {plain(found['user'])}")
     if found.get("kept"):
         yield Line(f"gone from the cluster; this is what was kept at {plain(found['kept'])}", "dim")
+    if found.get("lost"):
+        yield Line(f"lost: {plain(found['lost'])}", "yellow")
     yield from cause(found)
     for pod, messages in (told.get("terminations") or {}).items():
         for container, message in messages.items():

@@ -32,6 +32,8 @@ SETTLING = 6
 """How often an ended Job's pods that have not ended are looked at again: for about a minute, twice the usual grace."""
 SOON_S = 60.0
 """A Job that stays no longer after its end is kept before those that stay."""
+SILENCE_S = 90.0
+"""An archive that does not answer for longer counts as away."""
 PLACES = 4
 """Threads that somebody waits for and that are in the archive, at a time: it may be silent, and logs are large."""
 PATIENCE_S = 20.0
@@ -47,7 +49,9 @@ class Keeper:
     ) -> None:
         self._manager = manager
         self._archive = archive
+        self._clock = clock
         self._to_keep = ToKeep(clock)
+        self._asked_at: float | None = None
         self._lock = threading.Lock()
         self._whole: dict[str, None] = {}
         self._leaving: set[str] = set()
@@ -110,12 +114,14 @@ class Keeper:
                 return True
             gathered = gathered.after(task.earlier)
         try:
-            found = self._before(job)
+            with self._asking():
+                found = self._before(job)
             if found is None or not found.is_over:
                 gathered = gathered or gather(self._manager, job)
                 if task.tries >= SETTLING:
                     gathered = replace(gathered, is_settled=True)
-                found = self._store(job, gathered, found, is_gone=task.is_gone, is_seen=task.is_seen)
+                with self._asking():
+                    found = self._store(job, gathered, found, is_gone=task.is_gone, is_seen=task.is_seen)
         except PeerError:
             self._to_keep.wait_for_archive(task, gathered)
             raise
@@ -162,8 +168,10 @@ class Keeper:
         self._note(job, found)
 
     def waiting(self) -> tuple[int, bool]:
-        """How many Jobs are still to be kept, and whether the archive was away when it was asked last."""
-        return self._to_keep.waiting()
+        """How many Jobs are still to be kept, and whether the archive was away when it was asked last, or is silent."""
+        number, is_away = self._to_keep.waiting()
+        asked_at = self._asked_at
+        return number, is_away or (asked_at is not None and self._clock() - asked_at > SILENCE_S)
 
     def is_whole(self, uid: str) -> bool:
         """Whether there is nothing more to be kept of this Job, which the cluster has still."""
@@ -195,6 +203,15 @@ class Keeper:
         return {pod: dict.fromkeys(read.containers, why) for pod in read.terminations}
 
     # -- the archive -------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Note since when the keeper's own thread waits."""
+        self._asked_at = self._clock()
+        try:
+            yield
+        finally:
+            self._asked_at = None
 
     @contextmanager
     def _place(self, patience_s: float = PATIENCE_S) -> Iterator[None]:

@@ -74,7 +74,7 @@ def test_a_cause_is_cut_where_the_terminal_ends() -> None:
 
 
 def test_one_job_is_shown_with_all_that_is_known(api: Any, lando: Any) -> None:
-    api.on(JOB, job(state="Failed", cause=FAILED, kept="2026-03-04T15:06:07+00:00"))
+    api.on(JOB, job(state="Failed", cause=FAILED, kept="2026-03-04T15:06:07+00:00", lost="Its logs."))
     event = {"time": "t", "object": "Pod x", "reason": "Failed", "message": "no\x1b[2J", "count": 2}
     api.on(f"{JOB}/events", {"events": [event], "terminations": {"greet-1-x": {"main": "out of cheese"}}})
 
@@ -83,6 +83,7 @@ def test_one_job_is_shown_with_all_that_is_known(api: Any, lando: Any) -> None:
     assert lines[0].startswith("greet-1 (greet): Failed after 12 s, created ")
     assert lines[1:] == [
         "gone from the cluster; this is what was kept at 2026-03-04T15:06:07+00:00",
+        "lost: Its logs.",
         "why: It ended with exit code 3.",
         "what to do: Look at its log.",
         "   | a",

@@ -14,7 +14,7 @@ from kubernetes.client.exceptions import ApiException
 from lando.archive import Archive, JobArchive
 from lando.definitions import JobDeleter, JobManager, JobSigner, StaticJobDefinitionsRegister, to_keep
 from lando.definitions.gathering import LOGS_S, gather
-from lando.definitions.keeping import PLACES, Keeper
+from lando.definitions.keeping import PLACES, SILENCE_S, Keeper
 from lando.definitions.server import create_app
 from lando.definitions.service import ServedJobs
 from lando.definitions.to_keep import BACKOFF_S, ToKeep
@@ -498,6 +498,31 @@ def test_logs_that_are_damaged_say_so(folder: Path, keeper: Keeper, kept_whole: 
     (folder / "one.logs.gz").write_bytes(b"no gzip")
 
     assert keeper.logs("one") == {"one-x": {"main": "[There is no log: what was kept of it is damaged.]"}}
+
+
+def test_an_archive_that_is_silent_counts_as_away(
+    manager: JobManager, archive: JobArchive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside, let_go, clock = threading.Event(), threading.Event(), Clock()
+
+    def silent(name: str) -> None:
+        inside.set()
+        let_go.wait(LIMIT_S)
+
+    monkeypatch.setattr(archive, "document", silent)
+    keeper = Keeper(manager, archive, clock=clock)
+    keeper.changed(job("one", condition="Complete"))
+    thread = threading.Thread(target=keeper.run, daemon=True)
+    thread.start()
+    assert inside.wait(LIMIT_S)
+
+    assert keeper.waiting() == (1, False)
+    clock.now += 2 * SILENCE_S
+    assert keeper.waiting() == (1, True)
+    let_go.set()
+    until(lambda: keeper.waiting() == (0, False))
+    keeper.stop()
+    thread.join(LIMIT_S)
 
 
 def test_what_pods_say_after_the_end_of_their_job_is_kept_too(
