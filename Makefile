@@ -69,7 +69,7 @@ big: $(VENV)/.installed-dev  ## a file of MIB (1024) to and from every store, wi
 
 docs: $(VENV)/.installed-dev  ## write the parts of docs/ that are generated from the code
 	$(BIN)/python -m lando.config > docs/configuration.md
-	$(BIN)/python docs/transcript.py docs/first-cluster.md docs/doctor.md
+	$(BIN)/python docs/transcript.py docs/first-cluster.md docs/doctor.md docs/definitions.md
 	$(BIN)/python -m lando.k8s.diagnosis.page > docs/causes.md
 	$(BIN)/python -m lando.api.reference > docs/server.md
 	$(BIN)/python -m lando.api.metrics_page > docs/metrics.md

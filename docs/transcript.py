@@ -1,7 +1,8 @@
 """Runs the commands of a page and writes what they print into it: ``python docs/transcript.py PAGE…``.
 
-In a block fenced with ``console``, lines that begin with ``$ `` are commands and the others are what they printed. All
-commands of a page run in one shell, in an empty folder and with a home of their own. Nothing is written unless each
+In a block fenced with ``console``, lines that begin with ``$ `` are commands and the others are what they printed. A
+block after ``<!-- file: PATH -->`` is a file, written when its turn has come. All commands of a page run in one shell,
+in an empty folder and with a home of their own; what they leave running is ended. Nothing is written unless each
 command ends as it should: well, or, where the line ends with ``# refused``, not.
 """
 
@@ -9,16 +10,19 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 FENCE = "```"
 PROMPT = "$ "
 REFUSED = "# refused"
+FILE = re.compile("<!-- file: (.+) -->")
 TIMEOUT_S = 120.0
 HOME_SHOWN = "/home/you"
 _COLOURS = re.compile("\x1b\\[[0-9;]*m")
@@ -40,61 +44,75 @@ class TranscriptError(Exception):
 
 
 def commands_of(page: str) -> list[str]:
-    """The commands in the console blocks of ``page``, in order."""
-    return [line.removeprefix(PROMPT) for line, is_console in _lines(page) if is_console and line.startswith(PROMPT)]
+    """What is to be run, in order: the commands in the console blocks of ``page``, and what writes its files."""
+    return [command for _, command in _steps(page) if command]
 
 
 def rewritten(page: str, run: Run) -> str:
     """``page`` with what its commands print now. Raises TranscriptError when one ends otherwise than it should."""
-    commands = commands_of(page)
-    outcomes = iter(run(commands))
+    outcomes = iter(run(commands_of(page)))
     lines: list[str] = []
-    for line, is_console in _lines(page):
-        if is_console and line.startswith(PROMPT):
+    for line, command in _steps(page):
+        lines.append(line)
+        if command:
             outcome = next(outcomes)
-            if (outcome.status != 0) is not line.endswith(REFUSED):
-                raise TranscriptError(f"{line} ended with status {outcome.status}:\n{outcome.text}")
-            lines += [line, *outcome.text.splitlines()]
-        elif not is_console:
-            lines.append(line)
+            if (outcome.status != 0) is not command.endswith(REFUSED):
+                raise TranscriptError(f"{command} ended with status {outcome.status}:\n{outcome.text}")
+            lines += outcome.text.splitlines()
     return "\n".join(lines) + "\n"
 
 
-def _lines(page: str) -> list[tuple[str, bool]]:
-    """Each line, and whether it is inside a console block."""
-    found, fence = [], ""
+def _steps(page: str) -> list[tuple[str, str]]:
+    """Each line that stays, with the command that is run after it; what a command printed before does not stay."""
+    found: list[tuple[str, str]] = []
+    fence, path = "", ""
+    content: list[str] = []
     for line in page.splitlines():
-        inside = fence == f"{FENCE}console" and line != FENCE
-        found.append((line, inside))
+        command = ""
         if line.startswith(FENCE):
+            if fence and path:
+                command = f"mkdir -p $(dirname {path}) && cat >{path} <<'END'\n" + "\n".join([*content, "END"])
+                path, content = "", []
             fence = "" if fence else line
+        elif fence == f"{FENCE}console":
+            if not line.startswith(PROMPT):
+                continue
+            command = line.removeprefix(PROMPT)
+        elif fence and path:
+            content.append(line)
+        elif not fence and (mark := FILE.fullmatch(line)):
+            path = mark[1]
+        found.append((line, command))
     return found
 
 
 def run_in_shell(commands: Sequence[str]) -> list[Outcome]:
-    """Run all in one shell; a cluster that they leave running is ended."""
-    script = "".join(f"{command}\nprintf '\\0%s\\0' $?\n" for command in commands)
+    """Run all in one shell; what they leave running is ended."""
+    script = "trap 'kill $(jobs -p)' EXIT\n" + "".join(f"{command}\nprintf '\\0%s\\0' $?\n" for command in commands)
     with tempfile.TemporaryDirectory() as home:
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("LANDO_", "KUBE"))}
-        env = {**kept, "HOME": home, "PATH": path, "NO_COLOR": "1"}
+        env = {**kept, "HOME": home, "LOGNAME": "you", "PATH": path, "NO_COLOR": "1"}
+        shell = subprocess.Popen(
+            ["bash"],
+            env=env,
+            cwd=home,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
         try:
-            done = subprocess.run(
-                ["bash"],
-                input=script,
-                env=env,
-                cwd=home,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                timeout=TIMEOUT_S,
-                check=True,
-            )
+            printed, _ = shell.communicate(script, timeout=TIMEOUT_S)
         finally:  # in case the page did not get as far as to end it
+            with suppress(ProcessLookupError):
+                os.killpg(shell.pid, signal.SIGKILL)
+            shell.wait()
             subprocess.run(
                 [sys.executable, "-m", "lando", "cluster", "down"], env=env, stdout=subprocess.DEVNULL, check=True
             )
-        parts = _COLOURS.sub("", done.stdout).replace(home, HOME_SHOWN).split("\0")
+        parts = _COLOURS.sub("", printed).replace(home, HOME_SHOWN).split("\0")
     return [Outcome(text.rstrip(), int(status)) for text, status in zip(parts[::2], parts[1::2], strict=False)]
 
 

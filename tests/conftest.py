@@ -55,6 +55,7 @@ LONG = (
     "integration/test_hostile_messages.py",
     "e2e/test_up.py",
     "e2e/test_upkeep.py",
+    "integration/test_definitions_page.py",
     "steps/test_killed_anywhere.py",
     "node/test_unruly_programs.py",
     "integration/test_every_part_twice.py",

@@ -8,7 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
+from tests.services.providing import wait_until
 
 ROOT = Path(__file__).parents[3]
 PAGE = """# A page
@@ -58,6 +60,32 @@ def test_a_command_that_ends_otherwise_than_the_page_says_is_an_error(
 
     with pytest.raises(transcript.TranscriptError, match="ended with status"):
         transcript.rewritten(PAGE, run)
+
+
+def test_a_file_of_the_page_is_there_for_the_commands_after_it(transcript: Any) -> None:
+    page = """<!-- file: ~/a/b.py -->
+```python
+print("$HOME" + '\\n')
+```
+
+```console
+$ cat a/b.py
+```
+"""
+    shown = page.replace("cat a/b.py\n", "cat a/b.py\nprint(\"$HOME\" + '\\n')\n")
+    assert transcript.rewritten(page, transcript.run_in_shell) == shown
+
+
+def test_a_program_that_is_left_running_ends_with_the_page(transcript: Any) -> None:
+    (outcome, _) = transcript.run_in_shell(["sleep 1000 >/dev/null & echo $!", "true"])
+
+    def has_ended() -> bool:
+        try:
+            return psutil.Process(int(outcome.text)).status() == psutil.STATUS_ZOMBIE  # whom its new parent forgot
+        except psutil.NoSuchProcess:
+            return True
+
+    wait_until(has_ended, 30, what="the end of the program")
 
 
 def test_commands_share_a_shell_and_have_a_home_of_their_own(transcript: Any) -> None:
