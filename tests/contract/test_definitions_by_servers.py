@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -40,19 +41,28 @@ def definitions(version: str, namespace: str) -> str:
     return yaml.safe_dump(entries)
 
 
-def with_the_documented_rights(api: KubernetesApi) -> KubernetesApi:
-    """The same, as the account of the API server in openshift/; the embedded cluster has no roles."""
-    rules, binding = yaml.safe_load_all((FOLDER / "definitions" / "rights.yaml").read_text())
-    if api.call("POST", f"{RBAC}/{api.namespace}/roles", rules).code == 404:
+def with_the_documented_rights(api: KubernetesApi, *, but: tuple[str, str] | None = None) -> KubernetesApi:
+    """The same, as the account of the API server in openshift/ (without one verb, and its resource); the embedded
+    cluster has no roles."""
+    role, binding = yaml.safe_load_all((FOLDER / "definitions" / "rights.yaml").read_text())
+    for rule in role["rules"]:
+        rule["verbs"] = [verb for verb in rule["verbs"] if (verb, *rule["resources"]) != but]
+    if api.call("POST", f"{RBAC}/{api.namespace}/roles", role).code == 404:
         return api
     (subject,) = binding["subjects"]
     subject["namespace"] = api.namespace
-    account = {"metadata": {"name": subject["name"]}}
     assert api.call("POST", f"{RBAC}/{api.namespace}/rolebindings", binding).code == 201
-    assert api.call("POST", api.path("serviceaccounts"), account).code == 201
-    asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {}}
-    token = api.call("POST", api.path("serviceaccounts", subject["name"], "token"), asked).body["status"]["token"]
-    return KubernetesApi(api.url, api.ca_file, token, api.namespace)
+    assert api.call("POST", api.path("serviceaccounts"), {"metadata": {"name": subject["name"]}}).code == 201
+    return KubernetesApi(api.url, api.ca_file, new_token(api), api.namespace)
+
+
+def new_token(api: KubernetesApi, bound_to: str | None = None) -> str:
+    """Of the API server's account; with a Secret's name one that ends with the Secret."""
+    spec = {"boundObjectRef": {"apiVersion": "v1", "kind": "Secret", "name": bound_to}} if bound_to else {}
+    asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
+    made = api.call("POST", api.path("serviceaccounts", "lando-server", "token"), asked)
+    assert made.code == 201, made.body
+    return str(made.body["status"]["token"])
 
 
 @pytest.fixture(scope="module")
@@ -222,3 +232,45 @@ def test_definitions_that_are_replaced_under_load_fail_no_request_and_make_whole
         version = item["metadata"]["labels"]["version"]
         assert item["metadata"]["name"].startswith(f"{version}-")
         assert item["spec"]["template"]["metadata"]["annotations"] == {"version": version}
+
+
+@pytest.fixture
+def real_api(kubeconfig: Path, tmp_path: Path) -> Iterator[KubernetesApi]:
+    """Of a cluster that has roles."""
+    with KubernetesApi.from_kubeconfig(kubeconfig, tmp_path).fresh_namespace() as inside:
+        yield inside
+
+
+@pytest.mark.service("kubernetes")
+def test_without_the_right_to_watch_lists_ask_the_cluster_and_the_log_says_it_once(
+    real_api: KubernetesApi, tmp_path: Path
+) -> None:
+    caller = with_the_documented_rights(real_api, but=("watch", "jobs"))
+    with DefinitionsSite(tmp_path / "site", caller) as site:
+        site.definitions.write_text(definitions("first", real_api.namespace))
+        site.start("kubeconfig")
+        wait_until(lambda: "no right to watch" in site.log("kubeconfig"), WAIT_S, what="a word about it")
+        for _ in range(3):
+            made = site.call("kubeconfig", "POST", "/jobs", json={"job_definition_name": "filed"}).json()["job_name"]
+            assert made in site.call("kubeconfig", "GET", "/jobs").json()["jobs"]
+            assert site.call("kubeconfig", "DELETE", f"/jobs/{made}").status_code == 200
+        assert site.log("kubeconfig").count("no right to watch") == 1
+
+
+@pytest.mark.service("kubernetes")
+@pytest.mark.service("bubblewrap")
+def test_a_pod_s_token_that_was_replaced_and_is_void_stops_nobody(real_api: KubernetesApi, tmp_path: Path) -> None:
+    caller = with_the_documented_rights(real_api)
+    assert real_api.create("secrets", {"metadata": {"name": "bound"}}).code == 201
+    old = new_token(real_api, bound_to="bound")
+    caller.session.headers["Authorization"] = f"Bearer {old}"
+    with DefinitionsSite(tmp_path / "site", caller) as site:
+        site.definitions.write_text(definitions("first", real_api.namespace))
+        site.start("in cluster")
+        assert site.call("in cluster", "POST", "/jobs", json={"job_definition_name": "filed"}).status_code == 200
+
+        (site.account / "token").write_text(new_token(real_api))
+        assert real_api.delete("secrets", "bound").code == 200
+        wait_until(lambda: caller.list("jobs").code == 401, WAIT_S, what="the old token's end")
+
+        assert site.call("in cluster", "POST", "/jobs", json={"job_definition_name": "filed"}).status_code == 200

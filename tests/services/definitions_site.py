@@ -46,13 +46,7 @@ class DefinitionsSite:
         }
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._urls: dict[str, str] = {}
-        tokens = json.loads(self._administer("setup", "operator", "--broker", "amqp://127.0.0.1:1/"))
-        self.tokens = {"operator": str(tokens["user_token"])}
-        """Of users; the operator is staff."""
-
-    def add_user(self, name: str) -> None:
-        """Make somebody who is not staff."""
-        self.tokens[name] = self._administer("add-user", name).strip()
+        self._token = self._new_token()
 
     def start(self, way: str) -> None:
         """Have a server that connects in this way of :data:`WAYS`, unless there is one."""
@@ -81,11 +75,11 @@ class DefinitionsSite:
         self._urls[way] = f"http://127.0.0.1:{port}/k8s-jobs"
         wait_until(lambda: self._answers(way), START_TIMEOUT_S, what=f"the server by {way}: {self.log(way)[-4000:]}")
 
-    def call(self, way: str, method: str, path: str, *, user: str = "operator", **how: Any) -> requests.Response:
-        """One request to a server that was started, without a proxy and on a connection of its own."""
+    def call(self, way: str, method: str, path: str, **how: Any) -> requests.Response:
+        """One request of an operator's to a server that was started, without a proxy, on a connection of its own."""
         with requests.Session() as session:
             session.trust_env = False
-            session.headers["Authorization"] = f"Token {self.tokens[user]}"
+            session.headers["Authorization"] = f"Token {self._token}"
             return session.request(method, self._urls[way] + path, timeout=60, **how)
 
     def log(self, way: str) -> str:
@@ -129,8 +123,8 @@ class DefinitionsSite:
         file.chmod(0o600)
         return file
 
-    def _administer(self, *words: str) -> str:
-        command = ["lando", "admin", *words]
+    def _new_token(self) -> str:
+        command = ["lando", "admin", "setup", "operator", "--broker", "amqp://127.0.0.1:1/"]
         done = subprocess.run(command, env=self._environment, capture_output=True, text=True, timeout=60, check=False)
         assert done.returncode == 0, done.stderr
-        return done.stdout
+        return str(json.loads(done.stdout)["user_token"])
