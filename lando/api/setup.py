@@ -91,13 +91,6 @@ def user_named(session: Session, username: str) -> m.User:
     return user
 
 
-def set_password(session: Session, username: str, password: str) -> None:
-    """Give a user another password."""
-    if not password:
-        raise InputError("The password is empty.", field="password")
-    user_named(session, username).password_hash = auth.hash_password(password)
-
-
 def issue_token(session: Session, key: ServerKey, username: str) -> str:
     """The user's API token, made when there is none yet."""
     token, _ = auth.issue_token(session, key, user_named(session, username).id)

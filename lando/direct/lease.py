@@ -82,11 +82,6 @@ class Lease:
     # -- what the run may rely on ----------------------------------------------------------------------------------
 
     @property
-    def is_locked(self) -> bool:
-        """Whether there is a Lease; False when the account may not have one, and the run goes on without."""
-        return not self._without
-
-    @property
     def held(self) -> bool:
         """Whether the run may create and delete now."""
         if self._without:

@@ -9,7 +9,7 @@ from typing import Any
 
 from lando.doctor.findings import Finding, failed, ok, warning
 
-NOT_FOUND, LOCKED, CLASHES, REFUSED = 404, 405, 406, 403
+NOT_FOUND, LOCKED, REFUSED = 404, 405, 403
 """AMQP's codes."""
 _INEQUIVALENT = re.compile(r"inequivalent arg '(?P<key>[^']+)' .*: received (?P<ours>.+) but current is (?P<theirs>.+)")
 _VALUE = re.compile(r"(?:the value )?'(?P<value>[^']*)'")

@@ -14,7 +14,8 @@ from lando.local.http.routing import RequestInfo
 from lando.local.rules import patches, schema, status
 from lando.local.rules.kinds import BY_RESOURCE, Kind
 from lando.local.rules.status import ApiError, Manifest
-from lando.local.store.objects import Listing, ObjectStore, Subresource
+from lando.local.store.objects import ObjectStore, Subresource
+from lando.local.store.paging import Listing
 from lando.local.store.watching import Subscription
 
 WATCH_TIMEOUT_S = (1800.0, 3600.0)

@@ -10,7 +10,6 @@ They raise :class:`lando.local.rules.status.ApiError`, worded as the real API se
 
 from __future__ import annotations
 
-import base64
 import copy
 import json
 import sqlite3
@@ -24,11 +23,12 @@ from typing import Any, Literal
 from lando.local.rules import lifecycle, status
 from lando.local.rules.kinds import BY_RESOURCE, Kind
 from lando.local.rules.patches import MERGE_PATCH, apply_patch
-from lando.local.rules.selectors import field_test, label_test, pinned_labels
-from lando.local.rules.status import ApiError, Manifest
+from lando.local.rules.selectors import pinned_labels
+from lando.local.rules.status import Manifest
 from lando.local.store.admission import Admission
 from lando.local.store.collection import Collection
 from lando.local.store.history import Change, History, Match, Place, Stored
+from lando.local.store.paging import NOW, Listing, matching, page_of, read_token, write_token
 from lando.local.store.persistence import ObjectFile
 from lando.local.store.watching import Event, Subscription, bookmark
 
@@ -41,22 +41,6 @@ HISTORY_LIMIT = 5_000
 """Changes remembered for resuming watches and continuing lists."""
 HISTORY_BYTES = 8 * 1024 * 1024
 """How much JSON the remembered changes may hold together."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Listing:
-    """The answer to a list."""
-
-    raw_items: list[bytes]
-    """Each object as JSON."""
-    resource_version: str
-    continue_token: str | None = None
-    remaining: int | None = None
-    """Objects left after this page; None without paging or with selectors."""
-
-    @property
-    def items(self) -> list[Manifest]:
-        return [json.loads(raw) for raw in self.raw_items]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,12 +122,12 @@ class ObjectStore:
         it is only a lower bound.
         """
         kind = _kind(resource)
-        match = _match(kind, label_selector, field_selector)
+        match = matching(kind, label_selector, field_selector)
         with self._lock:
             start, version = ("", ""), self._version
             if continue_:
-                moment, start = _read_token(continue_)
-                version = self._version if moment == _NOW else moment
+                moment, start = read_token(continue_)
+                version = self._version if moment == NOW else moment
             elif resource_version not in ("", "0"):
                 asked = parse_version(resource_version)
                 if asked > self._version:
@@ -151,23 +135,9 @@ class ObjectStore:
                 if exact:
                     version = asked
             candidates = self._objects[kind.resource].candidates(pinned_labels(label_selector))
-            objects = self._as_of(kind, candidates, version, _write_token(_NOW, start) if continue_ else None)
-        keys = sorted(key for key in objects if key > start and namespace in (None, key[0]))
-        raw_items: list[bytes] = []
-        for at, key in enumerate(keys):
-            stored = objects[key]
-            if not match(stored):
-                continue
-            if limit > 0 and len(raw_items) == limit:
-                counted = None if label_selector or field_selector else len(keys) - at
-                return Listing(
-                    raw_items=raw_items,
-                    resource_version=str(version),
-                    continue_token=_write_token(version, keys[at - 1]),
-                    remaining=counted,
-                )
-            raw_items.append(stored.raw)
-        return Listing(raw_items=raw_items, resource_version=str(version))
+            objects = self._as_of(kind, candidates, version, write_token(NOW, start) if continue_ else None)
+        here = {place: stored for place, stored in objects.items() if place > start and namespace in (None, place[0])}
+        return page_of(here, match, version, limit=limit, is_selective=bool(label_selector or field_selector))
 
     def watch(
         self,
@@ -188,7 +158,7 @@ class ObjectStore:
         for this watcher. Raises ApiError 410 when ``resource_version`` is no longer, or not yet, known.
         """
         kind = None if resource is None else _kind(resource)
-        match = _match(kind, label_selector, field_selector, namespace)
+        match = matching(kind, label_selector, field_selector, namespace)
         with self._lock:
             synthetic = initial_events if initial_events is not None else resource_version in ("", "0")
             since = self._version
@@ -455,41 +425,5 @@ def _kind(resource: str) -> Kind:
     return kind
 
 
-def _match(kind: Kind | None, label_selector: str, field_selector: str, namespace: str | None = None) -> Match:
-    labels = label_test(label_selector)
-    fields = field_test(field_selector, kind.selectable if kind is not None else ("metadata.name",))
-
-    def match(stored: Stored) -> bool:
-        if namespace is not None and stored.namespace != namespace:
-            return False
-        if not labels(stored.labels):
-            return False
-        if not field_selector:
-            return True
-        return fields({**stored.fields, "metadata.name": stored.name, "metadata.namespace": stored.namespace})
-
-    return match
-
-
 def _bookmarker(kind: Kind) -> Callable[[int], Event]:
     return lambda version: bookmark(kind.kind, kind.api_version, version)
-
-
-_NOW = -1
-"""In a continue token: as of whenever it is used."""
-
-
-def _write_token(version: int, last: tuple[str, str]) -> str:
-    return base64.urlsafe_b64encode(json.dumps([version, *last]).encode()).decode()
-
-
-def _read_token(token: str) -> tuple[int, tuple[str, str]]:
-    """``(version, last key)`` of a continue token."""
-    try:
-        version, namespace, name = json.loads(base64.urlsafe_b64decode(token.encode()))
-        return int(version), (str(namespace), str(name))
-    except ValueError as error:
-        raise status.bad_request("continue key is not valid: take it unchanged from the page before") from error
-
-
-__all__ = ["ApiError", "Deletion", "Event", "Listing", "ObjectStore", "Propagation", "Subresource", "Subscription"]
