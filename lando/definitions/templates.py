@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import re
+import secrets
 from collections.abc import Callable, Iterable, Mapping
 from contextvars import ContextVar
 from typing import Any, cast
@@ -32,7 +33,8 @@ _FILLING: ContextVar[Filling] = ContextVar("filling")
 """Of the rendering that is under way."""
 _UNDEFINED = re.compile(r"'(.+)' is undefined")
 """How Jinja2 says that a variable was not given."""
-_OWN, _TURNS, _JOINED = "\0own", "\0turns", "\0joined"  # no template can name these filters
+_OWN, _TURNS, _JOINED = (secrets.token_hex() for _ in range(3))
+"""Filters of our own, by names that neither a template nor an argument (``map(name)``) can know."""
 _LINE = re.compile("\ue002([0-9]+)\ue003")  # characters of the private use area, as the marks of values
 _SHAPING = frozenset({"indent", "trim"})
 """Filters that leave the marks in a text whole."""

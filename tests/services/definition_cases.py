@@ -752,6 +752,39 @@ def background(library: Any, here: Any, cluster: dict[str, str]) -> Any:
 
 
 @case
+def ours_alone(library: Any, here: Any, cluster: dict[str, str]) -> Any:
+    """What a server does besides: Jobs as a watch tells them, logs that are followed, causes, keys, dry runs."""
+    connections = importlib.import_module(f"{library.prefix}.connection")
+    pod_logs = importlib.import_module(f"{library.prefix}.pod_logs")
+    at = "2024-01-02T03:04:05Z"
+    told = connections.job_of(
+        {
+            "metadata": {"name": "a", "creationTimestamp": at, "labels": {"b": "c"}, "of a later version": 1},
+            "status": {"succeeded": 1, "conditions": [{"type": "Complete", "status": "True", "lastProbeTime": at}]},
+        }
+    )
+    with configured(library, cluster):
+        manager = managers(library, here, cluster)
+        name = manager.create_job("hello", FAILING, idempotency_key="once")
+        same = manager.create_job("hello", FAILING, idempotency_key="once") == name
+        manager.create_job("hello", SAYING, dry_run=True)
+        wait_for(lambda: manager.job_is_finished(name))
+        with manager.connection.core() as core:
+            (pod,) = manager.pods_of(core, name)
+        following = pod_logs.Following(manager.connection, pod, "main")
+        lines = []
+        while line := following.read():
+            lines.append(line.decode())
+        following.close()
+        cause = manager.job_cause(name)
+        return [
+            [told.metadata.name, told.metadata.labels, str(told.metadata.creation_timestamp), told.status.succeeded],
+            [manager.job_status(told), same, names_of(manager.list_jobs()), lines],
+            [cause.category.value, cause.exit_code],
+        ]
+
+
+@case
 def conditions(library: Any, _: Any, pairs: Any) -> Any:
     client = library.client
     found = [client.V1JobCondition(type=kind, status=status) for kind, status in pairs or ()]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
 import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from jinja2.filters import FILTERS
 from lando.definitions.exceptions import ArgumentError, MissingArgument
 from lando.definitions.templates import Template
 
@@ -250,6 +252,13 @@ def test_no_text_makes_of_a_random_template_what_harmless_text_does_not(fragment
     except (ValueError, MissingArgument):
         return  # refused
     assert same(hostile, harmless), (hostile, harmless)
+
+
+def test_no_filter_that_an_argument_names_makes_another_the_template_s_own_words() -> None:
+    template = Template("x: {{ [a] | map(b) | first }}\ny: 1")
+    for name in ("own", *FILTERS):
+        with suppress(ArgumentError):
+            assert template.render({"a": "1\nz: K", "b": name}).keys() == {"x", "y"}, name
 
 
 @given(value=TEXT)

@@ -143,6 +143,34 @@ def test_a_definition_that_is_broken_is_said_to_be(source: str) -> None:
         render(source, v="")
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ v['__class__'] }}",
+        "{{ v | attr('\\x5f\\x5fclass\\x5f\\x5f') }}",
+        "{{ [v] | map(attribute='__class__') | list }}",
+        "{{ [v] | map('attr', '__class__') | list }}",
+        "{{ [v] | groupby('__class__') }}",
+        "{{ '{0.__class__.__mro__}'.format(v) }}",
+        "{{ '{x.__class__}'.format_map({'x': v}) }}",
+        "{{ '{0.__class__}'.format(v | safe) }}",
+        "{{ self.__init__.__globals__ }}",
+        "{{ range.__globals__ }}",
+        "{{ lipsum.__globals__ }}",
+        "{{ cycler.__init__ }}",
+        "{{ v.upper.__self__ }}",
+        "{{ [].append(1) }}",
+        "{% macro m() %}{% endmacro %}{{ m._func }}",
+        "{% for one in [1] %}{{ loop._iterable }}{% endfor %}",
+        "{% from 'os' import system %}",
+        "{% extends v %}",
+    ],
+)
+def test_nothing_leads_out_of_the_sandbox(source: str) -> None:
+    with pytest.raises(DefinitionError, match="the template does what it may not"):
+        render(f"a: {source}", v="os")
+
+
 def test_a_syntax_error_names_its_line() -> None:
     with pytest.raises(DefinitionError, match="line 2 of the template"):
         Template("a: 1\nb: {{ c")
