@@ -23,7 +23,7 @@ FENCE = "```"
 PROMPT = "$ "
 REFUSED = "# refused"
 FILE = re.compile("<!-- file: (.+) -->")
-TIMEOUT_S = 120.0
+TIMEOUT_S = 240.0
 HOME_SHOWN = "/home/you"
 _COLOURS = re.compile("\x1b\\[[0-9;]*m")
 
