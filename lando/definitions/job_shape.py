@@ -31,6 +31,14 @@ _REQUIRED = {
     "V1Volume": ("name",),
     "V1VolumeMount": ("name", "mountPath"),
     "V1ContainerPort": ("containerPort",),
+    "V1ConfigMapEnvSource": ("name",),
+    "V1SecretEnvSource": ("name",),
+    "V1ConfigMapKeySelector": ("name", "key"),
+    "V1SecretKeySelector": ("name", "key"),
+    "V1ConfigMapVolumeSource": ("name",),
+    "V1KeyToPath": ("key", "path"),
+    "V1PersistentVolumeClaimVolumeSource": ("claimName",),
+    "V1HTTPGetAction": ("port",),
 }
 _CHOICES = {
     ("V1PodSpec", "restartPolicy"): ("Never", "OnFailure"),
@@ -40,6 +48,7 @@ _CHOICES = {
 _NOT_NEGATIVE = ("activeDeadlineSeconds", "backoffLimit", "completions", "parallelism", "ttlSecondsAfterFinished")
 _QUANTITIES = frozenset({"limits", "requests", "overhead", "sizeLimit", "divisor"})
 """Texts, in the place of which the API takes numbers."""
+_QUANTITY = re.compile(r"[+-]?[0-9.]+([eEinumkKMGTP]*[-+]?[0-9]*)")
 _HINTS = {
     "restartPolicy": "Jobs take Never or OnFailure, and without it it would be Always",
     "image": "every container needs one",
@@ -67,7 +76,7 @@ class _Shape:
             self._error(root, "", f"this is {_kind(root)}, not the manifest of a Job")
             return
         for key, wanted in (("apiVersion", "batch/v1"), ("kind", "Job")):
-            node = _child(root, key)
+            node = _given(root, key)
             if node is None:
                 self._warn(root, key, f"this is missing; write {key}: {wanted}")
             elif not _is_unknown(node) and node.value != wanted:
@@ -116,13 +125,18 @@ class _Shape:
             if key in types:
                 self._walk(value, types[key], _joined(path, key))
         for key in _REQUIRED.get(kind, ()):
-            if _child(node, key) is None:
+            if _given(node, key) is None:
                 hint = f": {_HINTS[key]}" if key in _HINTS else ""
                 there = next((one for one in known_keys if one.value == key), node)
                 self._error(there, _joined(path, key), f"this is required{hint}")
         for (of, key), choices in _CHOICES.items():
-            chosen = _child(node, key)
-            if of == kind and chosen is not None and not _is_unknown(chosen) and chosen.value not in choices:
+            chosen = _given(node, key)
+            if (
+                of == kind
+                and isinstance(chosen, ScalarNode)
+                and not _is_unknown(chosen)
+                and chosen.value not in choices
+            ):
                 self._error(chosen, _joined(path, key), f"this has to be {' or '.join(choices)}, not {_shown(chosen)}")
         for key in _NOT_NEGATIVE if kind == "V1JobSpec" else ():
             number = _child(node, key)
@@ -146,6 +160,8 @@ class _Shape:
             elif kind != "str" and node.style is not None:
                 self._error(node, path, f"this has to be {wanted}, and in quotes is always text")
             return
+        if is_quantity and node.tag == f"{_TAG}str" and not _QUANTITY.fullmatch(node.value):
+            self._error(node, path, f"this has to be a quantity such as 2, 500m or 1Gi, not {_shown(node)}")
         found = node.tag.removeprefix(_TAG)
         fits = {"str": found in ("str", "timestamp", "binary"), "int": found == "int", "bool": found == "bool"}[kind]
         if not fits and not (is_quantity and found in ("int", "float")):
@@ -227,7 +243,7 @@ class _Shape:
         known = {str(name.value) for name in there if name is not None}
         for number, mount in enumerate(mounts.value):
             name = _child(mount, "name")
-            if name is not None and not _is_unknown(name) and name.value not in known:
+            if isinstance(name, ScalarNode) and not _is_unknown(name) and name.value not in known:
                 self._error(name, f"{path}[{number}].name", f"there is no volume {_shown(name)}")
 
     # -- telling ---------------------------------------------------------------------------------------------------
@@ -252,6 +268,12 @@ def _child(node: Node | None, key: str) -> Node | None:
     """What stands under ``key``; None for null, too."""
     found = dict(_pairs(node)).get(key)
     return None if found is None or _is_null(found) else found
+
+
+def _given(node: Node | None, key: str) -> Node | None:
+    """What stands under ``key``; None for an empty text, too, in the place of which the API takes its default."""
+    found = _child(node, key)
+    return None if isinstance(found, ScalarNode) and found.value == "" and not _is_unknown(found) else found
 
 
 def _at(node: Node | None, *keys: str) -> Node | None:

@@ -54,6 +54,9 @@ WRONG = {
     "no such volume": ("name: data, mount", "name: date, mount"),
     "two containers of a name": ("containers:", "containers:\n            - {name: main, image: x}"),
     "a list as pod": ("spec:\n          restart", "spec: []\n        x:\n          restart"),
+    "no quantity": ("cpu: 1", "cpu: many"),
+    "no name of a ConfigMap": ("emptyDir: {sizeLimit: 1}", "configMap: {}"),
+    "no key of a Secret": ("args: [a]", "env: [{name: A, valueFrom: {secretKeyRef: {name: s}}}]"),
     "no template": ("      template:", "      templat:"),
 }
 

@@ -106,6 +106,9 @@ def test_of_the_examples_nothing_is_told() -> None:
             "f:28: spec.template.spec.containers[0].args[0]: this has to be text, not",
         ),
         ("args: {{ items }}", "env: [{value: x}]", "f:28: spec.template.spec.containers[0].env[0].name: this is req"),
+        ("cpu: 1", "cpu: many", "resources.limits.cpu: this has to be a quantity such as 2, 500m or 1Gi, not 'many'"),
+        ("image: busybox:1", 'image: ""', "f:27: spec.template.spec.containers[0].image: this is required"),
+        ("emptyDir: {sizeLimit: 1}", "configMap: {}", "volumes[0].configMap.name: this is required"),
         ("name: data, mountPath", "name: date, mountPath", "volumeMounts[0].name: there is no volume 'date'"),
         (
             "spec:\n          restart",
