@@ -14,6 +14,7 @@ from lando.api.settings import Settings
 from lando.archive import Archive
 from lando.config import Config
 from lando.definitions.service import Service
+from lando.errors import ConfigError
 from lando.k8s import upkeep
 from lando.k8s.cluster import KubernetesCluster
 from lando.k8s.live_logs import live_logs
@@ -51,7 +52,7 @@ def server_with(settings: Settings) -> Iterator[Server]:
 @contextmanager
 def _definitions(settings: Settings, daemons: Config | None, archive: Archive | None) -> Iterator[Service]:
     with (
-        KubernetesCluster(access(settings, daemons)) as cluster,
+        _cluster_of_definitions(settings, daemons) as cluster,
         Service(
             cluster,
             str(settings.definitions),
@@ -62,6 +63,19 @@ def _definitions(settings: Settings, daemons: Config | None, archive: Archive | 
         ) as service,
     ):
         yield service
+
+
+def _cluster_of_definitions(settings: Settings, daemons: Config | None) -> KubernetesCluster:
+    found = access(settings, daemons)
+    try:
+        return KubernetesCluster(found)
+    except ConfigError as error:
+        if settings.definitions_kubeconfig is None and daemons is not None:
+            raise
+        why = str(error).partition(": ")[2]  # without the key, which is the daemons'
+        if found.in_cluster:
+            why = f"this is no pod ({why.rstrip('.')}); name a kubeconfig, or the daemons' file by --daemons."
+        raise ConfigError(f"definitions_kubeconfig: {why}") from error
 
 
 def completed(settings: Settings, daemons: Config) -> Settings:

@@ -73,6 +73,18 @@ def test_definitions_need_a_namespace(settings: Settings) -> None:
         pass
 
 
+def test_a_cluster_for_definitions_that_can_t_be_used_is_told_by_the_setting(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST", raising=False)
+    alone = replace(settings, daemons_config=None, definitions="definitions.yaml", definitions_namespace="here")
+    with pytest.raises(ConfigError, match=r"^definitions_kubeconfig: this is no pod"), serving.server_with(alone):
+        pass
+    named = replace(alone, definitions_kubeconfig=str(tmp_path / "nowhere"))
+    with pytest.raises(ConfigError, match=r"^definitions_kubeconfig: .*/nowhere: "), serving.server_with(named):
+        pass
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
