@@ -61,7 +61,7 @@ class Admitted:
 
 
 class Admission:
-    """One run's way to its Lease. ``jobs`` are the names; the other arguments are those of :class:`.Lease`."""
+    """One run's way to its Lease. ``jobs`` are the names; the other arguments are those of :class:`.lease.Lease`."""
 
     def __init__(
         self,
