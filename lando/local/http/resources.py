@@ -261,7 +261,8 @@ def _no_services(info: RequestInfo, request: Request) -> Answer:
     if info.name and info.verb == "get":
         raise status.not_found("services", "", info.name)
     if info.verb != "list":
-        raise status.method_not_allowed()
+        words = "not in the embedded cluster: Services reach nothing, as pods listen on this machine"
+        raise ApiError(405, "MethodNotAllowed", words, {})
     if tables.wanted(request.headers.get("accept", "")):
         return json_answer(200, tables.table("Service", [], {"resourceVersion": "0"}))
     return json_answer(200, {"kind": "ServiceList", "apiVersion": "v1", "metadata": {}, "items": []})
