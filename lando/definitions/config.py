@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import Self
+from typing import Self, TextIO
 
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
@@ -100,7 +100,11 @@ class ReloadingJobDefinitionsRegister(JobDefinitionsRegister):
         """
         state = self._reload()
         state.look_at_files()
+        self._examine(state, is_enough)
         self._look_at_config_maps(state, is_enough)
+        self._examine(state, is_enough)
+
+    def _examine(self, state: _State, is_enough: Callable[[], bool]) -> None:
         subjects = state.subjects()
         while not is_enough() and not self._examiner.examine(subjects, at_most=EXAMINED):
             pass
@@ -148,27 +152,16 @@ class ReloadingJobDefinitionsRegister(JobDefinitionsRegister):
         update = self._reloader.maybe_reload()
         try:
             stream = next(update, None)
+            state = self._made_of(stream, path) if stream is not None else None
         except OSError as error:
             unreadable = f"{path}: the file can't be read: {error.strerror}"
             if self._unreadable != unreadable:
                 logger.warning("%s", unreadable)
             self._unreadable = unreadable
+            update.close()  # the next look tries again
             return self._state
         self._unreadable = None
-        if stream is not None:
-            before = self._state
-            try:
-                contents = definitions_file.read(
-                    text_of(stream), path, connection=self._connection, known=before.definitions
-                )
-                state = before.followed_by(contents)
-            except definitions_file.FileError as error:
-                state = before.with_problem(str(error))
-            except DefinitionError as error:
-                state = before.with_problem(f"{path}: {error}")
-            except Exception as error:  # whatever it is, what there was before can still be used
-                logger.exception("%s can't be used", path)
-                state = before.with_problem(f"{path}: this can't be used: {type(error).__name__}")
+        if state is not None:
 
             def apply() -> None:
                 self._state = state
@@ -189,6 +182,23 @@ class ReloadingJobDefinitionsRegister(JobDefinitionsRegister):
 
             self._reloader.if_missing(forget)
         return self._state
+
+    def _made_of(self, stream: TextIO, path: str) -> _State:
+        """The state after a new version of the file. Raises OSError where it can't be read to its end."""
+        before = self._state
+        try:
+            text = text_of(stream)
+            contents = definitions_file.read(text, path, connection=self._connection, known=before.definitions)
+            return before.followed_by(contents)
+        except OSError:
+            raise
+        except definitions_file.FileError as error:
+            return before.with_problem(str(error))
+        except DefinitionError as error:
+            return before.with_problem(f"{path}: {error}")
+        except Exception as error:  # whatever it is, what there was before can still be used
+            logger.exception("%s can't be used", path)
+            return before.with_problem(f"{path}: this can't be used: {type(error).__name__}")
 
 
 class _NoDefinition(KeyError):

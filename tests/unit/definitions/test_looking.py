@@ -7,6 +7,7 @@ import os
 import threading
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import urllib3
@@ -292,3 +293,14 @@ def test_whatever_goes_wrong_with_a_new_version_leaves_the_one_before(
     file.write_text(inline("b"))
     assert list(register.generators) == ["a"]
     assert register.problems == (f"{file}: this can't be used: ZeroDivisionError; the version before stays in force",)
+
+
+def test_a_file_that_could_not_be_read_to_its_end_is_read_again(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    register = register_of(file, inline("a"))
+    file.write_text(inline("b"))
+    with monkeypatch.context() as patched:
+        patched.setattr(config, "text_of", Mock(side_effect=OSError(5, "Input/output error")))
+        assert list(register.generators) == ["a"]
+        assert register.problems == (f"{file}: the file can't be read: Input/output error",)
+    assert list(register.generators) == ["b"]
+    assert register.problems == ()
