@@ -235,7 +235,7 @@ def plain(value: Any, filling: Filling, *, null: Any) -> Any:
     """``value`` as JSON has it, free of marks, with ``null`` in the place of None."""
     if value is None:
         return null
-    if isinstance(value, bool | int | float):
+    if isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
         return value
     if isinstance(value, Mapping):
         return {_key(key, filling): plain(item, filling, null=null) for key, item in value.items()}

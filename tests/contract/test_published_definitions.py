@@ -45,7 +45,9 @@ def source(**given: Any) -> tuple[Any, ...]:
 
 AGREED: list[tuple[Any, ...]] = [
     *map(printed, [3, -1, True, False, 1.5, None, "s", "3", "true", "null", "", "~", "yes", "012", "1e3", 'a"b', "é"]),
-    *map(printed, [["echo", "hi"], [], {}, {"a": [1, {"b": None}]}, [None, True, "it's"]]),
+    *map(
+        printed, [float("inf"), [float("nan")], ["echo", "hi"], [], {}, {"a": [1, {"b": None}]}, [None, True, "it's"]]
+    ),
     *(
         template("a: {{ x | tojson }}", x=value)
         for value in (None, "x", 3, True, "<&>'", [{"name": "A", "value": "b"}], {"b": 1, "a": [None]})
@@ -399,7 +401,9 @@ def places(embedded_cluster: LocalCluster) -> Iterator[list[dict[str, str]]]:
         yield [place(one), place(other)]
 
 
-@pytest.mark.parametrize("case", ["configuration_loaded_later", "refused", "own_classes", "deletion", "background"])
+@pytest.mark.parametrize(
+    "case", ["configuration_loaded_later", "created_from_an_object", "refused", "own_classes", "deletion", "background"]
+)
 def test_both_do_the_same_in_a_cluster(
     published_definitions: Definitions, ours: Library, places: list[dict[str, str]], case: str
 ) -> None:
@@ -455,7 +459,7 @@ def test_ours_does_the_same_with_the_oldest_client_that_it_takes(
     version = oldest.call("client_version", [])["gave"]
     assert f"kubernetes>={version.removesuffix('.0.0')}," in (ROOT / "pyproject.toml").read_text()
 
-    for case in ("refused", "by_config_map", "ours_alone", "life_of_a_job"):
+    for case in ("created_from_an_object", "refused", "by_config_map", "ours_alone", "life_of_a_job"):
         with_it, here = oldest.call(case, places[:1]), by_ours(ours, case, places[1])
         assert with_it.keys() == {"gave"}, with_it
         assert agree(with_it, here), (with_it, here)
@@ -467,7 +471,7 @@ def test_a_program_runs_as_it_is_but_for_the_prefix_of_its_imports(
     published_definitions: Definitions, embedded_cluster: LocalCluster, places: list[dict[str, str]], tmp_path: Path
 ) -> None:
     program = (ROOT / "tests/services/k8s_jobs_program.py").read_text()
-    said = []
+    running = []
     for prefix, folder, place in (
         ("k8s_jobs", str(published_definitions.folder), places[0]),
         ("lando.definitions", "", places[1]),
@@ -482,9 +486,12 @@ def test_a_program_runs_as_it_is_but_for_the_prefix_of_its_imports(
             "JOB_NAMESPACE": place["namespace"],
             "JOB_DEFINITIONS_CONFIG_PATH": str(tmp_path / f"{prefix}.yaml"),
         }
-        process = start_group([sys.executable, file], env=surroundings, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        output, log = process.communicate(timeout=240)
-        assert process.returncode == 0, log.decode()
+        with (tmp_path / f"{prefix}.log").open("wb") as log:
+            running.append(start_group([sys.executable, file], env=surroundings, stdout=subprocess.PIPE, stderr=log))
+    said = []
+    for process in running:
+        output, _ = process.communicate(timeout=240)
+        assert process.returncode == 0, [log.read_text() for log in tmp_path.glob("*.log")]
         said.append([json.loads(line) for line in output.splitlines()])
 
     assert said[0] == said[1]

@@ -667,6 +667,37 @@ def refused(library: Any, here: Any, cluster: dict[str, str]) -> Any:
 
 
 @case
+def created_from_an_object(library: Any, _: Any, cluster: dict[str, str]) -> Any:
+    """A V1Job of the user's own, without labels and with a quantity that is a number."""
+    client = library.client
+    container = client.V1Container(
+        name="main", image="busybox:1", command=["true"], resources={"requests": {"cpu": "1m", "memory": "1Mi"}}
+    )
+    pod = client.V1PodTemplateSpec(spec=client.V1PodSpec(restart_policy="Never", containers=[container]))
+    job = client.V1Job(
+        api_version="batch/v1",
+        kind="Job",
+        metadata=client.V1ObjectMeta(name="object", annotations={"kept": "yes"}),
+        spec=client.V1JobSpec(template=pod, backoff_limit=0),
+    )
+    generator = library.spec.JobGenerator(library.spec.StaticSpecSource(job))
+    register = library.manager.StaticJobDefinitionsRegister({"mine": generator})
+    manager = library.manager.JobManager(cluster["namespace"], library.manager.JobSigner("ours"), register)
+    given: list[str] = []
+
+    def hook(made: Any) -> None:
+        given.append(type(made).__name__)
+        made.metadata.labels["team"] = "a"
+
+    with configured(library, cluster):
+        name = manager.create_job("mine", pre_create=hook)
+        read = manager.read_job(name)
+        found = names_of(manager.list_jobs(job_definition_name="mine", team="a"))
+        annotations = {key: value for key, value in read.metadata.annotations.items() if key == "kept"}
+        return [given, name, read.metadata.labels, annotations, found, job.metadata.name, job.metadata.labels]
+
+
+@case
 def by_config_map(library: Any, here: Any, cluster: dict[str, str]) -> Any:
     with configured(library, cluster):
         manager = managers(library, here, cluster)
