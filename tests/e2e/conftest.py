@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.services.providing import start_group
+from tests.services.providing import rest, start_group
 
 ROOT = Path(__file__).parents[2]
 STOP_S = 60.0
@@ -52,13 +52,14 @@ class Lando:
 
     def until(self, run_id: int, reached: Callable[[dict[str, Any]], bool], timeout_s: float = 60.0) -> dict[str, Any]:
         """The run as soon as ``reached`` holds of it."""
-        deadline = time.monotonic() + timeout_s
+        asked = time.monotonic()
+        deadline = asked + timeout_s
         while True:
             run: dict[str, Any] = self.json("status", run_id)
             if reached(run):
                 return run
             assert time.monotonic() < deadline, run
-            time.sleep(0.1)
+            asked = rest(asked)
 
     def start(self, *arguments: object) -> subprocess.Popen[str]:
         """Start a command that goes on until it is told to stop; its standard output can be read."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-from typing import TYPE_CHECKING, Any
+import time
+from typing import TYPE_CHECKING
 
 import pytest
+from tests.services.providing import rest
 
 if TYPE_CHECKING:
     from tests.services.stack import Stack
@@ -25,9 +27,9 @@ def test_a_run_that_nobody_was_told_about_goes_on_when_asked(stack: Stack, user:
     def resync(*options: str) -> subprocess.CompletedProcess[str]:
         return stack.command("resync", *options, file)
 
-    found: list[Any] = []
-    while not found:  # the test's own limit of time ends this
-        found = json.loads(resync("--dry-run", "--json").stdout)
+    asked = time.monotonic()
+    while not (found := json.loads(resync("--dry-run", "--json").stdout)):  # the test's own limit of time ends this
+        asked = rest(asked)
     assert [(one["run"], one["trouble"]) for one in found] == [(job, "stalled")]
     assert user.job(job)["step"] == "S"
     assert "has ended, and the run has not gone on." in resync().stdout

@@ -56,10 +56,20 @@ def free_port() -> int:
 def wait_until(condition: Callable[[], bool], timeout_s: float = 30.0, *, what: str = "the condition") -> None:
     """Return as soon as ``condition`` holds; fail the test when it does not within ``timeout_s``."""
     until = time.monotonic() + timeout_s
+    asked = time.monotonic()
     while not condition():
         if time.monotonic() > until:
             pytest.fail(f"{what} did not come true within {timeout_s:g} s")
-        time.sleep(0.01)
+        asked = rest(asked)
+
+
+def rest(asked: float, *, at_least_s: float = 0.01) -> float:
+    """Pause after a look that began at ``asked``, three times as long as that took, up to half a second; the time then.
+
+    So whoever waits for others leaves them the machine, however dear a look is.
+    """
+    time.sleep(max(at_least_s, min(3 * (time.monotonic() - asked), 0.5)))
+    return time.monotonic()
 
 
 def docker_answers() -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.services.providing import rest
 from tests.services.stack import Stack
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -84,7 +85,8 @@ class User:
 
     def wait(self, job: int, until: Callable[[Any], bool], timeout_s: float = 60) -> Any:
         """The job as soon as ``until`` holds of it."""
-        deadline = time.monotonic() + timeout_s
+        asked = time.monotonic()
+        deadline = asked + timeout_s
         while True:
             document = self.job(job)
             if until(document):
@@ -92,7 +94,7 @@ class User:
             if time.monotonic() > deadline:
                 logs = "\n".join(f"== {name}\n{self.stack.log(name)[-3000:]}" for name in ("lando", "watcher"))
                 pytest.fail(f"job {job} stays {document['state']}/{document['step']}\n{logs}")
-            time.sleep(0.02)
+            asked = rest(asked, at_least_s=0.05)
 
     def wait_for_end(self, job: int, timeout_s: float = 90) -> Any:
         return self.wait(job, lambda document: document["state"] in ENDED, timeout_s)
