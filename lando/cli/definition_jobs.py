@@ -11,6 +11,7 @@ from contextlib import contextmanager
 import typer
 
 from lando.cli import USAGE, definition_rendering, rendering
+from lando.cli.definition_following import follow, left_running
 from lando.cli.options import connect
 from lando.cli.printing import print_json, print_lines
 from lando.client import LandoClient
@@ -54,10 +55,15 @@ def logs(
     pod: str | None,
     container: str | None,
     limit: int,
+    following: bool,
     as_json: bool,
 ) -> None:
-    """The last lines of each container, or of those that are named."""
+    """The last lines of each container, or of those that are named; or all of them, to the Job's end."""
     with connect(url, token) as client, suggesting(client, name):
+        if following:
+            with left_running(name):
+                follow(client, name, pod=pod, container=container, as_json=as_json)
+            return
         found = _picked(client.definitions.job_logs(name, limit), name, pod, container)
     if as_json:
         print_json(found)

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-import time
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import typer
 
+from lando.cli.definition_following import awaited, follow, left_running
 from lando.cli.options import connect
-from lando.client import LandoClient
-from lando.client.definitions import PAUSES_S, is_over
 from lando.direct.events import Outcome
 from lando.errors import Conflict, InputError, NotFound, Rejected
 from lando.logs import plain
-
-LINES = 10_000
-"""Of a container that ended before it could be followed."""
 
 
 def show(url: str | None, token: str | None, *, as_json: bool) -> None:
@@ -60,16 +56,13 @@ def run(
         if not as_json:
             typer.echo(name, err=following)
         try:
-            # With --json standard output is for the one document.
-            for piece in _followed(client, name) if following else ():
-                typer.echo(piece, nl=False, err=as_json)
-            job = _awaited(client, name, is_quiet=as_json)
+            with left_running(name):
+                if following:  # with --json standard output is for the one document
+                    follow(client, name, out=sys.stderr if as_json else None)
+                job = awaited(client, name, is_quiet=as_json or following)
         except NotFound:
             typer.echo(f"lando: The Job {plain(name)} was deleted before it had ended.", err=True)
             return Outcome.FAILED.value
-        except KeyboardInterrupt:
-            typer.echo(f"The Job goes on; look at it with: lando definitions show {plain(name)}", err=True)
-            raise
     is_complete = job["state"] == "Complete"
     if as_json:
         typer.echo(json.dumps(job, ensure_ascii=False))
@@ -124,40 +117,6 @@ def _arguments(definition: Mapping[str, Any]) -> Iterator[str]:
         kind = kinds if isinstance(kinds, str) else "|".join(kinds)
         default = f"={json.dumps(about['default'], ensure_ascii=False)}" if "default" in about else ""
         yield f"{name}{'*' if name in required else ''}{':' if kind else ''}{kind}{default}"
-
-
-def _awaited(client: LandoClient, name: str, *, is_quiet: bool) -> dict[str, Any]:
-    """The Job when it has ended; what it waits for meanwhile is told as often as that changes."""
-    told = ""
-    for job in client.definitions.await_job(name):
-        waits_for = str((job.get("cause") or {}).get("sentence") or "")
-        if not is_quiet and not is_over(job) and waits_for not in ("", told):
-            typer.echo(f"waits for: {plain(waits_for)}", err=True)
-            told = waits_for
-    return job
-
-
-def _followed(client: LandoClient, name: str) -> Iterator[str]:
-    """What the Job's pods say, one after the other, until it has ended."""
-    told: set[str] = set()
-    pause = PAUSES_S[0]
-    while True:
-        is_ended = is_over(client.definitions.job(name))
-        for pod in [pod for pod in client.definitions.job_logs(name, 1) if pod not in told]:
-            try:
-                for piece in client.definitions.follow_job(name, pod):
-                    told.add(pod)
-                    yield piece
-                told.add(pod)
-            except (Conflict, NotFound):  # has not begun, or is gone
-                continue
-        if is_ended:
-            break
-        time.sleep(pause)
-        pause = min(pause * 1.5, PAUSES_S[1])
-    for pod, logs in client.definitions.job_logs(name, LINES).items():
-        if pod not in told:
-            yield from ("\n".join(lines) for lines in logs.values())
 
 
 def _ending(job: Mapping[str, Any], *, log_was_shown: bool) -> Iterator[str]:

@@ -139,23 +139,27 @@ def logs(
     limit: Annotated[
         int, typer.Option("--limit", min=1, max=1_000_000, help="The last so many lines of each container.")
     ] = 10_000,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="All of them, until the Job has ended.")] = False,
     as_json: AsJson = False,
     url: Url = None,
     token: Token = None,
 ) -> None:
     """Print what a Job's containers wrote.
 
-    Where there are several, each line begins with 'POD/CONTAINER | ', the pod without the Job's name.
+    Where there are several, each line begins with 'POD/CONTAINER | ', the pod without the Job's name. --follow shows
+    all from the beginning, pods that come later, too; until something runs it says what the Job waits for. Ctrl-C
+    leaves the Job running.
 
     \b
     Examples:
       lando definitions logs greet-92bb1d259a50733a4bdb4fe6
       lando definitions logs greet-92bb1d259a50733a4bdb4fe6 --container setup --limit 20
-      lando definitions logs greet-92bb1d259a50733a4bdb4fe6 --json | jq .      by pod and container
+      lando definitions logs greet-92bb1d259a50733a4bdb4fe6 --json             by pod and container
+      lando definitions logs greet-92bb1d259a50733a4bdb4fe6 --follow --json | jq -r 'select(.line).line'
     """
     from lando.cli import definition_jobs as commands
 
-    commands.logs(url, token, job, pod=pod, container=container, limit=limit, as_json=as_json)
+    commands.logs(url, token, job, pod=pod, container=container, limit=limit, following=follow, as_json=as_json)
 
 
 @group.command()
@@ -187,7 +191,7 @@ def run(
         list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Its arguments; KEY:=JSON for any JSON.")
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Until it has ended; exit 2 unless it is complete.")] = False,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Show what it says, too; implies --wait.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Show its log, too; implies --wait.")] = False,
     key: Annotated[
         str | None,
         typer.Option("--idempotency-key", metavar="KEY", help="However often it is asked with KEY, there is one Job."),

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from lando.client.connection import FOLLOW_TRIES, Connection, pause
-from lando.errors import Unavailable
+from lando.client.connection import FOLLOW_TRIES, PEER, Connection, pause
+from lando.errors import Rejected, Unavailable
+from lando.log_places import LogPlace
 
-QUIET_PROGRAM_S = 3600.0
-"""Silence on the followed log of a Job, which has no sign of life of its own."""
+SILENCE_S = 120.0
+"""On what is followed, after which it is asked for anew: the server gives a sign of life more often."""
 WAIT_S = 25.0
 """How long the server may hold back an answer about a Job that goes on; proxies commonly end what takes 30 s."""
 PAUSES_S = (0.2, 2.0)
@@ -98,10 +100,50 @@ class Definitions:
         """By pod and container, the last lines."""
         return dict(self._connection.call("GET", f"{_job(name)}/logs", params={"limit": limit}))
 
-    def follow_job(self, name: str, pod: str) -> Iterator[str]:
-        """What the pod's first container says, piece by piece, until it ends; Conflict before it has begun."""
-        params = {"follow": "true", "pod": pod}
-        yield from self._connection.log(f"{_job(name)}/logs", params, silence_s=QUIET_PROGRAM_S)
+    def follow_job(
+        self, name: str, *, pod: str | None = None, container: str | None = None
+    ) -> Iterator[dict[str, Any]]:
+        """What all containers of the Job write, as they write it, or those of that name: the API's entries, of which
+        the last has the ``state``, None of a Job that is no more.
+
+        A stream that breaks off is asked for anew, and what was given out already is left out; it is given up after
+        ``FOLLOW_TRIES`` failures in a row.
+        """
+        picked = {key: value for key, value in (("pod", pod), ("container", container)) if value is not None}
+        places: dict[tuple[str, str, int], LogPlace] = {}
+        failures = 0
+        while True:
+            for place in places.values():
+                place.begin()
+            try:
+                for entry in self._entries(name, picked):
+                    failures = 0
+                    if "line" in entry:
+                        source = (str(entry["pod"]), str(entry["container"]), int(entry.get("restarts") or 0))
+                        if not places.setdefault(source, LogPlace()).is_new(entry.get("time")):
+                            continue
+                    yield entry
+                    if "state" in entry:
+                        return
+                raise Unavailable(PEER, f"{self._connection.url} broke off the log; ask again.")
+            except Unavailable:
+                failures += 1
+                if failures >= FOLLOW_TRIES:
+                    raise
+                pause(failures)
+
+    def _entries(self, name: str, picked: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+        params = {"follow": "true", "all": "true", **picked}
+        rest = ""
+        for piece in self._connection.log(f"{_job(name)}/logs", params, silence_s=SILENCE_S):
+            *lines, rest = (rest + piece).split("\n")
+            for line in lines:
+                if line:  # an empty one is a sign of life
+                    try:
+                        yield dict(json.loads(line))
+                    except (ValueError, TypeError) as error:
+                        sentence = f"{self._connection.url} does not follow Jobs as a whole; is it older than this?"
+                        raise Rejected(PEER, sentence) from error
 
 
 def is_over(job: Mapping[str, Any]) -> bool:

@@ -89,10 +89,11 @@ def _response(answer: Any) -> Any:
 class Following:
     """The log of one container from its beginning, line by line as it is written, until the container ends.
 
-    Read by one thread, and closed by any. Raises NotStarted when there is no log yet.
+    Read by one thread, and closed by any. Raises NotStarted when there is no log yet. With ``timestamps`` each line
+    begins with the time when it was written.
     """
 
-    def __init__(self, connection: Connection, pod: Any, container: str) -> None:
+    def __init__(self, connection: Connection, pod: Any, container: str, *, timestamps: bool = False) -> None:
         with ExitStack() as opened:
             core = opened.enter_context(connection.core())
             try:
@@ -101,6 +102,7 @@ class Following:
                     namespace=pod.metadata.namespace,
                     container=container,
                     follow=True,
+                    timestamps=timestamps,
                     _preload_content=False,
                     _request_timeout=(TIMEOUTS_S[0], FOLLOW_SILENCE_S),
                 )
@@ -115,11 +117,15 @@ class Following:
     def read(self) -> bytes:
         """The next line; nothing at the end."""
         try:
-            line = next(self._lines, None)
+            line = self.next_line()
         except PeerError as error:
             logger.warning("%s", error)
             line = None
         return b"" if line is None else line + b"\n"
+
+    def next_line(self) -> bytes | None:
+        """Without its end; None at the end of the log. Raises PeerError where that broke off."""
+        return next(self._lines, None)
 
     def close(self) -> None:
         self._opened.close()

@@ -21,6 +21,7 @@ from lando.definitions.answers import Refusal, Route, sentence
 from lando.definitions.config import ReloadingJobDefinitionsRegister
 from lando.definitions.described import JSON, ContainerName, JobName, PodName, answering, refusals
 from lando.definitions.exceptions import DefinitionError, NotFoundException
+from lando.definitions.following import JobFollowing
 from lando.definitions.manager import JobManager
 from lando.definitions.registers import JobDefinitionsRegister, StaticJobDefinitionsRegister
 from lando.definitions.signing import check_label_value
@@ -219,8 +220,12 @@ def create_router(
         response_model=None,
         responses={
             200: {
-                "description": "The lines as JSON, or with follow the text of one container.",
-                "content": {JSON: {"schema": described.LOGS}, "text/plain": {"schema": {"type": "string"}}},
+                "description": "The lines as JSON; with follow the text of one container, or with all, too, lines of JSON.",
+                "content": {
+                    JSON: {"schema": described.LOGS},
+                    "text/plain": {"schema": {"type": "string"}},
+                    "application/x-ndjson": {"schema": {"type": "string"}},
+                },
             },
             **refusals(400, 409),
         },
@@ -232,8 +237,14 @@ def create_router(
         follow: Annotated[bool, Query(description="the text of one container as it is written, until it ends")] = False,
         pod: PodName = None,
         container: ContainerName = None,
+        everything: Annotated[bool, Query(alias="all", description="with follow: lines of all containers")] = False,
     ) -> Response:
-        """The last lines of each container; with ``follow`` the text of one as it is written, until it ends."""
+        """The last lines of each container; with ``follow`` the text of one as it is written, until it ends.
+
+        With ``follow`` and ``all`` the lines of all containers, as lines of JSON, until the Job has ended.
+        """
+        if follow and everything:
+            return _followed_as_a_whole(manager, job_name, pod, container)
         if follow:
             return _followed(manager, job_name, pod, container)
         return JSONResponse(manager.job_logs(job_name, limit=limit))
@@ -328,8 +339,7 @@ def _followed(
             404, "NotFound", f"the pod {newest.metadata.name} has no container {chosen!r}, but {', '.join(names)}"
         )
 
-    if not _places.acquire(blocking=False):
-        raise Refusal(503, "Busy", f"{FOLLOWERS} logs are followed already; try again later", {"Retry-After": "10"})
+    _take_place()
     try:
         following = pod_logs.Following(manager.connection, newest, chosen)
     except BaseException as error:
@@ -342,11 +352,31 @@ def _followed(
     return _FollowedLog(following)
 
 
+def _followed_as_a_whole(
+    manager: JobManager, job_name: str, pod: str | None, container: str | None
+) -> StreamingResponse:
+    job = manager.read_job(job_name)
+    _take_place()
+    try:
+        following = JobFollowing(manager, job, pod=pod, container=container)
+    except BaseException:
+        _places.release()
+        raise
+    return _FollowedLog(following, media_type="application/x-ndjson")
+
+
+def _take_place() -> None:
+    if not _places.acquire(blocking=False):
+        raise Refusal(503, "Busy", f"{FOLLOWERS} logs are followed already; try again later", {"Retry-After": "10"})
+
+
 class _FollowedLog(StreamingResponse):
     """Ends the request to the cluster, too, when whoever asked goes away."""
 
-    def __init__(self, following: pod_logs.Following) -> None:
-        super().__init__(self._text(), media_type="text/plain; charset=utf-8")
+    def __init__(
+        self, following: pod_logs.Following | JobFollowing, *, media_type: str = "text/plain; charset=utf-8"
+    ) -> None:
+        super().__init__(self._text(), media_type=media_type)
         self._following = following
 
     async def _text(self) -> AsyncIterator[bytes]:

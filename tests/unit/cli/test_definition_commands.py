@@ -29,8 +29,7 @@ def job(state: str, **more: Any) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (definitions, client_definitions):
-        monkeypatch.setattr(module, "PAUSES_S", (0.0, 0.0))
+    monkeypatch.setattr(client_definitions, "PAUSES_S", (0.0, 0.0))
     monkeypatch.setattr(connection, "RETRY_S", 0.0)
 
 
@@ -88,33 +87,79 @@ def test_a_job_that_failed_says_why_and_ends_with_2(api: Any, lando: Any) -> Non
     assert outcome.err.splitlines() == ["Failed: It exited with 3.", "Look there.", "  a", "  b"]
 
 
+def entries(*entries: dict[str, Any]) -> str:
+    """A followed log as the server sends it, with a sign of life."""
+    return "\n" + "".join(json.dumps(entry) + "\n" for entry in entries)
+
+
+def line(text: str, second: int, pod: str = "greet-1-x", container: str = "greet") -> dict[str, Any]:
+    return {"pod": pod, "container": container, "time": f"2026-01-01T00:00:{second:02}Z", "line": text}
+
+
 def test_what_a_job_says_is_followed_and_is_all_of_the_output(api: Any, lando: Any) -> None:
-    api.on(JOB, job("Running"), job("Running"), job("Complete"))
-    api.on(
-        f"{JOB}/logs",
-        {"greet-1-x": {"greet": ["ContainerCreating"]}},
-        (409, {"error": "NotStarted", "message": "not yet"}),
-        {"greet-1-x": {"greet": ["Hello"]}},
-        "Hello\nAda\n",
-        {"greet-1-x": {"greet": ["Hello", "Ada", ""]}},
-    )
+    told = [{"waits": "There is no room."}, {"pod": "greet-1-x", "containers": ["greet"]}, line("Hello", 1)]
+    api.on(f"{JOB}/logs", entries(*told, line("Ada \u20ac", 2), {"state": "Complete"}))
+    api.on(JOB, job("Complete"))
 
     outcome = lando("run", "greet", "name=Ada", "--follow")
 
-    assert (outcome.code, outcome.out) == (0, "Hello\nAda\n")
-    assert outcome.err.splitlines() == ["greet-1", "Complete"]
+    assert (outcome.code, outcome.out) == (0, "Hello\nAda \u20ac\n")
+    assert outcome.err.splitlines() == ["greet-1", "waits for: There is no room.", "Complete"]
 
 
-def test_what_was_over_before_it_could_be_followed_is_shown_all_the_same(api: Any, lando: Any) -> None:
+def test_a_followed_log_that_breaks_off_is_asked_for_anew_and_nothing_is_told_twice(
+    api: Any, lando: Any, cut: Any
+) -> None:
     api.on(
         f"{JOB}/logs",
-        {"greet-1-x": {"greet": [""]}},
-        (404, {"error": "NotFound", "message": "gone"}),
-        {"greet-1-x": {"greet": ["Hello", ""]}},
+        (503, {"error": "Busy", "message": "busy"}),
+        cut(entries(line("a", 1), line("b", 2)) + '{"pod": "gre'),
+        entries(line("a", 1), line("b", 2)),  # the server ended
+        entries(line("a", 1), line("b", 2), line("c", 3), {"state": "Failed"}),
     )
-    api.on(JOB, job("Complete"))
 
-    assert lando("run", "greet", "name=Ada", "--follow").out == "Hello\n"
+    outcome = lando("definitions", "logs", "greet-1", "--follow")
+
+    assert (outcome.code, outcome.out, outcome.err) == (0, "a\nb\nc\n", "")
+    assert {query for _, query, _ in api.asked} == {"follow=true&all=true"}
+
+
+def test_lines_of_several_sources_begin_with_theirs(api: Any, lando: Any) -> None:
+    told = [
+        {"pod": "greet-1-x", "containers": ["setup", "greet"]},
+        line("ready", 1, container="setup"),
+        line("Hello", 2),
+        {"pod": "greet-1-y", "containers": ["greet"]},
+        line("Hello", 3, pod="greet-1-y"),
+        {"pod": "greet-1-y", "container": "setup", "lost": "the node is gone"},
+        {"state": "Complete"},
+    ]
+    api.on(f"{JOB}/logs", entries(*told))
+
+    outcome = lando("definitions", "logs", "greet-1", "--follow", "--pod", "x", "-c", "greet")
+
+    assert outcome.out == "x/setup | ready\nx/greet | Hello\ny/greet | Hello\n"
+    assert outcome.err == "The log of greet-1-y/setup can't be had: the node is gone\n"
+    assert api.asked[0][1] == "follow=true&all=true&pod=x&container=greet"
+    shown = lando("definitions", "logs", "greet-1", "--follow", "--json").out
+    assert [json.loads(one) for one in shown.splitlines()] == told
+
+
+def test_a_server_that_can_t_follow_all_is_told_as_such(api: Any, lando: Any) -> None:
+    api.on(f"{JOB}/logs", "Hello\n")
+
+    outcome = lando("definitions", "logs", "greet-1", "--follow")
+
+    assert (outcome.code, "is it older" in outcome.err) == (2, True)
+
+
+def test_a_job_that_is_deleted_while_it_is_followed_has_failed(api: Any, lando: Any) -> None:
+    api.on(f"{JOB}/logs", entries(line("a", 1), {"state": None}))
+
+    outcome = lando("run", "greet", "name=Ada", "--follow")
+
+    assert (outcome.code, outcome.out) == (2, "a\n")
+    assert outcome.err.splitlines()[1:] == ["lando: The Job greet-1 was deleted before it had ended."]
 
 
 def test_programs_get_one_document(api: Any, lando: Any) -> None:
@@ -160,4 +205,4 @@ def test_ctrl_c_leaves_the_job_running_and_says_how_to_go_on(
     outcome = lando("run", "greet", "name=Ada", "--wait")
 
     assert outcome.code == 130
-    assert "lando definitions show greet-1" in outcome.err
+    assert "lando definitions logs greet-1 --follow" in outcome.err
