@@ -220,7 +220,7 @@ def create_router(
         response_model=None,
         responses={
             200: {
-                "description": "The lines as JSON; with follow the text of one container, or with all, too, lines of JSON.",
+                "description": "The lines as JSON; with follow the text of one container, with all lines of JSON.",
                 "content": {
                     JSON: {"schema": described.LOGS},
                     "text/plain": {"schema": {"type": "string"}},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -203,6 +204,7 @@ def test_an_account_that_may_not_watch_is_listed_for_each_list_and_told_of_ends_
     manager: JobManager, batch: FakeBatch, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(view, "RELIST_S", 0.001)
+    caplog.set_level(logging.WARNING, "lando.k8s.reflector")  # which `lando phases run` silences in its process
     cluster = UnwatchableCluster(["a", "b"])
     batch.jobs["c"] = job("c")
     told: list[str] = []
