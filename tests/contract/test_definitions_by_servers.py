@@ -13,10 +13,13 @@ from typing import Any
 
 import pytest
 import yaml
+from lando.k8s import permissions
+from tests.contract.test_definitions_rights import right_of
 from tests.services.definitions_site import WAYS, DefinitionsSite
 from tests.services.kubernetes_api import KubernetesApi
 from tests.services.manifests import FOLDER
 from tests.services.providing import wait_until
+from tests.services.recorder import Recorder, recorder
 from tests.services.workloads import job, notes
 
 WAIT_S = 60
@@ -73,10 +76,24 @@ def api(any_cluster: KubernetesApi) -> Iterator[KubernetesApi]:
 
 
 @pytest.fixture(scope="module")
-def site(api: KubernetesApi, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DefinitionsSite]:
-    """Its servers are started by the tests that need them."""
+def recorded(api: KubernetesApi) -> Iterator[Recorder]:
+    """What the server by kubeconfig asks of the cluster."""
+    with recorder(api.url, str(api.ca_file)) as recording:
+        yield recording
+
+
+@pytest.fixture(scope="module")
+def site(api: KubernetesApi, recorded: Recorder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DefinitionsSite]:
+    """Its servers are started by the tests that need them, and find a Job that has ended."""
+    ended = job("ended", "true", notes())
+    ended["metadata"]["labels"] = {"app.kubernetes.io/managed-by": "lando-definitions"}
+    assert api.create("jobs", ended).code == 201
+    template = {"metadata": {"name": "mapped"}, "data": {"mapped": stamped("a0")}}
+    assert api.create("configmaps", template).code == 201
     with DefinitionsSite(tmp_path_factory.mktemp("site"), with_the_documented_rights(api)) as made:
+        made.kubeconfig_url = recorded.url
         made.definitions.write_text(definitions("first", api.namespace))
+        wait_until(lambda: bool(api.get("jobs", "ended").body["status"].get("succeeded")), WAIT_S, what="its end")
         yield made
 
 
@@ -104,6 +121,26 @@ def test_each_way_to_connect_makes_follows_reads_and_deletes(site: DefinitionsSi
     ((lines,),) = (pod.values() for pod in call("GET", f"/jobs/{name}/logs").values())
     assert lines in (["hello", ""], ["words", ""])
     assert "no right to watch" not in site.log(way)
+
+
+def test_what_the_server_asks_of_the_cluster_is_what_its_account_may(site: DefinitionsSite, recorded: Recorder) -> None:
+    site.start("kubeconfig")
+
+    def call(method: str, path: str, **how: Any) -> Any:
+        answer = site.call("kubeconfig", method, path, **how)
+        assert answer.status_code == 200, (method, path, answer.text)
+        return answer.json()
+
+    name = call("POST", "/jobs", json={"job_definition_name": "say", "words": "hello"})["job_name"]
+    call("POST", "/jobs?dry_run=true", json={"job_definition_name": "mapped"})
+    wait_until(lambda: call("GET", f"/jobs/{name}")["state"] == "Complete", WAIT_S, what=f"the end of {name}")
+    for path in ("/definitions", "/jobs?limit=1", "/jobs?details=true", f"/jobs/{name}/events", f"/jobs/{name}/logs"):
+        call("GET", path)
+    call("DELETE", f"/jobs/{name}")
+    wait_until(lambda: any(one.method == "PATCH" for one in recorded.calls), WAIT_S, what="the cleanup's first pass")
+
+    rights = {f"{verb} {resource}" for resource, verb in map(right_of, list(recorded.calls))}
+    assert rights == {str(permission) for permission in permissions.DEFINITIONS}
 
 
 def test_fifty_requests_with_one_key_at_two_servers_make_one_job(site: DefinitionsSite, api: KubernetesApi) -> None:
@@ -166,8 +203,7 @@ def test_definitions_that_are_replaced_under_load_fail_no_request_and_make_whole
     site: DefinitionsSite, api: KubernetesApi
 ) -> None:
     site.start("kubeconfig")
-    template = {"metadata": {"name": "mapped"}, "data": {"mapped": stamped("a0")}}
-    assert api.create("configmaps", template).code == 201
+    template = {"metadata": {"name": "mapped"}}
     mounted, data = site.definitions.parent, site.definitions.parent / "..data"
 
     def swap(version: str, text: str | None = None) -> None:

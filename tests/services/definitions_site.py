@@ -28,6 +28,8 @@ class DefinitionsSite:
     def __init__(self, folder: Path, api: KubernetesApi) -> None:
         self.folder = folder
         self.api = api
+        self.kubeconfig_url = api.url
+        """The cluster's, as the server by kubeconfig has it."""
         self.definitions = folder / "mounted" / "definitions.yaml"
         """What the servers are told; not there yet."""
         self.definitions.parent.mkdir(parents=True)
@@ -58,6 +60,7 @@ class DefinitionsSite:
         match way:
             case "kubeconfig":
                 file = kubeconfig_of(self.api, self.folder / "kubeconfig")
+                file.write_text(file.read_text().replace(self.api.url, self.kubeconfig_url))
                 environment["LANDO_API_DEFINITIONS_KUBECONFIG"] = str(file)
                 environment["LANDO_API_DEFINITIONS_NAMESPACE"] = self.api.namespace
             case "daemons":
