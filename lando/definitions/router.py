@@ -129,7 +129,7 @@ def create_router(
 
     @health.get("/healthcheck", openapi_extra=answering(described.HEALTH))
     def healthcheck(manager: TheManager) -> dict[str, Any]:
-        """Whether the server answers; ``problems`` names what of the definitions file is not in force."""
+        """Whether the server answers; ``problems`` names what is wrong with the definitions."""
         problems = manager.register.problems if isinstance(manager.register, ReloadingJobDefinitionsRegister) else ()
         return {"healthy": True, **({"problems": list(problems)} if problems else {})}
 

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from fastapi.testclient import TestClient
 from kubernetes.client.exceptions import ApiException
-from lando.definitions.config import JobManagerFactory
+from lando.definitions.config import JobManagerFactory, ReloadingJobDefinitionsRegister
 from lando.definitions.exceptions import IdempotencyError, NotFoundException
 from lando.definitions.manager import JobDeleter, JobManager
 from lando.definitions.server import create_app
@@ -171,6 +171,21 @@ def test_jobs_are_marked_and_deleted_when_their_time_has_come(manager: JobManage
     api.patch("jobs", running, {"metadata": {"annotations": {KEY: "12.5"}}})
     deleter.cleanup_jobs()
     wait_until(lambda: api.get("jobs", running).code == 404, WAIT_S, what="the deletion")
+
+
+def test_a_look_tells_of_templates_before_a_job_is_asked_for(manager: JobManager, api: KubernetesApi) -> None:
+    register = manager.register
+    assert isinstance(register, ReloadingJobDefinitionsRegister)
+    register.look()
+    assert [told.split(": ", 1)[1] for told in register.problems if "ConfigMap" in told] == [
+        f"spec_config_map_name: the namespace {api.namespace} has no ConfigMap template"
+    ]
+    api.create("configmaps", {"metadata": {"name": "template"}, "data": {"template": FAIL.replace("Never", "Always")}})
+    register.look()
+    restart = "spec.template.spec.restartPolicy: this has to be Never or OnFailure, not 'Always'"
+    (told,) = [told for told in register.problems if "ConfigMap" in told]
+    assert told.startswith(f"ConfigMap {api.namespace}/template:")
+    assert told.endswith(restart)
 
 
 def test_a_template_comes_from_a_config_map_as_it_is_now(manager: JobManager, api: KubernetesApi) -> None:
