@@ -20,6 +20,7 @@ from lando.api.settings import Settings, with_port
 from lando.api.site import LiveLogs, Site
 from lando.errors import ConfigError, LandoError
 from lando.k8s.health import Part
+from lando.listening import bound
 from lando.metrics import Figures
 
 logger = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 START_S = 30.0
 STOP_S = 10.0
 _DRAIN_S = 5
+_BACKLOG = 128
 _KEEP_ALIVE_S = 75
 """Seconds an idle connection is kept: daemons hold one open, and lose a request when it is closed under them."""
 
@@ -132,19 +134,11 @@ class Server:
 
 
 def _listening(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Connections inherit it. Without, an answer's body waits for the client's delayed acknowledgement: 40 ms.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        listener.bind((host, port))
-        listener.listen(128)
+        return bound(host, port, backlog=_BACKLOG)
     except OSError as error:
-        listener.close()
         if error.errno == errno.EADDRINUSE:
             raise ConfigError(
                 f"Port {port} of {host} is in use by another program; stop that one or choose another with --port."
             ) from error
         raise ConfigError(f"The API server can't listen on port {port} of {host}: {error.strerror}.") from error
-    return listener

@@ -35,12 +35,14 @@ from lando.definitions.router import Authorize, create_router
 from lando.definitions.signing import check_label_value
 from lando.definitions.spec import V1Job
 from lando.errors import ConfigError
+from lando.listening import bound
 from lando.stopping import leave, told_to_stop
 
 logger = logging.getLogger("lando.definitions.server")  # also where it is __main__
 
 CLEANUP_S = 60.0
 _DRAIN_S = 5
+_BACKLOG = 128
 _STOP_S = 15.0
 
 VARIABLES = {
@@ -238,17 +240,10 @@ def _run(server: uvicorn.Server, listener: socket.socket, stop: threading.Event)
 
 
 def _listening(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
     try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # accepted connections inherit it
-        listener.bind((host, port))
-        listener.listen(128)
+        return bound(host, port, backlog=_BACKLOG)
     except OSError as error:
-        listener.close()
         raise ConfigError(f"port {port} of {host} can't be listened on: {error.strerror}") from error
-    return listener
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import uvicorn
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from lando.listening import bound
 from lando.local.http import discovery, openapi, reviews
 from lando.local.http.access import Access, authorize
 from lando.local.http.exchange import (
@@ -142,15 +143,7 @@ class ApiServer:
     def __init__(self, store: ObjectStore, access: Access, certificates: Certificates, *, port: int = 0) -> None:
         """``port`` 0 takes a free one; OSError when a given one is taken."""
         self._application = Application(store, access)
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        # Connections inherit it. Without, an answer's body waits for the client's delayed acknowledgement: 40 ms.
-        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        try:
-            self._socket.bind((HOST, port))
-        except OSError:
-            self._socket.close()
-            raise
+        self._socket = bound(HOST, port)
         self.port: int = self._socket.getsockname()[1]
         self._started = threading.Event()
         self._server = _Uvicorn(
