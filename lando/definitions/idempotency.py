@@ -36,10 +36,14 @@ def mark(job: Job, scope: tuple[str, ...], definition: str, key: str, arguments:
 
 
 def check(job: V1Job, digest: str) -> None:
-    """Raises IdempotencyError unless ``job`` was made with the arguments of ``digest``."""
+    """Raises IdempotencyError unless ``job`` was made with the arguments of ``digest``, and is to stay."""
     if (job.metadata.annotations or {}).get(ANNOTATION) != digest:
         raise IdempotencyError(
             f"this idempotency key was used before, with other arguments, for the Job {job.metadata.name}"
+        )
+    if job.metadata.deletion_timestamp is not None:
+        raise IdempotencyError(
+            f"the Job {job.metadata.name}, which this idempotency key made, is being deleted; ask again when it is gone"
         )
 
 

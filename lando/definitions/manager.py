@@ -101,7 +101,7 @@ class JobManager:
             MissingArgument: (a jinja2 UndefinedError) the template needs an argument that was not given.
             ArgumentError: (a ValueError) an argument does not fit.
             DefinitionError: (a ValueError) the definition makes no manifest of a Job.
-            IdempotencyError: (a ValueError) the key came before with other arguments.
+            IdempotencyError: (a ValueError) the key came before with other arguments, or made a Job that is going.
         """
         made = self.obtain_job(
             job_definition_name, template_args, pre_create, idempotency_key=idempotency_key, dry_run=dry_run

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import queue
 import threading
@@ -23,6 +24,7 @@ from lando.definitions import (
     StaticSpecSource,
     view,
 )
+from lando.definitions.exceptions import IdempotencyError
 from lando.definitions.service import ServedJobs
 from lando.definitions.view import JobsView
 from lando.errors import Expired
@@ -212,6 +214,19 @@ def test_a_job_that_a_key_had_made_elsewhere_is_there_too() -> None:
         assert untouched(served) == {name}
 
 
+def test_the_key_of_a_job_that_is_being_deleted_is_refused_until_it_is_gone() -> None:
+    cluster = LateCluster()
+    with following(cluster) as served:
+        first = served.obtain_job("one", idempotency_key="k")
+        served.delete_job(first)
+        with pytest.raises(IdempotencyError, match="is being deleted; ask again"):
+            served.create_job("one", idempotency_key="k")
+
+        cluster.remove(first.metadata.name)
+        second = served.obtain_job("one", idempotency_key="k")
+        assert (second.metadata.name, served.read_job(first.metadata.name)) == (first.metadata.name, second)
+
+
 def test_a_dry_run_leaves_nothing() -> None:
     cluster = LateCluster()
     with following(cluster) as served:
@@ -305,10 +320,12 @@ def test_own_writes_are_read_in_any_order_of_events(steps: list[tuple[str, int]]
             name = there[number % len(there)] if there else None
             match step:
                 case "p":
-                    made = served.obtain_job("one", idempotency_key=f"k{number}")
-                    mine[made.metadata.name] = made.metadata.uid
+                    with contextlib.suppress(IdempotencyError):  # it is being deleted
+                        made = served.obtain_job("one", idempotency_key=f"k{number}")
+                        mine[made.metadata.name] = made.metadata.uid
                 case "P":
-                    elsewhere.create_job("one", idempotency_key=f"k{number}")
+                    with contextlib.suppress(IdempotencyError):
+                        elsewhere.create_job("one", idempotency_key=f"k{number}")
                 case "d" if name:
                     served.delete_job(served.read_job(name))
                     deleted.add(cluster.jobs[name].metadata.uid)
