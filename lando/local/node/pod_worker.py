@@ -11,13 +11,13 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from pathlib import Path
 
 from lando.errors import ConfigError
 from lando.local.controllers.event_recorder import NORMAL, WARNING, EventRecorder
-from lando.local.node.container_logs import LogWriter, read_log
-from lando.local.node.environment import ContainerConfigError, command_line, resolve_environment
-from lando.local.node.images import Image, ImagePullError, ImageTable, base_environment
+from lando.local.node.container_logs import LogWriter
+from lando.local.node.container_spec import container_spec, memory_limit, termination_message
+from lando.local.node.environment import ContainerConfigError
+from lando.local.node.images import Image, ImagePullError, ImageTable
 from lando.local.node.pod_endings import never_seen, remove_for_good
 from lando.local.node.pod_folder import PodFolder
 from lando.local.node.pod_status import (
@@ -30,17 +30,15 @@ from lando.local.node.pod_status import (
     waiting,
 )
 from lando.local.node.process_tree import Snapshots
-from lando.local.node.processes import PIDS_LIMIT, ContainerProcess, Ended
+from lando.local.node.processes import PIDS_LIMIT, ContainerProcess
 from lando.local.node.sandbox import ContainerSpec, Sandbox, StartError
 from lando.local.node.volumes import (
     MountError,
     Volume,
     VolumeSources,
     prepare_volumes,
-    resolve_mounts,
 )
 from lando.local.rules.lifecycle import timestamp
-from lando.local.rules.quantities import parse_quantity
 from lando.local.rules.status import ApiError, Manifest
 from lando.local.store.objects import ObjectStore
 
@@ -56,10 +54,6 @@ CRASH_LIMIT_S = 300.0
 """Waits between restarts of a container; they double, and the first restart is at once."""
 NOT_STARTED = 128
 """Exit code of a container whose program could not be started."""
-MESSAGE_LIMIT = 4096
-FALLBACK_BYTES = 2048
-FALLBACK_LINES = 80
-TERMINATION_FILE = "termination-log"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -331,7 +325,7 @@ class PodWorker:
             ended = process.run(lambda: self._started(container, state, started))
             output.close()
             finished = self._context.clock()
-            message = self._termination_message(container, spec, ended, output.path)
+            message = termination_message(container, spec, ended, output.path)
             ending = terminated(
                 ended.exit_code,
                 ended.reason or ("Completed" if ended.exit_code == 0 else "Error"),
@@ -395,34 +389,13 @@ class PodWorker:
         while True:
             pokes = self._pokes
             try:
-                return self._spec(container, state, volumes, image)
+                lookups = self._context.sources(self.pod).lookups
+                return container_spec(self.pod, container, self.folder, lookups, volumes, image)
             except ContainerConfigError as error:
                 self._change(state, waiting("CreateContainerConfigError", str(error)))
                 self._say(WARNING, "Failed", f"Error: {error}", container["name"])
             tries += 1
             self._wait(tries, pokes)
-
-    def _spec(
-        self, container: Manifest, state: ContainerState, volumes: dict[str, Volume], image: Image
-    ) -> ContainerSpec:
-        pod, name = self.pod, container["name"]
-        lookups = self._context.sources(pod).lookups
-        given = resolve_environment(container, pod, lookups)
-        env = {**base_environment(image, pod["spec"].get("hostname") or self._name), **given}
-        folder = self.folder.container(name)
-        scratch = self.folder.work(name)
-        scratch.mkdir(parents=True, exist_ok=True)
-        termination_log = folder / TERMINATION_FILE
-        termination_log.write_bytes(b"")
-        return ContainerSpec(
-            argv=command_line(container, image.command, given),
-            env=env,
-            working_dir=container.get("workingDir"),
-            mounts=resolve_mounts(container, volumes, given),
-            scratch=scratch,
-            termination_log=termination_log,
-            termination_path=container.get("terminationMessagePath") or "/dev/termination-log",
-        )
 
     def _started(self, container: Manifest, state: ContainerState, started: datetime) -> None:
         name = container["name"]
@@ -436,17 +409,6 @@ class PodWorker:
 
     def _container_id(self, name: str, state: ContainerState) -> str:
         return f"lando-local://{self.uid}/{name}/{state.restarts}"
-
-    def _termination_message(self, container: Manifest, spec: ContainerSpec, ended: Ended, written: Path) -> str:
-        with spec.termination_log.open("rb") as file:
-            file.seek(max(spec.termination_log.stat().st_size - MESSAGE_LIMIT, 0))
-            message = file.read(MESSAGE_LIMIT)
-        if ended.message:
-            return ended.message
-        fall_back = container.get("terminationMessagePolicy") == "FallbackToLogsOnError"
-        if not message and fall_back and ended.exit_code != 0:
-            message = b"".join(read_log(written, tail_lines=FALLBACK_LINES))[-FALLBACK_BYTES:]
-        return message.decode("utf-8", "replace")
 
     # -- waiting and telling -----------------------------------------------------------------------------------------
 
@@ -492,9 +454,3 @@ class PodWorker:
 
     def _say(self, kind: str, reason: str, message: str, container: str | None = None) -> None:
         self._context.events.record(self.pod, kind, reason, message, container=container)
-
-
-def memory_limit(container: Manifest) -> int | None:
-    """The container's memory limit in bytes, if it has one."""
-    limit = ((container.get("resources") or {}).get("limits") or {}).get("memory")
-    return None if limit is None else int(parse_quantity(str(limit)))
