@@ -560,6 +560,8 @@ def test_pods_that_never_end_are_not_waited_for_for_ever(
     monkeypatch.setattr(to_keep, "BACKOFF_S", (0.0, 0.0))
     core.pods, core.logs["one-x", "main"] = [running("one-x")], b"first\n"
     keeper = Keeper(manager, archive)
+    keeper.keep(job("one", condition="Failed"), by="a test")
+    assert not keeper.is_whole("uid-one")
     keeper.changed(job("one", condition="Failed"))
 
     thread = threading.Thread(target=keeper.run, daemon=True)
@@ -735,6 +737,20 @@ def test_jobs_that_go_are_kept_as_the_watch_or_only_a_list_tells(
         "seen": "Job seen was deleted before it had ended.",
         "missed": "Job missed is gone, and had not ended when it was last seen.",
     }
+
+
+def test_a_job_that_came_and_went_while_nothing_was_heard_of_the_cluster_is_told_of() -> None:
+    told: list[tuple[str, bool]] = []
+    cluster: Any = Scripted([[]], [])
+    view = JobsView(cluster, "", on_gone=lambda one, is_seen: told.append((one.metadata.name, is_seen)))
+    view.made(at_work(resource_version="1"))
+    thread = threading.Thread(target=view.run, daemon=True)
+    thread.start()
+
+    until(lambda: view.jobs() == [])
+    assert told == [("one", False)]
+    view.stop()
+    thread.join(LIMIT_S)
 
 
 def test_a_job_that_is_being_deleted_is_kept_while_its_pods_are_there(
