@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import urllib3
 from kubernetes import client
+from kubernetes.config import ConfigException
 
 if TYPE_CHECKING:
     from lando.k8s.cluster_session import ClusterSession
@@ -22,7 +23,15 @@ class _Client(client.ApiClient):
     def call_api(self, *args: Any, **kwargs: Any) -> Any:
         if kwargs.get("_request_timeout") is None:
             kwargs["_request_timeout"] = TIMEOUTS_S
-        return super().call_api(*args, **kwargs)
+        try:
+            return super().call_api(*args, **kwargs)
+        except ValueError as error:
+            if "header" not in str(error):
+                raise
+            # Its words hold the header, which is the login.
+            raise ConfigException(
+                "the login to the cluster is none that can be sent, such as one of two lines"
+            ) from None
 
 
 class _Manifest(client.V1Job):

@@ -212,7 +212,7 @@ class ClusterSession:
         if self._token is not None:
             return {"authorization": f"Bearer {self._token.value}"}
         return {
-            str(entry["key"]): str(entry["value"])
+            str(entry["key"]): str(entry["value"]).strip()  # a token's file may end in a newline
             for entry in self._configuration.auth_settings().values()
             if entry["in"] == "header" and entry["value"]
         }

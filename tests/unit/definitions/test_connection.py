@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ def rotate(request: pytest.FixtureRequest, server: Server, tmp_path: Path, monke
         return ClusterSettings(namespace="a", kubeconfig=str(file))
 
     def as_account(token: str) -> ClusterSettings:
-        in_pod(tmp_path, token, server, monkeypatch)
+        in_pod(tmp_path, f"{token}\n", server, monkeypatch)
         return ClusterSettings(namespace="a", in_cluster=True)
 
     ways = {"token file": as_token_file, "kubeconfig": as_kubeconfig, "pod's account": as_account}
@@ -155,6 +156,18 @@ def test_a_pod_s_token_is_read_again_every_minute_by_whoever_calls_first(
         cluster.list("Job")
 
     assert shown(server) == ["old", "old", *["new"] * 5]
+
+
+def test_a_login_that_can_t_be_sent_is_told_without_it(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_pod(tmp_path, "s3cret\nof two lines", server, monkeypatch)
+    config.load_incluster_config()
+
+    with pytest.raises(config.ConfigException, match="login") as caught:
+        list_jobs(DEFAULT)
+
+    assert "s3cret" not in "".join(traceback.format_exception(caught.value))
 
 
 def a_minute_later(monkeypatch: pytest.MonkeyPatch) -> None:
