@@ -9,6 +9,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from kubernetes.client.exceptions import ApiException
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 DeleteCallback = Callable[[V1Job], object]
+_IS_TO_STOP: ContextVar[Callable[[], bool]] = ContextVar("is_to_stop", default=lambda: False)
+"""Of the pass that is under way in the background."""
 MARKS_TRIED = 5  # how often a Job that changes while it is marked is read again
 
 
@@ -124,6 +127,7 @@ class JobDeleter:
         return stop
 
     def _repeat(self, work: Callable[[], None], interval_sec: float, stopped: threading.Event) -> None:
+        _IS_TO_STOP.set(stopped.is_set)
         while not stopped.is_set():
             began = time.monotonic()
             try:
@@ -137,6 +141,8 @@ class JobDeleter:
 
     def _mark(self, jobs: Iterable[V1Job], retention_period_sec: float) -> None:
         for job in jobs:
+            if _IS_TO_STOP.get()():
+                return
             if not self.manager.job_is_finished(job):
                 continue
             try:
@@ -146,6 +152,8 @@ class JobDeleter:
 
     def _clean_up(self, jobs: Iterable[V1Job], delete_callback: DeleteCallback | None) -> None:
         for job in jobs:
+            if _IS_TO_STOP.get()():
+                return
             if not self.is_candidate_for_deletion(job):
                 continue
             try:

@@ -110,25 +110,6 @@ def test_a_job_is_made_followed_read_and_deleted(manager: JobManager, api: Kuber
         manager.delete_job(read)
 
 
-def test_calls_leave_no_connection_behind(manager: JobManager) -> None:
-    name = manager.create_job("hello", {"name": "you"})
-    ended(manager, name)
-    read = manager.read_job(name)
-    read.metadata.name = "unknown"
-
-    def descriptors() -> int:
-        for _ in range(8):
-            manager.job_logs(name, limit=1)
-            next(manager.fetch_jobs())
-            for ask in (lambda: manager.read_job("unknown"), lambda: manager.delete_job(read)):
-                with pytest.raises(NotFoundException):
-                    ask()
-        return len(list(Path("/proc/self/fd").iterdir()))
-
-    few = descriptors()
-    assert min(descriptors() for _ in range(2)) < few + 8
-
-
 def test_a_failed_job_says_why(manager: JobManager, server: TestClient) -> None:
     name = manager.create_job("fail")
     ended(manager, name)

@@ -463,6 +463,7 @@ def test_ours_does_the_same_with_the_oldest_client_that_it_takes(
         with_it, here = oldest.call(case, places[:1]), by_ours(ours, case, places[1])
         assert with_it.keys() == {"gave"}, with_it
         assert agree(with_it, here), (with_it, here)
+    assert oldest.call("left_open", places[:1]) == gave(0)
     for signing in (case for case in AGREED if case[0] in ("signed_v1job", "generated_v1job", "conditions")):
         assert oldest.call(signing[0], list(signing[1:])) == by_ours(ours, *signing)
 

@@ -816,6 +816,26 @@ def ours_alone(library: Any, here: Any, cluster: dict[str, str]) -> Any:
 
 
 @case
+def left_open(library: Any, here: Any, cluster: dict[str, str]) -> Any:
+    """How many more files are open after 20 calls of each kind than after one."""
+
+    def descriptors() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    with configured(library, cluster):
+        manager = managers(library, here, cluster)
+        name = manager.create_job("hello", SAYING)
+        wait_for(lambda: manager.job_is_finished(name))
+        counts = []
+        for _ in range(20):
+            manager.job_logs(name, limit=1)
+            next(manager.fetch_jobs())
+            outcome(lambda: manager.read_job("unknown"))
+            counts.append(descriptors())
+        return max(counts) - counts[0]
+
+
+@case
 def conditions(library: Any, _: Any, pairs: Any) -> Any:
     client = library.client
     found = [client.V1JobCondition(type=kind, status=status) for kind, status in pairs or ()]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -195,6 +196,26 @@ def test_the_background_goes_on_after_an_error_and_stops_at_once(
     stop = deleter.run_background_cleanup(interval_sec=1e6)
     assert began.wait(WAIT_S)
     stop()  # returns long before the interval is over
+
+
+def test_the_background_ends_after_the_job_in_hand_and_holds_up_no_exit(batch: FakeBatch, deleter: JobDeleter) -> None:
+    put(batch, *(due(f"job-{number}") for number in range(3)), job("ended", condition="Complete"))
+    may_go = threading.Event()
+    ends: list[Callable[[], None]] = []
+
+    def stop_at_once(one: Any) -> None:
+        assert may_go.wait(WAIT_S)
+        ends[0]()
+
+    ends.append(deleter.run_background_cleanup(delete_callback=stop_at_once))
+    (thread,) = [thread for thread in threading.enumerate() if thread.name == "definitions-cleanup"]
+    assert thread.daemon
+    may_go.set()
+    thread.join(WAIT_S)
+
+    assert not thread.is_alive()
+    assert batch.jobs.keys() == {"job-1", "job-2", "ended"}
+    assert len(calls(batch, "patch")) == 1
 
 
 def test_unknown_settings_of_the_background_are_refused_at_once(deleter: JobDeleter) -> None:
