@@ -46,6 +46,17 @@ def cause_of(core: Any, job: V1Job, namespace: str) -> Cause | None:
     return judged(document, pods, events, functools.partial(_tail, core, namespace))
 
 
+def document_of(cause: Cause) -> dict[str, Any]:
+    """As the server tells it and the archive keeps it."""
+    return {
+        "category": cause.category.value,
+        "sentence": cause.sentence,
+        "advice": cause.advice,
+        "exit_code": cause.exit_code,
+        "log_tail": cause.log_tail,
+    }
+
+
 def judged(
     job: dict[str, Any],
     pods: Sequence[dict[str, Any]],

@@ -9,6 +9,7 @@ from typing import Any
 
 from kubernetes import client
 
+from lando.definitions.causes import document_of
 from lando.definitions.manager import JobManager
 from lando.definitions.signing import JobSigner
 from lando.definitions.spec import V1Job
@@ -45,14 +46,7 @@ def job(found: V1Job, manager: JobManager, cause: Cause | None) -> dict[str, Any
         "created": _shown(found.metadata.creation_timestamp),
         "state": manager.job_status(found).value,
         "status": status(found),
-        "cause": cause
-        and {
-            "category": cause.category.value,
-            "sentence": cause.sentence,
-            "advice": cause.advice,
-            "exit_code": cause.exit_code,
-            "log_tail": cause.log_tail,
-        },
+        "cause": cause and document_of(cause),
     }
 
 

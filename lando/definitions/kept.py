@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from lando.definitions.causes import document_of
 from lando.definitions.connection import job_of
 from lando.definitions.gathering import Gathered, Logs, has_ended, is_missing
 from lando.definitions.spec import V1Job
@@ -50,18 +51,11 @@ class Kept:
 
     def document(self) -> dict[str, Any]:
         """For the archive."""
-        cause = self.cause and {
-            "category": self.cause.category.value,
-            "sentence": self.cause.sentence,
-            "advice": self.cause.advice,
-            "exit_code": self.cause.exit_code,
-            "log_tail": self.cause.log_tail,
-        }
         return {
             "job": self.job,
             "kept": self.at,
             "is_over": self.is_over,
-            "cause": cause,
+            "cause": self.cause and document_of(self.cause),
             "terminations": self.terminations,
             "events": self.events,
             "lost": list(self.lost),
