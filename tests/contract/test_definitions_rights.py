@@ -80,15 +80,19 @@ def everything(manager: JobManager, server: TestClient) -> None:
     def got(path: str) -> Any:
         answer = server.get(path)
         assert answer.status_code == 200, (path, answer.text)
-        return answer.json() if "json" in answer.headers["content-type"] else answer.text
+        return answer.json() if answer.headers["content-type"] == "application/json" else answer.text
 
     body = {"job_definition_name": "fail"}
     assert server.post("/jobs?dry_run=true", json=body).status_code == 200
     made = [server.post("/jobs", json=body, headers={"Idempotency-Key": "k"}).json()["job_name"] for _ in range(2)]
     name = made[0]
     assert made[1] == name
-    wait_until(lambda: manager.job_is_finished(name), WAIT_S, what=f"the end of {name}")
-    for path in ("/healthcheck", "/definitions", "/jobs", "/jobs?limit=1", f"/jobs/{name}/status"):
+    assert '"line": "no luck"' in got(f"/jobs/{name}/logs?follow=true&all=true")
+    manager.wait_for_job(name, timeout_s=WAIT_S)
+    for path in (
+        *("/healthcheck", "/definitions", "/jobs", "/jobs?limit=1", "/jobs?details=true", f"/jobs/{name}/status"),
+        "/openapi.json",
+    ):
         got(path)
     shown = got(f"/jobs/{name}")
     assert (shown["state"], shown["cause"]["exit_code"], shown["cause"]["log_tail"]) == ("Failed", 3, "no luck\n")

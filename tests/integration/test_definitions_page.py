@@ -34,6 +34,7 @@ def test_every_command_of_the_page_ends_as_it_says(tmp_path: Path) -> None:
         "Hello Ada\nHello Ada\nComplete\n",
         "did you mean 'name'?",
         "JOB_SERVER_OPEN=true",
+        '{"state":"Complete","cause":null}',
         ':{"greet":["Hello Ada",""]}}',
         "{'greet': ['Hello Grace', '']}} None",
         "has to be Never or OnFailure",
