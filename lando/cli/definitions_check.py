@@ -21,6 +21,7 @@ from lando.cli.phases import in_sentences, quiet
 from lando.cli.rendering import finding_line
 from lando.definitions import checking
 from lando.definitions.connection import Connection, OwnConnection
+from lando.definitions.examining import examine
 from lando.definitions.exceptions import ArgumentError, DefinitionError, MissingArgument, NotFoundException
 from lando.definitions.findings import Finding
 from lando.definitions.kubernetes_errors import message_of
@@ -117,6 +118,7 @@ class _Check:
         except OSError as error:
             raise InputError(f"{file} can't be read: {error.strerror}.") from error
         self._places = checked.places
+        self._subjects = checked.subjects
         self.sources = checked.sources
         self.findings = checked.findings
 
@@ -132,13 +134,18 @@ class _Check:
         try:
             values = read_arguments(arguments, {"arguments": source.arguments_schema()})
             manifest = source.get(values)
-            self._asked_for = {name: values}
-            return manifest
         except (InputError, DefinitionError, ArgumentError, UndefinedError) as error:
             self.findings.append(self._places[name].finding("arguments", str(error).rstrip(".")))
+            return None
         except (ApiException, NotFoundException):
-            pass  # found already
-        return None
+            return None  # found already
+        self._asked_for = {name: values}
+        if name in self._subjects:
+            # In the place of what was found for arguments that nobody gave.
+            of_these = examine(*self._subjects[name], values)
+            of_others = set(examine(*self._subjects[name]))
+            self.findings = [*(finding for finding in self.findings if finding not in of_others), *of_these]
+        return manifest
 
     def ask(self, namespace: str, connection: Connection) -> None:
         """Have the cluster say whether it takes the Jobs."""

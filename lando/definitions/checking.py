@@ -10,7 +10,7 @@ from kubernetes.client.exceptions import ApiException
 from lando.definitions import definitions_file
 from lando.definitions.connection import DEFAULT, Connection
 from lando.definitions.definitions_file import FileError, JobDefinition
-from lando.definitions.examining import Examiner
+from lando.definitions.examining import Examiner, Subjects
 from lando.definitions.exceptions import DefinitionError, NotFoundException
 from lando.definitions.file_reloader import text_of
 from lando.definitions.findings import Finding, Place
@@ -27,6 +27,8 @@ class Checked:
     """Of the definitions that can be used."""
     places: dict[str, Place]
     """Of all definitions."""
+    subjects: Subjects
+    """Of those that could be examined."""
 
 
 def check(file: Path, connection: Connection | None, *, root: Path | None = None) -> Checked:
@@ -39,9 +41,9 @@ def check(file: Path, connection: Connection | None, *, root: Path | None = None
         with file.open(encoding="utf-8") as stream:
             contents = definitions_file.read(text_of(stream), str(file))
     except FileError as error:
-        return Checked(findings=[error.finding], sources={}, places={})
+        return Checked(findings=[error.finding], sources={}, places={}, subjects={})
     except DefinitionError as error:
-        return Checked(findings=[Finding(sentence=str(error), file=str(file))], sources={}, places={})
+        return Checked(findings=[Finding(sentence=str(error), file=str(file))], sources={}, places={}, subjects={})
     findings = [problem.finding for problem in contents.problems] + list(contents.warnings)
     sources, subjects = {}, {}
     for name, written in contents.definitions.items():
@@ -60,7 +62,7 @@ def check(file: Path, connection: Connection | None, *, root: Path | None = None
     examiner.examine(subjects, at_most=len(subjects))
     findings += examiner.findings()
     findings.sort(key=lambda one: (one.file != str(file), one.file, one.line or 0))
-    return Checked(findings=findings, sources=sources, places=dict(contents.places))
+    return Checked(findings=findings, sources=sources, places=dict(contents.places), subjects=subjects)
 
 
 def _below(root: Path | None, definition: JobDefinition) -> JobDefinition:

@@ -32,9 +32,12 @@ Subjects = Mapping[str, tuple[JobDefinition, Template, Place]]
 """By name."""
 
 
-def examine(definition: JobDefinition, template: Template, place: Place) -> list[Finding]:
-    """All there is to say, in the order of the lines."""
-    examination = _Examination(definition, template, place)
+def examine(
+    definition: JobDefinition, template: Template, place: Place, given: Mapping[str, Any] | None = None
+) -> list[Finding]:
+    """All there is to say, in the order of the lines; of the manifest that ``given`` arguments make, which would be
+    taken, if there are some."""
+    examination = _Examination(definition, template, place, given)
     examination.arguments()
     examination.manifest()
     found = sorted(dict.fromkeys(examination.found), key=lambda one: (one.file != place.file, one.line or 0))
@@ -78,7 +81,10 @@ class Examiner:
 
 
 class _Examination:
-    def __init__(self, definition: JobDefinition, template: Template, place: Place) -> None:
+    def __init__(
+        self, definition: JobDefinition, template: Template, place: Place, given: Mapping[str, Any] | None
+    ) -> None:
+        self._given = given
         self._definition = definition
         self._template = template
         self._place = place
@@ -142,7 +148,9 @@ class _Examination:
         job_shape.check(root, tell)
 
     def _samples(self) -> dict[str, Any]:
-        """Defaults where there are some, else values that fit, else a word."""
+        """What is given or, without that, defaults where there are some, else values that fit, else a word."""
+        if self._given is not None:
+            return self._declared.complete(self._given) if self._declared is not None else dict(self._given)
         samples, fit = self._declared.samples() if self._declared is not None else ({}, True)
         unknown = [name for name in self._template.required() if name not in samples]
         self._is_sure = (fit and not unknown) or not self._template.has_branches

@@ -132,6 +132,14 @@ def test_with_a_name_what_that_definition_makes_is_printed_and_the_others_do_not
     assert json.loads(check(GREET, "greet", "name=a", "--json").stdout)["manifest"]["kind"] == "Job"
 
 
+def test_with_a_name_the_manifest_of_these_arguments_is_looked_at(check: Check) -> None:
+    text = GREET.replace("parallelism: {{ times }}", "parallelism: {{ times if times < 3 else 'many' }}")
+    assert check(text).exit_code == check(text, "greet", "name=a").exit_code == 0
+    done = check(text, "greet", "name=a", "times=3")
+    assert done.exit_code == 1
+    assert "error    f.yaml:10: spec.parallelism: this has to be a whole number, not 'many'.\n" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
