@@ -110,7 +110,9 @@ def test_a_user_s_jobs_are_nobody_else_s_but_staff_s(api: Api, batch: FakeBatch)
     ]
 
 
-@pytest.mark.parametrize("rest", ["", "/status", "/events", "/logs", "/logs?follow=true"])
+@pytest.mark.parametrize(
+    "rest", ["", "?wait_s=60", "/status", "/status?wait_s=60", "/events", "/logs", "/logs?follow=true"]
+)
 def test_a_job_of_somebody_else_is_as_unknown_as_one_that_never_was(api: Api, batch: FakeBatch, rest: str) -> None:
     batch.jobs["old"] = job("old")
     of_ada = made(api, "ada")
