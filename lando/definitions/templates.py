@@ -135,16 +135,16 @@ def _with_origin(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         _FILLING.get().budget.work(size_of_call(name, value, args[skipped + 1 :], kwargs))
         if isinstance(value, _Own | _Printed) and name in _UNCHANGING:
             return value
-        if isinstance(value, _Printed) and name in _SHAPING:
-            return value
+        before, inputs = args[:skipped], args[skipped + 1 :]
+        is_own = all(item is None or isinstance(item, _Own | bool | int) for item in (*inputs, *kwargs.values()))
+        if isinstance(value, _Printed) and name in _SHAPING and is_own:
+            return _printed(function(*args, **kwargs), function(*before, value.printed, *inputs, **kwargs))
         if not isinstance(value, _Own):
             return function(*args, **kwargs)
         filling = _FILLING.get()
-        inputs = (*args[skipped:], *kwargs.values())
-        is_own = all(item is None or isinstance(item, _Own | bool | int) for item in inputs)
         if filling.has_marks(value) and name not in _SHAPING:
             is_own = False
-            args = (*args[:skipped], filling.text(value), *args[skipped + 1 :])
+            args = (*before, filling.text(value), *inputs)
         result = function(*args, **kwargs)
         return _own(result) if is_own and type(result) is str else result
 

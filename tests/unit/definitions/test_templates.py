@@ -9,6 +9,8 @@ from jinja2.exceptions import UndefinedError
 from lando.definitions.exceptions import ArgumentError, DefinitionError, MissingArgument
 from lando.definitions.templates import Template
 
+HOSTILE = "X] # }"
+
 
 def render(source: str, **arguments: Any) -> Any:
     return Template(source).render(arguments)
@@ -186,3 +188,19 @@ def test_a_separator_that_prints_nothing_leaves_a_value_whole() -> None:
 def test_a_key_may_be_an_argument_and_stays_text() -> None:
     assert render("{{ v }}: 1", v="<<") == {"<<": 1}
     assert render("{{ v }}: 1", v="3") == {"3": 1}
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("{{ '\"' ~ v ~ '\"' }}", HOSTILE),
+        ("{{ '[' + v + ', 1]' }}", [HOSTILE, 1]),
+        ("{{ ('\n- ' ~ v ~ '\n- 1') | indent(2) }}", [HOSTILE, 1]),
+        ("{{ (' {b: ' ~ v ~ '}  ') | trim }}", {"b": HOSTILE}),
+        ("{{ ('{b: ' ~ v ~ '}') | upper }}", "{B: X] # }}"),
+        ("{{ ('{b: ' ~ v ~ '}') | indent(v) }}", "{b: X] # }}"),
+        ("{{ {'b': v} | tojson(indent=2) | indent(4) }}", {"b": HOSTILE}),
+    ],
+)
+def test_words_of_the_template_stay_its_own_where_they_are_put_together(source: str, expected: Any) -> None:
+    assert render(f"a: {source}", v=HOSTILE) == {"a": expected}
