@@ -11,6 +11,8 @@ from lando.cli import rendering
 from lando.cli.rendering import Line
 from lando.logs import plain
 
+EVENTS = 30
+"""Of a Job, that are shown to people, the latest."""
 LEAST_WHY = 20
 """Columns for the cause, however narrow the terminal."""
 _STYLES = {"Running": "bold cyan", "Complete": "bold green", "Failed": "bold red"}
@@ -56,8 +58,9 @@ def job(found: Document, told: Document, now: datetime) -> Iterator[Line]:
             yield Line(f"{plain(pod)}/{plain(container)} left the message: {plain(message)}")
     events = told.get("events") or ()
     if events:
-        yield Line("events, oldest first:")
-        yield from (Line(f"  {_event(event)}", "dim") for event in events)
+        earlier = f"; {len(events) - EVENTS} earlier ones by --json" if len(events) > EVENTS else ""
+        yield Line(f"events, oldest first{earlier}:")
+        yield from (Line(f"  {_event(event)}", "dim") for event in events[-EVENTS:])
 
 
 def cause(found: Document) -> Iterator[Line]:

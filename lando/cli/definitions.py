@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import typer
 
+from lando.cli.definition_arguments import read_arguments
 from lando.cli.definition_following import awaited, follow, left_running
+from lando.cli.definition_jobs import closest
 from lando.cli.options import connect
 from lando.direct.events import Outcome
 from lando.errors import Conflict, InputError, NotFound, Rejected
@@ -39,17 +42,25 @@ def run(
     waiting: bool,
     following: bool,
     key: str | None,
+    dry_run: bool,
     as_json: bool,
 ) -> int:
     """Make the Job, follow it; returns the exit code, one of those of ``lando phases run``."""
     with connect(url, token) as client:
         try:
-            values = read_arguments(arguments, client.definitions.by_name().get(definition) or {})
-            name = client.definitions.make_job(definition, values, key=key)
+            if dry_run and waiting:
+                raise InputError("--dry-run makes no Job that could be waited for.")
+            known = client.definitions.by_name()
+            values = read_arguments(arguments, known.get(definition) or {})
+            with _suggesting(definition, known):
+                name = client.definitions.make_job(definition, values, key=key, dry_run=dry_run)
         except (InputError, NotFound, Conflict, Rejected) as error:
             said = str(error).removeprefix(f"{getattr(error, 'peer', '')}: ")
             typer.echo(f"lando: {plain(said)}", err=True)
             return Outcome.REFUSED.value
+        if dry_run:
+            typer.echo(json.dumps({"dry_run": True}) if as_json else "The cluster takes it; nothing was made.")
+            return Outcome.COMPLETE.value
         if not waiting:
             typer.echo(json.dumps({"job_name": name}) if as_json else name)
             return Outcome.COMPLETE.value
@@ -72,37 +83,16 @@ def run(
     return Outcome.COMPLETE.value if is_complete else Outcome.FAILED.value
 
 
-def read_arguments(texts: Sequence[str], definition: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of ``KEY=VALUE`` and ``KEY:=JSON``, of the types that the definition declares.
-
-    Raises InputError for what is neither.
-    """
-    properties = (definition.get("arguments") or {}).get("properties") or {}
-    values: dict[str, Any] = {}
-    for text in texts:
-        name, sign, value = text.partition("=")
-        if not sign or not name.rstrip(":"):
-            raise InputError(f"{text!r} is no argument; write KEY=VALUE, or KEY:=JSON.")
-        is_json, name = name.endswith(":"), name.removesuffix(":")
-        if name in values:
-            raise InputError(f"The argument {name!r} is given twice.")
-        try:
-            values[name] = json.loads(value) if is_json or not _is_text(value, properties.get(name)) else value
-        except ValueError as error:
-            if is_json:
-                raise InputError(f"{text!r}: what comes after := is no JSON.") from error
-            values[name] = value  # the server says what it should have been
-    return values
-
-
-def _is_text(value: str, schema: Any) -> bool:
-    """Whether ``KEY=VALUE`` means the text itself; else what it is as JSON."""
-    if not isinstance(schema, Mapping):
-        return True
-    if isinstance(choices := schema.get("enum"), list):
-        return value in choices
-    kinds = schema.get("type")
-    return kinds is None or "string" in ([kinds] if isinstance(kinds, str) else kinds)
+@contextmanager
+def _suggesting(name: str, known: Collection[str]) -> Iterator[None]:
+    """Around what may find no definition of that name: then the one is told that may have been meant."""
+    try:
+        yield
+    except NotFound as error:
+        meant = closest(name, sorted(known))
+        if name in known or meant is None:
+            raise
+        raise InputError(f"There is no definition {name!r}; did you mean {meant!r}?") from error
 
 
 def _arguments(definition: Mapping[str, Any]) -> Iterator[str]:

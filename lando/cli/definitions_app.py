@@ -14,7 +14,25 @@ app = typer.Typer()
 group = typer.Typer()
 app.add_typer(group, name="definitions")
 
-JobName = Annotated[str, typer.Argument(metavar="JOB", help="As 'lando run' and 'lando definitions jobs' name it.")]
+
+def _complete_definition(context: typer.Context, incomplete: str) -> list[str]:
+    from lando.cli import completing
+
+    return completing.definitions(context, incomplete)
+
+
+def _complete_job(context: typer.Context, incomplete: str) -> list[str]:
+    from lando.cli import completing
+
+    return completing.jobs(context, incomplete)
+
+
+JobName = Annotated[
+    str,
+    typer.Argument(
+        metavar="JOB", help="As 'lando run' and 'lando definitions jobs' name it.", autocompletion=_complete_job
+    ),
+]
 
 
 @group.callback(invoke_without_command=True)
@@ -89,7 +107,13 @@ def check(
 @group.command()
 def jobs(
     definition: Annotated[
-        str | None, typer.Option("--definition", metavar="DEFINITION", help="Only those of this definition.")
+        str | None,
+        typer.Option(
+            "--definition",
+            metavar="DEFINITION",
+            help="Only those of this definition.",
+            autocompletion=_complete_definition,
+        ),
     ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, max=10_000, help="The newest so many.")] = 100,
     as_json: AsJson = False,
@@ -164,7 +188,7 @@ def logs(
 
 @group.command()
 def delete(
-    jobs: Annotated[list[str], typer.Argument(metavar="JOB...", help="One or more.")],
+    jobs: Annotated[list[str], typer.Argument(metavar="JOB...", help="One or more.", autocompletion=_complete_job)],
     as_json: AsJson = False,
     url: Url = None,
     token: Token = None,
@@ -186,9 +210,15 @@ def delete(
 
 @app.command(cls=Command)
 def run(
-    definition: Annotated[str, typer.Argument(metavar="DEFINITION", help="One of those of 'lando definitions'.")],
+    definition: Annotated[
+        str,
+        typer.Argument(
+            metavar="DEFINITION", help="One of those of 'lando definitions'.", autocompletion=_complete_definition
+        ),
+    ],
     arguments: Annotated[
-        list[str] | None, typer.Argument(metavar="KEY=VALUE", help="Its arguments; KEY:=JSON for any JSON.")
+        list[str] | None,
+        typer.Argument(metavar="KEY=VALUE", help="Its arguments; KEY:=JSON for any JSON, @FILE for a file."),
     ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Until it has ended; exit 2 unless it is complete.")] = False,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Show its log, too; implies --wait.")] = False,
@@ -196,13 +226,15 @@ def run(
         str | None,
         typer.Option("--idempotency-key", metavar="KEY", help="However often it is asked with KEY, there is one Job."),
     ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only ask the cluster whether it would take it.")] = False,
     as_json: AsJson = False,
     url: Url = None,
     token: Token = None,
 ) -> None:
     """Make a Job of a definition.
 
-    The Job's name is printed. KEY=VALUE is text, unless the definition declares another type. The log goes to standard
+    The Job's name is printed. KEY=VALUE is text, unless the definition declares another type; KEY=@FILE is the text of
+    a file (@- of standard input), KEY:=@FILE its JSON, and KEY=@@VALUE begins with @ itself. The log goes to standard
     output, all else about a Job that is followed to standard error. Ctrl-C leaves the Job running.
 
     Exit 0 if it was made (with --wait: is complete), 1 if it was refused, 2 if it failed, 3 if the server can't be
@@ -213,12 +245,21 @@ def run(
       lando run greet name=Ada times=2
       lando run greet name=Ada --follow               its log, then how it ended
       lando run thumbnails 'sizes:=[64, 128]' --wait --json | jq .state
+      lando run report text=@letter.txt 'options:=@options.json'
       lando run nightly --idempotency-key 2024-02-29  once for that night
     """
     from lando.cli import definitions as commands
 
     raise typer.Exit(
         commands.run(
-            url, token, definition, arguments or [], waiting=wait or follow, following=follow, key=key, as_json=as_json
+            url,
+            token,
+            definition,
+            arguments or [],
+            waiting=wait or follow,
+            following=follow,
+            key=key,
+            dry_run=dry_run,
+            as_json=as_json,
         )
     )

@@ -16,7 +16,7 @@ from jinja2.exceptions import UndefinedError
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
-from lando.cli.definitions import read_arguments
+from lando.cli.definition_arguments import read_arguments
 from lando.cli.phases import in_sentences, quiet
 from lando.cli.rendering import finding_line
 from lando.definitions import checking

@@ -32,7 +32,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs."
 RunId = Annotated[int, typer.Argument(metavar="ID", min=1, help="The run's number.")]
 
 
-def connect(url: str | None, token: str | None) -> LandoClient:
+def connect(url: str | None, token: str | None, *, timeout_s: float | None = None) -> LandoClient:
     """A client by options, environment (typer reads it) or the home's ``client.json``, in this order.
 
     Raises:
@@ -54,7 +54,7 @@ def connect(url: str | None, token: str | None) -> LandoClient:
         raise ConfigError(f"The server's URL must look like https://lando.example.org, not {url!r}.")
     if not token.isprintable() or " " in token:
         raise ConfigError("The token holds blanks or line ends; give it as it was printed.")
-    return LandoClient(url, token)
+    return LandoClient(url, token) if timeout_s is None else LandoClient(url, token, timeout_s=timeout_s)
 
 
 @contextmanager

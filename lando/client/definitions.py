@@ -34,11 +34,19 @@ class Definitions:
         """``arguments`` (a JSON Schema) of each definition, or None and the ``error`` why it can't be used."""
         return dict(self._connection.call("GET", f"{_ROOT}/definitions")["definitions"])
 
-    def make_job(self, definition: str, arguments: Mapping[str, Any], *, key: str | None = None) -> str:
-        """The name of the Job that is made, or was made before by a request with the same ``key``."""
+    def make_job(
+        self, definition: str, arguments: Mapping[str, Any], *, key: str | None = None, dry_run: bool = False
+    ) -> str:
+        """The name of the Job that is made, or was made before by a request with the same ``key``.
+
+        With ``dry_run`` the cluster only says whether it would take it.
+        """
         body = {**arguments, "job_definition_name": definition}
         headers = {"Idempotency-Key": key} if key is not None else {}
-        return str(self._connection.call("POST", f"{_ROOT}/jobs", json=body, headers=headers)["job_name"])
+        params = {"dry_run": "true"} if dry_run else {}
+        return str(
+            self._connection.call("POST", f"{_ROOT}/jobs", json=body, headers=headers, params=params)["job_name"]
+        )
 
     def jobs(self, definition: str | None, limit: int) -> tuple[list[dict[str, Any]], bool]:
         """Up to ``limit`` Jobs as the API gives them, the newest first, and whether there are more."""

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from io import BytesIO
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from lando.cli import definitions
+from lando.cli import completing
+from lando.cli.definition_arguments import read_arguments
 from lando.client import connection
 from lando.client import definitions as client_definitions
 from lando.errors import InputError
@@ -63,9 +67,77 @@ def test_what_is_no_argument_is_one_sentence(lando: Any, api: Any, wrong: str) -
 
 
 def test_a_value_that_does_not_fit_is_left_to_the_server() -> None:
-    assert definitions.read_arguments(["times=two"], GREET) == {"times": "two"}
+    assert read_arguments(["times=two"], GREET) == {"times": "two"}
     with pytest.raises(InputError, match="twice"):
-        definitions.read_arguments(["a=1", "a:=2"], {})
+        read_arguments(["a=1", "a:=2"], {})
+
+
+def test_values_come_from_files_as_they_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "text").write_text("a\nb\n")
+    (tmp_path / "list.json").write_text("[1, null]\n")
+    (tmp_path / "number").write_text("3\n")
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=BytesIO(b"from there")))
+    monkeypatch.chdir(tmp_path)
+
+    given = ["name=@text", "more:=@list.json", "times=@number", "handle=@@ada", "mail=a@b", "said=@-"]
+
+    assert read_arguments(given, GREET) == {
+        "name": "a\nb\n",
+        "more": [1, None],
+        "times": 3,
+        "handle": "@ada",
+        "mail": "a@b",
+        "said": "from there",
+    }
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("name=@nowhere", "write @@ for a value that begins with @"),
+        ("name=@", "write @@ for"),
+        ("name=@bytes", "no text in UTF-8"),
+        ("name=@large", "more than 1048576 bytes"),
+        ("more:=@bad", "what bad says is no JSON"),
+        ("name=@a\0b", "can't be read"),
+    ],
+)
+def test_a_file_that_can_t_be_an_argument_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, said: str
+) -> None:
+    (tmp_path / "bytes").write_bytes(b"\xff")
+    (tmp_path / "large").write_bytes(b"x" * (1024 * 1024 + 1))
+    (tmp_path / "bad").write_text("{")
+    monkeypatch.chdir(tmp_path)
+
+    with pytest.raises(InputError, match=said):
+        read_arguments([given], GREET)
+
+
+def test_a_definition_that_is_not_there_is_told_with_the_one_that_was_meant(api: Any, lando: Any) -> None:
+    api.on(MAKE, (404, {"error": "NotFound", "message": "there is no definition 'gret'"}))
+
+    assert lando("run", "gret").err == "lando: There is no definition 'gret'; did you mean 'greet'?\n"
+    assert lando("run", "xyz").err == "lando: there is no definition 'gret'\n"
+
+
+def test_a_dry_run_makes_nothing(api: Any, lando: Any) -> None:
+    outcome = lando("run", "greet", "name=Ada", "--dry-run")
+
+    assert (outcome.code, outcome.out) == (0, "The cluster takes it; nothing was made.\n")
+    assert [query for route, query, _ in api.asked if route == MAKE] == ["dry_run=true"]
+    assert lando("run", "greet", "name=Ada", "--dry-run", "--wait").code == 1
+    assert len(api.bodies(MAKE)) == 1
+
+
+def test_the_shell_completes_names_and_does_without_a_server(api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    api.on("GET /k8s-jobs/jobs", {"jobs": {"greet-1": {}, "other": {}}, "continue": None})
+    context: Any = SimpleNamespace(params={"url": api.url, "token": "good"})
+
+    assert completing.definitions(context, "gr") == ["greet"]
+    assert completing.jobs(context, "gr") == ["greet-1"]
+    api.answers.clear()
+    assert completing.definitions(context, "gr") == completing.jobs(context, "gr") == []
 
 
 def test_a_refusal_is_told_in_the_server_s_words(api: Any, lando: Any) -> None:

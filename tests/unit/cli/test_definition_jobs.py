@@ -104,6 +104,15 @@ def test_a_job_that_waits_says_for_what() -> None:
     assert lines == ["greet-1 (greet): Running for 1 min 00 s, created 1 min 00 s ago", "waits for: There is no room."]
 
 
+def test_of_many_events_the_latest_are_shown() -> None:
+    events = [{"time": str(number)} for number in range(definition_rendering.EVENTS + 2)]
+
+    lines = [line.text for line in definition_rendering.job(job(), {"events": events}, NOW)]
+
+    assert lines[1] == "events, oldest first; 2 earlier ones by --json:"
+    assert (len(lines), lines[2].split()[0]) == (2 + definition_rendering.EVENTS, "2")
+
+
 LOGS = {
     "greet-1-x": {"setup": ["ready", ""], "main": ["Hello", "Ada"]},
     "greet-1-y": {"setup": [""], "main": ["Hello", ""]},
