@@ -158,14 +158,17 @@ class Keeper:
 
         Raises PeerError when the archive is away, and what a cluster that is away raises.
         """
-        if self.is_whole(job.metadata.uid):
-            return
-        with self._place():
-            found = self._before(job)
-            is_begun = found is not None and job.metadata.deletion_timestamp is not None
-            if found is None or not (found.is_over or is_begun):
-                found = self._store(job, gather(self._manager, job), found, by=by)
-        self._note(job, found)
+        is_whole = self.is_whole(job.metadata.uid)
+        try:
+            with self._place(0 if is_whole else PATIENCE_S):
+                found = self._before(job)  # what was kept long ago may have gone since
+                is_begun = found is not None and job.metadata.deletion_timestamp is not None
+                if found is None or not (found.is_over or is_begun):
+                    found = self._store(job, gather(self._manager, job), found, by=by)
+            self._note(job, found)
+        except PeerError:
+            if not is_whole:
+                raise
 
     def waiting(self) -> tuple[int, bool]:
         """How many Jobs are still to be kept, and whether the archive was away when it was asked last, or is silent."""

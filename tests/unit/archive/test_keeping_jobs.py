@@ -80,6 +80,18 @@ def test_a_file_that_was_written_again_since_it_was_listed_stays(url: str) -> No
     assert files.read("jobs/one") == b"new"
 
 
+def test_a_file_that_another_server_removed_meanwhile_is_as_good_as_removed(url: str) -> None:
+    files = open_files(url)
+    files.write("jobs/one", b"old")
+    (here,) = files.listed("jobs")
+    (there,) = files.listed("jobs")
+
+    there.remove()
+    here.remove()
+
+    assert files.read("jobs/one") is None
+
+
 def test_one_file_that_can_t_be_removed_does_not_stop_the_others(
     local: JobArchive, folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

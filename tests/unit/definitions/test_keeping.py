@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -492,6 +492,16 @@ def test_logs_of_pods_that_went_before_their_job_are_read_from_the_archive(
 
     assert served.job_logs("one") == {"one-y": {"main": ["again"]}, "one-x": {"main": ["first", "last", ""]}}
     assert core.calls == ["pods", "log"]
+
+
+def test_a_job_that_stays_longer_than_what_is_kept_of_it_is_kept_anew_before_it_goes(
+    archive: JobArchive, keeper: Keeper, kept_whole: Any
+) -> None:
+    assert archive.remove(datetime.now(UTC) + timedelta(hours=1)).files == 2
+
+    keeper.keep(kept_whole, by="a test")
+
+    assert keeper.logs("one") == {"one-x": {"main": "first\nlast\n"}}
 
 
 def test_logs_that_are_damaged_say_so(folder: Path, keeper: Keeper, kept_whole: Any) -> None:
