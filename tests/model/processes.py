@@ -203,11 +203,6 @@ class Lando:
         self.daemon._dispatcher._agenda = self._agenda
         broker.queue(QUEUE).active = self._consumer
 
-    @property
-    def is_paused(self) -> bool:
-        """Whether it waits for another system."""
-        return self.daemon._outage.is_on
-
     def take(self) -> bool:
         """Take the next message of the queue into the work that waits; False when there is none."""
         delivery = self._consumer._next(_STOPPED)
