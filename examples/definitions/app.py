@@ -45,16 +45,14 @@ def create_app(manager: JobManager) -> FastAPI:
     portal = APIRouter(route_class=Route)  # which answers as the server does when something is wrong
 
     @portal.post("/folders/{folder}/checksums")
-    def make_checksums(folder: str, user: User) -> dict[str, str]:
+    def make_checksums(
+        folder: str, user: User, idempotency_key: Annotated[str | None, Header()] = None
+    ) -> dict[str, str]:
         def sign(job: dict[str, Any]) -> None:
             job["metadata"]["labels"]["owner"] = user
 
-        name = manager.create_job(
-            "checksums",
-            {"folder": folder},
-            pre_create=sign,
-            idempotency_key=f"{user}/{folder}",  # however often it is asked, there is one
-        )
+        key = f"{user}/{idempotency_key}" if idempotency_key else None  # asked again with it, there is one Job
+        name = manager.create_job("checksums", {"folder": folder}, pre_create=sign, idempotency_key=key)
         return {"job_name": name}
 
     @portal.get("/jobs")
