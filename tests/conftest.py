@@ -59,6 +59,7 @@ LONG = (
     "steps/test_killed_anywhere.py",
     "node/test_unruly_programs.py",
     "integration/test_every_part_twice.py",
+    "contract/test_definitions_by_servers.py",
     "integration/test_node_for_an_ordinary_user.py",
 )
 """Files that take longest, so that no worker is left alone with one of them at the end."""

@@ -46,13 +46,16 @@ _LATEST = 10**10
 
 class ServedJobs(JobManager):
     """A manager that answers from ``view`` as long as that is current, and from what ``keeper`` has of Jobs that are
-    gone."""
+    gone; ``asker`` is who is said to delete them."""
 
-    def __init__(self, manager: JobManager, view: JobsView, keeper: Keeper | None) -> None:
+    def __init__(
+        self, manager: JobManager, view: JobsView, keeper: Keeper | None, *, asker: str = "a request to this server"
+    ) -> None:
         super().__init__(manager.namespace, manager.signer, manager.register, connection=manager.connection)
         self._manager = manager
         self._view = view
         self._keeper = keeper
+        self._asker = asker
 
     def obtain_job(
         self,
@@ -147,12 +150,13 @@ class ServedJobs(JobManager):
         try:
             found = self._manager.read_job(job.metadata.name)
             if self._keeper is not None:
-                self._keeper.keep(found, by="a request to this server")
+                self._keeper.keep(found, by=self._asker)
             self._manager.delete_job(found)
         except NotFoundException:
             if not is_kept(job):
                 self._view.deleted(job)
             raise
+        logger.info("Job %s is deleted, by %s", found.metadata.name, self._asker)
         self._view.deleted(found)
 
     def _kept(self, job_name: str) -> V1Job | None:
@@ -212,13 +216,13 @@ class Service:
         self._plain = plain
         self._stops: list[Callable[[], None]] = []
 
-    def manager_for(self, user: str, *, knows_all: bool) -> ServedJobs:
-        """The Jobs of ``user``; with ``knows_all`` those of everybody, where new ones are this user's."""
-        signer = UserSigner(self._plain.signer.signature, user, knows_all=knows_all)
+    def manager_for(self, user: str, name: str, *, knows_all: bool) -> ServedJobs:
+        """The Jobs of ``user``, whom people know by ``name``; with ``knows_all`` those of everybody, where new ones are
+        this user's."""
         plain = self._plain
-        return ServedJobs(
-            JobManager(plain.namespace, signer, plain.register, connection=plain.connection), self._view, self._keeper
-        )
+        signer = UserSigner(plain.signer.signature, user, knows_all=knows_all)
+        manager = JobManager(plain.namespace, signer, plain.register, connection=plain.connection)
+        return ServedJobs(manager, self._view, self._keeper, asker=f"a request of {name} to this server")
 
     def standing(self) -> Standing:
         """How it all stands, as far as it is known without asking anybody."""

@@ -39,7 +39,7 @@ def service(api: KubernetesApi, tmp_path: Path) -> Iterator[Service]:
 
 @pytest.fixture
 def server(service: Service) -> TestClient:
-    return TestClient(create_app(service.manager_for("1", knows_all=True), lambda request: None))
+    return TestClient(create_app(service.manager_for("1", "ada", knows_all=True), lambda request: None))
 
 
 def make(api: KubernetesApi, name: str, script: str, played: dict[str, str], **spec: Any) -> None:

@@ -43,7 +43,7 @@ def _manager(request: Request) -> JobManager:
     if site.definitions is None:
         raise Refusal(404, "NotFound", "This server has no job definitions: its setting definitions names no file.")
     caller: auth.Caller = request.state.caller
-    return site.definitions.manager_for(str(caller.id), knows_all=caller.is_staff)
+    return site.definitions.manager_for(str(caller.id), caller.username, knows_all=caller.is_staff)
 
 
 def _more(request: Request, jobs: Sequence[V1Job]) -> list[dict[str, Any]]:

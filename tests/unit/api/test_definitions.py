@@ -126,13 +126,18 @@ def test_a_job_of_somebody_else_is_as_unknown_as_one_that_never_was(api: Api, ba
     assert batch.jobs.keys() == {of_ada, "old"}
 
 
-def test_a_user_deletes_what_is_theirs_and_staff_all(api: Api, batch: FakeBatch) -> None:
+def test_a_user_deletes_what_is_theirs_and_staff_all_and_it_is_told_who_did(
+    api: Api, batch: FakeBatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     ada, bob = made(api, "ada"), made(api, "bob")
 
     assert api.call("DELETE", f"{JOBS}/{ada}", None, "ada").status_code == 200
     assert api.call("DELETE", f"{JOBS}/{bob}", None, "operator").status_code == 200
 
     assert batch.jobs == {}
+    assert f"Job {bob} is deleted, by a request of operator to this server" in caplog.messages
+    assert "by a request of operator to this server" in api.get(f"{JOBS}/{bob}", "bob").json()["cause"]["sentence"]
 
 
 def test_a_job_that_is_gone_still_is_its_user_s_alone(api: Api, batch: FakeBatch) -> None:

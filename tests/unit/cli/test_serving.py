@@ -60,7 +60,7 @@ def test_definitions_are_served_by_the_cluster_of_the_daemons_file_even_while_th
     file.write_text("- name: greet\n  spec: 'metadata: {name: greet}'\n", encoding="utf-8")
     with serving.server_with(replace(settings, definitions=str(file))) as server:
         assert server.site.definitions is not None
-        manager = server.site.definitions.manager_for("1", knows_all=True)
+        manager = server.site.definitions.manager_for("1", "ada", knows_all=True)
         assert (manager.namespace, manager.signer.signature) == ("here", "lando-definitions")
         assert manager.make_job("greet")["metadata"]["labels"]["job_definition_name"] == "greet"
         with manager.connection.batch() as batch:
