@@ -153,7 +153,7 @@ class _Bucket:
     def remove(self, folder: str) -> None:
         from google.api_core.exceptions import NotFound
 
-        for blob in self._below(f"{folder}/"):
+        for blob in list(self._below(f"{folder}/")):
             with contextlib.suppress(NotFound):
                 blob.delete(timeout=TIMEOUT_S)
 
@@ -168,8 +168,9 @@ class _Bucket:
         with contextlib.suppress(NotFound, PreconditionFailed):
             blob.delete(timeout=TIMEOUT_S, if_generation_match=blob.generation)
 
-    def _below(self, folder: str) -> list[Any]:
-        return list(self._client.list_blobs(self._bucket, prefix=self._root + folder, timeout=TIMEOUT_S))
+    def _below(self, folder: str) -> Iterator[Any]:
+        """Page by page: what is kept of Jobs may be many files."""
+        yield from self._client.list_blobs(self._bucket, prefix=self._root + folder, timeout=TIMEOUT_S)
 
 
 class _RemoteFiles:

@@ -12,7 +12,8 @@ import pytest
 from fastapi.testclient import TestClient
 from kubernetes.client.exceptions import ApiException
 from lando.archive import Archive, JobArchive
-from lando.definitions import JobDeleter, JobManager, JobSigner, StaticJobDefinitionsRegister, to_keep
+from lando.config import ClusterSettings
+from lando.definitions import JobDeleter, JobManager, JobSigner, StaticJobDefinitionsRegister, service, to_keep
 from lando.definitions.gathering import LOGS_S, gather
 from lando.definitions.keeping import PLACES, SILENCE_S, Keeper
 from lando.definitions.server import create_app
@@ -20,7 +21,7 @@ from lando.definitions.service import ServedJobs
 from lando.definitions.to_keep import BACKOFF_S, ToKeep
 from lando.definitions.view import JobsView
 from lando.errors import Expired, Unavailable
-from lando.k8s.cluster import Page
+from lando.k8s.cluster import KubernetesCluster, Page
 from tests.unit.definitions.conftest import FakeBatch, FakeCore, job, models
 from tests.unit.definitions.test_served import OneWatch, idle_view, pod
 from urllib3 import HTTPConnectionPool
@@ -790,3 +791,46 @@ def test_the_cleanup_says_why_it_deletes_a_job_at_work(keeper: Keeper) -> None:
     assert kept is not None
     assert kept.cause is not None
     assert kept.cause.sentence.endswith("before it had ended, by its annotation job_deletion_time_unix_sec.")
+
+
+def test_a_server_ends_though_its_archive_is_silent(
+    batch: FakeBatch, core: FakeCore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inside, let_go = threading.Event(), threading.Event()
+
+    def silent(*_: Any) -> None:
+        inside.set()
+        let_go.wait(LIMIT_S)
+
+    monkeypatch.setattr(JobArchive, "document", silent)
+    monkeypatch.setattr(service, "STOP_S", 0.2)
+    monkeypatch.setattr(service, "JobsView", lambda *_, on_change, **__: FollowedOnce(on_change))
+    (tmp_path / "definitions").write_text("[]")
+    cluster = KubernetesCluster(ClusterSettings(namespace="batch", host="https://127.0.0.1:1"))
+    server = service.Service(
+        cluster,
+        str(tmp_path / "definitions"),
+        signature="ours",
+        retention_s=60,
+        kept_s=60,
+        archive=Archive(str(tmp_path / "archive")),
+    )
+
+    with server:
+        assert inside.wait(LIMIT_S)
+
+    assert not let_go.is_set()
+    let_go.set()
+
+
+class FollowedOnce:
+    """A view that tells of one Job, which has ended."""
+
+    def __init__(self, on_change: Callable[[Any], None]) -> None:
+        self._on_change = on_change
+
+    def run(self) -> None:
+        self._on_change(job("one", condition="Complete"))
+
+    def stop(self) -> None:
+        pass
