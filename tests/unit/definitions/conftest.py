@@ -6,6 +6,7 @@ import io
 import itertools
 import json
 from collections.abc import Callable
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,9 @@ import kubernetes.client
 import pytest
 import urllib3
 from kubernetes.client.exceptions import ApiException
+from lando.archive import Archive, JobArchive
+from lando.definitions import JobManager, JobSigner, StaticJobDefinitionsRegister
+from lando.definitions.keeping import Keeper
 
 models: Any = kubernetes.client
 
@@ -168,3 +172,19 @@ def core(monkeypatch: pytest.MonkeyPatch) -> FakeCore:
 @pytest.fixture
 def make_job() -> Callable[..., Any]:
     return job
+
+
+@pytest.fixture
+def archive(tmp_path: Path) -> JobArchive:
+    return Archive(str(tmp_path / "archive")).jobs("batch", "ours")
+
+
+@pytest.fixture
+def manager(batch: FakeBatch, core: FakeCore) -> JobManager:
+    return JobManager("batch", JobSigner("ours"), StaticJobDefinitionsRegister())
+
+
+@pytest.fixture
+def keeper(manager: JobManager, archive: JobArchive) -> Keeper:
+    """Whose clock stands."""
+    return Keeper(manager, archive, clock=lambda: 0.0)

@@ -6,14 +6,13 @@ import logging
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 from kubernetes.client.exceptions import ApiException
-from lando.archive import Archive, JobArchive
-from lando.definitions import JobManager, JobSigner, NotFoundException, StaticJobDefinitionsRegister, gathering, view
+from lando.archive import JobArchive
+from lando.definitions import JobManager, NotFoundException, gathering, view
 from lando.definitions.keeping import Keeper
 from lando.definitions.server import create_app
 from lando.definitions.service import ServedJobs
@@ -21,27 +20,10 @@ from lando.definitions.signing import UserSigner
 from lando.definitions.view import JobsView
 from lando.errors import Unavailable
 from lando.k8s.cluster import Page
-from tests.unit.definitions.conftest import FakeBatch, FakeCore, job, models
+from tests.unit.definitions.conftest import FakeBatch, FakeCore, job
+from tests.unit.definitions.kept_jobs import LIMIT_S, OneWatch, idle_view, pod
 
-LIMIT_S = 30.0
 SELECTOR = "app.kubernetes.io/managed-by=ours"
-
-
-class OneWatch:
-    """Silent until it is closed."""
-
-    def __init__(self) -> None:
-        self._closed = threading.Event()
-
-    def __iter__(self) -> Iterator[Any]:
-        return self
-
-    def __next__(self) -> Any:
-        self._closed.wait(LIMIT_S)
-        raise StopIteration
-
-    def close(self) -> None:
-        self._closed.set()
 
 
 class ListedCluster:
@@ -90,16 +72,6 @@ class UnwatchableCluster(ListedCluster):
 
 
 @pytest.fixture
-def archive(tmp_path: Path) -> JobArchive:
-    return Archive(str(tmp_path / "archive")).jobs("batch", "ours")
-
-
-@pytest.fixture
-def manager(batch: FakeBatch, core: FakeCore) -> JobManager:
-    return JobManager("batch", JobSigner("ours"), StaticJobDefinitionsRegister())
-
-
-@pytest.fixture
 def followed() -> Iterator[JobsView]:
     """A view that is current, of 1,000 Jobs."""
     names = [f"job-{number:04}" for number in range(1000)]
@@ -117,23 +89,6 @@ def followed() -> Iterator[JobsView]:
     yield view
     view.stop()
     thread.join(LIMIT_S)
-
-
-def idle_view() -> JobsView:
-    """One that has not heard of the cluster yet."""
-    return JobsView(ListedCluster([]), "")  # type: ignore[arg-type]
-
-
-def pod(name: str, number: int = 1) -> Any:
-    created = datetime(2024, 1, number, tzinfo=UTC)
-    terminated = models.V1ContainerStateTerminated(exit_code=3, message="out of cheese")
-    state = models.V1ContainerState(terminated=terminated)
-    entry = models.V1ContainerStatus(name="main", image="i", image_id="i", ready=False, restart_count=0, state=state)
-    return models.V1Pod(
-        metadata=models.V1ObjectMeta(name=name, namespace="batch", uid=f"uid-{name}", creation_timestamp=created),
-        spec=models.V1PodSpec(containers=[models.V1Container(name="main")]),
-        status=models.V1PodStatus(phase="Failed", container_statuses=[entry]),
-    )
 
 
 def test_a_list_of_a_thousand_jobs_and_each_of_them_cost_no_call(
