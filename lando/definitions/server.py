@@ -212,8 +212,20 @@ def serve(settings: Settings) -> None:
         stop_cleanup()
 
 
+def usage() -> str:
+    """What the program is and which settings it takes."""
+    width = max(map(len, VARIABLES))
+    lines = (f"  {name:{width}}  {meaning}" for name, meaning in VARIABLES.items())
+    about = "Jobs from definitions over HTTP, and the cleanup of those that have ended. Its settings are variables:"
+    return "\n".join(["Usage: python -m lando.definitions.server", "", about, "", *lines, ""])
+
+
 def main() -> None:
     """The program."""
+    if arguments := sys.argv[1:]:
+        is_asked = arguments[0] in ("-h", "--help")
+        (sys.stdout if is_asked else sys.stderr).write(usage())
+        leave(0 if is_asked else 2)
     # Standard output is for the Jobs that are deleted.
     logs.configure(level="INFO", secrets=[os.environ.get("JOB_SERVER_TOKEN", "")], stream=sys.stderr)
     logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)  # each try; what came of them is told

@@ -84,6 +84,13 @@ def test_settings_that_can_t_be_are_refused_by_name(wrong: dict[str, str]) -> No
         server.Settings.of({**ENVIRONMENT, **wrong})
 
 
+def test_its_help_names_every_variable() -> None:
+    told = server.usage()
+
+    assert [name for name in server.VARIABLES if f"  {name} " not in told] == []
+    assert max(map(len, told.splitlines())) <= 110
+
+
 def test_a_start_without_a_kubeconfig_says_what_to_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "config"
     monkeypatch.setenv("KUBECONFIG", str(file))
