@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import re
@@ -83,6 +84,8 @@ class JobFollowing:
     def read(self) -> bytes:
         """The next lines, an empty one when there was nothing for long; nothing at the end."""
         piece = bytearray()
+        if self._closed.is_set():
+            return b""
         try:
             while not self._is_read and len(piece) < _PIECE:
                 entry = self._entries.get_nowait() if piece else self._entries.get(timeout=KEEP_ALIVE_S)
@@ -95,6 +98,8 @@ class JobFollowing:
     def close(self) -> None:
         self._closed.set()
         self._woken.set()
+        with contextlib.suppress(Full):  # for a reader that waits
+            self._entries.put_nowait(None)
         with self._lock:
             following = list(self._open.values())
         for one in following:

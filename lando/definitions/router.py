@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import json
 import logging
-import threading
-import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any, NoReturn
 
 import urllib3.exceptions
-from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, Header, Query, Request
-from fastapi.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response
 from kubernetes.client.exceptions import ApiException
-from starlette.types import Receive, Scope, Send
 
-from lando.definitions import described, documents, pod_logs
+from lando.definitions import described, documents, patient
 from lando.definitions.answers import Refusal, Route, sentence
 from lando.definitions.config import ReloadingJobDefinitionsRegister
 from lando.definitions.described import JSON, ContainerName, JobName, PodName, answering, refusals
 from lando.definitions.exceptions import DefinitionError, NotFoundException
-from lando.definitions.following import JobFollowing
 from lando.definitions.manager import JobManager
+from lando.definitions.patient import TheManager
 from lando.definitions.registers import JobDefinitionsRegister, StaticJobDefinitionsRegister
 from lando.definitions.signing import check_label_value
 from lando.definitions.spec import JobGenerator, V1Job
@@ -38,20 +34,6 @@ PAGE = 100
 MAX_PAGE = 1000
 """Jobs that are told at a time: unless it is said, and at most."""
 
-FOLLOWERS = 50
-"""Of logs, at a time."""
-
-WAITERS = 100
-"""Requests that wait for the end of a Job, at a time; others are answered at once."""
-MAX_WAIT_S = 60.0
-_WAIT_AT_ONCE_S = 5.0
-"""Until a thread that waits looks whether it still should: whoever asked may be gone, or the server at its end."""
-
-_waiting = threading.BoundedSemaphore(WAITERS)
-_waiting_threads = CapacityLimiter(WAITERS)
-_places = threading.BoundedSemaphore(FOLLOWERS)
-_threads = CapacityLimiter(FOLLOWERS)
-
 Authorize = Callable[[Request], None]
 """Raises :class:`~lando.definitions.answers.Refusal` for whoever may not."""
 
@@ -62,42 +44,6 @@ More = Callable[[Request, Sequence[V1Job]], Sequence[dict[str, Any]]]
 """What else the document of each of these Jobs is to have."""
 
 
-async def _manager_of(request: Request) -> JobManager:
-    manager: JobManager = request.state.job_manager
-    return manager
-
-
-TheManager = Annotated[JobManager, Depends(_manager_of)]
-
-
-async def _ended(
-    manager: TheManager,
-    job_name: JobName,
-    wait_s: Annotated[
-        float, Query(ge=0, le=MAX_WAIT_S, description="answer when the Job has ended, or after so many seconds")
-    ] = 0.0,
-) -> None:
-    """Wait, in a thread that is nobody else's, and leave it to the route to tell what there is then."""
-    if wait_s <= 0 or not _waiting.acquire(blocking=False):
-        return
-    until = time.monotonic() + wait_s
-    try:
-        while (left := until - time.monotonic()) > 0:
-            job = await to_thread.run_sync(
-                manager.wait_for_job,
-                job_name,
-                min(left, _WAIT_AT_ONCE_S),
-                limiter=_waiting_threads,
-                abandon_on_cancel=True,
-            )
-            if manager.job_is_finished(job) or documents.is_kept(job):
-                return
-    except Exception:  # noqa: BLE001 - the route meets it, too
-        return
-    finally:
-        _waiting.release()
-
-
 def create_router(
     manager: JobManager | ManagerOf,
     authorize: Authorize,
@@ -105,10 +51,11 @@ def create_router(
     is_health_open: bool = True,
     more: More = lambda request, jobs: [{}] * len(jobs),
     turn: Callable[..., Any] | None = None,
+    is_stopping: Callable[[Request], bool] = lambda request: False,
 ) -> APIRouter:
     """The routes over ``manager``, or over the one that it gives for a request; all ask ``authorize`` first, unless
-    ``is_health_open`` the health check, too. ``more`` completes what is said of Jobs.
-    Within ``turn``, a dependency of FastAPI's, the routes do their work, but do not wait for Jobs."""
+    ``is_health_open`` the health check, too. ``more`` completes what is said of Jobs. Within ``turn``, a dependency of
+    FastAPI's, the routes do their work, but do not wait for Jobs; nobody waits once the server ``is_stopping``."""
     always = refusals(401, 403, 404, 503) | described.OTHER
 
     def authorized(request: Request) -> None:
@@ -116,6 +63,7 @@ def create_router(
 
     async def chosen(request: Request) -> None:
         request.state.job_manager = manager if isinstance(manager, JobManager) else manager(request)
+        request.state.is_stopping = lambda: is_stopping(request)
 
     guards = [Depends(authorized), Depends(chosen)]
     work = [Depends(turn, scope="function")] if turn is not None else []
@@ -125,7 +73,7 @@ def create_router(
         responses={} if is_health_open else always,
     )
     router = APIRouter(route_class=Route, dependencies=[*guards, *work], responses=always)
-    patient = APIRouter(route_class=Route, dependencies=[*guards, Depends(_ended), *work], responses=always)
+    waiting = APIRouter(route_class=Route, dependencies=[*guards, Depends(patient.awaited), *work], responses=always)
 
     @health.get("/healthcheck", openapi_extra=answering(described.HEALTH))
     def healthcheck(manager: TheManager) -> dict[str, Any]:
@@ -191,7 +139,7 @@ def create_router(
             told = {one.metadata.name: documents.status(one) for one in jobs}
         return {"jobs": told, "continue": following}
 
-    @patient.get("/jobs/{job_name}", openapi_extra=answering(described.JOB), responses=refusals(400))
+    @waiting.get("/jobs/{job_name}", openapi_extra=answering(described.JOB), responses=refusals(400))
     def read_job(request: Request, manager: TheManager, job_name: JobName) -> dict[str, Any]:
         """The Job: where it stands and, if it failed or waits, why."""
         job = manager.read_job(job_name)
@@ -203,7 +151,7 @@ def create_router(
         manager.delete_job(manager.read_job(job_name))
         return {"job_name": job_name}
 
-    @patient.get("/jobs/{job_name}/status", openapi_extra=answering(described.STATUS), responses=refusals(400))
+    @waiting.get("/jobs/{job_name}/status", openapi_extra=answering(described.STATUS), responses=refusals(400))
     def read_status(manager: TheManager, job_name: JobName) -> dict[str, Any]:
         """The Job's status."""
         return documents.status(manager.read_job(job_name))
@@ -231,6 +179,7 @@ def create_router(
         },
     )
     def read_logs(
+        request: Request,
         manager: TheManager,
         job_name: JobName,
         limit: Annotated[int, Query(ge=1, le=1_000_000, description="so many lines, the last")] = 200,
@@ -244,9 +193,9 @@ def create_router(
         With ``follow`` and ``all`` the lines of all containers, as lines of JSON, until the Job has ended.
         """
         if follow and everything:
-            return _followed_as_a_whole(manager, job_name, pod, container)
+            return patient.followed_as_a_whole(manager, job_name, pod, container, request.state.is_stopping)
         if follow:
-            return _followed(manager, job_name, pod, container)
+            return patient.followed(manager, job_name, pod, container, request.state.is_stopping)
         return JSONResponse(manager.job_logs(job_name, limit=limit))
 
     @router.get(
@@ -261,7 +210,7 @@ def create_router(
     whole = APIRouter()
     whole.include_router(health)
     whole.include_router(router)
-    whole.include_router(patient)
+    whole.include_router(waiting)
     return whole
 
 
@@ -317,76 +266,3 @@ def _causes(manager: JobManager, jobs: Sequence[V1Job]) -> dict[str, Cause]:
     except (ApiException, urllib3.exceptions.HTTPError, OSError) as error:
         logger.warning("Why Jobs fail or wait can't be told: %s", sentence(error))
         return {}
-
-
-def _followed(
-    manager: JobManager, job_name: str, pod: str | None, container: str | None
-) -> StreamingResponse | PlainTextResponse:
-    manager.read_job(job_name)
-    with manager.connection.core() as core:
-        pods = [one for one in manager.pods_of(core, job_name) if pod in (None, one.metadata.name)]
-    if not pods:
-        logs = manager.job_logs(job_name, limit=None)  # of a Job that is gone there may be some all the same
-        kept = next((logs[one] for one in logs if pod in (None, one)), {})
-        if kept and container in (None, *kept):
-            return PlainTextResponse("\n".join(kept[container or next(iter(kept))]))
-        raise Refusal(404, "NotFound", f"the Job {job_name} has no pod {pod or 'yet'}")
-    newest = max(pods, key=lambda one: one.metadata.creation_timestamp)
-    names = pod_logs.containers_of(newest)
-    chosen = container or newest.spec.containers[0].name
-    if chosen not in names:
-        raise Refusal(
-            404, "NotFound", f"the pod {newest.metadata.name} has no container {chosen!r}, but {', '.join(names)}"
-        )
-
-    _take_place()
-    try:
-        following = pod_logs.Following(manager.connection, newest, chosen)
-    except BaseException as error:
-        _places.release()
-        if isinstance(error, pod_logs.NotStarted):
-            where = f"container {chosen} of pod {newest.metadata.name}"
-            told = f"{where} has not started: {error}; ask again"
-            raise Refusal(409, "NotStarted", told, {"Retry-After": "2"}) from error
-        raise
-    return _FollowedLog(following)
-
-
-def _followed_as_a_whole(
-    manager: JobManager, job_name: str, pod: str | None, container: str | None
-) -> StreamingResponse:
-    job = manager.read_job(job_name)
-    _take_place()
-    try:
-        following = JobFollowing(manager, job, pod=pod, container=container)
-    except BaseException:
-        _places.release()
-        raise
-    return _FollowedLog(following, media_type="application/x-ndjson")
-
-
-def _take_place() -> None:
-    if not _places.acquire(blocking=False):
-        raise Refusal(503, "Busy", f"{FOLLOWERS} logs are followed already; try again later", {"Retry-After": "10"})
-
-
-class _FollowedLog(StreamingResponse):
-    """Ends the request to the cluster, too, when whoever asked goes away."""
-
-    def __init__(
-        self, following: pod_logs.Following | JobFollowing, *, media_type: str = "text/plain; charset=utf-8"
-    ) -> None:
-        super().__init__(self._text(), media_type=media_type)
-        self._following = following
-
-    async def _text(self) -> AsyncIterator[bytes]:
-        # In threads of their own: those of the other requests are not to wait for programs that say nothing.
-        while line := await to_thread.run_sync(self._following.read, limiter=_threads, abandon_on_cancel=True):
-            yield line
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            await super().__call__(scope, receive, send)
-        finally:
-            self._following.close()
-            _places.release()

@@ -12,7 +12,7 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -123,10 +123,12 @@ class Settings:
         return found
 
 
-def create_app(manager: JobManager, authorize: Authorize) -> FastAPI:
+def create_app(
+    manager: JobManager, authorize: Authorize, *, is_stopping: Callable[[], bool] = lambda: False
+) -> FastAPI:
     """The server alone: the routes at the root, every answer JSON, its description at ``/openapi.json``."""
     app = FastAPI(title="Jobs from definitions", version=version("lando"), docs_url=None, redoc_url=None)
-    app.include_router(create_router(manager, authorize))
+    app.include_router(create_router(manager, authorize, is_stopping=lambda request: is_stopping()))
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
@@ -190,11 +192,13 @@ def serve(settings: Settings) -> None:
     register = ReloadingJobDefinitionsRegister(FileReloader(settings.definitions))
     manager = JobManagerFactory(settings.namespace, settings.signature, register).manager()
     listener = _listening(settings.host, settings.port)
-    app = create_app(manager, authorization(settings))
-    server = uvicorn.Server(
-        uvicorn.Config(app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=_DRAIN_S)
-    )
     with told_to_stop() as stop:
+        app = create_app(manager, authorization(settings), is_stopping=stop.is_set)
+        server = uvicorn.Server(
+            uvicorn.Config(
+                app, log_config=None, access_log=False, server_header=False, timeout_graceful_shutdown=_DRAIN_S
+            )
+        )
         stop_cleanup = JobDeleter(manager).run_background_cleanup(
             CLEANUP_S, retention_period_sec=settings.retention_s, delete_callback=_print
         )

@@ -64,7 +64,14 @@ async def _turn(site: TheSite) -> AsyncIterator[None]:
 
 router = APIRouter()
 router.include_router(
-    create_router(_manager, _authorize, is_health_open=False, more=_more, turn=_turn),
+    create_router(
+        _manager,
+        _authorize,
+        is_health_open=False,
+        more=_more,
+        turn=_turn,
+        is_stopping=lambda request: site_of(request).changes.closed,
+    ),
     prefix=JOBS,
     tags=["job definitions"],
     # The ways are only named here: _authorize looks.

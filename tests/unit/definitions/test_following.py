@@ -6,7 +6,8 @@ import asyncio
 import threading
 from typing import Any
 
-from lando.definitions import router
+import pytest
+from lando.definitions import patient
 
 WAIT_S = 30
 
@@ -44,11 +45,34 @@ def test_whoever_leaves_ends_the_request_to_the_cluster_and_makes_room() -> None
             if message.get("body") == b"one\n":
                 left.set()
 
-        assert router._places.acquire(blocking=False)
-        await router._FollowedLog(log)({"type": "http", "asgi": {"spec_version": "2.3"}}, receive, send)
+        assert patient._places.acquire(blocking=False)
+        await patient.FollowedLog(log, lambda: False)({"type": "http", "asgi": {"spec_version": "2.3"}}, receive, send)
 
     asyncio.run(asyncio.wait_for(follow(), WAIT_S))
 
     assert [message.get("body") for message in sent][1] == b"one\n"
     assert log.closed.is_set()
-    assert router._places._value == router.FOLLOWERS  # type: ignore[attr-defined]
+    assert patient._places._value == patient.FOLLOWERS  # type: ignore[attr-defined]
+
+
+def test_a_followed_log_ends_when_the_server_stops(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patient, "STOP_LOOK_S", 0.001)
+    log: Any = Silent()
+    sent: list[Any] = []
+
+    async def follow() -> None:
+        async def receive() -> dict[str, Any]:
+            await asyncio.Event().wait()
+            return {}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        assert patient._places.acquire(blocking=False)
+        scope = {"type": "http", "asgi": {"spec_version": "2.3"}}
+        await patient.FollowedLog(log, lambda: len(sent) > 1)(scope, receive, send)
+
+    asyncio.run(asyncio.wait_for(follow(), WAIT_S))
+
+    assert [message.get("body") for message in sent[1:]] == [b"one\n", b""]
+    assert log.closed.is_set()

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from kubernetes.client.exceptions import ApiException
-from lando.definitions import JobManager, JobSigner, NotFoundException, StaticJobDefinitionsRegister, router, service
+from lando.definitions import JobManager, JobSigner, NotFoundException, StaticJobDefinitionsRegister, patient, service
 from lando.definitions import manager as managing
 from lando.definitions.server import create_app
 from lando.definitions.service import ServedJobs
@@ -146,17 +146,40 @@ def test_a_request_is_answered_when_the_job_has_ended(manager: JobManager, batch
     assert answer.get("status", answer)["conditions"][0]["type"] == "Complete"
     assert client.get("/jobs/one?wait_s=61").status_code == 400
     assert client.get("/jobs/other?wait_s=60").status_code == 404
-    assert router._waiting._value == router.WAITERS  # type: ignore[attr-defined]
+    assert patient._waiting._value == patient.WAITERS  # type: ignore[attr-defined]
 
 
 def test_who_finds_no_place_to_wait_in_is_answered_at_once(
     manager: JobManager, batch: FakeBatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(router, "_waiting", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(patient, "_waiting", threading.BoundedSemaphore(1))
     monkeypatch.setattr(manager, "wait_for_job", lambda *_: pytest.fail("it waits"))
     batch.jobs["one"] = job("one")
-    assert router._waiting.acquire(blocking=False)
+    assert patient._waiting.acquire(blocking=False)
 
     answer = TestClient(create_app(manager, lambda request: None)).get("/jobs/one/status?wait_s=60")
+
+    assert (answer.status_code, answer.json()["conditions"]) == (200, None)
+
+
+def test_whoever_waits_is_answered_when_the_server_stops(
+    manager: JobManager, batch: FakeBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patient, "STOP_LOOK_S", 0.001)
+    stopping, may_end = threading.Event(), threading.Event()
+
+    def wait(name: str, timeout_s: float) -> Any:
+        stopping.set()
+        assert may_end.wait(LIMIT_S)
+        return job("one")
+
+    monkeypatch.setattr(manager, "wait_for_job", wait)
+    batch.jobs["one"] = job("one")
+    app = create_app(manager, lambda request: None, is_stopping=stopping.is_set)
+
+    # Whoever waited is not there any more, so its thread may go on only after the answer.
+    with TestClient(app) as client:
+        answer = client.get("/jobs/one/status?wait_s=60")
+        may_end.set()
 
     assert (answer.status_code, answer.json()["conditions"]) == (200, None)
