@@ -45,6 +45,13 @@ class _Value:
     """In the middle of other text."""
     whole: Any = _ONLY_TEXT
     """Where it stands alone, if it is more than its text."""
+    indent: int = 0
+    """Spaces that the template has put before each of its lines but the first."""
+
+    def within(self, depth: int) -> str:
+        """Its text in a block that is ``depth`` spaces deep, which are not part of what the block holds."""
+        spaces = min(depth, self.indent)
+        return self.text.replace("\n" + " " * spaces, "\n") if spaces else self.text
 
 
 class Filling:
@@ -59,9 +66,9 @@ class Filling:
         self._nonce = _digits(secrets.randbits(64)) + _BEGIN
         self._mark = re.compile(f"{_BEGIN}{self._nonce}([{chr(_ZERO)}-{chr(_ZERO + 15)}]+){_END}")
 
-    def mark_text(self, text: str) -> str:
-        """A mark for text that stays text."""
-        return self._new(_Value(text))
+    def mark_text(self, text: str, indent: int = 0) -> str:
+        """A mark for text that stays text, whose lines but the first begin with ``indent`` spaces of the template's."""
+        return self._new(_Value(text, indent=indent))
 
     def mark_value(self, value: Any, text: str) -> str:
         """A mark for ``value``, of any JSON type, which reads ``text`` in the middle of other text."""
@@ -70,9 +77,13 @@ class Filling:
     def has_marks(self, text: str) -> bool:
         return self._nonce in text
 
-    def text(self, marked: str) -> str:
-        """``marked`` with the values' texts in their marks' places."""
-        filled = self._mark.sub(lambda mark: self.text(self._of(mark).text), marked)
+    def ends_with_a_mark(self, text: str) -> bool:
+        """Whether there is nothing but the end of the line behind its last mark."""
+        return text.rstrip("\n").endswith(_END)
+
+    def text(self, marked: str, depth: int = 0) -> str:
+        """``marked`` with the values' texts in their marks' places; of a block, how deep it is."""
+        filled = self._mark.sub(lambda mark: self.text(self._of(mark).within(depth), depth), marked)
         if self.has_marks(filled):
             raise DefinitionError("the template cuts or changes the text of an argument after it was put in")
         return filled
@@ -160,6 +171,7 @@ class _Loader(Reader, Scanner, Parser, Composer, SafeConstructor, Resolver):
         Composer.__init__(self)
         SafeConstructor.__init__(self)
         Resolver.__init__(self)
+        self._text = text
         self._filling = filling
         self._is_key = False
         self._filled_keys: set[int] = set()
@@ -177,7 +189,7 @@ class _Loader(Reader, Scanner, Parser, Composer, SafeConstructor, Resolver):
         is_key = self._is_key
         node = self._filling.node(event.value) if event.implicit[0] else None
         if node is None or (is_key and not isinstance(node, ScalarNode)):
-            text = self._filling.text(event.value)
+            text = self._block(event) if event.style in ("|", ">") else self._filling.text(event.value)
             node = ScalarNode(self._tag_of(event, text, is_key), text, event.start_mark, event.end_mark, event.style)
         if is_key:
             node.tag = _TEXT
@@ -185,6 +197,17 @@ class _Loader(Reader, Scanner, Parser, Composer, SafeConstructor, Resolver):
         if anchor is not None:
             self.anchors[anchor] = node
         return node
+
+    def _block(self, event: Any) -> str:
+        """What a block holds, with the line ends that its header asks for after the last value."""
+        header, *lines = self._text[event.start_mark.index : event.end_mark.index].split("\n")
+        depth = min((len(line) - len(line.lstrip(" ")) for line in lines if line.strip(" ")), default=0)
+        text = self._filling.text(event.value, depth)
+        if "+" in header.partition("#")[0] or not self._filling.ends_with_a_mark(event.value):
+            return text
+        held = text.rstrip("\n")
+        has_end = held and text.endswith("\n") and "-" not in header.partition("#")[0]
+        return held + ("\n" if has_end else "")
 
     def flatten_mapping(self, node: MappingNode) -> None:
         super().flatten_mapping(node)

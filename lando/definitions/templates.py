@@ -139,6 +139,8 @@ def _with_origin(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         is_own = all(item is None or isinstance(item, _Own | bool | int) for item in (*inputs, *kwargs.values()))
         if isinstance(value, _Printed) and name in _SHAPING and is_own:
             return _printed(function(*args, **kwargs), function(*before, value.printed, *inputs, **kwargs))
+        if isinstance(value, str) and not isinstance(value, _Own) and name == "indent" and is_own:
+            return _indented(str(function(*args, **kwargs)), *inputs, **kwargs)
         if not isinstance(value, _Own):
             return function(*args, **kwargs)
         filling = _FILLING.get()
@@ -149,6 +151,13 @@ def _with_origin(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
         return _own(result) if is_own and type(result) is str else result
 
     return with_origin
+
+
+def _indented(text: str, width: int | str = 4, first: bool = False, blank: bool = False) -> str:
+    """An argument, which the filter ``indent`` has made ``text``: in a block of YAML the spaces are the block's own."""
+    spaces = " " * width if isinstance(width, int) else width
+    begin = spaces if first else ""
+    return _printed(text, begin + _FILLING.get().mark_text(text.removeprefix(begin), len(spaces)))
 
 
 @jinja2.pass_context

@@ -76,6 +76,21 @@ AGREED: list[tuple[Any, ...]] = [
     template("a: '{{ x }}'", x=2),
     template("a: |\n  {{ x }}\n  b", x="c"),
     template("{{ x }}: 1", x="k"),
+    *(
+        template(block, x=text, d={"k": [1]})
+        for block in (
+            "a: |\n  {{ x | indent(2) }}\nb: 1",
+            "a: |-\n  {{ x | indent(2) }}\nb: 1",
+            "a: |+\n  {{ x | indent(2) }}\nb: 1",
+            "a: |\n{{ x | indent(2, first=True) }}",
+            "- a: |  # -\n    if:\n      {{ x | indent(6) }}\n    y\n",
+            "- |\n    {{ x | trim | indent }}\n- 1",
+            "a: |\n  {{ ('K\n' ~ x) | indent(2) }}\nb: 1",
+            "a: |\n  {% filter indent(2) %}{{ x }}{% endfilter %}\nb: 1",
+            "a: |\n  {{ d | tojson(indent=2) | indent(2) }}\nb: 1",
+        )
+        for text in ("one", "one\ntwo\n", "one\n  two\n\n\nthree", "")
+    ),
     template("a: &x 1\nb: *x"),
     template("- {{ x }}", x=1),
     *(

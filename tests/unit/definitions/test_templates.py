@@ -204,3 +204,18 @@ def test_a_key_may_be_an_argument_and_stays_text() -> None:
 )
 def test_words_of_the_template_stay_its_own_where_they_are_put_together(source: str, expected: Any) -> None:
     assert render(f"a: {source}", v=HOSTILE) == {"a": expected}
+
+
+@pytest.mark.parametrize(
+    ("source", "held"),
+    [
+        ("a: |\n  {{ v | indent(2) }}\nb: 1", "echo 1\n  echo 2\n"),
+        ("a: |-\n  {{ v | indent(2) }}\nb: 1", "echo 1\n  echo 2"),
+        ("a: |+\n  {{ v | indent(2) }}\nb: 1", "echo 1\n  echo 2\n\n"),
+        ("a: |\n{{ v | indent(4, first=True) }}\nb: 1", "echo 1\n  echo 2\n"),
+        ("a: |\n  if x\n    {{ v | indent(4) }}\n  fi\nb: 1", "if x\n  echo 1\n    echo 2\n\nfi\n"),
+        ("a: |\n  {{ v }}\nb: 1", "echo 1\n  echo 2\n"),
+    ],
+)
+def test_lines_of_an_argument_stand_in_a_block_as_if_they_had_been_written_there(source: str, held: str) -> None:
+    assert render(source, v="echo 1\n  echo 2\n") == {"a": held, "b": 1}
