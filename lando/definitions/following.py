@@ -293,9 +293,7 @@ class JobFollowing:
 
 def _state(pod: Any, container: str) -> tuple[int, bool, bool]:
     """How often the container was started again, whether it has a log, and whether that will not grow."""
-    status = pod.status
-    entries = [*(status.init_container_statuses or []), *(status.container_statuses or [])] if status else []
-    for entry in entries:
+    for entry in pod_logs.statuses_of(pod):
         if entry.name == container:
             is_running = bool(entry.state and entry.state.running)
             ends = [one for one in (entry.state, entry.last_state) if one and one.terminated]

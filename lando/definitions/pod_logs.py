@@ -33,11 +33,15 @@ def containers_of(pod: Any) -> list[str]:
     return [container.name for container in [*(pod.spec.init_containers or []), *pod.spec.containers]]
 
 
+def statuses_of(pod: Any) -> list[Any]:
+    """What the cluster tells of these containers, as far as it knows any."""
+    status = pod.status
+    return [*(status.init_container_statuses or []), *(status.container_statuses or [])] if status else []
+
+
 def terminations_of(pod: Any) -> dict[str, str]:
     """The termination messages of the pod's containers that have ended and left one."""
-    status = pod.status
-    entries = [*(status.init_container_statuses or []), *(status.container_statuses or [])] if status else []
-    ended = {entry.name: entry.state.terminated for entry in entries if entry.state and entry.state.terminated}
+    ended = {entry.name: entry.state.terminated for entry in statuses_of(pod) if entry.state and entry.state.terminated}
     return {name: state.message for name, state in ended.items() if state.message}
 
 
@@ -133,9 +137,7 @@ class Following:
 
 def _waiting_reason(pod: Any, container: str, said: str) -> str:
     """Why the container has no log yet, as its pod's status or else the cluster's refusal tells."""
-    status = pod.status
-    known = [*(status.init_container_statuses or []), *(status.container_statuses or [])] if status else []
-    for entry in known:
+    for entry in statuses_of(pod):
         if entry.name == container and entry.state and entry.state.waiting and entry.state.waiting.reason:
             return str(entry.state.waiting.reason)
     found = _WAITING.search(said)
