@@ -33,8 +33,7 @@ class Arguments:
             if not isinstance(name, str) or not isinstance(schema, Mapping | bool):
                 raise ArgumentsError(name, "this has to be a JSON Schema, such as {type: string}")
             try:
-                # With formats, so that a pattern that is no regular expression is found here, not by a request.
-                Draft202012Validator.check_schema(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+                Draft202012Validator.check_schema(schema)
             except SchemaError as error:
                 raise ArgumentsError(name, f"this is no JSON Schema: {error.message[:500]}") from error
             except RecursionError as error:

@@ -48,13 +48,11 @@ class FileReloader:
         with stream:
             version = _version(os.fstat(stream.fileno()))
             update = yield stream
-            is_whole = _version(os.fstat(stream.fileno())) == version
         with self._lock:
             if self._updates == updates:
                 if update is not None:
                     update()
-                # What was written to while it was read may be half of one version and half of another.
-                self._seen = version if is_whole else None
+                self._seen = version  # of before it was read: what was written to meanwhile is read again
                 self._updates += 1
         yield None  # what send() returns
 

@@ -140,14 +140,15 @@ def test_of_many_config_maps_each_has_its_turn_and_one_that_fails_does_not_stop_
     assert len(register.problems) == 2
 
 
+@pytest.mark.parametrize("error", [urllib3.exceptions.ProtocolError(), ApiException(status=500)])
 def test_a_cluster_that_is_away_is_not_asked_for_the_rest(
-    file: Path, core: FakeCore, monkeypatch: pytest.MonkeyPatch
+    file: Path, core: FakeCore, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     asked = []
 
     def away(*, name: str, namespace: str) -> None:
         asked.append(name)
-        raise urllib3.exceptions.ProtocolError
+        raise error
 
     monkeypatch.setattr(core, "read_namespaced_config_map", away)
     register = register_of(file, "".join(map(CONFIG_MAP.format, "abc")))
