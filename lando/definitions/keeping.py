@@ -28,6 +28,8 @@ NOTED = 50_000
 """Jobs that are known to be kept whole; for others the archive is asked."""
 TRIES = 3
 """How often a cluster that is away is asked for what is left of a Job that is gone."""
+GIVEN_UP = 20
+"""How often the keeping of such a Job may go wrong in any other way."""
 SETTLING = 6
 """How often an ended Job's pods that have not ended are looked at again: for about a minute, twice the usual grace."""
 SOON_S = 60.0
@@ -35,7 +37,8 @@ SOON_S = 60.0
 SILENCE_S = 90.0
 """An archive that does not answer for longer counts as away."""
 PLACES = 4
-"""Threads that somebody waits for and that are in the archive, at a time: it may be silent, and logs are large."""
+"""Threads that somebody waits for and that read the archive, at a time, and as many that write to it: it may be silent,
+and logs are large."""
 PATIENCE_S = 20.0
 """Until one more of them has its place."""
 
@@ -55,7 +58,7 @@ class Keeper:
         self._lock = threading.Lock()
         self._whole: dict[str, None] = {}
         self._leaving: set[str] = set()
-        self._places = threading.BoundedSemaphore(PLACES)
+        self._reading, self._writing = threading.BoundedSemaphore(PLACES), threading.BoundedSemaphore(PLACES)
 
     # -- what it is told ---------------------------------------------------------------------------------------------
 
@@ -92,10 +95,14 @@ class Keeper:
         while (task := self._to_keep.take()) is not None:
             try:
                 is_done = self._work(task)
-            except Exception as error:  # noqa: BLE001 - told, and tried again
-                if not isinstance(error, PeerError):
-                    self._to_keep.fail(task)
+            except Exception as error:
                 logger.warning("Job %s can't be kept yet: %s", task.job.metadata.name, _words(error))
+                if isinstance(error, PeerError):
+                    continue
+                self._to_keep.fail(task)
+                if task.is_gone and task.tries > GIVEN_UP:
+                    logger.error("Job %s is gone and is not kept", task.job.metadata.name, exc_info=error)
+                    self._to_keep.done(task)
             else:
                 (self._to_keep.done if is_done else self._to_keep.fail)(task)
         if left := self._to_keep.gone_number():
@@ -160,7 +167,7 @@ class Keeper:
         """
         is_whole = self.is_whole(job.metadata.uid)
         try:
-            with self._place(0 if is_whole else PATIENCE_S):
+            with _place(self._writing, 0 if is_whole else PATIENCE_S):
                 found = self._before(job)  # what was kept long ago may have gone since
                 is_begun = found is not None and job.metadata.deletion_timestamp is not None
                 if found is None or not (found.is_over or is_begun):
@@ -188,7 +195,7 @@ class Keeper:
         if task is not None:
             found = self._found(task.job, task.held or task.earlier, is_gone=True, is_seen=task.is_seen)
             return replace(found.of_one_that_is_gone(), lost=("It is still being kept; more may be known soon.",))
-        with self._place(patience_s):
+        with _place(self._reading, patience_s):
             read = self._read(name)
         return read and read.of_one_that_is_gone()
 
@@ -197,7 +204,7 @@ class Keeper:
         task = self._to_keep.gone(name)
         if task is not None:
             return (task.held or task.earlier).logs
-        with self._place(patience_s):
+        with _place(self._reading, patience_s):
             found = self._archive.logs(name)
             read = self._read(name) if found is None else None
         if read is None:
@@ -215,16 +222,6 @@ class Keeper:
             yield
         finally:
             self._asked_at = None
-
-    @contextmanager
-    def _place(self, patience_s: float = PATIENCE_S) -> Iterator[None]:
-        """One of few, for a thread that somebody waits for."""
-        if not self._places.acquire(timeout=patience_s):
-            raise Unavailable(PEER, "too many calls wait for its answer")
-        try:
-            yield
-        finally:
-            self._places.release()
 
     def _read(self, name: str) -> Kept | None:
         document = self._archive.document(name)
@@ -268,6 +265,17 @@ class Keeper:
                 self._whole[uid] = None
                 if len(self._whole) > NOTED:
                     del self._whole[next(iter(self._whole))]
+
+
+@contextmanager
+def _place(places: threading.BoundedSemaphore, patience_s: float) -> Iterator[None]:
+    """One of few, for a thread that somebody waits for."""
+    if not places.acquire(timeout=patience_s):
+        raise Unavailable(PEER, "too many calls wait for its answer")
+    try:
+        yield
+    finally:
+        places.release()
 
 
 def _words(error: Exception) -> str:

@@ -115,6 +115,25 @@ def test_a_job_that_this_server_deletes_at_work_says_so_and_has_what_it_said_bef
         work(keeper)
 
 
+def test_what_another_server_on_the_same_archive_deleted_is_told_as_that(
+    core: FakeCore, manager: JobManager, archive: JobArchive, keeper: Keeper
+) -> None:
+    core.pods, core.logs["one-x", "main"] = [running("one-x")], b"so far\n"
+    other = Keeper(manager, archive)
+    other.keep(at_work(), by="a request to this server")
+    core.pods = []
+
+    for one in (keeper, other):
+        one.gone(at_work(), True)
+        work(one)
+
+    found = keeper.kept("one")
+    assert found is not None
+    assert found.cause is not None
+    assert found.cause.sentence.endswith("by a request to this server.")
+    assert keeper.logs("one") == {"one-x": {"main": "so far\n"}}
+
+
 def test_a_job_that_went_while_nothing_was_heard_of_the_cluster_does_not_pretend_to_know(
     keeper: Keeper, server: TestClient
 ) -> None:

@@ -184,6 +184,26 @@ def test_one_job_that_can_t_be_kept_lets_the_others_go_before_it() -> None:
     assert max(pauses) <= BACKOFF_S[1]
 
 
+def test_a_job_that_is_gone_and_can_never_be_kept_is_given_up(
+    manager: JobManager, archive: JobArchive, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: Any) -> None:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(to_keep, "BACKOFF_S", (0.0, 0.0))
+    monkeypatch.setattr(archive, "store", broken)
+    keeper = Keeper(manager, archive)
+    keeper.gone(at_work(), True)
+
+    thread = threading.Thread(target=keeper.run, daemon=True)
+    thread.start()
+    until(lambda: keeper.waiting() == (0, False))
+    keeper.stop()
+    thread.join(LIMIT_S)
+
+    assert "Job one is gone and is not kept" in caplog.text
+
+
 def test_at_the_end_only_what_would_be_lost_is_kept(keeper: Keeper, archive: JobArchive) -> None:
     keeper.changed(job("ended", condition="Complete"))
     keeper.gone(at_work("gone"), True)
