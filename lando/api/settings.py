@@ -142,6 +142,9 @@ class Settings:
     """Label value by which their Jobs are known: those of other signatures are not touched, nor shown."""
     definitions_for: str = "staff"
     """Who may use them: ``staff`` or all ``users``; each of these has only their own Jobs, staff those of all."""
+    definitions_per_user: int | None = 100
+    """How many Jobs of a user who is not staff may be unfinished at a time, as far as one server sees; None is no
+    limit."""
     definitions_retention_s: float = 3600.0
     """How long Jobs of definitions that have ended stay in the cluster, in seconds; the archive keeps what is to be
     known of them."""
@@ -226,7 +229,7 @@ class Settings:
         if self.definitions_kept_s is not None and not 0 < self.definitions_kept_s <= _LONGEST_S:
             wanted = f"more than 0 and at most {_LONGEST_S:g}, or null to keep for ever"
             raise ConfigError(f"definitions_kept_s must be {wanted}, not {self.definitions_kept_s}.")
-        for name in ("max_running", "max_running_per_user"):
+        for name in ("max_running", "max_running_per_user", "definitions_per_user"):
             if (limit := getattr(self, name)) is not None and limit < 0:
                 raise ConfigError(f"{name} must be 0 or more, or null for no limit, not {limit}.")
 

@@ -60,6 +60,7 @@ def _definitions(settings: Settings, daemons: Config | None, archive: Archive | 
             retention_s=settings.definitions_retention_s,
             kept_s=settings.definitions_kept_s,
             archive=archive,
+            per_user=settings.definitions_per_user,
         ) as service,
     ):
         yield service

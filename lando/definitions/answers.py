@@ -20,6 +20,7 @@ from lando.definitions.exceptions import (
     IdempotencyError,
     MissingArgument,
     NotFoundException,
+    TooManyJobs,
 )
 from lando.definitions.kubernetes_errors import UNREACHED, message_of, trouble
 from lando.errors import PeerError
@@ -77,6 +78,8 @@ def answer(error: Exception) -> JSONResponse:
             return _told(400, "MissingArgument", error, missing=[])
         case ArgumentError():
             return _told(400, "InvalidArgument", error)
+        case TooManyJobs():
+            return _told(403, "Forbidden", error)
         case IdempotencyError():
             return _told(409, "Conflict", error)
         case _ if isinstance(error, UNREACHED):  # which are ValueErrors in part

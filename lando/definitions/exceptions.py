@@ -52,6 +52,10 @@ class IdempotencyError(ValueError):
     """A key that was used before came again with another request."""
 
 
+class TooManyJobs(Exception):
+    """The user has as many unfinished Jobs as a server lets one have."""
+
+
 class MissingArgument(UndefinedError):
     """The template needs arguments that were not given."""
 

@@ -24,15 +24,20 @@ def mark(job: Job, scope: tuple[str, ...], definition: str, key: str, arguments:
     """
     if not 1 <= len(key) <= MAX_KEY:
         raise ArgumentError(f"an idempotency key has 1 to {MAX_KEY} characters, this one has {len(key)}")
-    suffix = _digest([scope[0], definition, key, *scope[1:]])[: 2 * JobGenerator.SUFFIX_BYTES]
-    base = re.sub(r"[^a-z0-9]+", "-", definition.lower())[: JobGenerator.MAX_LEN].strip("-")
-    rename(job, f"{base}-{suffix}")
+    rename(job, name_of(scope, definition, key))
     digest = _digest(dict(arguments or {}))
     if isinstance(job, Mapping):
         job["metadata"]["annotations"] = {**(job["metadata"].get("annotations") or {}), ANNOTATION: digest}
     else:
         job.metadata.annotations = {**(job.metadata.annotations or {}), ANNOTATION: digest}
     return digest
+
+
+def name_of(scope: tuple[str, ...], definition: str, key: str) -> str:
+    """Of the Job that the key makes."""
+    suffix = _digest([scope[0], definition, key, *scope[1:]])[: 2 * JobGenerator.SUFFIX_BYTES]
+    base = re.sub(r"[^a-z0-9]+", "-", definition.lower())[: JobGenerator.MAX_LEN].strip("-")
+    return f"{base}-{suffix}"
 
 
 def check(job: V1Job, digest: str) -> None:

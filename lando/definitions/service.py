@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from lando.archive import Archive
 from lando.definitions import connection as connections
+from lando.definitions import idempotency
 from lando.definitions import manager as managing
 from lando.definitions.config import ReloadingJobDefinitionsRegister
 from lando.definitions.documents import KEPT, LOST, is_kept
@@ -23,6 +24,7 @@ from lando.definitions.keeping import Keeper
 from lando.definitions.kept import Kept
 from lando.definitions.looking import look_in_background
 from lando.definitions.manager import PAGE_SIZE, JobDeleter, JobManager, JobSigner
+from lando.definitions.places import Places
 from lando.definitions.retention import Retention
 from lando.definitions.signing import UserSigner
 from lando.definitions.spec import Job, V1Job
@@ -46,16 +48,23 @@ _LATEST = 10**10
 
 class ServedJobs(JobManager):
     """A manager that answers from ``view`` as long as that is current, and from what ``keeper`` has of Jobs that are
-    gone; ``asker`` is who is said to delete them."""
+    gone; ``asker`` is who is said to delete them. With ``places`` a user makes no more than have one."""
 
     def __init__(
-        self, manager: JobManager, view: JobsView, keeper: Keeper | None, *, asker: str = "a request to this server"
+        self,
+        manager: JobManager,
+        view: JobsView,
+        keeper: Keeper | None,
+        *,
+        asker: str = "a request to this server",
+        places: Places | None = None,
     ) -> None:
         super().__init__(manager.namespace, manager.signer, manager.register, connection=manager.connection)
         self._manager = manager
         self._view = view
         self._keeper = keeper
         self._asker = asker
+        self._places = places
 
     def obtain_job(
         self,
@@ -66,12 +75,13 @@ class ServedJobs(JobManager):
         idempotency_key: str | None = None,
         dry_run: bool = False,
     ) -> V1Job:
-        # By a manager to which a Job that is gone is gone: its key may be used again.
-        made = self._manager.obtain_job(
-            job_definition_name, template_args, pre_create, idempotency_key=idempotency_key, dry_run=dry_run
-        )
-        if not dry_run:
-            self._view.made(made)
+        with contextlib.nullcontext() if dry_run else self._place(job_definition_name, idempotency_key):
+            # By a manager to which a Job that is gone is gone: its key may be used again.
+            made = self._manager.obtain_job(
+                job_definition_name, template_args, pre_create, idempotency_key=idempotency_key, dry_run=dry_run
+            )
+            if not dry_run:
+                self._view.made(made)
         return made
 
     def fetch_jobs(self, job_definition_name: str | None = None, **extra_labels: Any) -> Iterator[V1Job]:
@@ -159,6 +169,19 @@ class ServedJobs(JobManager):
         logger.info("Job %s is deleted, by %s", found.metadata.name, self._asker)
         self._view.deleted(found)
 
+    def _place(self, definition: str, key: str | None) -> contextlib.AbstractContextManager[None]:
+        """A place for a new Job, where they are counted; a key that has made its Job needs none."""
+        if self._places is None or not isinstance(self.signer, UserSigner):
+            return contextlib.nullcontext()
+        if key is not None:
+            with contextlib.suppress(NotFoundException):
+                self._manager.read_job(idempotency.name_of(self.signer.scope, definition, key))
+                return contextlib.nullcontext()
+        return self._places.taken(self.signer.user, self._unfinished)
+
+    def _unfinished(self) -> int:
+        return sum(not self.job_is_finished(job) for job in self.fetch_jobs())
+
     def _kept(self, job_name: str) -> V1Job | None:
         kept = self._keeper.kept(job_name) if self._keeper is not None else None
         if kept is None:
@@ -196,8 +219,11 @@ class Service:
         retention_s: float,
         kept_s: float | None,
         archive: Archive | None,
+        per_user: int | None = None,
     ) -> None:
-        """Jobs that have ended stay in the cluster for ``retention_s``, in the archive for ``kept_s``: None is ever."""
+        """Jobs that have ended stay in the cluster for ``retention_s``, in the archive for ``kept_s``: None is ever.
+        ``per_user`` of a user's may be unfinished at a time; None is no limit."""
+        self._places = Places(per_user) if per_user is not None else None
         self._connection = connections.OwnConnection(cluster.session)
         register = ReloadingJobDefinitionsRegister(FileReloader(definitions_file), connection=self._connection)
         self._register = register
@@ -222,7 +248,9 @@ class Service:
         plain = self._plain
         signer = UserSigner(plain.signer.signature, user, knows_all=knows_all)
         manager = JobManager(plain.namespace, signer, plain.register, connection=plain.connection)
-        return ServedJobs(manager, self._view, self._keeper, asker=f"a request of {name} to this server")
+        asker = f"a request of {name} to this server"
+        places = None if knows_all else self._places
+        return ServedJobs(manager, self._view, self._keeper, asker=asker, places=places)
 
     def standing(self) -> Standing:
         """How it all stands, as far as it is known without asking anybody."""

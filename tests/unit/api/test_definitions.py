@@ -11,10 +11,12 @@ import pytest
 from lando.archive import Archive
 from lando.config import ClusterSettings
 from lando.definitions import JobManager, JobManagerFactory
+from lando.definitions.exceptions import TooManyJobs
+from lando.definitions.places import Places
 from lando.definitions.service import ServedJobs, Service
 from lando.k8s.cluster import KubernetesCluster
 from tests.unit.api.serving import Api, Serve
-from tests.unit.definitions.conftest import FakeBatch, FakeCore, job
+from tests.unit.definitions.conftest import FakeBatch, FakeCore, job, models
 
 DEFINITIONS = """
 - name: greet
@@ -44,7 +46,7 @@ def api(serve: Serve, batch: FakeBatch, tmp_path: Path, monkeypatch: pytest.Monk
     return with_definitions(serve(definitions_for="users"), tmp_path)
 
 
-def with_definitions(api: Api, folder: Path) -> Api:
+def with_definitions(api: Api, folder: Path, *, per_user: int | None = None) -> Api:
     """With a service that does not run: so it asks the cluster, which ``batch`` is."""
     file = folder / "definitions.yaml"
     file.write_text(DEFINITIONS)
@@ -55,6 +57,7 @@ def with_definitions(api: Api, folder: Path) -> Api:
         retention_s=60,
         kept_s=None,
         archive=Archive(str(folder / "archive")),
+        per_user=per_user,
     )
     return api
 
@@ -171,6 +174,42 @@ def test_the_key_of_one_user_is_not_that_of_another(api: Api, tmp_path: Path) ->
     assert len(set(first.values())) == 3
     assert {user: made(api, user, "k") for user in first} == first
     assert api.call("POST", JOBS, {**GREET, "name": "b"}, "ada", headers={"Idempotency-Key": "k"}).status_code == 409
+
+
+def test_a_user_has_no_more_unfinished_jobs_than_the_settings_let(api: Api, batch: FakeBatch, tmp_path: Path) -> None:
+    api = with_definitions(api, tmp_path, per_user=2)
+    first = made(api, "ada", "k")
+    made(api, "ada")
+    made(api, "bob")
+
+    refused = api.post(JOBS, GREET, "ada")
+    assert (refused.status_code, refused.json()["error"]) == (403, "Forbidden")
+    assert refused.json()["message"].startswith("2 Jobs that have not ended are all")
+    assert made(api, "ada", "k") == first, "which makes none"
+    assert api.post(f"{JOBS}?dry_run=true", GREET, "ada").status_code == 200
+    assert {made(api, "operator") for _ in range(3)} <= batch.jobs.keys()
+
+    batch.jobs[first].status.conditions = [models.V1JobCondition(type="Complete", status="True")]
+    made(api, "ada")
+    assert api.post(JOBS, GREET, "ada").status_code == 403
+
+
+def test_requests_of_one_user_at_once_make_as_many_jobs_as_may_be_and_no_more() -> None:
+    places, jobs = Places(5), []
+    together = threading.Barrier(10)
+
+    def make(number: int) -> bool:
+        together.wait(30)
+        try:
+            with places.taken("ada", lambda: len(jobs)):
+                jobs.append(number)
+        except TooManyJobs:
+            return False
+        return True
+
+    with ThreadPoolExecutor(10) as threads:
+        assert sum(threads.map(make, range(10))) == len(jobs) == 5
+    assert not places._turns
 
 
 def test_keys_of_staff_are_those_of_the_library(api: Api, batch: FakeBatch, tmp_path: Path) -> None:

@@ -61,7 +61,8 @@ class FakeBatch:
             raise ApiException(status=409)
         made = job(metadata["name"], uid=f"uid-{next(self._numbers)}", labels=metadata.get("labels"))
         made.metadata.annotations = metadata.get("annotations")
-        self.jobs[metadata["name"]] = made
+        if "dry_run" not in more:
+            self.jobs[metadata["name"]] = made
         return made
 
     def read_namespaced_job_status(self, *, name: str, namespace: str) -> Any:
