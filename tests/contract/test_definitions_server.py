@@ -138,9 +138,7 @@ def test_the_example_s_definitions_work_with_the_example_s_rights(server: Server
         body = {"job_definition_name": definition, **({"name": "you"} if definition == "template" else {})}
         names[definition] = server.call("POST", "/jobs", json=body)["job_name"]
     hello = names["helloworld-via-configmap"]
-    wait_until(
-        lambda: server.call("GET", f"/jobs/{hello}")["state"] == "Complete", WAIT_S, what="the end of helloworld"
-    )
+    assert server.call("GET", f"/jobs/{hello}?wait_s={WAIT_S / 2}")["state"] == "Complete"
 
     assert server.call("GET", "/healthcheck") == {"healthy": True}
     assert server.call("GET", "/definitions")["definitions"].keys() == names.keys()
@@ -148,6 +146,14 @@ def test_the_example_s_definitions_work_with_the_example_s_rights(server: Server
     assert server.call("GET", f"/jobs/{hello}/status")["succeeded"] == 1
     ((_, logs),) = server.call("GET", f"/jobs/{hello}/logs").items()
     assert logs.keys() == {"hello", "world"}
+    answer = server.session.get(f"{server.url}/jobs/{hello}/logs?follow=true&all=true", timeout=WAIT_S)
+    told = [json.loads(line) for line in answer.text.splitlines() if line]
+    followed: dict[str, list[str]] = {name: [] for name in logs}
+    for entry in told:
+        if "line" in entry:
+            followed[entry["container"]].append(entry["line"])
+    assert {name: [*lines, ""] for name, lines in followed.items()} == logs
+    assert told[-1] == {"state": "Complete"}
     assert server.call("DELETE", f"/jobs/{names['timeout']}") == {"job_name": names["timeout"]}
     # What it did of itself when it started.
     wait_until(lambda: api.get("jobs", "due").code == 404, WAIT_S, what="the deletion")
