@@ -75,7 +75,7 @@ class Cluster(Connection):
 
     def _create(self, *, namespace: str, body: Any, dry_run: str) -> Any:
         assert (namespace, dry_run) == ("batch", "All")
-        self.made.append(body.to_dict())
+        self.made.append(body if isinstance(body, dict) else body.to_dict())
         if self.answer is not None:
             raise self.answer
         return SimpleNamespace(metadata=SimpleNamespace(name="made"))
