@@ -28,7 +28,7 @@ from lando.definitions.kubernetes_errors import message_of
 from lando.definitions.manager import JobManager
 from lando.definitions.registers import StaticJobDefinitionsRegister
 from lando.definitions.signing import JobSigner
-from lando.definitions.spec import JobGenerator
+from lando.definitions.spec import ConfigMapSpecSource, JobGenerator
 from lando.direct.connecting import connect
 from lando.direct.events import Outcome
 from lando.errors import InputError, Unavailable
@@ -111,6 +111,7 @@ class _Check:
 
     def __init__(self, file: Path, root: Path | None, connection: Connection | None) -> None:
         self._file = file
+        self._is_cluster_asked = connection is not None
         self._asked_for: Mapping[str, dict[str, Any]] | None = None
         """The one definition that is asked about, and its arguments."""
         try:
@@ -130,6 +131,8 @@ class _Check:
         if name not in self.sources:
             return None
         source = self.sources[name]
+        if isinstance(source.origin, ConfigMapSpecSource) and not self._is_cluster_asked:
+            raise InputError(f"The template of {name} is in a ConfigMap: have the cluster asked for it by --dry-run.")
         self._asked_for = {}
         try:
             values = read_arguments(arguments, {"arguments": source.arguments_schema()})

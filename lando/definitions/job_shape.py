@@ -40,11 +40,12 @@ _REQUIRED = {
     "V1PersistentVolumeClaimVolumeSource": ("claimName",),
     "V1HTTPGetAction": ("port",),
 }
-_CHOICES = {
-    ("V1PodSpec", "restartPolicy"): ("Never", "OnFailure"),
-    ("V1Container", "imagePullPolicy"): ("Always", "IfNotPresent", "Never"),
-    ("V1JobSpec", "completionMode"): ("NonIndexed", "Indexed"),
+_CHOICES: dict[str, dict[str, tuple[str, ...]]] = {
+    "V1PodSpec": {"restartPolicy": ("Never", "OnFailure")},
+    "V1Container": {"imagePullPolicy": ("Always", "IfNotPresent", "Never")},
+    "V1JobSpec": {"completionMode": ("NonIndexed", "Indexed")},
 }
+_CHOSEN = frozenset(key for choices in _CHOICES.values() for key in choices)
 _NOT_NEGATIVE = ("activeDeadlineSeconds", "backoffLimit", "completions", "parallelism", "ttlSecondsAfterFinished")
 _QUANTITIES = frozenset({"limits", "requests", "overhead", "sizeLimit", "divisor"})
 """Texts, in the place of which the API takes numbers."""
@@ -129,14 +130,9 @@ class _Shape:
                 hint = f": {_HINTS[key]}" if key in _HINTS else ""
                 there = next((one for one in known_keys if one.value == key), node)
                 self._error(there, _joined(path, key), f"this is required{hint}")
-        for (of, key), choices in _CHOICES.items():
+        for key, choices in _CHOICES.get(kind, {}).items():
             chosen = _given(node, key)
-            if (
-                of == kind
-                and isinstance(chosen, ScalarNode)
-                and not _is_unknown(chosen)
-                and chosen.value not in choices
-            ):
+            if isinstance(chosen, ScalarNode) and not _is_unknown(chosen) and chosen.value not in choices:
                 self._error(chosen, _joined(path, key), f"this has to be {' or '.join(choices)}, not {_shown(chosen)}")
         for key in _NOT_NEGATIVE if kind == "V1JobSpec" else ():
             number = _child(node, key)
@@ -153,8 +149,8 @@ class _Shape:
             return
         is_quantity = any(part in _QUANTITIES for part in path.split("."))
         if isinstance(node, FilledNode):
-            is_choice = any(path.endswith(f".{key}") for _, key in _CHOICES)
-            if kind == "str" and node.is_bare_text and not (is_quantity or is_choice):
+            is_chosen = path.rpartition(".")[2] in _CHOSEN
+            if kind == "str" and node.is_bare_text and not (is_quantity or is_chosen):
                 told = "put the {{…}} in quotes: an argument such as 5, true or null would be no text here"
                 self._warn(node, path, told)
             elif kind != "str" and node.style is not None:
@@ -166,9 +162,9 @@ class _Shape:
         fits = {"str": found in ("str", "timestamp", "binary"), "int": found == "int", "bool": found == "bool"}[kind]
         if not fits and not (is_quantity and found in ("int", "float")):
             # A number in the place of a text may be half a password.
-            found = _kind(node) if kind == "str" else _shown(node)
+            told = _kind(node) if kind == "str" else _shown(node)
             hint = "; put it in quotes" if kind == "str" else "; leave out the quotes" if node.style else ""
-            self._error(node, path, f"this has to be {wanted}, not {found}{hint}")
+            self._error(node, path, f"this has to be {wanted}, not {told}{hint}")
 
     # -- names -----------------------------------------------------------------------------------------------------
 

@@ -201,6 +201,9 @@ def test_what_the_cluster_says_to_a_dry_run_is_told(check: Check, cluster: Clust
 def test_config_maps_are_looked_at_with_a_dry_run_only(check: Check, cluster: Cluster) -> None:
     text = "- name: a\n  spec_config_map_name: x\n  spec_config_map_namespace: batch\n"
     assert "warning  f.yaml:2: spec_config_map_name: the ConfigMap is looked at with --dry-run" in check(text).stdout
+    done = check(text, "a")
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert "lando: The template of a is in a ConfigMap: have the cluster asked for it by --dry-run." in done.stderr
     done = check(text, "--dry-run")
     assert done.exit_code == 1
     assert done.stdout == "error    f.yaml:2: spec_config_map_name: the namespace batch has no ConfigMap x.\n"
