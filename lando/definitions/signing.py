@@ -69,8 +69,8 @@ class UserSigner(JobSigner):
         labels[self.USER_KEY] = self.user
 
     def label_selector(self, job_definition_name: str | None = None, **extra_labels: Any) -> str:
-        known = {} if self.knows_all else {self.USER_KEY: self.user}
-        return super().label_selector(job_definition_name, **(extra_labels | known))
+        selector = super().label_selector(job_definition_name, **extra_labels)
+        return selector if self.knows_all else f"{selector},{self.USER_KEY}={self.user}"
 
     def has_signed(self, job: Job) -> bool:
         return super().has_signed(job) and (self.knows_all or self.user_of(job) == self.user)
