@@ -373,3 +373,23 @@ def test_the_environment_names_all_three(monkeypatch: pytest.MonkeyPatch, file: 
     assert (factory.signature, factory.namespace) == ("s", "n")
     assert factory.manager() is not factory.manager()
     assert factory.manager().register is factory.register
+
+
+def test_a_link_that_is_swapped_while_its_file_is_read_is_read_again(tmp_path: Path) -> None:
+    for version in ("one", "two"):
+        written(tmp_path / version, version, mtime=1000)
+    link = tmp_path / "link"
+    link.symlink_to("one")
+    reloader = FileReloader(link)
+    update = reloader.maybe_reload()
+    stream = next(update)
+    (tmp_path / "next").symlink_to("two")
+    (tmp_path / "next").rename(link)
+    assert stream is not None
+    assert stream.read() == "one"
+    update.send(None)
+
+    update = reloader.maybe_reload()
+    stream = next(update)
+    assert stream is not None
+    assert stream.read() == "two"
