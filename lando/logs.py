@@ -105,7 +105,7 @@ def configure(
     With ``file`` it goes there instead; a file of more than ``FILE_BYTES`` becomes ``<file>.1``, the one before goes.
 
     Unless ``level`` is DEBUG or lower, libraries that are chatty at INFO (urllib3, uvicorn, alembic) are kept at
-    WARNING, and pika at CRITICAL.
+    WARNING, urllib3's pool at ERROR, and pika at CRITICAL.
     """
     global _masker
     masker = _masker = Masker(secrets)
@@ -126,8 +126,10 @@ def configure(
         threading.excepthook = _on_thread_ended
     for name in ("urllib3", "uvicorn", "alembic", "kubernetes", "fsspec"):
         logging.getLogger(name).setLevel(max(logging.WARNING, root.level) if root.level > logging.DEBUG else root.level)
-    # It logs each refused connection as an error with a traceback, and raises it as well, to be told by us.
-    logging.getLogger("pika").setLevel(logging.CRITICAL if root.level > logging.DEBUG else root.level)
+    # The first logs each refused connection as an error with a traceback, and raises it as well, to be told by us; the
+    # second warns of each connection beyond those that are kept warm, and of each retry.
+    for name, level_kept in (("pika", logging.CRITICAL), ("urllib3.connectionpool", logging.ERROR)):
+        logging.getLogger(name).setLevel(level_kept if root.level > logging.DEBUG else root.level)
 
 
 def mask_also(secret: str) -> None:

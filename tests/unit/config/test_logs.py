@@ -106,6 +106,12 @@ def test_lines_below_the_level_are_left_out() -> None:
     assert "loud" in stream.getvalue()
 
 
+def test_more_connections_than_are_kept_warm_are_nobody_s_concern() -> None:
+    _, stream = logged("console")
+    logging.getLogger("urllib3.connectionpool").warning("Connection pool is full, discarding connection")
+    assert not stream.getvalue()
+
+
 def test_warnings_about_the_daemons_file_have_the_form_that_it_asks_for(
     write: Callable[..., Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
