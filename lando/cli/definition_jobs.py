@@ -18,6 +18,9 @@ from lando.client import LandoClient
 from lando.errors import InputError, NotFound
 from lando.logs import plain
 
+MAX_JOBS = 10_000
+"""That are listed at most."""
+
 
 def jobs(url: str | None, token: str | None, definition: str | None, *, limit: int, as_json: bool) -> None:
     """List the newest ``limit`` Jobs, the newest last."""
@@ -33,7 +36,8 @@ def jobs(url: str | None, token: str | None, definition: str | None, *, limit: i
         for line in definition_rendering.table(found, rendering.utc_now(), width):
             typer.echo(line)
     if is_more:
-        typer.echo(f"There are older ones; --limit {limit * 10} shows more.", err=True)
+        hint = f"; --limit {min(limit * 10, MAX_JOBS)} shows more" if limit < MAX_JOBS else ""
+        typer.echo(f"There are older ones{hint}.", err=True)
 
 
 def show(url: str | None, token: str | None, name: str, *, as_json: bool) -> None:

@@ -29,7 +29,7 @@ def table(jobs: Sequence[Document], now: datetime, width: int | None) -> Iterato
             (
                 plain(job["job_name"]),
                 plain(job.get("job_definition_name")),
-                plain(job["state"]),
+                "Deleting" if _is_going(job) else plain(job["state"]),
                 f"{rendering.duration(now - created)} ago" if created else "",
                 plain((job.get("cause") or {}).get("sentence")),
             )
@@ -46,6 +46,8 @@ def job(found: Document, told: Document, now: datetime) -> Iterator[Line]:
     """One Job: how it stands, why, what to do, its log's end, and its events."""
     state = str(found["state"])
     yield Line(plain(_headline(found, now)), _STYLES.get(state, "bold"))
+    if _is_going(found):
+        yield Line("it is being deleted", "dim")
     if found.get("user"):
         yield Line(f"made by: {plain(found['user'])}")
     if found.get("kept"):
@@ -87,6 +89,10 @@ def _headline(found: Document, now: datetime) -> str:
     if began is not None and (ended is not None or found["state"] == "Running"):
         text += f" {'after' if ended else 'for'} {rendering.duration((ended or now) - began)}"
     return f"{text}, created {rendering.duration(now - created)} ago" if created else text
+
+
+def _is_going(found: Document) -> bool:
+    return bool((found.get("status") or {}).get("deletion_timestamp")) and not found.get("kept")
 
 
 def _span(found: Document) -> tuple[datetime | None, datetime | None]:

@@ -25,8 +25,8 @@ from lando.log_places import LogPlace
 
 logger = logging.getLogger(__name__)
 
-LOOK_S = 1.0
-"""Between two looks at the Job's pods."""
+LOOK_S = (1.0, 5.0)
+"""Between two looks at the Job's pods: after something has begun or ended, and the longest."""
 CAUSE_S = 5.0
 """Between two looks at what a Job waits for, of which nothing runs."""
 KEEP_ALIVE_S = 15.0
@@ -106,9 +106,11 @@ class JobFollowing:
             one.close()
 
     def _run(self) -> None:
+        pause = LOOK_S[0]
         try:
             while not self._closed.is_set():
                 self._woken.clear()
+                begun = len(self._places)
                 try:
                     if self._look():
                         break
@@ -118,7 +120,8 @@ class JobFollowing:
                     logger.warning("Following the Job %s: %s", self._name, message_of(error))
                     if error.status in (401, 403):
                         break
-                self._woken.wait(LOOK_S)
+                is_news = self._woken.wait(pause) or len(self._places) != begun
+                pause = LOOK_S[0] if is_news else min(pause * 1.5, LOOK_S[1])
         except _Closed:
             pass
         finally:
@@ -195,6 +198,7 @@ class JobFollowing:
                 self._fail(source, message_of(error))
                 return False
             raise
+        self._places.setdefault(source, LogPlace())
         with self._lock:
             self._open[source] = following
         if self._closed.is_set():
@@ -210,7 +214,7 @@ class JobFollowing:
         logger.warning("The log of %s of %s: %s", source[1], source[0], why)
 
     def _copy(self, source: Source, following: pod_logs.Following) -> None:
-        place = self._places.setdefault(source, LogPlace())
+        place = self._places[source]
         place.begin()
         is_whole = False
         try:

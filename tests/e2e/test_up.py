@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 from tests.services.providing import wait_until
 
 SLEEP = Path(__file__).parents[2] / "examples" / "sleep"
@@ -91,12 +90,9 @@ def test_a_job_of_a_definition_is_made_followed_and_read_when_it_is_gone(stack: 
     assert failed.returncode == 2
     assert "Failed: The program of container fail ended with exit code 3." in failed.stderr
 
-    client = json.loads((stack.home / "client.json").read_text())
-    with requests.Session() as session:
-        session.headers["Authorization"] = f"Token {client['token']}"
-        jobs = f"{client['url']}/k8s-jobs/jobs"
-        assert session.delete(f"{jobs}/{name}").status_code == 200
-        wait_until(lambda: name not in session.get(jobs).json()["jobs"])
-        gone = session.get(f"{jobs}/{name}").json()
-        assert (gone["state"], bool(gone["kept"])) == ("Complete", True)
-        assert [*session.get(f"{jobs}/{name}/logs").json().values()] == [{"hello": ["Hello ada", ""]}]
+    assert stack("definitions", "delete", name).returncode == 0
+    wait_until(lambda: name not in {one["job_name"] for one in stack.json("definitions", "jobs")})
+    gone = stack.json("definitions", "show", name)
+    assert (gone["state"], bool(gone["kept"])) == ("Complete", True)
+    assert stack("definitions", "logs", name).stdout == "Hello ada\n"
+    assert stack("definitions", "logs", name, "--follow").stdout == "Hello ada\n"

@@ -113,6 +113,16 @@ def test_of_many_events_the_latest_are_shown() -> None:
     assert (len(lines), lines[2].split()[0]) == (2 + definition_rendering.EVENTS, "2")
 
 
+def test_a_job_that_is_being_deleted_says_so_unless_it_is_gone() -> None:
+    going = job(state="Running")
+    going["status"]["deletion_timestamp"] = ago(1)
+
+    assert [*definition_rendering.table([going], NOW, None)][1].split()[2] == "Deleting"
+    assert "it is being deleted" in [line.text for line in definition_rendering.job(going, {}, NOW)]
+    gone = [line.text for line in definition_rendering.job(going | {"kept": "t"}, {}, NOW)]
+    assert gone[1:] == ["gone from the cluster; this is what was kept at t"]
+
+
 LOGS = {
     "greet-1-x": {"setup": ["ready", ""], "main": ["Hello", "Ada"]},
     "greet-1-y": {"setup": [""], "main": ["Hello", ""]},

@@ -124,7 +124,7 @@ def timed(*texts: str, first: int = 1) -> list[Any]:
 def logs(monkeypatch: pytest.MonkeyPatch) -> Logs:
     logs = Logs()
     monkeypatch.setattr(pod_logs, "Following", logs.open)
-    monkeypatch.setattr(following, "LOOK_S", 0.001)
+    monkeypatch.setattr(following, "LOOK_S", (0.001, 0.001))
     monkeypatch.setattr(following, "CAUSE_S", 0.0)
     return logs
 
