@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, cast
 
@@ -36,6 +36,9 @@ _UNDEFINED = re.compile(r"'(.+)' is undefined")
 _OWN, _TURNS, _JOINED = (secrets.token_hex() for _ in range(3))
 """Filters of our own, by names that neither a template nor an argument (``map(name)``) can know."""
 _LINE = re.compile("\ue002([0-9]+)\ue003")  # characters of the private use area, as the marks of values
+_BY_PLACE = {"%": re.compile(r"(?:[^%]|%%|%(?:s|0?\d*d))*"), "{": re.compile(r"(?:[^{}]|{{|}}|{\d*})*")}
+_BY_NAME = {"%": re.compile(r"(?:[^%]|%%|%\(\w+\)(?:s|0?\d*d))*"), "{": re.compile(r"(?:[^{}]|{{|}}|{[^\W\d]\w*})*")}
+"""Texts for ``%`` and ``str.format`` that put values in as they are."""
 _SHAPING = frozenset({"indent", "trim"})
 """Filters that leave the marks in a text whole."""
 _UNCHANGING = frozenset({"safe", "string"})
@@ -121,6 +124,20 @@ def _joined(items: list[Any]) -> str:
     return _printed("".join(map(str, items)), "".join(map(_print, items)))
 
 
+def _formatted(text: str, kind: str, made: str, args: Sequence[Any], named: Mapping[str, Any]) -> str:
+    """``made`` of a text and values; where the text is the template's own and puts them in as they are, it stays so."""
+    if not isinstance(text, _Own) or _FILLING.get().has_marks(text):
+        return made
+    form = str(text)
+    if not named and _BY_PLACE[kind].fullmatch(form):
+        parts = [value if isinstance(value, int) else _print(value) for value in args]
+        return _printed(made, form.format(*parts) if kind == "{" else form % tuple(parts))
+    if named and _BY_NAME[kind].fullmatch(form):
+        by_name = {key: value if isinstance(value, int) else _print(value) for key, value in named.items()}
+        return _printed(made, form.format(**by_name) if kind == "{" else form % by_name)
+    return made
+
+
 def _turns(items: Any) -> Turns:
     return Turns(items, _FILLING.get().budget)
 
@@ -143,6 +160,8 @@ def _with_origin(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
             return _indented(str(function(*args, **kwargs)), *inputs, **kwargs)
         if not isinstance(value, _Own):
             return function(*args, **kwargs)
+        if name == "format":
+            return _formatted(value, "%", str(function(*args, **kwargs)), inputs, kwargs)
         filling = _FILLING.get()
         if filling.has_marks(value) and name not in _SHAPING:
             is_own = False
@@ -250,19 +269,27 @@ class _Environment(ImmutableSandboxedEnvironment):
         _FILLING.get().budget.work(size_of_operation(operator, left, right))
         if operator == "+" and isinstance(left, str) and isinstance(right, str):
             return _joined([left, right])
-        return super().call_binop(context, operator, left, right)
+        made = super().call_binop(context, operator, left, right)
+        if operator == "%" and isinstance(left, str):
+            if isinstance(right, Mapping):
+                return _formatted(left, "%", made, (), right)
+            return _formatted(left, "%", made, right if isinstance(right, tuple) else (right,), {})
+        return made
 
     def call(self, context: Context, function: Any, /, *args: Any, **kwargs: Any) -> Any:
         method = getattr(function, "__wrapped__", function)  # str.format comes wrapped by the sandbox
         name, owner = getattr(method, "__name__", ""), getattr(method, "__self__", None)
         size = 0
+        named = {
+            key: value for key, value in kwargs.items() if key not in ("_loop_vars", "_block_vars")
+        }  # Jinja2's own
         if isinstance(owner, str | bytes | int):
             if name == "join" and args:
                 args = (list(args[0]), *args[1:])
-            named = {key: value for key, value in kwargs.items() if not key.startswith("_")}  # those are Jinja2's own
             size = size_of_call(name, owner, args, named)
         _FILLING.get().budget.work(size)
-        return super().call(context, function, *args, **kwargs)
+        made = super().call(context, function, *args, **kwargs)
+        return _formatted(owner, "{", made, args, named) if name == "format" and isinstance(owner, str) else made
 
 
 def _range(*args: int) -> range:

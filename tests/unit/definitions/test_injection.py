@@ -114,6 +114,20 @@ FRAGMENTS = r"""
 - {{ a | format(b) }}
 - {{ '%s: %s' | format(a, b) }}
 - {{ '{}: {}'.format(a, b) }}
+- {{ '"%s" %02d 1%%' | format(a, 3) }}
+- {{ '[%s, %s]' % (a, b) }}
+- {{ '%s' % {a: b} }}
+- {{ '%%(%s)' % {a: b} }}
+- {{ '{k: %(x)s}' % {'x': a, 'y': b} }}
+- {{ '%(x)s' | format(x=a, y=b) }}
+- {{ '%s' | format(x=a) }}
+- {{ '%s' % [a, b] }}
+- {{ '{{{x}}}'.format(x=a) }}
+- {{ '{{{}}}'.format({a: b}) }}
+- {{ '{0!r}'.format(a) }}
+- {{ '{x}{}'.format(a, x=b) }}
+- {{ ('%s' ~ a) % b }}
+- {{ ('{}' ~ a).format(b) }}
 - {{ '{0.x}'.format(a) }}
 - {{ a.format(b) }}
 - {{ a % b }}
@@ -145,7 +159,7 @@ FRAGMENTS = r"""
 - {{ a | batch(2) | list }}
 - {{ a | reverse }}
 - {{ a | first | default('K') }}
-- {{ a | int(b) }}
+- {{ (a | int(b)) is defined }}
 - {{ a | float is number }}
 - {{ a | default('[K]') }}
 - {{ c | default(a) }}
