@@ -14,18 +14,17 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, inspect, select, text
+from sqlalchemy import Connection, Engine, create_engine, event, func, select
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, NoSuchModuleError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
+from lando.api.schema_version import HEAD, is_reached, version_of
 from lando.errors import ConfigError, Unavailable
 
 logger = logging.getLogger(__name__)
 
-HEAD = "0010"
-"""The newest migration; a test holds it equal to the newest file below ``migrations/versions``."""
 BUSY_S = 30
 """How long a writer waits for its turn, in seconds."""
 
@@ -176,18 +175,6 @@ def _parsed(url: str) -> URL:
     if not parsed.database or parsed.database == ":memory:":
         raise ConfigError("database_url: SQLite needs a file, e.g. sqlite:////var/lib/lando/lando.db.")
     return parsed
-
-
-def version_of(connection: Connection) -> str | None:
-    """The version of the schema to which ``connection`` leads, None for an empty database."""
-    if not inspect(connection).has_table("alembic_version"):
-        return None
-    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
-
-
-def is_reached(target: str, version: str | None) -> bool:
-    """Whether a schema of that version needs no migration to ``target``; a newer one does for this program's own."""
-    return version == target or (target == HEAD and version is not None and version > HEAD)
 
 
 def _engine(url: URL, *, migrates: bool = False) -> Engine:

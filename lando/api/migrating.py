@@ -10,7 +10,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from lando.api.database import is_reached, version_of
+from lando.api.schema_version import is_reached, version_of
 from lando.errors import ConfigError
 
 MIGRATIONS = Path(__file__).parent / "migrations"

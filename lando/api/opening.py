@@ -7,7 +7,8 @@ import random
 import threading
 from collections.abc import Callable, Sequence
 
-from lando.api.database import HEAD, Database
+from lando.api.database import Database
+from lando.api.schema_version import HEAD
 from lando.errors import LandoError, Unavailable
 
 logger = logging.getLogger(__name__)

@@ -20,13 +20,14 @@ from lando.api import backup, importing, run_ids
 from lando.api import models as m
 from lando.api import settings as api_settings
 from lando.api import setup as sites
-from lando.api.database import HEAD, Database, time_of
+from lando.api.database import Database, time_of
 from lando.api.files import FileStore, FileUrls
 from lando.api.keys import ServerKey, load_or_create
 from lando.api.mail_addresses import is_address
 from lando.api.migrating import versions
 from lando.api.notices import telling
 from lando.api.registering import slug
+from lando.api.schema_version import HEAD
 from lando.api.usage import STATE_WORDS
 from lando.cli import rendering
 from lando.cwl_inputs import main_process

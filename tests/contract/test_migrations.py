@@ -19,9 +19,10 @@ from alembic.runtime.migration import MigrationContext
 from fastapi.testclient import TestClient
 from lando.api import setup
 from lando.api.app import create_app
-from lando.api.database import HEAD, Database
+from lando.api.database import Database
 from lando.api.migrating import versions
 from lando.api.models import Base
+from lando.api.schema_version import HEAD
 from lando.api.settings import Settings
 from lando.api.site import Site
 from lando.errors import ConfigError

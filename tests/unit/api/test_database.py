@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 
 import pytest
-from lando.api import database, migrating
+from lando.api import migrating, schema_version
 from lando.api.database import Database
 from lando.api.models import User
 from lando.errors import ConfigError, Unavailable
@@ -25,7 +25,7 @@ def empty(databases: Databases, migrated_url: str) -> Iterator[Database]:
 
 
 def test_the_newest_migration_is_the_one_the_program_needs() -> None:
-    assert migrating.versions()[-1] == database.HEAD
+    assert migrating.versions()[-1] == schema_version.HEAD
 
 
 def test_of_those_who_ask_a_silent_database_one_waits_and_the_others_are_refused_at_once(empty: Database) -> None:
@@ -116,7 +116,7 @@ def test_a_newer_schema_is_worked_with_and_left_as_it_is(empty: Database) -> Non
     assert empty.require_current() == "9999"
     empty.migrate()
     with empty.write() as session:
-        migrating.migrate(session.connection(), database.HEAD)  # as one that waited for its turn
+        migrating.migrate(session.connection(), schema_version.HEAD)  # as one that waited for its turn
     assert empty.version() == "9999"
     with pytest.raises(ConfigError, match=r"from version 9999 to 0001: .*'9999'\. It is as it was\."):
         empty.migrate("0001")

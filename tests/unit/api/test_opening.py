@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 from lando.api import opening as module
-from lando.api.database import HEAD, Database
+from lando.api.database import Database
 from lando.api.opening import Opening
+from lando.api.schema_version import HEAD
 from lando.errors import ConfigError, Unavailable
 
 

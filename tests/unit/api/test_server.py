@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 import pytest
 import requests
 from lando.api import setup
-from lando.api.database import HEAD
+from lando.api.schema_version import HEAD
 from lando.api.server import Server
 from lando.api.settings import Settings
 from lando.errors import ConfigError
