@@ -264,7 +264,7 @@ def test_one_change_is_read_once_however_many_threads_ask(file: Path, monkeypatc
         return read(text, *arguments, **more)
 
     monkeypatch.setattr(definitions_file, "read", slow)
-    file.write_text(inline("b"))
+    file.write_text(inline("bb"))
     seen: list[list[str]] = []
     threads = [threading.Thread(target=lambda: seen.append(list(register.generators))) for _ in range(8)]
     for thread in threads:
@@ -273,7 +273,7 @@ def test_one_change_is_read_once_however_many_threads_ask(file: Path, monkeypatc
     done.set()
     for thread in threads:
         thread.join(LIMIT_S)
-    assert seen == [["b"]] * 8
+    assert seen == [["bb"]] * 8
     assert len(calls) == 1
 
 
@@ -291,17 +291,17 @@ def test_whatever_goes_wrong_with_a_new_version_leaves_the_one_before(
 ) -> None:
     register = register_of(file, inline("a"))
     monkeypatch.setattr(definitions_file, "read", lambda *_, **__: 1 / 0)
-    file.write_text(inline("b"))
+    file.write_text(inline("bb"))
     assert list(register.generators) == ["a"]
     assert register.problems == (f"{file}: this can't be used: ZeroDivisionError; the version before stays in force",)
 
 
 def test_a_file_that_could_not_be_read_to_its_end_is_read_again(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     register = register_of(file, inline("a"))
-    file.write_text(inline("b"))
+    file.write_text(inline("bb"))
     with monkeypatch.context() as patched:
         patched.setattr(config, "text_of", Mock(side_effect=OSError(5, "Input/output error")))
         assert list(register.generators) == ["a"]
         assert register.problems == (f"{file}: the file can't be read: Input/output error",)
-    assert list(register.generators) == ["b"]
+    assert list(register.generators) == ["bb"]
     assert register.problems == ()
