@@ -147,7 +147,7 @@ class _SiteCollector:
         jobs = GaugeMetricFamily(
             self._definition_jobs.name, self._definition_jobs.meaning, labels=self._definition_jobs.labels
         )
-        for labels, number in sorted(standing.jobs.items()):
+        for labels, number in sorted(site.definitions.job_counts().items()):
             jobs.add_metric(labels, number)
         yield jobs
         yield _gauge(self._to_keep, standing.to_keep)

@@ -260,10 +260,13 @@ class Service:
             definitions=definitions,
             problems=problems,
             is_watched=self._view.is_current(),
-            jobs=counted(self._view.jobs(), self._plain),
             to_keep=to_keep,
             is_archive_away=is_archive_away,
         )
+
+    def job_counts(self) -> dict[tuple[str, str], int]:
+        """The Jobs in the cluster by definition and state, as far as they are known without asking it."""
+        return counted(self._view.jobs(), self._plain)
 
     def start(self) -> None:
         """Begin to follow the Jobs, to keep them, and to remove those whose time has come."""

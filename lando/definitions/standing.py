@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from lando.definitions.manager import JobManager
@@ -25,8 +25,6 @@ class Standing:
     problems: int
     is_watched: bool
     """Whether lists are answered from what a watch told."""
-    jobs: Mapping[tuple[str, str], int]
-    """In the cluster, by definition and state."""
     to_keep: int
     """Jobs that are not yet in the archive."""
     is_archive_away: bool

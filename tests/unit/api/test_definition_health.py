@@ -12,11 +12,11 @@ WELL = Standing(
     definitions=3,
     problems=0,
     is_watched=True,
-    jobs={("thumbs", "Running"): 2, ("thumbs", "Failed"): 1},
     to_keep=1,
     is_archive_away=False,
 )
-ILL = Standing(definitions=0, problems=2, is_watched=False, jobs={}, to_keep=7, is_archive_away=True)
+JOBS = {("thumbs", "Running"): 2, ("thumbs", "Failed"): 1}
+ILL = Standing(definitions=0, problems=2, is_watched=False, to_keep=7, is_archive_away=True)
 
 
 def test_a_server_without_definitions_tells_nothing_of_them(api: Api) -> None:
@@ -25,7 +25,7 @@ def test_a_server_without_definitions_tells_nothing_of_them(api: Api) -> None:
 
 
 def test_metrics_tell_how_definitions_and_their_jobs_stand(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(api.site, "definitions", SimpleNamespace(standing=lambda: WELL))
+    monkeypatch.setattr(api.site, "definitions", SimpleNamespace(standing=lambda: WELL, job_counts=lambda: JOBS))
     text = api.client.get("/metrics").text
     for line in (
         "lando_api_definitions 3.0",
@@ -42,7 +42,7 @@ def test_metrics_tell_how_definitions_and_their_jobs_stand(api: Api, monkeypatch
 def test_definitions_that_are_in_trouble_are_told_of_and_leave_the_server_in_service(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(api.site, "definitions", SimpleNamespace(standing=lambda: ILL))
+    monkeypatch.setattr(api.site, "definitions", SimpleNamespace(standing=lambda: ILL, job_counts=dict))
     answer = api.client.get("/readyz")
     assert (answer.status_code, answer.json()["status"]) == (200, "ok")
     assert answer.json()["definitions"] == (
