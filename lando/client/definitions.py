@@ -14,8 +14,8 @@ from lando.log_places import LogPlace
 
 SILENCE_S = 120.0
 """On what is followed, after which it is asked for anew: the server gives a sign of life more often."""
-WAIT_S = 25.0
-"""How long the server may hold back an answer about a Job that goes on; proxies commonly end what takes 30 s."""
+WAIT_S = 12.0
+"""How long the server may hold back an answer about a Job that goes on; it is known after ten what that waits for."""
 PAUSES_S = (0.2, 2.0)
 """Between two looks at a Job where the server does not wait, the first and the longest."""
 PAGE = 100

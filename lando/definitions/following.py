@@ -25,7 +25,7 @@ from lando.log_places import LogPlace
 
 logger = logging.getLogger(__name__)
 
-LOOK_S = (1.0, 5.0)
+LOOK_S = (0.3, 5.0)
 """Between two looks at the Job's pods: after something has begun or ended, and the longest."""
 CAUSE_S = 5.0
 """Between two looks at what a Job waits for, of which nothing runs."""

@@ -253,7 +253,19 @@ def test_waiting_is_left_to_the_server_and_said_for_what(api: Any, lando: Any) -
 
     assert (outcome.code, outcome.out) == (0, "greet-1\nComplete\n")
     assert outcome.err == "waits for: There is no room.\n"
-    assert [query for route, query, _ in api.asked if route == JOB] == ["", "wait_s=25.0", "wait_s=25.0"]
+    assert [query for route, query, _ in api.asked if route == JOB] == ["", "wait_s=12.0", "wait_s=12.0"]
+
+
+def test_a_server_that_does_not_wait_is_asked_less_and_less_often(
+    api: Any, lando: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    monkeypatch.setattr(client_definitions, "PAUSES_S", (0.2, 0.5))
+    monkeypatch.setattr(client_definitions, "time", SimpleNamespace(monotonic=lambda: 0.0, sleep=pauses.append))
+    api.on(JOB, *[job("Running")] * 6, job("Complete"))
+
+    assert lando("run", "greet", "name=Ada", "--wait").code == 0
+    assert pauses == pytest.approx([0.2, 0.3, 0.45, 0.5, 0.5])
 
 
 def test_a_job_that_somebody_deletes_is_not_waited_for(api: Any, lando: Any) -> None:
