@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -106,8 +106,10 @@ def kept(
     cause = None if true_condition(job, "Complete") else gathered.cause
     lost = list(gathered.lost)
     if not gathered.logs and (is_gone or _goes_by_itself(job)):
-        if _had_pods(job):
+        if _had_pods(job, gathered.events):
             lost.append("Its pods were gone before their logs could be read.")
+        elif mapping(job.get("status")).get("startTime"):  # and who knows what was in between
+            lost.append("There was no pod of it whose log could be read.")
         if true_condition(job, "Failed"):
             cause = _cause_of_one_failed(job)
     elif any(is_missing(text) for texts in gathered.logs.values() for text in texts.values()):
@@ -176,6 +178,8 @@ def _goes_by_itself(job: Mapping[str, Any]) -> bool:
     return has_ended(job) and (is_short or bool(job["metadata"].get("deletionTimestamp")))
 
 
-def _had_pods(job: Mapping[str, Any]) -> bool:
+def _had_pods(job: Mapping[str, Any], events: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether it is known to have had some; a Job whose pods were deleted may count none any more."""
     status = mapping(job.get("status"))
-    return any(status.get(count) for count in ("active", "succeeded", "failed"))
+    counts = any(status.get(count) for count in ("active", "succeeded", "failed"))
+    return counts or any(event.get("reason") == "SuccessfulCreate" for event in events)

@@ -86,7 +86,7 @@ def test_jobs_deleted_at_work_are_kept_with_what_they_said(server: TestClient, a
         assert told["cause"]["sentence"] == f"Job {name} was deleted before it had ended."
         assert told["cause"]["advice"].startswith("Not by this server")
         said = [lines[0] for lines in logs(server, name)]  # its pod may have been faster than the watch
-        assert said == ["begun"] if told["lost"] is None else "read" in told["lost"]
+        assert said == ["begun"] if told["lost"] is None else "read" in told["lost"], (said, told["lost"])
 
 
 def test_a_job_that_goes_at_its_end_is_kept_as_it_ended(server: TestClient, api: KubernetesApi) -> None:

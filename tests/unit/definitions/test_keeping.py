@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -87,6 +88,22 @@ def test_a_job_that_failed_because_it_was_being_deleted_says_so(
     assert kept is not None
     assert kept.cause is not None
     assert says in kept.cause.sentence
+
+
+def test_a_job_that_counts_no_pods_any_more_is_not_said_to_have_lost_nothing(
+    core: FakeCore, keeper: Keeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun = job("one")
+    begun.status.start_time = datetime(2024, 1, 1, tzinfo=UTC)
+    keeper.gone(begun, True)
+    work(keeper)
+    assert keeper.kept("one").lost == ("There was no pod of it whose log could be read.",)  # type: ignore[union-attr]
+
+    events = SimpleNamespace(data=b'{"items": [{"reason": "SuccessfulCreate"}]}')
+    monkeypatch.setattr(core, "list_namespaced_event", lambda *_, **__: events)
+    keeper.gone(job("two"), True)
+    work(keeper)
+    assert keeper.kept("two").lost == ("Its pods were gone before their logs could be read.",)  # type: ignore[union-attr]
 
 
 def test_a_job_that_never_had_a_pod_has_lost_nothing(keeper: Keeper, server: TestClient) -> None:
