@@ -13,6 +13,7 @@ import typer
 from lando.cli.definition_rendering import Prefix
 from lando.client import LandoClient
 from lando.client.definitions import is_over
+from lando.errors import InputError
 from lando.logs import plain
 
 
@@ -39,11 +40,17 @@ def follow(
     """Copy to ``out`` (standard output unless given) what the Job's containers write, until it has ended.
 
     With several containers each line begins with its source. ``as_json`` copies the API's entries, one on a line.
+    Raises InputError for a ``pod`` or ``container`` that is none of the Job's, as soon as that is known.
     """
     out = out or sys.stdout
+    has_pod = pod is None
     sources: set[tuple[str, str]] = set()
     prefix = Prefix(name, is_shown=False)
     for entry in client.definitions.follow_job(name, pod=pod, container=container):
+        if "containers" in entry:
+            has_pod = True
+            if container is not None and not entry["containers"]:
+                raise InputError(f"The pod {entry['pod']} has no container {container!r}.")
         if as_json:
             out.write(json.dumps(entry, ensure_ascii=False) + "\n")
         elif "line" in entry:
@@ -58,6 +65,8 @@ def follow(
             where = plain(f"{entry['pod']}/{entry['container']}")
             typer.echo(f"The log of {where} can't be had: {plain(entry['lost'])}", err=True)
         out.flush()
+    if not has_pod:
+        raise InputError(f"The Job {name} had no pod {pod!r}.")
 
 
 @contextmanager

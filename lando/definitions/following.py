@@ -17,6 +17,7 @@ from kubernetes.client.exceptions import ApiException
 
 from lando.definitions import documents, pod_logs
 from lando.definitions.exceptions import NotFoundException
+from lando.definitions.gathering import LINES
 from lando.definitions.kubernetes_errors import is_kubernetes_not_found_exception, message_of
 from lando.definitions.manager import JobManager
 from lando.definitions.spec import V1Job
@@ -135,8 +136,7 @@ class JobFollowing:
         except NotFoundException:
             return self._rest(None)
         if documents.is_kept(job):
-            for pod, logs in self._manager.job_logs(job, None).items():
-                self._tell_kept(pod, logs)
+            self._tell_kept(job)
             return self._rest(job)
         is_over = self._manager.job_is_finished(job)
         is_all = True
@@ -150,6 +150,8 @@ class JobFollowing:
                 if is_started and not self._is_told(source, has_ended=has_ended):
                     is_all = self._is_begun(pod, source, is_over=is_over) and is_all
         if is_over:
+            if not self._pods:  # they went before their Job
+                self._tell_kept(job)
             return is_all and self._rest(job)
         self._tell_wait(job)
         return False
@@ -180,7 +182,7 @@ class JobFollowing:
                 return False
         count, why = self._failures.get(source, (0, ""))
         if is_over and count >= TRIES:
-            self._put({"pod": source[0], "container": source[1], "lost": why})
+            self._put_lost(source, why)
             self._told.add(source)
             return True
         if not _places.acquire(blocking=False):
@@ -225,6 +227,10 @@ class JobFollowing:
             is_whole = True
         except PeerError as error:
             self._fail(source, str(error))
+        except ValueError as error:  # a line without an end, which it will have the next time, too
+            self._told.add(source)
+            with contextlib.suppress(_Closed):
+                self._put_lost(source, str(error))
         except _Closed:
             pass
         finally:
@@ -249,15 +255,16 @@ class JobFollowing:
             self._pods.add(pod)
             self._put({"pod": pod, "containers": containers})
 
-    def _tell_kept(self, pod: str, logs: Mapping[str, list[str]]) -> None:
-        """What is kept of a pod that is gone, except what was told of it."""
-        texts = {name: lines for name, lines in logs.items() if self._container in (None, name)}
-        if not self._is_chosen(pod) or not texts or pod in self._pods:
-            return
-        self._announce(pod, list(texts))
-        for container, lines in texts.items():
-            for line in lines[:-1] if lines[-1:] == [""] else lines:
-                self._put_line((pod, container, 0), None, line)
+    def _tell_kept(self, job: V1Job) -> None:
+        """What is kept of pods that are gone, except of those that were told of."""
+        for pod, logs in self._manager.job_logs(job, LINES).items():
+            if not self._is_chosen(pod) or pod in self._pods:
+                continue
+            texts = {name: lines for name, lines in logs.items() if self._container in (None, name)}
+            self._announce(pod, list(texts))
+            for container, lines in texts.items():
+                for line in lines[:-1] if lines[-1:] == [""] else lines:
+                    self._put_line((pod, container, 0), None, line)
 
     def _tell_wait(self, job: V1Job) -> None:
         """What keeps it from going on, when that is new."""
@@ -275,6 +282,9 @@ class JobFollowing:
     def _put_line(self, source: Source, moment: str | None, line: str) -> None:
         again = {"restarts": source[2]} if source[2] else {}
         self._put({"pod": source[0], "container": source[1], **again, "time": moment, "line": line})
+
+    def _put_lost(self, source: Source, why: str) -> None:
+        self._put({"pod": source[0], "container": source[1], "lost": why})
 
     def _put(self, entry: Mapping[str, Any]) -> None:
         data = json.dumps(entry, ensure_ascii=False).encode("utf-8", "replace") + b"\n"

@@ -217,6 +217,17 @@ def test_lines_of_several_sources_begin_with_theirs(api: Any, lando: Any) -> Non
     assert [json.loads(one) for one in shown.splitlines()] == told
 
 
+def test_a_pod_or_container_that_is_none_of_the_job_s_is_told(api: Any, lando: Any) -> None:
+    api.on(f"{JOB}/logs", entries({"pod": "greet-1-x", "containers": []}))
+
+    outcome = lando("definitions", "logs", "greet-1", "--follow", "-c", "nope")
+
+    assert (outcome.code, outcome.err) == (2, "lando: The pod greet-1-x has no container 'nope'.\n")
+    api.on(f"{JOB}/logs", entries({"state": "Complete"}))
+    outcome = lando("definitions", "logs", "greet-1", "--follow", "--pod", "z")
+    assert (outcome.code, outcome.err) == (2, "lando: The Job greet-1 had no pod 'z'.\n")
+
+
 def test_a_server_that_can_t_follow_all_is_told_as_such(api: Any, lando: Any) -> None:
     api.on(f"{JOB}/logs", "Hello\n")
 

@@ -222,6 +222,23 @@ def test_of_a_job_that_is_gone_what_is_kept_is_told(logs: Logs) -> None:
     assert lines_of(followed(manager, pod="x")) == {"one-x/main": ["a", "b"], "one-x/other": ["c"]}
 
 
+def test_of_a_job_whose_pods_went_before_it_what_is_kept_is_told(logs: Logs) -> None:
+    manager = ScriptedManager((OVER, []))
+    manager.kept = {"one-x": {"main": ["a", ""]}}
+
+    assert lines_of(followed(manager)) == {"one-x/main": ["a"]}
+
+
+def test_a_line_without_an_end_is_not_read_for_ever(logs: Logs) -> None:
+    manager = ScriptedManager((OVER, [pod("x", main=ENDED)]))
+    logs.on("x", "main", [*timed("a"), ValueError("a line of more than 10 bytes")])
+
+    assert [*followed(manager)][-2:] == [
+        {"pod": "x", "container": "main", "lost": "a line of more than 10 bytes"},
+        {"state": "Complete"},
+    ]
+
+
 def test_a_job_that_is_no_more_ends_it(logs: Logs) -> None:
     assert followed(ScriptedManager((job("one"), []), (None, []))) == [{"state": None}]
 
