@@ -56,7 +56,7 @@ def lando(
 
     \b
     Or single Jobs of templates that the server has under a name:
-      lando definitions [check FILE], lando run DEFINITION key=value --follow
+      lando definitions [check FILE], lando run DEFINITION key=value --follow, lando definitions jobs
 
     Which server is asked: --url and --token, else LANDO_URL and LANDO_TOKEN, else the 'lando up' of this user.
     """
