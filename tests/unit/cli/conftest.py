@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -97,6 +98,20 @@ class Outcome:
 
 
 Lando = Callable[..., Outcome]
+
+
+@pytest.fixture(autouse=True)
+def levels_as_before() -> Iterator[None]:
+    """Commands choose what is logged, for a process that ends with them."""
+    levels = _levels()
+    yield
+    for name in _levels():
+        logging.getLogger(name).setLevel(levels.get(name, logging.NOTSET))
+
+
+def _levels() -> dict[str, int]:
+    known = list(logging.root.manager.loggerDict.items())
+    return {name: one.level for name, one in known if name.startswith("lando") and isinstance(one, logging.Logger)}
 
 
 @pytest.fixture(scope="session", autouse=True)
