@@ -111,11 +111,11 @@ def fuzz(api: Api, *, examples: int, seed: int, only: str = "") -> Report:
 
 @contextmanager
 def _definitions(api: Api) -> Iterator[None]:
-    """Have definitions, and a cluster with some Jobs of theirs."""
+    """Have definitions, and a cluster with some Jobs of theirs, all ended: nobody is to wait for one."""
     with api.site.database.read() as session:
         user = session.scalars(select(User.id).where(User.username == USER)).one()
     batch, core = FakeBatch(), FakeCore()
-    for name, condition, owner in zip(JOBS, ("Complete", "Failed", None), (user, user, user + 1), strict=True):
+    for name, condition, owner in zip(JOBS, ("Complete", "Failed", "Complete"), (user, user, user + 1), strict=True):
         labels = {"app.kubernetes.io/managed-by": "ours", "lando-user": str(owner)}
         batch.jobs[name] = job(name, condition=condition, labels=labels)
     core.pods = [pod("done-x")]
