@@ -33,7 +33,7 @@ from lando.config import (
     StagingSettings,
     WorkQueueSettings,
 )
-from lando.definitions.service import Service
+from lando.definitions.served.service import Service
 from lando.errors import ConfigError
 from lando.home import ClientSettings, Home
 from lando.k8s.cluster import Cluster, KubernetesCluster

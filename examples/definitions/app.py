@@ -13,7 +13,7 @@ import uvicorn
 from fastapi import APIRouter, Depends, FastAPI, Header, Request
 from kubernetes import config
 from lando.definitions import JobDeleter, JobManager, JobManagerFactory
-from lando.definitions.answers import Refusal, Route
+from lando.definitions.http.answers import Refusal, Route
 from lando.definitions.router import create_router
 
 OPERATORS = {"ada"}

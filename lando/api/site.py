@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from lando.api.storage_rights import StorageRights
     from lando.api.unused_files import UnusedFiles
     from lando.archive import Archive
-    from lando.definitions.service import Service as DefinitionsService
+    from lando.definitions.served.service import Service as DefinitionsService
     from lando.k8s.health import Part
     from lando.k8s.upkeep import Upkeep
 

@@ -19,11 +19,11 @@ from urllib3.exceptions import HTTPError
 from lando.cli.definition_arguments import read_arguments
 from lando.cli.phases import in_sentences, quiet
 from lando.cli.rendering import finding_line
-from lando.definitions import checking
+from lando.definitions.checks import checking
+from lando.definitions.checks.examining import examine
+from lando.definitions.checks.findings import Finding
 from lando.definitions.connection import Connection, OwnConnection
-from lando.definitions.examining import examine
 from lando.definitions.exceptions import ArgumentError, DefinitionError, MissingArgument, NotFoundException
-from lando.definitions.findings import Finding
 from lando.definitions.kubernetes_errors import message_of
 from lando.definitions.manager import JobManager
 from lando.definitions.registers import StaticJobDefinitionsRegister

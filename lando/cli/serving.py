@@ -13,7 +13,7 @@ from lando.api.server import Server
 from lando.api.settings import Settings
 from lando.archive import Archive
 from lando.config import Config
-from lando.definitions.service import Service
+from lando.definitions.served.service import Service
 from lando.errors import ConfigError
 from lando.k8s import upkeep
 from lando.k8s.cluster import KubernetesCluster

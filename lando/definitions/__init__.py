@@ -6,16 +6,13 @@ are imported when they are first asked for: with them comes the kubernetes clien
 What is where, from a definition to what is left of its Job:
 
 - definitions: ``definitions_file`` reads them, ``config`` keeps the last good version in force, by ``file_reloader``;
-  ``examining`` says by ``job_shape`` what would be wrong with their Jobs, ``looking`` in the background, ``checking``
-  for a command, in ``findings``
-- a manifest: ``spec`` has the template; ``templates`` renders it within ``limits``, ``arguments`` are held to what is
-  declared, ``filling`` puts them in
+  ``checks`` says what is wrong with them and would be with their Jobs
+- a manifest: ``spec`` has the template, which ``templating`` renders and fills
 - a Job: ``manager`` makes, reads and deletes it, over a ``connection``, under what ``signing`` puts on it, once for
-  each key of ``idempotency``; ``causes`` says why it failed, ``pod_logs`` and ``following`` what it says, ``deleting``
-  removes it when its time has come
-- over HTTP: ``router``, with ``described``, ``documents`` and ``answers``; ``server`` alone, ``service`` as a part of
-  Lando's own, where ``view`` follows the Jobs and ``keeping`` has the archive keep (``kept``) what ``gathering`` finds
-  of them, in the order of ``to_keep``, until ``retention`` lets it go; ``standing`` is for health and metrics
+  each key of ``idempotency``; ``causes`` says why it failed, ``pod_logs`` what it said, ``gathering`` all of that at
+  once; ``deleting`` removes it when its time has come
+- over HTTP: ``router``, whose requests and answers are in ``http``; ``server`` alone, ``served`` as a part of
+  Lando's own
 """
 
 from __future__ import annotations

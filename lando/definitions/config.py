@@ -13,16 +13,16 @@ from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
 from lando.definitions import definitions_file
+from lando.definitions.checks.examining import Examiner
+from lando.definitions.checks.findings import Finding, Place
 from lando.definitions.connection import DEFAULT, Connection
 from lando.definitions.definitions_file import JobDefinition
-from lando.definitions.examining import Examiner
 from lando.definitions.exceptions import DefinitionError, NotFoundException
 from lando.definitions.file_reloader import FileReloader, text_of
-from lando.definitions.findings import Finding, Place
 from lando.definitions.manager import JobManager, JobSigner
 from lando.definitions.registers import JobDefinitionsRegister
 from lando.definitions.spec import ConfigMapSpecSource, JobGenerator, YamlFileSpecSource
-from lando.definitions.templates import Template
+from lando.definitions.templating.templates import Template
 
 __all__ = ["JobDefinition", "JobManagerFactory", "ReloadingJobDefinitionsRegister"]
 

@@ -14,12 +14,12 @@ from typing import Any
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from lando.definitions.arguments import Arguments, DeclaredSpecSource
+from lando.definitions.checks.findings import Finding, Place
 from lando.definitions.connection import DEFAULT, Connection
 from lando.definitions.exceptions import ArgumentsError, DefinitionError, TemplateError
-from lando.definitions.findings import Finding, Place
 from lando.definitions.signing import check_label_value
 from lando.definitions.spec import ConfigMapSpecSource, JobSpecSource, YamlFileSpecSource, YamlStringSpecSource
+from lando.definitions.templating.arguments import Arguments, DeclaredSpecSource
 
 
 @dataclass

@@ -12,13 +12,14 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
 from kubernetes.client.exceptions import ApiException
 
-from lando.definitions import described, documents, patient
-from lando.definitions.answers import Refusal, Route, sentence
+from lando.definitions import documents
 from lando.definitions.config import ReloadingJobDefinitionsRegister
-from lando.definitions.described import JSON, ContainerName, JobName, PodName, answering, refusals
 from lando.definitions.exceptions import DefinitionError, NotFoundException
+from lando.definitions.http import described, patient
+from lando.definitions.http.answers import Refusal, Route, sentence
+from lando.definitions.http.described import JSON, ContainerName, JobName, PodName, answering, refusals
+from lando.definitions.http.patient import TheManager
 from lando.definitions.manager import JobManager
-from lando.definitions.patient import TheManager
 from lando.definitions.registers import JobDefinitionsRegister, StaticJobDefinitionsRegister
 from lando.definitions.signing import check_label_value
 from lando.definitions.spec import JobGenerator, V1Job
@@ -35,7 +36,7 @@ MAX_PAGE = 1000
 """Jobs that are told at a time: unless it is said, and at most."""
 
 Authorize = Callable[[Request], None]
-"""Raises :class:`~lando.definitions.answers.Refusal` for whoever may not."""
+"""Raises :class:`~lando.definitions.http.answers.Refusal` for whoever may not."""
 
 ManagerOf = Callable[[Request], JobManager]
 """Raises Refusal where there is none."""

@@ -26,10 +26,10 @@ from kubernetes.config import ConfigException
 from starlette.exceptions import HTTPException
 
 from lando import logs
-from lando.definitions.answers import Refusal, answer
+from lando.definitions.checks.looking import look_in_background
 from lando.definitions.config import JobManagerFactory, ReloadingJobDefinitionsRegister
 from lando.definitions.file_reloader import FileReloader
-from lando.definitions.looking import look_in_background
+from lando.definitions.http.answers import Refusal, answer
 from lando.definitions.manager import JobDeleter, JobManager
 from lando.definitions.router import Authorize, create_router
 from lando.definitions.signing import check_label_value

@@ -18,7 +18,7 @@ from lando.definitions import connection as connections
 from lando.definitions.exceptions import DefinitionError, NotFoundException
 from lando.definitions.file_reloader import FileReloader, text_of
 from lando.definitions.kubernetes_errors import is_kubernetes_not_found_exception, message_of
-from lando.definitions.templates import Template
+from lando.definitions.templating.templates import Template
 
 logger = logging.getLogger(__name__)
 _noting = threading.Lock()

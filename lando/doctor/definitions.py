@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib3.exceptions import HTTPError
 
 from lando.config import ClusterSettings
-from lando.definitions import checking
+from lando.definitions.checks import checking
 from lando.definitions.connection import OwnConnection
 from lando.doctor.cluster import may
 from lando.doctor.cluster_answers import missing_words

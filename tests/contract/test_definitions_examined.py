@@ -6,7 +6,7 @@ from urllib.parse import quote
 
 import pytest
 from lando.definitions import definitions_file
-from lando.definitions.examining import examine
+from lando.definitions.checks.examining import examine
 from tests.services.kubernetes_api import KubernetesApi
 
 GOOD = """\

@@ -10,8 +10,8 @@ import pytest
 from fastapi.testclient import TestClient
 from lando.archive import Archive
 from lando.config import ClusterSettings
+from lando.definitions.served.service import Service
 from lando.definitions.server import create_app
-from lando.definitions.service import Service
 from lando.k8s.cluster import KubernetesCluster
 from tests.services.kubernetes_api import KubernetesApi
 from tests.services.providing import wait_until

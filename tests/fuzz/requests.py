@@ -26,7 +26,7 @@ from lando.api.models import Token, User
 from lando.api.site import MAX_PATIENT
 from lando.archive import Archive
 from lando.config import ClusterSettings
-from lando.definitions.service import Service
+from lando.definitions.served.service import Service
 from lando.k8s.cluster import KubernetesCluster
 from schemathesis.core.failures import FailureGroup
 from schemathesis.specs.openapi.checks import (

@@ -13,7 +13,7 @@ from lando.api import answers, auth
 from lando.api.media_types import JOBS
 from lando.api.models import User
 from lando.api.site import TheSite, site_of
-from lando.definitions.answers import Refusal
+from lando.definitions.http.answers import Refusal
 from lando.definitions.manager import JobManager
 from lando.definitions.router import create_router
 from lando.definitions.signing import UserSigner

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from lando.definitions.standing import Standing
+from lando.definitions.served.standing import Standing
 from tests.unit.api.conftest import Api
 
 WELL = Standing(

@@ -12,8 +12,8 @@ from lando.archive import Archive
 from lando.config import ClusterSettings
 from lando.definitions import JobManager, JobManagerFactory
 from lando.definitions.exceptions import TooManyJobs
-from lando.definitions.places import Places
-from lando.definitions.service import ServedJobs, Service
+from lando.definitions.served.places import Places
+from lando.definitions.served.service import ServedJobs, Service
 from lando.k8s.cluster import KubernetesCluster
 from tests.unit.api.serving import Api, Serve
 from tests.unit.definitions.conftest import FakeBatch, FakeCore, job, models

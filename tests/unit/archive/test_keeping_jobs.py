@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from lando.archive import Archive, JobArchive, Removal, jobs
 from lando.archive.files import open_files
-from lando.definitions.retention import INTERVAL_S, REST_S, Retention
+from lando.definitions.served.retention import INTERVAL_S, REST_S, Retention
 from lando.errors import Unavailable
 
 NOW = datetime.now(UTC)

@@ -16,7 +16,7 @@ import urllib3
 from kubernetes.client.exceptions import ApiException
 from lando.archive import Archive, JobArchive
 from lando.definitions import JobManager, JobSigner, StaticJobDefinitionsRegister
-from lando.definitions.keeping import Keeper
+from lando.definitions.served.keeping import Keeper
 
 models: Any = kubernetes.client
 

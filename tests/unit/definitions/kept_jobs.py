@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from lando.definitions.keeping import Keeper
-from lando.definitions.view import JobsView
+from lando.definitions.served.keeping import Keeper
+from lando.definitions.served.view import JobsView
 from lando.errors import Unavailable
 from tests.unit.definitions.conftest import job, models
 

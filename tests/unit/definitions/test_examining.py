@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from lando.definitions import config, definitions_file
+from lando.definitions.checks.examining import examine
+from lando.definitions.checks.findings import Finding
 from lando.definitions.config import ReloadingJobDefinitionsRegister
-from lando.definitions.examining import examine
 from lando.definitions.file_reloader import FileReloader
-from lando.definitions.findings import Finding
 
 REPOSITORY = Path(__file__).parents[3]
 GOOD = """\

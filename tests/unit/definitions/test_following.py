@@ -7,7 +7,7 @@ import threading
 from typing import Any
 
 import pytest
-from lando.definitions import patient
+from lando.definitions.http import patient
 
 WAIT_S = 30
 

@@ -12,16 +12,10 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from kubernetes.client.exceptions import ApiException
-from lando.definitions import (
-    JobManager,
-    JobSigner,
-    NotFoundException,
-    StaticJobDefinitionsRegister,
-    following,
-    pod_logs,
-)
+from lando.definitions import JobManager, JobSigner, NotFoundException, StaticJobDefinitionsRegister, pod_logs
 from lando.definitions.documents import KEPT
-from lando.definitions.following import JobFollowing
+from lando.definitions.http import following
+from lando.definitions.http.following import JobFollowing
 from lando.definitions.server import create_app
 from lando.errors import Unavailable
 from lando.runs import Category, Cause

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from jinja2.filters import FILTERS
 from lando.definitions.exceptions import ArgumentError, MissingArgument
-from lando.definitions.templates import Template
+from lando.definitions.templating.templates import Template
 
 TEMPLATES = [
     """\

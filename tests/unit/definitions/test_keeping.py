@@ -11,10 +11,11 @@ import pytest
 from fastapi.testclient import TestClient
 from kubernetes.client.exceptions import ApiException
 from lando.archive import JobArchive
-from lando.definitions import JobDeleter, JobManager, to_keep
-from lando.definitions.keeping import Keeper
+from lando.definitions import JobDeleter, JobManager
+from lando.definitions.served import to_keep
+from lando.definitions.served.keeping import Keeper
+from lando.definitions.served.service import ServedJobs
 from lando.definitions.server import create_app
-from lando.definitions.service import ServedJobs
 from tests.unit.definitions.conftest import FakeBatch, FakeCore, job, models
 from tests.unit.definitions.kept_jobs import (
     LIMIT_S,

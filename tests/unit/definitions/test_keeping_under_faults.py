@@ -12,12 +12,13 @@ from fastapi.testclient import TestClient
 from kubernetes.client.exceptions import ApiException
 from lando.archive import Archive, JobArchive
 from lando.config import ClusterSettings
-from lando.definitions import JobManager, service, to_keep
+from lando.definitions import JobManager
 from lando.definitions.gathering import LOGS_S, gather
-from lando.definitions.keeping import SILENCE_S, Keeper
+from lando.definitions.served import service, to_keep
+from lando.definitions.served.keeping import SILENCE_S, Keeper
+from lando.definitions.served.service import ServedJobs
+from lando.definitions.served.to_keep import BACKOFF_S, ToKeep
 from lando.definitions.server import create_app
-from lando.definitions.service import ServedJobs
-from lando.definitions.to_keep import BACKOFF_S, ToKeep
 from lando.k8s.cluster import KubernetesCluster
 from tests.unit.definitions.conftest import FakeBatch, FakeCore, job
 from tests.unit.definitions.kept_jobs import (

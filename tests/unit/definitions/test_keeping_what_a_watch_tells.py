@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from lando.archive import JobArchive
-from lando.definitions.keeping import Keeper
-from lando.definitions.view import JobsView
+from lando.definitions.served.keeping import Keeper
+from lando.definitions.served.view import JobsView
 from lando.errors import Expired
 from lando.k8s.cluster import Page
 from tests.unit.definitions.conftest import FakeCore

@@ -11,9 +11,9 @@ import pytest
 from fastapi.testclient import TestClient
 from lando.archive import JobArchive
 from lando.definitions import JobManager
-from lando.definitions.keeping import PLACES, Keeper
+from lando.definitions.served.keeping import PLACES, Keeper
+from lando.definitions.served.service import ServedJobs
 from lando.definitions.server import create_app
-from lando.definitions.service import ServedJobs
 from lando.errors import Unavailable
 from tests.unit.definitions.conftest import FakeBatch, FakeCore, job, models
 from tests.unit.definitions.kept_jobs import (

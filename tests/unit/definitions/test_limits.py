@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from lando.definitions.exceptions import ArgumentError
-from lando.definitions.templates import Template
+from lando.definitions.templating.templates import Template
 
 LONG = "x" * 500_000
 HUGE = 10**10

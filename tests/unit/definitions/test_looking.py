@@ -13,10 +13,10 @@ import pytest
 import urllib3
 from kubernetes.client.exceptions import ApiException
 from lando.definitions import config, definitions_file, file_reloader
+from lando.definitions.checks.looking import look_in_background
 from lando.definitions.config import ReloadingJobDefinitionsRegister
 from lando.definitions.exceptions import DefinitionError
 from lando.definitions.file_reloader import FileReloader
-from lando.definitions.looking import look_in_background
 from lando.definitions.spec import YamlFileSpecSource
 from tests.unit.definitions.conftest import FakeCore
 

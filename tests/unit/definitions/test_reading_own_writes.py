@@ -22,11 +22,11 @@ from lando.definitions import (
     NotFoundException,
     StaticJobDefinitionsRegister,
     StaticSpecSource,
-    view,
 )
 from lando.definitions.exceptions import IdempotencyError
-from lando.definitions.service import ServedJobs
-from lando.definitions.view import JobsView
+from lando.definitions.served import view
+from lando.definitions.served.service import ServedJobs
+from lando.definitions.served.view import JobsView
 from lando.errors import Expired
 from lando.k8s.cluster import Page
 from tests.unit.definitions.conftest import models

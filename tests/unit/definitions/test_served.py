@@ -12,12 +12,13 @@ import pytest
 from fastapi.testclient import TestClient
 from kubernetes.client.exceptions import ApiException
 from lando.archive import JobArchive
-from lando.definitions import JobManager, NotFoundException, gathering, view
-from lando.definitions.keeping import Keeper
+from lando.definitions import JobManager, NotFoundException, gathering
+from lando.definitions.served import view
+from lando.definitions.served.keeping import Keeper
+from lando.definitions.served.service import ServedJobs
+from lando.definitions.served.view import JobsView
 from lando.definitions.server import create_app
-from lando.definitions.service import ServedJobs
 from lando.definitions.signing import UserSigner
-from lando.definitions.view import JobsView
 from lando.errors import Unavailable
 from lando.k8s.cluster import Page
 from tests.unit.definitions.conftest import FakeBatch, FakeCore, job

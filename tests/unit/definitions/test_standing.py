@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lando.definitions import standing
 from lando.definitions.config import ReloadingJobDefinitionsRegister
 from lando.definitions.file_reloader import FileReloader
 from lando.definitions.manager import JobManager, JobSigner
 from lando.definitions.registers import StaticJobDefinitionsRegister
-from lando.definitions.to_keep import ToKeep
+from lando.definitions.served import standing
+from lando.definitions.served.to_keep import ToKeep
 from tests.unit.definitions.conftest import job
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from jinja2.exceptions import UndefinedError
 from lando.definitions.exceptions import ArgumentError, DefinitionError, MissingArgument
-from lando.definitions.templates import Template
+from lando.definitions.templating.templates import Template
 
 HOSTILE = "X] # }"
 

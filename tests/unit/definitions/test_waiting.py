@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 from kubernetes.client.exceptions import ApiException
-from lando.definitions import JobManager, JobSigner, NotFoundException, StaticJobDefinitionsRegister, patient, service
+from lando.definitions import JobManager, JobSigner, NotFoundException, StaticJobDefinitionsRegister
 from lando.definitions import manager as managing
+from lando.definitions.http import patient
+from lando.definitions.served import service
+from lando.definitions.served.service import ServedJobs
+from lando.definitions.served.view import JobsView
 from lando.definitions.server import create_app
-from lando.definitions.service import ServedJobs
-from lando.definitions.view import JobsView
 from lando.k8s.reflector import Change, ChangeType
 from tests.unit.definitions.conftest import FakeBatch, job
 

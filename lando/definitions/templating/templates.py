@@ -1,7 +1,8 @@
-"""Templates of manifests: Jinja2 in a sandbox, within limits (:mod:`lando.definitions.limits`).
+"""Templates of manifests: Jinja2 in a sandbox, within limits (:mod:`lando.definitions.templating.limits`).
 
 Its output is the template's own words — text between the tags, string literals, what macros and blocks made of these —
-as part of the YAML, and marks of values (:mod:`lando.definitions.printing`, :mod:`lando.definitions.filling`).
+as part of the YAML, and marks of values (:mod:`lando.definitions.templating.printing`,
+:mod:`lando.definitions.templating.filling`).
 """
 
 from __future__ import annotations
@@ -23,9 +24,19 @@ from jinja2.visitor import NodeTransformer
 from yaml.nodes import Node
 
 from lando.definitions.exceptions import ArgumentError, DefinitionError, MissingArgument, TemplateError
-from lando.definitions.filling import Filling
-from lando.definitions.limits import RENDERED, Characters, size_of_call, size_of_operation
-from lando.definitions.printing import FILLING, formatted, join, joined, output, own, tojson, turns, with_origin
+from lando.definitions.templating.filling import Filling
+from lando.definitions.templating.limits import RENDERED, Characters, size_of_call, size_of_operation
+from lando.definitions.templating.printing import (
+    FILLING,
+    formatted,
+    join,
+    joined,
+    output,
+    own,
+    tojson,
+    turns,
+    with_origin,
+)
 
 _UNDEFINED = re.compile(r"'(.+)' is undefined")
 """How Jinja2 says that a variable was not given."""

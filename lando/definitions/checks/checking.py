@@ -8,12 +8,12 @@ from pathlib import Path
 from kubernetes.client.exceptions import ApiException
 
 from lando.definitions import definitions_file
+from lando.definitions.checks.examining import Examiner, Subjects
+from lando.definitions.checks.findings import Finding, Place
 from lando.definitions.connection import DEFAULT, Connection
 from lando.definitions.definitions_file import FileError, JobDefinition
-from lando.definitions.examining import Examiner, Subjects
 from lando.definitions.exceptions import DefinitionError, NotFoundException
 from lando.definitions.file_reloader import text_of
-from lando.definitions.findings import Finding, Place
 from lando.definitions.spec import ConfigMapSpecSource, JobSpecSource
 
 

@@ -15,21 +15,21 @@ from lando.archive import Archive
 from lando.definitions import connection as connections
 from lando.definitions import idempotency
 from lando.definitions import manager as managing
+from lando.definitions.checks.looking import look_in_background
 from lando.definitions.config import ReloadingJobDefinitionsRegister
 from lando.definitions.documents import KEPT, LOST, is_kept
 from lando.definitions.exceptions import NotFoundException
 from lando.definitions.file_reloader import FileReloader
 from lando.definitions.gathering import Logs
-from lando.definitions.keeping import Keeper
-from lando.definitions.kept import Kept
-from lando.definitions.looking import look_in_background
 from lando.definitions.manager import PAGE_SIZE, JobDeleter, JobManager, JobSigner
-from lando.definitions.places import Places
-from lando.definitions.retention import Retention
+from lando.definitions.served.keeping import Keeper
+from lando.definitions.served.kept import Kept
+from lando.definitions.served.places import Places
+from lando.definitions.served.retention import Retention
+from lando.definitions.served.standing import Standing, counted
+from lando.definitions.served.view import JobsView
 from lando.definitions.signing import UserSigner
 from lando.definitions.spec import Job, V1Job
-from lando.definitions.standing import Standing, counted
-from lando.definitions.view import JobsView
 from lando.errors import PeerError
 from lando.k8s.cluster import KubernetesCluster
 from lando.runs import Cause

@@ -16,7 +16,7 @@ import yaml
 from kubernetes import client
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from lando.definitions.filling import FilledNode
+from lando.definitions.templating.filling import FilledNode
 from lando.phases.names import job_name_fault, label_value_fault
 
 Tell = Callable[[Node | None, str, str, bool], None]

@@ -14,9 +14,9 @@ from fastapi.responses import PlainTextResponse, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from lando.definitions import documents, pod_logs
-from lando.definitions.answers import Refusal
-from lando.definitions.described import JobName
-from lando.definitions.following import JobFollowing
+from lando.definitions.http.answers import Refusal
+from lando.definitions.http.described import JobName
+from lando.definitions.http.following import JobFollowing
 from lando.definitions.manager import JobManager
 
 FOLLOWERS = 50

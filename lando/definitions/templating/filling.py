@@ -28,7 +28,7 @@ from yaml.resolver import Resolver
 from yaml.scanner import Scanner
 
 from lando.definitions.exceptions import ArgumentError, DefinitionError
-from lando.definitions.limits import CHARACTERS, Budget, Characters
+from lando.definitions.templating.limits import CHARACTERS, Budget, Characters
 
 _BEGIN, _END, _ZERO = "\ue000", "\ue001", 0xE010  # of Unicode's private use area
 _TEXT = "tag:yaml.org,2002:str"

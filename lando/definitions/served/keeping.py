@@ -15,11 +15,11 @@ from kubernetes.client.exceptions import ApiException
 
 from lando.archive import PEER, JobArchive
 from lando.definitions.gathering import NOTHING, Gathered, Logs, gather, missing
-from lando.definitions.kept import Kept, kept
 from lando.definitions.kubernetes_errors import UNREACHED, is_kubernetes_not_found_exception, trouble
 from lando.definitions.manager import JobManager
+from lando.definitions.served.kept import Kept, kept
+from lando.definitions.served.to_keep import Task, ToKeep
 from lando.definitions.spec import V1Job
-from lando.definitions.to_keep import Task, ToKeep
 from lando.errors import PeerError, Unavailable
 
 logger = logging.getLogger(__name__)

@@ -16,12 +16,12 @@ from typing import Any
 import yaml
 from yaml.nodes import Node
 
-from lando.definitions import job_shape
-from lando.definitions.arguments import Arguments
+from lando.definitions.checks import job_shape
+from lando.definitions.checks.findings import Finding, Place
 from lando.definitions.definitions_file import JobDefinition, size_fault
 from lando.definitions.exceptions import ArgumentError, DefinitionError, MissingArgument
-from lando.definitions.findings import Finding, Place
-from lando.definitions.templates import Template
+from lando.definitions.templating.arguments import Arguments
+from lando.definitions.templating.templates import Template
 
 logger = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ import jinja2
 from jinja2.filters import make_attrgetter
 from jinja2.runtime import Undefined
 
-from lando.definitions.filling import Filling, plain
-from lando.definitions.limits import Turns, size_of, size_of_call
+from lando.definitions.templating.filling import Filling, plain
+from lando.definitions.templating.limits import Turns, size_of, size_of_call
 
 FILLING: ContextVar[Filling] = ContextVar("filling")
 """Of the rendering that is under way."""
