@@ -38,6 +38,8 @@ class Task:
     held: Gathered | None = None
     """What was gathered and waits for the archive."""
     tries: int = 0
+    refusals: int = 0
+    """By the archive."""
     not_before: float = 0.0
 
 
@@ -151,6 +153,8 @@ class ToKeep:
         with self._changed:
             self._refusals += 1
             self._archive_not_before = self._clock() + _pause_s(self._refusals)
+            task.refusals += 1  # it may be this one alone that is refused: the others come first
+            task.not_before = self._archive_not_before + _pause_s(task.refusals)
             if task.is_pressing and task.held is None and gathered is not None:
                 held = sum(other.held.size for other in self._pressing.values() if other.held is not None)
                 is_full = held + gathered.size > HELD

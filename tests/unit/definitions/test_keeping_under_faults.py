@@ -185,6 +185,21 @@ def test_one_job_that_can_t_be_kept_lets_the_others_go_before_it() -> None:
     assert max(pauses) <= BACKOFF_S[1]
 
 
+def test_one_job_that_the_archive_refuses_lets_the_others_go_before_it() -> None:
+    clock = Clock()
+    waiting = ToKeep(clock)
+    for name in "ab":
+        waiting.add(job(name), is_pressing=False)
+    refused = waiting.take()
+    assert refused is not None
+    waiting.wait_for_archive(refused, None)
+
+    clock.now = BACKOFF_S[0]  # when the archive is asked again
+    other = waiting.take()
+    assert other is not None
+    assert (refused.job.metadata.name, other.job.metadata.name) == ("a", "b")
+
+
 def test_a_job_that_is_gone_and_can_never_be_kept_is_given_up(
     manager: JobManager, archive: JobArchive, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
