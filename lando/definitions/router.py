@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any, NoReturn
 
 import urllib3.exceptions
+from anyio import fail_after
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
 from kubernetes.client.exceptions import ApiException
@@ -31,6 +32,10 @@ MAX_BODY = 1024 * 1024
 """Bytes of a request: its arguments become part of a Job, of which etcd takes no more."""
 MAX_DEPTH = 100
 """Levels of its JSON."""
+MAX_VALUES = 50_000
+"""Of its JSON: what is made of each takes some hundred times its bytes."""
+BODY_S = 60.0
+"""In which a request has to be sent."""
 PAGE = 100
 MAX_PAGE = 1000
 """Jobs that are told at a time: unless it is said, and at most."""
@@ -74,6 +79,8 @@ def create_router(
         responses={} if is_health_open else always,
     )
     router = APIRouter(route_class=Route, dependencies=[*guards, *work], responses=always)
+    # A request that comes slowly takes nobody's turn, nor does one that waits.
+    making = APIRouter(route_class=Route, dependencies=[*guards, Depends(_body), *work], responses=always)
     waiting = APIRouter(route_class=Route, dependencies=[*guards, Depends(patient.awaited), *work], responses=always)
 
     @health.get("/healthcheck", openapi_extra=answering(described.HEALTH))
@@ -82,7 +89,7 @@ def create_router(
         problems = manager.register.problems if isinstance(manager.register, ReloadingJobDefinitionsRegister) else ()
         return {"healthy": True, **({"problems": list(problems)} if problems else {})}
 
-    @router.post(
+    @making.post(
         "/jobs", openapi_extra=answering(described.MADE, body=described.BODY), responses=refusals(400, 409, 413, 422)
     )
     def create_job(
@@ -210,6 +217,7 @@ def create_router(
 
     whole = APIRouter()
     whole.include_router(health)
+    whole.include_router(making)
     whole.include_router(router)
     whole.include_router(waiting)
     return whole
@@ -218,10 +226,16 @@ def create_router(
 async def _body(request: Request) -> dict[str, Any]:
     """The JSON object of a request, whatever it says its type is."""
     raw = bytearray()
-    async for chunk in request.stream():
-        raw += chunk
-        if len(raw) > MAX_BODY:
-            raise Refusal(413, "TooLarge", f"a request may have {MAX_BODY} bytes")
+    try:
+        with fail_after(BODY_S):
+            async for chunk in request.stream():
+                raw += chunk
+                if len(raw) > MAX_BODY:
+                    raise Refusal(413, "TooLarge", f"a request may have {MAX_BODY} bytes")
+    except TimeoutError as error:
+        raise Refusal(
+            400, "BadRequest", f"the body did not come within {BODY_S:g} s", {"Connection": "close"}
+        ) from error
     try:
         body = json.loads(raw, parse_constant=_no_json)
         raw.decode()
@@ -230,8 +244,12 @@ async def _body(request: Request) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise Refusal(400, "BadRequest", "the body has to be a JSON object")
     level: list[Any] = [body]
+    number = 0
     for _ in range(MAX_DEPTH):
         level = [child for item in level for child in _children(item)]
+        number += len(level)
+    if number > MAX_VALUES:
+        raise Refusal(413, "TooLarge", f"a request may have {MAX_VALUES:,} values")
     if level:
         raise Refusal(400, "BadRequest", f"the body is nested more than {MAX_DEPTH} levels deep")
     return body

@@ -47,7 +47,7 @@ _REFUSALS: dict[int, tuple[str, str, str]] = {
         "Expired",
         "The list has changed too much since its first page; begin again.",
     ),
-    413: ("More than 1 MiB.", "TooLarge", "a request may have 1048576 bytes"),
+    413: ("More than 1 MiB, or 50,000 values.", "TooLarge", "a request may have 1048576 bytes"),
     422: (
         "The definition can't be used, or the cluster does not take what it made.",
         "InvalidManifest",

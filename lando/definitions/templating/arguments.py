@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import difflib
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lando.definitions.exceptions import ArgumentError, ArgumentsError, MissingArgument
@@ -12,6 +13,8 @@ from lando.definitions.spec import Job, JobSpecSource, TemplateSpecSource
 
 _LONGEST = 100
 """Of what is made up."""
+_ERRORS = 100
+"""Of one argument, among which the best is looked for."""
 
 
 class Arguments:
@@ -24,8 +27,10 @@ class Arguments:
     def __init__(self, declared: Mapping[str, Any]) -> None:
         from jsonschema import Draft202012Validator  # only definitions that declare arguments need it
         from jsonschema.exceptions import SchemaError
+        from jsonschema.validators import extend
         from referencing import Registry
 
+        checks = extend(Draft202012Validator, {"uniqueItems": _unique})
         self._validators = {}
         self._defaults = {}
         for name, given in declared.items():
@@ -39,7 +44,7 @@ class Arguments:
             except RecursionError as error:
                 raise ArgumentsError(name, "this is nested too deeply") from error
             # A registry of its own: nothing that a $ref names is fetched.
-            self._validators[name] = Draft202012Validator(schema, registry=Registry())
+            self._validators[name] = checks(schema, registry=Registry())
             if isinstance(schema, Mapping) and "default" in schema:
                 self._defaults[name] = schema["default"]
         for name, default in self._defaults.items():
@@ -96,7 +101,7 @@ class Arguments:
         from referencing.exceptions import Unresolvable
 
         try:
-            error = best_match(self._validators[name].iter_errors(value))
+            error = best_match(itertools.islice(self._validators[name].iter_errors(value), _ERRORS))
         except Unresolvable as unresolvable:
             raise ArgumentsError(name, str(unresolvable)) from unresolvable
         except RecursionError as endless:
@@ -104,6 +109,23 @@ class Arguments:
         if error is not None:
             where = "".join(f"[{step!r}]" for step in error.absolute_path)
             raise ArgumentError(f"argument {name}{where}: {error.message[:500]}")
+
+
+def _unique(validator: Any, is_asked: bool, value: Any, schema: Any) -> Iterator[Any]:
+    """As the built-in check, which compares each with each."""
+    from jsonschema.exceptions import ValidationError
+
+    if is_asked and validator.is_type(value, "array") and len(set(map(_hashable, value))) < len(value):
+        yield ValidationError(f"{value!r} has non-unique elements")
+
+
+def _hashable(value: Any) -> Any:
+    """Equal for what JSON Schema takes to be equal: 1 and 1.0, but not 1 and true."""
+    if isinstance(value, list):
+        return ("list", *map(_hashable, value))
+    if isinstance(value, dict):
+        return frozenset((key, _hashable(item)) for key, item in value.items())
+    return (bool, value) if isinstance(value, bool) else value
 
 
 def _sample(schema: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from lando.definitions.arguments import Arguments
 from lando.definitions.exceptions import ArgumentError
 from lando.definitions.templating.templates import Template
 
@@ -108,3 +109,30 @@ def test_a_loop_knows_where_it_is() -> None:
     tree = [{"n": 1, "c": [{"n": 2, "c": []}]}]
     nested = "[{% for one in v recursive %}{{ one.n }}, {{ loop(one.c) }}{% endfor %}]"
     assert Template(nested).render({"v": tree}) == [1, 2]
+
+
+class Counted(dict[str, Any]):
+    looks = 0
+
+    def items(self) -> Any:
+        Counted.looks += 1
+        return super().items()
+
+
+def test_a_list_of_unlike_values_is_looked_at_once() -> None:
+    arguments = Arguments({"c": {"type": "array", "uniqueItems": True}})
+    unlike = [*(Counted(n=number) for number in range(50)), 0, 1, "1", True, None, [1], [True]]
+
+    assert arguments.complete({"c": unlike}) == {"c": unlike}
+    assert Counted.looks <= 50
+
+    for twice in ([1, 1.0], [[{"a": 1, "b": [2]}], [{"b": [2], "a": 1}]]):
+        with pytest.raises(ArgumentError, match="non-unique"):
+            arguments.complete({"c": twice})
+
+
+def test_not_every_mistake_is_weighed_against_the_others() -> None:
+    arguments = Arguments({"c": {"type": "array", "items": {"type": "string"}}})
+
+    with pytest.raises(ArgumentError, match=r"argument c\[[0-9]{1,2}\]: 0 is not of type"):
+        arguments.complete({"c": [0] * 200})

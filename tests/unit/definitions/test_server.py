@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import anyio
 import pytest
 import urllib3.exceptions
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config import kube_config
-from lando.definitions import server
+from lando.definitions import JobManager, router, server
 from lando.definitions.config import JobManagerFactory
 from lando.errors import ConfigError
 from tests.unit.definitions.conftest import FakeBatch, FakeCore, job
@@ -160,6 +162,7 @@ def test_the_definitions_tell_their_arguments(client: TestClient) -> None:
         ({"content": b"\xff"}, 400, "BadRequest", "JSON object"),
         ({"content": b"[" * 100_000}, 400, "BadRequest", "JSON object"),
         ({"content": b" " * 1_100_000}, 413, "TooLarge", "bytes"),
+        ({"json": {"job_definition_name": "thumbs", "album": [0] * 50_001}}, 413, "TooLarge", "values"),
         (
             {"content": b'{"job_definition_name": "thumbs", "album": ' + b"[" * 100 + b"]" * 100 + b"}"},
             400,
@@ -197,6 +200,32 @@ def test_a_request_at_fault_is_told_why(
     assert (answer.status_code, answer.json()["error"]) == (status, error)
     assert says in answer.json()["message"]
     assert batch.jobs == {}
+
+
+def test_a_body_that_comes_slowly_takes_nobody_s_turn_and_not_for_ever(
+    manager: JobManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turns, told = [], []
+
+    async def turn() -> AsyncIterator[None]:
+        turns.append("taken")
+        yield
+
+    async def nothing_comes() -> Any:
+        await anyio.sleep_forever()
+
+    async def tell(message: Any) -> None:
+        told.append(message)
+
+    monkeypatch.setattr(router, "BODY_S", 0.01)
+    app = FastAPI()
+    app.include_router(router.create_router(manager, lambda request: None, turn=turn))
+    scope = {"type": "http", "method": "POST", "path": "/jobs", "query_string": b"", "headers": []}
+    anyio.run(app, scope, nothing_comes, tell)
+
+    assert told[0]["status"] == 400
+    assert b"did not come within" in told[1]["body"]
+    assert turns == []
 
 
 def test_a_template_that_is_nowhere_is_told_with_its_definition(batch: FakeBatch, core: FakeCore, file: Path) -> None:
