@@ -13,7 +13,7 @@ import typer
 from lando.cli.definition_rendering import Prefix
 from lando.client import LandoClient
 from lando.client.definitions import is_over
-from lando.errors import InputError
+from lando.errors import InputError, Rejected, Unavailable
 from lando.logs import plain
 
 
@@ -71,11 +71,15 @@ def follow(
 
 @contextmanager
 def left_running(name: str) -> Iterator[None]:
-    """Around what Ctrl-C ends, but not the Job: how to go on is said."""
+    """Around what ends by Ctrl-C, or with the server out of reach, but not with the Job: how to go on is said."""
+    go_on = f"follow it with: lando definitions logs {plain(name)} --follow"
     try:
         yield
     except KeyboardInterrupt:
-        typer.echo(f"The Job goes on; follow it with: lando definitions logs {plain(name)} --follow", err=True)
+        typer.echo(f"The Job goes on; {go_on}", err=True)
+        raise
+    except (Unavailable, Rejected):
+        typer.echo(f"How the Job goes on is not known; {go_on}", err=True)
         raise
 
 

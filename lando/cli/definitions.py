@@ -15,7 +15,7 @@ from lando.cli.definition_following import awaited, follow, left_running
 from lando.cli.definition_jobs import closest
 from lando.cli.options import connect
 from lando.direct.events import Outcome
-from lando.errors import Conflict, InputError, NotFound, Rejected
+from lando.errors import ConfigError, Conflict, InputError, NotFound, Rejected
 from lando.logs import plain
 
 
@@ -46,7 +46,12 @@ def run(
     as_json: bool,
 ) -> int:
     """Make the Job, follow it; returns the exit code, one of those of ``lando phases run``."""
-    with connect(url, token) as client:
+    try:
+        client = connect(url, token)
+    except ConfigError as error:
+        typer.echo(f"lando: {plain(error)}", err=True)
+        return Outcome.REFUSED.value
+    with client:
         try:
             if dry_run and waiting:
                 raise InputError("--dry-run makes no Job that could be waited for.")
@@ -74,6 +79,9 @@ def run(
         except NotFound:
             typer.echo(f"lando: The Job {plain(name)} was deleted before it had ended.", err=True)
             return Outcome.FAILED.value
+        except Rejected as error:  # a token that ends meanwhile: nobody tells how the Job does
+            typer.echo(f"lando: {plain(str(error).removeprefix(f'{error.peer}: '))}", err=True)
+            return Outcome.UNREACHABLE.value
     is_complete = job["state"] == "Complete"
     if as_json:
         typer.echo(json.dumps(job, ensure_ascii=False))

@@ -96,7 +96,7 @@ def check(
     if errors:
         typer.echo(f"{plain(file)} can't be used as it is: {count(errors, 'problem')}.", err=True)
         return Outcome.REFUSED.value
-    where = f"nothing in namespace {namespace} is in the way" if asked is not None else "the cluster was not asked"
+    where = f"nothing in namespace {namespace} is in the way" if checked.taken else "the cluster was not asked"
     what = count(len(checked.sources), "definition") if definition is None else f"definition {plain(definition)}"
     typer.echo(f"{plain(file)} can be used: {what}; {where}.", err=definition is not None)
     return 0
@@ -122,6 +122,8 @@ class _Check:
         self._subjects = checked.subjects
         self.sources = checked.sources
         self.findings = checked.findings
+        self.taken: list[str] = []
+        """Definitions whose Jobs the cluster would take."""
 
     def manifest_of(self, name: str, arguments: Sequence[str]) -> Any:
         """What the definition makes of the arguments; None, and found, if it can't. The others don't count then."""
@@ -173,4 +175,5 @@ class _Check:
             if not error.status:
                 raise Unavailable("cluster", message_of(error)) from error
             return [place.finding("", f"the cluster refuses its Job: {message_of(error)}".rstrip("."))]
+        self.taken.append(name)
         return []

@@ -135,6 +135,10 @@ def read(
         return read("\n" * lines_before + held.value, file, connection=connection, known=known)
     if not isinstance(root, SequenceNode):
         sentence = "the file has to be a list of definitions, each '- name: …'"
+        kind = _value(root, "kind")
+        if isinstance(kind, ScalarNode):
+            is_job = kind.value == "Job"
+            sentence += "; a Job goes below 'spec: |' of one" if is_job else f", not a {kind.value}"
         raise FileError(Finding(sentence=sentence, file=file, line=_line(root)))
     entries = _Entries(file, connection, known)
     for node in root.value:
@@ -255,15 +259,16 @@ def _source(definition: JobDefinition, place: Place, connection: Connection) -> 
 def _held(root: Node) -> ScalarNode | None:
     """What the one key of a ConfigMap's manifest holds; None where it is none."""
 
-    def of(node: Node, key: str) -> Node | None:
-        pairs = node.value if isinstance(node, MappingNode) else ()
-        return next((value for name, value in pairs if name.value == key), None)
-
-    kind, data = of(root, "kind"), of(root, "data")
+    kind, data = _value(root, "kind"), _value(root, "data")
     if kind is None or kind.value != "ConfigMap" or not isinstance(data, MappingNode) or len(data.value) != 1:
         return None
     value = data.value[0][1]
     return value if isinstance(value, ScalarNode) else None
+
+
+def _value(node: Node, key: str) -> Node | None:
+    pairs = node.value if isinstance(node, MappingNode) else ()
+    return next((value for name, value in pairs if name.value == key), None)
 
 
 def _flatten(node: Node) -> str | None:

@@ -84,7 +84,7 @@ def test_jobs_deleted_at_work_are_kept_with_what_they_said(server: TestClient, a
         told = kept(server, name)
         assert told["state"] == "Failed"
         assert told["cause"]["sentence"] == f"Job {name} was deleted before it had ended."
-        assert told["cause"]["advice"].startswith("Not by this server")
+        assert told["cause"]["advice"].startswith("This server did not do it")
         said = [lines[0] for lines in logs(server, name)]  # its pod may have been faster than the watch
         assert said == ["begun"] if told["lost"] is None else "read" in told["lost"], (said, told["lost"])
 

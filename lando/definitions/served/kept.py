@@ -134,7 +134,11 @@ def cause_of_one_gone(job: dict[str, Any], *, is_seen: bool, by: str, waited: Ca
     because = f", by {by}" if by else ""
     if is_seen or by:
         sentence = f"Job {name(job)} was deleted before it had ended{because}."
-        advice = "" if by else f"Not by this server, and the cluster does not tell by whom{_owner(job)}."
+        advice = (
+            ""
+            if by
+            else _owner(job) or "This server did not do it; the cluster's audit log, if it has one, tells who did."
+        )
     else:
         sentence = f"Job {name(job)} is gone, and had not ended when it was last seen."
         advice = "It was deleted, or it ended and went by itself, while this server did not follow the cluster."
@@ -158,7 +162,7 @@ def _cause_of_one_failed(job: dict[str, Any]) -> Cause:
 def _owner(job: Mapping[str, Any]) -> str:
     references = job["metadata"].get("ownerReferences") or []
     owners = [f"{owner.get('kind')} {owner.get('name')}" for owner in references if isinstance(owner, Mapping)]
-    return f"; it goes with its owner {', '.join(owners)}" if owners else ""
+    return f"It goes with its owner {', '.join(owners)}." if owners else ""
 
 
 def _failed_by_deletion(job: Mapping[str, Any]) -> bool:

@@ -203,7 +203,7 @@ class Template:
             code = _ENVIRONMENT.compile(parsed)
             self._template = jinja2.Template.from_code(_ENVIRONMENT, code, _ENVIRONMENT.make_globals(None))
         except TemplateSyntaxError as error:
-            raise TemplateError(error.lineno, str(error.message)) from error
+            raise TemplateError(error.lineno, str(error.message).rstrip(".")) from error
         except RecursionError:
             raise TemplateError(None, "the template is nested too deeply") from None
 
@@ -266,7 +266,9 @@ class Template:
             return (template or self._template).render(given)
         except UndefinedError as error:
             raise MissingArgument(str(error), self._missing(given, error)) from error
-        except (SecurityError, TemplateNotFound) as error:
+        except TemplateNotFound as error:
+            raise DefinitionError(f"the template does what it may not: use another one, {error}") from error
+        except SecurityError as error:
             raise DefinitionError(f"the template does what it may not: {error}") from error
         except (DefinitionError, ArgumentError):
             raise

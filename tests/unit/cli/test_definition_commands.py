@@ -301,3 +301,21 @@ def test_ctrl_c_leaves_the_job_running_and_says_how_to_go_on(
 
     assert outcome.code == 130
     assert "lando definitions logs greet-1 --follow" in outcome.err
+
+
+def test_a_server_that_is_not_known_is_a_refusal(lando: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LANDO_HOME", str(tmp_path))
+    monkeypatch.delenv("LANDO_URL", raising=False)
+
+    assert lando("run", "greet", "name=Ada").code == 1
+
+
+def test_a_token_that_ends_meanwhile_does_not_say_that_the_job_failed(api: Any, lando: Any) -> None:
+    api.on(JOB, (401, {"detail": "no"}))
+
+    outcome = lando("run", "greet", "name=Ada", "--wait")
+
+    assert outcome.code == 3
+    first, second = outcome.err.splitlines()
+    assert first.startswith("How the Job goes on is not known; follow it with: lando definitions logs greet-1")
+    assert "does not accept the token" in second

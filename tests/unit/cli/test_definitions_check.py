@@ -110,7 +110,17 @@ def test_each_thing_that_is_wrong_is_a_line_and_the_exit_code_says_so(check: Che
     assert done.stderr == "f.yaml can't be used as it is: 4 problems.\n"
 
 
-@pytest.mark.parametrize(("text", "says"), [("a: [", ": this is no YAML"), ("a: b", "f.yaml:1: the file has to")])
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("a: [", ": this is no YAML"),
+        ("a: b", "f.yaml:1: the file has to"),
+        ("kind: Job", "'- name: …'; a Job goes below 'spec: |' of one.\n"),
+        ("kind: Deployment", "'- name: …', not a Deployment.\n"),
+        ("kind: [Job]", "'- name: …'.\n"),
+        ("- {name: a, spec: '{{ x | nosuch }}'}", "No filter named 'nosuch'.\n"),
+    ],
+)
 def test_a_file_that_holds_no_definitions_is_told(check: Check, text: str, says: str) -> None:
     done = check(text)
     assert done.exit_code == 1
@@ -189,6 +199,16 @@ def test_a_dry_run_asks_the_cluster_for_each_definition_that_needs_no_arguments(
 
     check(GREET + PLAIN, "greet", "name=Ada", "--dry-run")
     assert cluster.made[-1]["spec"]["template"]["spec"]["containers"][0]["command"] == ["echo", "Ada"]
+
+
+def test_a_dry_run_of_definitions_that_all_need_arguments_does_not_speak_for_the_cluster(
+    check: Check, cluster: Cluster
+) -> None:
+    done = check(GREET, "--dry-run")
+
+    assert done.exit_code == 0
+    assert cluster.made == []
+    assert done.stdout.splitlines()[-1] == "f.yaml can be used: 1 definition; the cluster was not asked."
 
 
 def test_what_the_cluster_says_to_a_dry_run_is_told(check: Check, cluster: Cluster) -> None:

@@ -45,7 +45,9 @@ def test_a_job_that_somebody_deletes_at_work_is_kept_with_what_its_pods_said(
     assert (gone["state"], gone["lost"]) == ("Failed", None)
     assert gone["kept"]
     assert gone["cause"]["sentence"] == "Job one was deleted before it had ended."
-    assert gone["cause"]["advice"] == "Not by this server, and the cluster does not tell by whom."
+    assert (
+        gone["cause"]["advice"] == "This server did not do it; the cluster's audit log, if it has one, tells who did."
+    )
     (condition,) = gone["status"]["conditions"]
     assert (condition["type"], condition["reason"]) == ("Failed", "Deleted")
     assert gone["status"]["active"] is None
