@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -12,6 +11,7 @@ from typing import Any
 
 from kubernetes.client.exceptions import ApiException
 
+from lando.definitions.connection import parsed
 from lando.definitions.kubernetes_errors import message_of
 from lando.definitions.spec import V1Job
 from lando.k8s.diagnosis import Verdict, diagnose, of_a_job
@@ -111,7 +111,7 @@ def _pods_of(core: Any, namespace: str, jobs: Sequence[str]) -> Iterator[dict[st
             _preload_content=False,
             **place,
         )
-        listed = json.loads(answer.data)
+        listed = parsed(answer)
         yield from (item for item in listed.get("items") or [] if isinstance(item, dict))
         token = mapping(listed.get("metadata")).get("continue")
         if not token:
@@ -155,4 +155,4 @@ def _tail(core: Any, namespace: str, pod: str, container: str) -> str:
 
 def _listed(answer: Any) -> list[dict[str, Any]]:
     """The items of a list as JSON: the client's objects refuse what they do not know."""
-    return [item for item in json.loads(answer.data).get("items") or [] if isinstance(item, dict)]
+    return [item for item in parsed(answer).get("items") or [] if isinstance(item, dict)]

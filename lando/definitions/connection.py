@@ -17,9 +17,26 @@ if TYPE_CHECKING:
 
 TIMEOUTS_S = (5.0, 60.0)
 """To connect, and to wait for each part of an answer."""
+RETRIES = urllib3.Retry(3, connect=2, read=1, backoff_factor=0.2, backoff_jitter=0.2, respect_retry_after_header=False)
+"""Of calls that change nothing when they come twice, unless the configuration has its own. A server that is to be asked
+again in an hour is away: nobody waits for it here."""
 
 
 class _Client(client.ApiClient):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.rest_client.pool_manager.connection_pool_kw.setdefault("retries", RETRIES)
+
+    def deserialize(self, *args: Any, **kwargs: Any) -> Any:
+        """Raises urllib3's HTTPError for what no Kubernetes API answers, such as a proxy's page."""
+        try:
+            found = super().deserialize(*args, **kwargs)
+        except (ValueError, TypeError, AttributeError) as error:
+            raise _no_answer() from error
+        if found is None or (not isinstance(found, client.V1Status) and getattr(found, "metadata", found) is None):
+            raise _no_answer()
+        return found
+
     def call_api(self, *args: Any, **kwargs: Any) -> Any:
         if kwargs.get("_request_timeout") is None:
             kwargs["_request_timeout"] = TIMEOUTS_S
@@ -45,6 +62,21 @@ class _Manifest(client.V1Job):
 
     def to_dict(self, serialize: bool = False) -> dict[str, Any]:
         return dict(self._document)
+
+
+def parsed(answer: Any) -> dict[str, Any]:
+    """The JSON object that a call without ``_preload_content`` answers. Raises urllib3's HTTPError for what is none."""
+    try:
+        found = json.loads(answer.data)
+    except ValueError as error:
+        raise _no_answer() from error
+    if not isinstance(found, dict):
+        raise _no_answer()
+    return found
+
+
+def _no_answer() -> urllib3.exceptions.HTTPError:
+    return urllib3.exceptions.HTTPError("what answers in its place is no Kubernetes API")
 
 
 def body_of(job: Any) -> Any:

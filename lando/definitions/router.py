@@ -75,7 +75,9 @@ def create_router(
     work = [Depends(turn, scope="function")] if turn is not None else []
     health = APIRouter(
         route_class=Route,
-        dependencies=[*(guards[1:] if is_health_open else guards), *work],
+        dependencies=guards[1:]
+        if is_health_open
+        else [*guards, *work],  # who looks is not to wait for a silent cluster
         responses={} if is_health_open else always,
     )
     router = APIRouter(route_class=Route, dependencies=[*guards, *work], responses=always)

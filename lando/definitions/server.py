@@ -12,12 +12,13 @@ import os
 import socket
 import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Self
 
+import anyio
 import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
@@ -57,6 +58,8 @@ VARIABLES = {
     "JOB_SERVER_HOST": "the address that it listens on; 0.0.0.0 unless set",
     "JOB_SERVER_PORT": "the port; 5000 unless set",
 }
+_CALLS = 30
+"""Requests that ask the cluster at a time; of 40 threads that leaves some to say that the server is healthy."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +131,13 @@ def create_app(
 ) -> FastAPI:
     """The server alone: the routes at the root, every answer JSON, its description at ``/openapi.json``."""
     app = FastAPI(title="Jobs from definitions", version=version("lando"), docs_url=None, redoc_url=None)
-    app.include_router(create_router(manager, authorize, is_stopping=lambda request: is_stopping()))
+    calls = anyio.CapacityLimiter(_CALLS)
+
+    async def turn() -> AsyncIterator[None]:
+        async with calls:
+            yield
+
+    app.include_router(create_router(manager, authorize, turn=turn, is_stopping=lambda request: is_stopping()))
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> JSONResponse:
@@ -208,12 +217,14 @@ def serve(settings: Settings) -> None:
         logger.info("Jobs of namespace %s at http://%s:%d", settings.namespace, *listener.getsockname()[:2])
         stop.wait()
         server.should_exit = True
+        ending = threading.Thread(target=stop_cleanup, daemon=True)  # it may wait for a cluster that is silent
+        ending.start()
         thread.join(_STOP_S)
         if thread.is_alive():
             server.force_exit = True
             thread.join(_STOP_S)
         stop_looking()
-        stop_cleanup()
+        ending.join(_DRAIN_S)
 
 
 def usage() -> str:

@@ -63,10 +63,11 @@ class Lines:
             chunk = self._response.read1(64 * 1024)
             if not chunk:
                 break
-            rest += chunk
-            *lines, tail = rest.split(b"\n")
-            yield from map(bytes, lines)
-            rest = bytearray(tail)
+            first, *others = chunk.split(b"\n")  # of what came before is known that it has none
+            rest += first
+            for part in others:
+                yield bytes(rest)
+                rest = bytearray(part)
             if len(rest) > MAX_LINE:
                 raise ValueError(f"a line of more than {MAX_LINE} bytes")
         self._response.close()

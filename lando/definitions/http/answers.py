@@ -82,7 +82,7 @@ def answer(error: Exception) -> JSONResponse:
             return _told(403, "Forbidden", error)
         case IdempotencyError():
             return _told(409, "Conflict", error)
-        case _ if isinstance(error, UNREACHED):  # which are ValueErrors in part
+        case _ if isinstance(error, (ApiException, *UNREACHED)):  # without a status, or ValueErrors in part
             logger.warning("A request failed: %s", trouble(error))
             return _told(503, "ClusterUnavailable", "The cluster can't be reached; try again later.")
         case DefinitionError() | TypeError() | ValueError():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import traceback
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.config import incluster_config
 from lando.config import ClusterSettings
 from lando.config.secrets import FileSecret
-from lando.definitions.connection import DEFAULT, OwnConnection
+from lando.definitions.connection import DEFAULT, OwnConnection, parsed
 from lando.k8s.cluster import KubernetesCluster
 from tests.unit.cluster.conftest import Answer, Server
+from urllib3.exceptions import HTTPError
 
 JOBS = Answer({"apiVersion": "batch/v1", "kind": "JobList", "metadata": {}, "items": []})
 NOT_LET_IN = Answer({"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 401}, 401)
@@ -114,6 +116,42 @@ def test_its_session_is_kept_from_call_to_call() -> None:
 
         with connection.batch() as one, connection.core() as other:
             assert one.api_client is other.api_client
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        Answer(raw=b"<html>log in</html>", headers={"Content-Type": "text/html"}),
+        Answer(raw=b'{"items": [{"meta'),
+        Answer([]),
+        Answer(None),
+    ],
+)
+def test_what_is_no_kubernetes_api_is_a_cluster_that_can_t_be_reached(server: Server, odd: Answer) -> None:
+    server.says(odd)
+    with KubernetesCluster(replace(SETTINGS, host=server.url)) as cluster:
+        connection = OwnConnection(cluster.session)
+        with pytest.raises(HTTPError, match="no Kubernetes API"):
+            list_jobs(connection)
+        with pytest.raises(HTTPError, match="no Kubernetes API"), connection.batch() as batch:
+            batch.read_namespaced_job_status("one", "a")
+        with pytest.raises(HTTPError, match="no Kubernetes API"), connection.core() as core:
+            parsed(core.list_namespaced_event("a", _preload_content=False))
+        server.says(Answer({}))
+        with pytest.raises(HTTPError, match="no Kubernetes API"), connection.batch() as batch:
+            batch.read_namespaced_job_status("one", "a")
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_nobody_waits_as_long_as_a_busy_cluster_asks_for(server: Server, status: int) -> None:
+    server.says(Answer({"kind": "Status"}, status, {"Retry-After": "3600"}))
+    with (
+        KubernetesCluster(replace(SETTINGS, host=server.url)) as cluster,
+        pytest.raises(ApiException) as refused,
+    ):
+        list_jobs(OwnConnection(cluster.session))
+
+    assert refused.value.status == status
 
 
 def test_a_login_that_was_replaced_is_read_again_when_the_cluster_refuses_it(server: Server, rotate: Rotate) -> None:

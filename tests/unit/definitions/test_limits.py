@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from lando.definitions.arguments import Arguments
 from lando.definitions.exceptions import ArgumentError
+from lando.definitions.templating.arguments import Arguments
 from lando.definitions.templating.templates import Template
 
 LONG = "x" * 500_000

@@ -228,6 +228,23 @@ def test_a_body_that_comes_slowly_takes_nobody_s_turn_and_not_for_ever(
     assert turns == []
 
 
+def test_who_asks_for_health_waits_for_no_turn(manager: JobManager) -> None:
+    turns = []
+
+    async def turn() -> AsyncIterator[None]:
+        turns.append("taken")
+        yield
+
+    app = FastAPI()
+    app.include_router(router.create_router(manager, lambda request: None, turn=turn))
+    asked = TestClient(app)
+
+    assert asked.get("/healthcheck").status_code == 200
+    assert turns == []
+    assert asked.get("/jobs").status_code == 200
+    assert turns == ["taken"]
+
+
 def test_a_template_that_is_nowhere_is_told_with_its_definition(batch: FakeBatch, core: FakeCore, file: Path) -> None:
     file.write_text("- {name: pi, spec_config_map_name: digits, spec_config_map_namespace: batch}")
     client = client_of(file)
