@@ -15,6 +15,9 @@ from lando.k8s.diagnosis import deleted, of_a_job
 from lando.k8s.diagnosis.facts import created, mapping, moment, name, objects, quoted, true_condition
 from lando.runs import Category, Cause
 
+_MANIFESTS = ("kubectl.kubernetes.io/last-applied-configuration",)
+_OF_SPEC = ("activeDeadlineSeconds", "backoffLimit", "completions", "parallelism", "ttlSecondsAfterFinished")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
@@ -50,9 +53,9 @@ class Kept:
         return mine is not None and other is not None and mine > other
 
     def document(self) -> dict[str, Any]:
-        """For the archive."""
+        """For the archive, where many may read: of the manifest neither environment nor arguments."""
         return {
-            "job": self.job,
+            "job": _bare(self.job),
             "kept": self.at,
             "is_over": self.is_over,
             "cause": self.cause and document_of(self.cause),
@@ -97,6 +100,24 @@ class Kept:
 
     def as_job(self) -> V1Job:
         return job_of(self.job)
+
+
+def _bare(job: Mapping[str, Any]) -> dict[str, Any]:
+    """The Job without what its manifest may say in confidence; what is told of one that is gone needs none of it."""
+    metadata = {**job["metadata"]}
+    annotations = mapping(metadata.get("annotations"))
+    metadata["annotations"] = {key: text for key, text in annotations.items() if key not in _MANIFESTS}
+    metadata.pop("managedFields", None)
+    bare = {**job, "metadata": metadata}
+    if job.get("spec"):
+        spec = mapping(job["spec"])
+        pod = mapping(mapping(spec.get("template")).get("spec"))
+        names = {
+            key: [{"name": container.get("name")} for container in objects(pod.get(key))]
+            for key in ("initContainers", "containers")
+        }
+        bare["spec"] = {key: spec[key] for key in _OF_SPEC if key in spec} | {"template": {"spec": names}}
+    return bare
 
 
 def kept(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -55,6 +56,22 @@ def test_a_job_that_is_kept_whole_costs_the_cluster_no_call(
     assert found["kept"] is None  # it is there still
     assert server.get("/jobs/one/events").json()["terminations"] == {"one-x": {"main": "out of cheese"}}
     assert (batch.calls, core.calls) == ([], [])
+
+
+def test_what_a_manifest_says_in_confidence_is_not_kept(folder: Path, batch: FakeBatch, keeper: Keeper) -> None:
+    ended = job("two", condition="Complete", annotations={"kubectl.kubernetes.io/last-applied-configuration": "s3cret"})
+    secret = models.V1EnvVar(name="TOKEN", value="s3cret")
+    containers = [models.V1Container(name="main", image="i", env=[secret], args=["s3cret"], command=["s3cret"])]
+    ended.spec = models.V1JobSpec(
+        template=models.V1PodTemplateSpec(spec=models.V1PodSpec(containers=containers)), ttl_seconds_after_finished=9
+    )
+    keeper.keep(ended, by="a test")
+
+    assert b"s3cret" not in gzip.decompress((folder / "two.json.gz").read_bytes())
+    found = keeper.kept("two")
+    assert found is not None
+    assert found.containers == ["main"]
+    assert found.as_job().spec.ttl_seconds_after_finished == 9
 
 
 def test_a_job_that_is_complete_has_no_cause_to_look_for(core: FakeCore, batch: FakeBatch, manager: JobManager) -> None:
