@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from urllib.parse import quote
 
 from urllib3.exceptions import HTTPError
 
@@ -39,6 +40,8 @@ def examine(file: str, access: ClusterSettings) -> Iterator[Finding | Asking]:
             yield ok("reach", f"{cluster.session.url} answers")
             yield Asking("permissions")
             yield _permissions(cluster)
+            yield Asking("namespace")
+            yield from _namespace(cluster)
         yield Asking("file")
         with closing(OwnConnection(cluster.session)) as connection:
             yield from _file(file, connection)
@@ -57,6 +60,26 @@ def _permissions(cluster: KubernetesCluster) -> Finding:
     if errors:
         return unknown("permissions", str(errors[0]).removeprefix("cluster: "))
     return ok("permissions", f"all {len(wanted)} that it needs in {namespace}")
+
+
+def _namespace(cluster: KubernetesCluster) -> Iterator[Finding]:
+    """Whether it is there, by a Job that is made in a dry run: the account may not look at the namespace itself."""
+    pod = {"restartPolicy": "Never", "containers": [{"name": "main", "image": "busybox"}]}
+    job = {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": "lando-doctor"},
+        "spec": {"template": {"spec": pod}},
+    }
+    namespace = cluster.namespace
+    try:
+        cluster.session.ask(f"/apis/batch/v1/namespaces/{quote(namespace, safe='')}/jobs?dryRun=All", job)
+    except PeerError as error:
+        if error.status == 404:  # a quota or a policy that refuses says that the namespace is there; rights are told
+            advice = f"kubectl create namespace {namespace}, or change the setting definitions_namespace"
+            yield failed("namespace", f"there is no namespace {namespace}", advice)
+    else:
+        yield ok("namespace", f"{namespace} is there")
 
 
 def _file(file: str, connection: OwnConnection) -> Iterator[Finding]:

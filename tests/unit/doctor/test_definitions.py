@@ -10,7 +10,7 @@ from lando.config import ClusterSettings
 from lando.doctor import parts
 from lando.doctor.definitions import examine
 from lando.doctor.findings import Finding, Level
-from tests.unit.doctor.conftest import NAMESPACE, REVIEWS, Peer, status
+from tests.unit.doctor.conftest import JOBS, NAMESPACE, REVIEWS, Peer, status
 
 JOB = "{apiVersion: batch/v1, kind: Job, metadata: {name: x}, spec: {template: {spec: POD}}}"
 POD = "{restartPolicy: Never, containers: [{name: main, image: busybox}]}"
@@ -35,9 +35,17 @@ def test_definitions_that_are_well_are_a_line_each(file: Path, peer: Peer) -> No
     assert [(one.check, one.level) for one in told] == [
         ("reach", Level.OK),
         ("permissions", Level.OK),
+        ("namespace", Level.OK),
         ("file", Level.OK),
     ]
     assert told[-1].seen == f"{file} has 1 definition"
+
+
+def test_a_namespace_that_is_not_there_is_told(file: Path, peer: Peer) -> None:
+    peer.answers[JOBS] = status(404, 'namespaces "jobs" not found')
+    told = {one.check: one for one in found(file, peer)}["namespace"]
+    assert (told.level, told.seen) == (Level.FAILED, "there is no namespace jobs")
+    assert "kubectl create namespace jobs" in told.advice
 
 
 def test_rights_that_are_missing_are_named(file: Path, peer: Peer) -> None:
