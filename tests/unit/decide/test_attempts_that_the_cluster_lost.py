@@ -140,6 +140,19 @@ def test_a_job_of_a_former_life_that_comes_late_is_not_adopted(make: Any, noted:
     assert not any(isinstance(action, Create) and action.step == STEP for action in actions)
 
 
+@pytest.mark.parametrize("phase", [JobPhase.RUNNING, JobPhase.COMPLETE])
+def test_a_job_in_the_place_of_the_recorded_one_is_not_taken_for_it(make: Any, phase: JobPhase) -> None:
+    recorded = StepRecord(attempt=1, uid="uid-recorded")
+    observed = make.observed({STEP: make.job(STEP, phase, uid="uid-of-another")}, recorded={STEP: recorded})
+    actions = decide(make.plan(), make.run("R", "R"), observed, Intent.NONE)
+    assert only(actions, EndAttempt).ended == recorded
+    assert [action for action in actions if isinstance(action, Delete | AwaitGone | Create)] == [
+        Delete(refs=(JOB,)),
+        AwaitGone(refs=(JOB,)),
+        Create(step=STEP, attempt=2, retries=1),
+    ]
+
+
 def test_a_vanished_job_is_ended_in_the_history_by_what_the_record_knows(make: Any) -> None:
     record = StepRecord(attempt=2, uid="uid-gone", retries=1)
     actions = decide(make.plan(), make.run("R", "R"), make.observed(recorded={STEP: record}), Intent.NONE)
