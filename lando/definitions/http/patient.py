@@ -3,7 +3,7 @@ when the server stops."""
 
 from __future__ import annotations
 
-import threading
+import functools
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Annotated
@@ -17,21 +17,26 @@ from lando.definitions import documents, pod_logs
 from lando.definitions.http.answers import Refusal
 from lando.definitions.http.described import JobName
 from lando.definitions.http.following import JobFollowing
+from lando.definitions.http.sharing import Places
 from lando.definitions.manager import JobManager
 
 FOLLOWERS = 50
 """Of logs, at a time."""
+FOLLOWED_EACH = 8
+"""By one user, who so can't take all that are read of containers, either."""
 WAITERS = 100
 """Requests that wait for the end of a Job, at a time; others are answered at once."""
+WAITING_EACH = 40
+"""Of one user."""
 MAX_WAIT_S = 60.0
 STOP_LOOK_S = 0.25
 """Between two looks whether the server stops."""
 _AT_ONCE_S = 5.0
 """That a thread waits; then it looks whether whoever asked is still there."""
 
-_waiting = threading.BoundedSemaphore(WAITERS)
+_waiting = Places(WAITERS, WAITING_EACH)
 _waiting_threads = CapacityLimiter(WAITERS)
-_places = threading.BoundedSemaphore(FOLLOWERS)
+_places = Places(FOLLOWERS, FOLLOWED_EACH)
 _threads = CapacityLimiter(FOLLOWERS)
 
 IsStopping = Callable[[], bool]
@@ -54,7 +59,7 @@ async def awaited(
     ] = 0.0,
 ) -> None:
     """Wait, and leave it to the route to tell what there is then."""
-    if wait_s <= 0 or not _waiting.acquire(blocking=False):
+    if wait_s <= 0 or not _waiting.take(manager.signer):
         return
     try:
         async with create_task_group() as group:
@@ -67,7 +72,7 @@ async def awaited(
             await _until(request.state.is_stopping)
             group.cancel_scope.cancel()
     finally:
-        _waiting.release()
+        _waiting.give_back(manager.signer)
 
 
 async def _wait(manager: JobManager, job_name: str, wait_s: float) -> None:
@@ -96,9 +101,9 @@ def followed(
     manager: JobManager, job_name: str, pod: str | None, container: str | None, is_stopping: IsStopping
 ) -> StreamingResponse | PlainTextResponse:
     """The text of one container, of the newest pod and its first unless they are named."""
-    manager.read_job(job_name)
+    job = manager.read_job(job_name)
     with manager.connection.core() as core:
-        pods = [one for one in manager.pods_of(core, job_name) if pod in (None, one.metadata.name)]
+        pods = [one for one in manager.pods_of(core, job_name, job.metadata.uid) if pod in (None, one.metadata.name)]
     if not pods:
         logs = manager.job_logs(job_name, limit=None)  # of a Job that is gone there may be some all the same
         kept = next((logs[one] for one in logs if pod in (None, one)), {})
@@ -113,17 +118,17 @@ def followed(
             404, "NotFound", f"the pod {newest.metadata.name} has no container {chosen!r}, but {', '.join(names)}"
         )
 
-    _take_place()
+    _take_place(manager)
     try:
         following = pod_logs.Following(manager.connection, newest, chosen)
     except BaseException as error:
-        _places.release()
+        _places.give_back(manager.signer)
         if isinstance(error, pod_logs.NotStarted):
             where = f"container {chosen} of pod {newest.metadata.name}"
             told = f"{where} has not started: {error}; ask again"
             raise Refusal(409, "NotStarted", told, {"Retry-After": "2"}) from error
         raise
-    return FollowedLog(following, is_stopping)
+    return FollowedLog(following, is_stopping, functools.partial(_places.give_back, manager.signer))
 
 
 def followed_as_a_whole(
@@ -131,18 +136,25 @@ def followed_as_a_whole(
 ) -> StreamingResponse:
     """The lines of all containers, or those that are named."""
     job = manager.read_job(job_name)
-    _take_place()
+    _take_place(manager)
     try:
         following = JobFollowing(manager, job, pod=pod, container=container)
     except BaseException:
-        _places.release()
+        _places.give_back(manager.signer)
         raise
-    return FollowedLog(following, is_stopping, media_type="application/x-ndjson")
+    return FollowedLog(
+        following, is_stopping, functools.partial(_places.give_back, manager.signer), media_type="application/x-ndjson"
+    )
 
 
-def _take_place() -> None:
-    if not _places.acquire(blocking=False):
-        raise Refusal(503, "Busy", f"{FOLLOWERS} logs are followed already; try again later", {"Retry-After": "10"})
+def _take_place(manager: JobManager) -> None:
+    if not _places.take(manager.signer):
+        raise Refusal(
+            503,
+            "Busy",
+            f"{FOLLOWERS} logs are followed already, or {FOLLOWED_EACH} by one user; try again later",
+            {"Retry-After": "10"},
+        )
 
 
 class FollowedLog(StreamingResponse):
@@ -152,12 +164,14 @@ class FollowedLog(StreamingResponse):
         self,
         following: pod_logs.Following | JobFollowing,
         is_stopping: IsStopping,
+        give_back: Callable[[], None],
         *,
         media_type: str = "text/plain; charset=utf-8",
     ) -> None:
         super().__init__(self._text(), media_type=media_type)
         self._following = following
         self._is_stopping = is_stopping
+        self._give_back = give_back
 
     async def _text(self) -> AsyncIterator[bytes]:
         # In threads of their own: those of the other requests are not to wait for programs that say nothing.
@@ -176,4 +190,4 @@ class FollowedLog(StreamingResponse):
                 group.cancel_scope.cancel()
         finally:
             self._following.close()
-            _places.release()
+            self._give_back()

@@ -31,6 +31,7 @@ class Silent:
 
 def test_whoever_leaves_ends_the_request_to_the_cluster_and_makes_room() -> None:
     log: Any = Silent()
+    given_back: list[bool] = []
     sent: list[Any] = []
 
     async def follow() -> None:
@@ -45,14 +46,15 @@ def test_whoever_leaves_ends_the_request_to_the_cluster_and_makes_room() -> None
             if message.get("body") == b"one\n":
                 left.set()
 
-        assert patient._places.acquire(blocking=False)
-        await patient.FollowedLog(log, lambda: False)({"type": "http", "asgi": {"spec_version": "2.3"}}, receive, send)
+        await patient.FollowedLog(log, lambda: False, lambda: given_back.append(True))(
+            {"type": "http", "asgi": {"spec_version": "2.3"}}, receive, send
+        )
 
     asyncio.run(asyncio.wait_for(follow(), WAIT_S))
 
     assert [message.get("body") for message in sent][1] == b"one\n"
     assert log.closed.is_set()
-    assert patient._places._value == patient.FOLLOWERS  # type: ignore[attr-defined]
+    assert given_back == [True]
 
 
 def test_a_followed_log_ends_when_the_server_stops(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -68,9 +70,8 @@ def test_a_followed_log_ends_when_the_server_stops(monkeypatch: pytest.MonkeyPat
         async def send(message: Any) -> None:
             sent.append(message)
 
-        assert patient._places.acquire(blocking=False)
         scope = {"type": "http", "asgi": {"spec_version": "2.3"}}
-        await patient.FollowedLog(log, lambda: len(sent) > 1)(scope, receive, send)
+        await patient.FollowedLog(log, lambda: len(sent) > 1, lambda: None)(scope, receive, send)
 
     asyncio.run(asyncio.wait_for(follow(), WAIT_S))
 

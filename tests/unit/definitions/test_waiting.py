@@ -12,10 +12,12 @@ from kubernetes.client.exceptions import ApiException
 from lando.definitions import JobManager, JobSigner, NotFoundException, StaticJobDefinitionsRegister
 from lando.definitions import manager as managing
 from lando.definitions.http import patient
+from lando.definitions.http.sharing import Places
 from lando.definitions.served import service
 from lando.definitions.served.service import ServedJobs
 from lando.definitions.served.view import JobsView
 from lando.definitions.server import create_app
+from lando.definitions.signing import UserSigner
 from lando.k8s.reflector import Change, ChangeType
 from tests.unit.definitions.conftest import FakeBatch, job
 
@@ -148,20 +150,31 @@ def test_a_request_is_answered_when_the_job_has_ended(manager: JobManager, batch
     assert answer.get("status", answer)["conditions"][0]["type"] == "Complete"
     assert client.get("/jobs/one?wait_s=61").status_code == 400
     assert client.get("/jobs/other?wait_s=60").status_code == 404
-    assert patient._waiting._value == patient.WAITERS  # type: ignore[attr-defined]
+    assert patient._waiting.taken() == 0
 
 
 def test_who_finds_no_place_to_wait_in_is_answered_at_once(
     manager: JobManager, batch: FakeBatch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(patient, "_waiting", threading.BoundedSemaphore(1))
+    monkeypatch.setattr(patient, "_waiting", Places(1, 1))
     monkeypatch.setattr(manager, "wait_for_job", lambda *_: pytest.fail("it waits"))
     batch.jobs["one"] = job("one")
-    assert patient._waiting.acquire(blocking=False)
+    assert patient._waiting.take(manager.signer)
 
     answer = TestClient(create_app(manager, lambda request: None)).get("/jobs/one/status?wait_s=60")
 
     assert (answer.status_code, answer.json()["conditions"]) == (200, None)
+
+
+def test_no_user_takes_all_places_and_staff_may() -> None:
+    places = Places(4, 2)
+    ada, bob, staff = (UserSigner("ours", user, knows_all=user == "3") for user in "123")
+
+    assert [places.take(ada) for _ in range(3)] == [True, True, False]
+    assert [places.take(bob), places.take(staff), places.take(staff)] == [True, True, False]
+    places.give_back(ada)
+    assert [places.take(ada), places.take(bob)] == [True, False]
+    assert Places(4, 2).take(JobSigner("ours"))
 
 
 def test_whoever_waits_is_answered_when_the_server_stops(
