@@ -23,6 +23,9 @@ def show(url: str | None, token: str | None, *, as_json: bool) -> None:
     """Print the definitions."""
     with connect(url, token) as client:
         found = client.definitions.by_name()
+        problems = client.definitions.problems()
+    for problem in problems:
+        typer.echo(f"warning  {plain(problem)}", err=True)
     if as_json:
         typer.echo(json.dumps(found, ensure_ascii=False))
         return

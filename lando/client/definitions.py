@@ -34,6 +34,10 @@ class Definitions:
         """``arguments`` (a JSON Schema) of each definition, or None and the ``error`` why it can't be used."""
         return dict(self._connection.call("GET", f"{_ROOT}/definitions")["definitions"])
 
+    def problems(self) -> list[str]:
+        """What is wrong with them, by file and line; a file that can't be read leaves those of before."""
+        return list(self._connection.call("GET", f"{_ROOT}/healthcheck").get("problems") or ())
+
     def make_job(
         self, definition: str, arguments: Mapping[str, Any], *, key: str | None = None, dry_run: bool = False
     ) -> str:

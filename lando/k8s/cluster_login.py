@@ -74,6 +74,8 @@ def _read_kubeconfig(settings: ClusterSettings, configuration: Any) -> None:
     """Of one file or of several, separated as in PATH."""
     path = settings.kubeconfig or ""
     place = f"cluster_api_settings.kubeconfig: {path}"
+    if not any(Path(one).expanduser().exists() for one in path.split(os.pathsep) if one):
+        raise ConfigError(f"{place}: there is no such file.")
     try:
         context = settings.context or _current_context(path)
         kubernetes.config.load_kube_config(  # type: ignore[no-untyped-call]

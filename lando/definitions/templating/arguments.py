@@ -40,7 +40,8 @@ class Arguments:
             try:
                 Draft202012Validator.check_schema(schema)
             except SchemaError as error:
-                raise ArgumentsError(name, f"this is no JSON Schema: {error.message[:500]}") from error
+                where = "".join(f"{step}: " for step in error.absolute_path)
+                raise ArgumentsError(name, f"this is no JSON Schema: {where}{error.message[:500]}") from error
             except RecursionError as error:
                 raise ArgumentsError(name, "this is nested too deeply") from error
             # A registry of its own: nothing that a $ref names is fetched.

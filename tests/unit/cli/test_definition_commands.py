@@ -40,14 +40,17 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def prepared(api: Any) -> None:
     api.on(DEFINITIONS, {"definitions": {"greet": GREET, "lost": {"arguments": None, "error": "no such file"}}})
+    api.on("GET /k8s-jobs/healthcheck", {"healthy": True, "problems": ["d.yaml:3: this is no YAML"]})
     api.on(MAKE, {"job_name": "greet-1"})
 
 
 def test_definitions_are_listed_with_their_arguments(lando: Any) -> None:
-    assert lando("definitions").out.splitlines() == [
+    outcome = lando("definitions")
+    assert outcome.out.splitlines() == [
         "greet  name*:string times:integer=1",
         "lost   can't be used: no such file",
     ]
+    assert outcome.err == "warning  d.yaml:3: this is no YAML\n"
 
 
 def test_arguments_are_sent_as_the_types_that_are_declared(api: Any, lando: Any) -> None:

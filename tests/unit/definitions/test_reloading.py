@@ -233,7 +233,7 @@ def test_one_bad_entry_leaves_the_others_and_its_own_last_good_one(file: Path) -
         (
             "- name: a\n  spec: x\n  arguments:\n    n: {type: whole}\n",
             ValueError,
-            ":4: arguments.n: this is no JSON Schema",
+            ":4: arguments.n: this is no JSON Schema: type: 'whole'",
         ),
         (
             "- name: a\n  spec: x\n  arguments:\n    m: {}\n    n: {type: integer, default: b}\n",
