@@ -73,7 +73,9 @@ def answer(error: Exception) -> JSONResponse:
         case NotFoundException():
             return _told(404, "NotFound", sentence(error))
         case MissingArgument():
-            return _told(400, "MissingArgument", error, missing=list(error.names))
+            names = ", ".join(error.names)  # the same sentence, whether they are declared or not
+            said = f"arguments are missing: {names}" if names else str(error)
+            return _told(400, "MissingArgument", said, missing=list(error.names))
         case UndefinedError():
             return _told(400, "MissingArgument", error, missing=[])
         case ArgumentError():

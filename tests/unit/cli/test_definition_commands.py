@@ -144,11 +144,11 @@ def test_the_shell_completes_names_and_does_without_a_server(api: Any, monkeypat
 
 
 def test_a_refusal_is_told_in_the_server_s_words(api: Any, lando: Any) -> None:
-    api.on(MAKE, (400, {"error": "MissingArgument", "message": "'name' is undefined", "missing": ["name"]}))
+    api.on(MAKE, (400, {"error": "MissingArgument", "message": "arguments are missing: name", "missing": ["name"]}))
 
     outcome = lando("run", "greet")
 
-    assert (outcome.code, outcome.out, outcome.err) == (1, "", "lando: 'name' is undefined\n")
+    assert (outcome.code, outcome.out, outcome.err) == (1, "", "lando: arguments are missing: name\n")
 
 
 def test_a_job_that_failed_says_why_and_ends_with_2(api: Any, lando: Any) -> None:

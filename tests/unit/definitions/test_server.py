@@ -179,7 +179,7 @@ def test_the_definitions_tell_their_arguments(client: TestClient) -> None:
         ({"json": {"album": "a"}}, 400, "BadRequest", "job_definition_name"),
         ({"json": {"job_definition_name": ["thumbs"]}}, 400, "BadRequest", "job_definition_name"),
         ({"json": {"job_definition_name": "none"}}, 404, "NotFound", "'none'"),
-        ({"json": {"job_definition_name": "thumbs"}}, 400, "MissingArgument", "'album' is undefined"),
+        ({"json": {"job_definition_name": "thumbs"}}, 400, "MissingArgument", "arguments are missing: album"),
         ({"json": {"job_definition_name": "typed", "album": 1}}, 400, "InvalidArgument", "argument album"),
         ({"json": {"job_definition_name": "typed", "albun": "1"}}, 400, "InvalidArgument", "did you mean 'album'"),
         ({"json": {"job_definition_name": "broken"}}, 422, "InvalidManifest", "no manifest"),
