@@ -22,6 +22,8 @@ logger = logging.getLogger(__name__)
 
 TAIL_LINES = 20
 TAIL_BYTES = 16 * 1024
+READ = 64 * TAIL_BYTES
+"""Of these lines: what a cluster cuts is their end."""
 _FOREVER = timedelta(days=36500)
 """Nothing ends a wait here: whether the Job has failed is the cluster's to say."""
 JOBS_AT_ONCE = 100
@@ -144,13 +146,13 @@ def _tail(core: Any, namespace: str, pod: str, container: str) -> str:
             namespace=namespace,
             container=container,
             tail_lines=TAIL_LINES,
-            limit_bytes=TAIL_BYTES,
+            limit_bytes=READ,
             _preload_content=False,
         )
     except ApiException as error:
         logger.debug("A log is not to be had: %s", message_of(error))
         return ""
-    return str(answer.data.decode("utf-8", errors="replace"))
+    return str(answer.data[-TAIL_BYTES:].decode("utf-8", errors="replace"))
 
 
 def _listed(answer: Any) -> list[dict[str, Any]]:

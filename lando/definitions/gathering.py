@@ -24,6 +24,8 @@ PODS = 20
 """Of each Job, the newest."""
 BYTES = 16 * 1024 * 1024
 """Of the logs of each Job, those of the newest pods first: they are in memory, all at once."""
+READ = 4 * BYTES
+"""Of each container's last lines, to come to their end."""
 
 LOGS_S = 60.0
 """In which the logs of each Job have to be read: those of a node that does not answer take long."""
@@ -149,7 +151,7 @@ def _staying(pod: dict[str, Any]) -> dict[str, Any]:
 def _log(core: Any, pod: Any, container: str, limit_bytes: int) -> tuple[str, bool]:
     """The log, and whether it makes no sense to ask again."""
     try:
-        found = pod_logs.lines(core, pod, container, limit=LINES, limit_bytes=limit_bytes)
+        found = pod_logs.lines(core, pod, container, limit=LINES, limit_bytes=READ, last_bytes=limit_bytes)
     except (ApiException, *UNREACHED) as error:  # its node may be gone for good, and the Job is not to be kept for that
         return missing(f"{trouble(error)}."), False
     return (missing("the pod was gone."), True) if found is None else ("\n".join(found), True)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
+from collections import deque
 from contextlib import ExitStack
 from typing import Any
 
@@ -45,8 +47,13 @@ def terminations_of(pod: Any) -> dict[str, str]:
     return {name: state.message for name, state in ended.items() if state.message}
 
 
-def lines(core: Any, pod: Any, container: str, *, limit: int | None, limit_bytes: int) -> list[str] | None:
-    """The last ``limit`` lines; why there are none of a container that has not started; None when the pod is gone."""
+def lines(
+    core: Any, pod: Any, container: str, *, limit: int | None, limit_bytes: int, last_bytes: int | None = None
+) -> list[str] | None:
+    """The last ``limit`` lines; why there are none of a container that has not started; None when the pod is gone.
+
+    A cluster gives the first ``limit_bytes`` of these lines; of what it gives only the ``last_bytes`` are held.
+    """
     asked: dict[str, Any] = {"container": container, "limit_bytes": limit_bytes}
     if limit is not None:
         asked["tail_lines"] = limit
@@ -61,28 +68,34 @@ def lines(core: Any, pod: Any, container: str, *, limit: int | None, limit_bytes
         if error.status == 400:
             return [_waiting_reason(pod, container, message_of(error))]
         raise
-    told, size = _split(_response(answer))
+    told, size = _split(_response(answer), last_bytes)
     if size >= limit_bytes * _NEAR:
         logger.warning("The log of container %s of pod %s is cut at %d bytes", container, name, limit_bytes)
     return told
 
 
-def _split(response: urllib3.BaseHTTPResponse) -> tuple[list[str], int]:
-    """The lines of the log as its bytes tell them, and how many these are; a large log is never there twice.
+def _split(response: urllib3.BaseHTTPResponse, last_bytes: int | None) -> tuple[list[str], int]:
+    """The lines of the log as its bytes tell them, of the last ``last_bytes``, and how many bytes came; a large log is
+    never there twice.
 
     A client that reads the answer as JSON makes Python text of a log that is JSON.
     """
-    told: list[str] = []
-    size, rest = 0, bytearray()
+    most = math.inf if last_bytes is None else last_bytes
+    told: deque[tuple[str, int]] = deque()
+    size, held, rest = 0, 0, bytearray()
     for chunk in response.stream(_CHUNK):
         size += len(chunk)
         first, *others = chunk.split(b"\n")
         rest += first
         for part in others:
-            told.append(rest.decode("utf-8", errors="replace"))
+            told.append((rest.decode("utf-8", errors="replace"), len(rest) + 1))
+            held += len(rest) + 1
             rest = bytearray(part)
-    told.append(rest.decode("utf-8", errors="replace"))
-    return told, size
+        if last_bytes is not None and len(rest) > last_bytes:
+            del rest[:-last_bytes]
+        while told and held + len(rest) > most:
+            held -= told.popleft()[1]
+    return [*(text for text, _ in told), rest.decode("utf-8", errors="replace")], size
 
 
 def _response(answer: Any) -> Any:
