@@ -15,7 +15,7 @@ from lando.definitions.connection import parsed
 from lando.definitions.kubernetes_errors import message_of
 from lando.definitions.spec import V1Job
 from lando.k8s.diagnosis import Verdict, diagnose, of_a_job
-from lando.k8s.diagnosis.facts import containers, mapping, newest_first, objects
+from lando.k8s.diagnosis.facts import containers, mapping, newest_first, objects, true_condition
 from lando.runs import Cause
 
 logger = logging.getLogger(__name__)
@@ -26,6 +26,8 @@ READ = 64 * TAIL_BYTES
 """Of these lines: what a cluster cuts is their end."""
 _FOREVER = timedelta(days=36500)
 """Nothing ends a wait here: whether the Job has failed is the cluster's to say."""
+_MADE = "Created pod: "
+"""How the cluster's Job controller begins to tell of a pod, before its name."""
 JOBS_AT_ONCE = 100
 """Whose pods are asked for by one call: their names are part of its address."""
 PODS_AT_ONCE = 500
@@ -45,6 +47,7 @@ def cause_of(core: Any, job: V1Job, namespace: str) -> Cause | None:
     )
     pods = [pod for pod in listed if _controller(pod) in (None, uid)]
     events = [event for one in (uid, *_newest_uids(pods)) for event in events_of(core, namespace, one)]
+    pods = pods or never_placed(core, namespace, document, events)
     return judged(document, pods, events, functools.partial(_tail, core, namespace))
 
 
@@ -73,6 +76,32 @@ def judged(
     blamed = next(failed, None) if found.verdict is Verdict.FAILED else None
     tail = tail_of(blamed[0]["metadata"]["name"], blamed[1].name) if blamed is not None else ""
     return replace(of_a_job(found.cause), log_tail=tail)
+
+
+def never_placed(
+    core: Any, namespace: str, job: Mapping[str, Any], events: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """The last pod of a Job that its deadline ended, as events still tell of it: such pods go at once. None where it
+    had found its node, or nothing tells."""
+    if (true_condition(job, "Failed") or {}).get("reason") != "DeadlineExceeded":
+        return []
+    made = (str(event.get("message")) for event in events if event.get("reason") == "SuccessfulCreate")
+    names = [said.removeprefix(_MADE) for said in made if said.startswith(_MADE)]
+    if not names:
+        return []
+    told = _events(core, namespace, f"involvedObject.name={names[-1]}")
+    refused = [event for event in told if event.get("reason") == "FailedScheduling"]
+    if not refused or any(event.get("reason") == "Scheduled" for event in told):
+        return []
+    refusal = max(refused, key=lambda event: str(event.get("lastTimestamp") or event.get("eventTime") or ""))
+    placed = {
+        "type": "PodScheduled",
+        "status": "False",
+        "reason": "Unschedulable",
+        "message": refusal.get("message"),
+        "lastTransitionTime": refusal.get("firstTimestamp") or refusal.get("eventTime"),
+    }
+    return [{"metadata": {"name": names[-1]}, "spec": {}, "status": {"phase": "Pending", "conditions": [placed]}}]
 
 
 def _controller(pod: Mapping[str, Any]) -> str | None:
@@ -127,11 +156,13 @@ def _newest_uids(pods: Sequence[dict[str, Any]]) -> list[str]:
 
 def events_of(core: Any, namespace: str, uid: str) -> list[dict[str, Any]]:
     """What the cluster tells of the object; nothing where that can't be read."""
+    return _events(core, namespace, f"involvedObject.uid={uid}")
+
+
+def _events(core: Any, namespace: str, selector: str) -> list[dict[str, Any]]:
     try:
         return _listed(
-            core.list_namespaced_event(
-                namespace, field_selector=f"involvedObject.uid={uid}", limit=100, _preload_content=False
-            )
+            core.list_namespaced_event(namespace, field_selector=selector, limit=100, _preload_content=False)
         )
     except ApiException as error:  # the right to events is not among those that are asked for
         logger.debug("Events are not to be had: %s", message_of(error))

@@ -11,7 +11,7 @@ from typing import Any
 from kubernetes.client.exceptions import ApiException
 
 from lando.definitions import pod_logs
-from lando.definitions.causes import TAIL_LINES, events_of, judged
+from lando.definitions.causes import TAIL_LINES, events_of, judged, never_placed
 from lando.definitions.kubernetes_errors import UNREACHED, trouble
 from lando.definitions.manager import JobManager
 from lando.definitions.spec import V1Job
@@ -109,6 +109,7 @@ def gather(
         uids = [uid, *(pod.metadata.uid for pod in pods)]
         events = [event for one in uids for event in events_of(core, manager.namespace, one)]
         document, *documents = map(core.api_client.sanitize_for_serialization, [job, *pods])
+        unplaced = [] if documents else never_placed(core, manager.namespace, document, events)
 
     def tail_of(pod: str, container: str) -> str:
         text = logs.get(pod, {}).get(container, "")
@@ -118,7 +119,7 @@ def gather(
         documents = [_staying(pod) for pod in documents if phase(pod) == "Pending"]
         cause = judged(document, documents, events, tail_of) if documents else None
     else:
-        cause = judged(document, documents, events, tail_of)
+        cause = judged(document, documents or unplaced, events, tail_of)
     return Gathered(
         cause=cause,
         logs=logs,

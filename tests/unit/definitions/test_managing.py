@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tracemalloc
 from collections.abc import Callable
@@ -15,6 +16,12 @@ from lando.definitions.exceptions import ArgumentError, DefinitionError, NotFoun
 from lando.definitions.manager import JobManager, JobSigner, StaticJobDefinitionsRegister
 from lando.definitions.spec import JobGenerator, StaticSpecSource, YamlStringSpecSource
 from tests.unit.definitions.conftest import FakeBatch, FakeCore, job, models
+
+REFUSED = {
+    "reason": "FailedScheduling",
+    "message": "0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.",
+    "lastTimestamp": "2024-01-01T00:00:00Z",
+}
 
 SIGNED = {"app.kubernetes.io/managed-by": "ours", "job_definition_name": "thumbs"}
 
@@ -348,3 +355,34 @@ def test_exceptions_are_remapped_by_exact_type_then_by_the_first_match() -> None
 
     with pytest.raises(KeyError):
         untouched()
+
+
+@pytest.mark.parametrize(
+    ("of_the_pod", "says"),
+    [
+        ([REFUSED], "The Job's deadline passed before it could start. No node has the labels that pod one-x asks for"),
+        ([REFUSED, {"reason": "Scheduled"}], "The Job ran longer than its deadline."),
+        ([], "The Job ran longer than its deadline."),
+    ],
+)
+def test_a_deadline_that_passed_before_the_job_found_a_node_says_so_though_its_pod_is_gone(
+    manager: JobManager,
+    batch: FakeBatch,
+    core: FakeCore,
+    monkeypatch: pytest.MonkeyPatch,
+    of_the_pod: list[dict[str, str]],
+    says: str,
+) -> None:
+    batch.jobs["one"] = ended = job("one", condition="Failed")
+    ended.status.conditions[0].reason = "DeadlineExceeded"
+    told = {
+        "involvedObject.uid=uid-one": [{"reason": "SuccessfulCreate", "message": "Created pod: one-x"}],
+        "involvedObject.name=one-x": of_the_pod,
+    }
+
+    def events(namespace: str, *, field_selector: str, **_: Any) -> Any:
+        return SimpleNamespace(data=json.dumps({"items": told[field_selector]}).encode())
+
+    monkeypatch.setattr(core, "list_namespaced_event", events)
+
+    assert manager.job_cause("one").sentence.startswith(says)  # type: ignore[union-attr]
