@@ -172,7 +172,11 @@ class _Check:
             told = str(error).removeprefix(f"definition {name!r}: ")
             return [] if any(told in str(finding) for finding in self.findings) else [place.finding("", told)]
         except ApiException as error:
-            if not error.status:
+            if error.status == 401:
+                raise Unavailable(
+                    "cluster", f"the login of the kubeconfig is not accepted: {message_of(error)}"
+                ) from error
+            if not error.status or error.status == 429 or error.status >= 500:
                 raise Unavailable("cluster", message_of(error)) from error
             return [place.finding("", f"the cluster refuses its Job: {message_of(error)}".rstrip("."))]
         self.taken.append(name)

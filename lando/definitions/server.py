@@ -158,9 +158,13 @@ def authorization(settings: Settings) -> Authorize:
             return settings.token
         try:
             return Path(str(settings.token_file)).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError):
-            logger.warning("JOB_SERVER_TOKEN_FILE can't be read, so nobody is let in")
+        except (OSError, UnicodeDecodeError) as error:
+            why = getattr(error, "strerror", None) or "it is no text"
+            logger.warning("JOB_SERVER_TOKEN_FILE %s can't be read, so nobody is let in: %s", settings.token_file, why)
             return ""
+
+    if settings.token_file is not None:
+        expected()  # what is wrong with it is told at the start
 
     def authorize(request: Request) -> None:
         if settings.token is None and settings.token_file is None:

@@ -229,7 +229,15 @@ def test_config_maps_are_looked_at_with_a_dry_run_only(check: Check, cluster: Cl
     assert done.stdout == "error    f.yaml:2: spec_config_map_name: the namespace batch has no ConfigMap x.\n"
 
 
-@pytest.mark.parametrize("error", [urllib3.exceptions.ProtocolError("x"), ApiException(status=0, reason="no TLS")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        urllib3.exceptions.ProtocolError("x"),
+        ApiException(status=0, reason="no TLS"),
+        ApiException(status=401, reason="Unauthorized"),
+        ApiException(status=503, reason="etcd is away"),
+    ],
+)
 def test_a_cluster_that_is_away_is_told_by_the_exit_code(check: Check, cluster: Cluster, error: Exception) -> None:
     cluster.answer = error
     done = check(PLAIN, "--dry-run")

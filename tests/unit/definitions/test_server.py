@@ -399,3 +399,10 @@ def test_a_list_tells_what_it_can_where_pods_can_t_be_read(
 
     told = client.get("/jobs?details=true").json()["jobs"]["broken"]
     assert (told["state"], told["cause"]) == ("Failed", None)
+
+
+def test_a_token_file_that_is_not_there_is_told_at_the_start(caplog: pytest.LogCaptureFixture) -> None:
+    environ = {"JOB_SIGNATURE": "a", "JOB_NAMESPACE": "b", "JOB_DEFINITIONS_CONFIG_PATH": "c"}
+    server.authorization(server.Settings.of(environ | {"JOB_SERVER_TOKEN_FILE": "/nowhere"}))
+
+    assert "JOB_SERVER_TOKEN_FILE /nowhere can't be read, so nobody is let in: No such file" in caplog.text
