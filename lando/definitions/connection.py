@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import urllib3
 from kubernetes import client
@@ -17,9 +17,19 @@ if TYPE_CHECKING:
 
 TIMEOUTS_S = (5.0, 60.0)
 """To connect, and to wait for each part of an answer."""
-RETRIES = urllib3.Retry(3, connect=2, read=1, backoff_factor=0.2, backoff_jitter=0.2, respect_retry_after_header=False)
-"""Of calls that change nothing when they come twice, unless the configuration has its own. A server that is to be asked
-again in an hour is away: nobody waits for it here."""
+
+
+class _Retries(urllib3.Retry):
+    """Of calls that change nothing when they come twice: where the connection breaks, not where the cluster is silent.
+    One that is to be asked again in an hour is away: nobody waits for it here."""
+
+    def increment(self, *args: Any, **kwargs: Any) -> Self:
+        if isinstance(error := kwargs.get("error"), urllib3.exceptions.ReadTimeoutError):
+            raise error
+        return super().increment(*args, **kwargs)
+
+
+RETRIES = _Retries(3, respect_retry_after_header=False)
 
 
 class _Client(client.ApiClient):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 import logging
 import math
 import re
@@ -41,6 +42,7 @@ logger = logging.getLogger(__name__)
 PAGE_SIZE = 250  # a Job is some kilobytes as JSON, and a multiple of that as objects
 NAMES_TRIED = 5  # one collision of 96 random bits is unlikely enough; a broken source of them is not endless
 LOOK_S = 2.0  # between two looks at a Job that is waited for
+HISTORY_PODS = 20  # whose events are asked for, by a call each
 LISTS_TRIED = 3  # how often a list whose place expired is begun again
 _GENERATED = re.compile(rf"-[0-9a-f]{{{2 * JobGenerator.SUFFIX_BYTES}}}")
 
@@ -275,12 +277,13 @@ class JobManager:
             return causes_of(core, open_ones, self.namespace)
 
     def job_history(self, job: str | V1Job) -> tuple[list[dict[str, Any]], dict[str, dict[str, str]]]:
-        """The events of the Job, or the one of that name, and its pods as the API has them; by pod and container the
-        termination messages."""
+        """The events of the Job, or the one of that name, and of its :data:`HISTORY_PODS` newest pods, as the API has
+        them; by pod and container the termination messages of all."""
         found = self.read_job(job) if isinstance(job, str) else job
         with self.connection.core() as core:
             pods = self.pods_of(core, found.metadata.name, found.metadata.uid)
-            uids = [found.metadata.uid, *(pod.metadata.uid for pod in pods)]
+            newest = heapq.nlargest(HISTORY_PODS, pods, key=lambda pod: pod.metadata.creation_timestamp)
+            uids = [found.metadata.uid, *(pod.metadata.uid for pod in newest)]
             events = [event for uid in uids for event in events_of(core, self.namespace, uid)]
         return events, {pod.metadata.name: pod_logs.terminations_of(pod) for pod in pods}
 

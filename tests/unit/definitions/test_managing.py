@@ -16,6 +16,7 @@ from lando.definitions.exceptions import ArgumentError, DefinitionError, NotFoun
 from lando.definitions.manager import JobManager, JobSigner, StaticJobDefinitionsRegister
 from lando.definitions.spec import JobGenerator, StaticSpecSource, YamlStringSpecSource
 from tests.unit.definitions.conftest import FakeBatch, FakeCore, job, models
+from tests.unit.definitions.kept_jobs import pod as ended_pod
 
 REFUSED = {
     "reason": "FailedScheduling",
@@ -318,6 +319,17 @@ def test_containers_without_a_log_say_why_and_hold_up_no_other(batch: FakeBatch,
         "r": {},
         "s": {"main": [""]},
     }
+
+
+def test_a_job_of_many_pods_costs_no_call_for_each_of_them(batch: FakeBatch, core: FakeCore) -> None:
+    batch.jobs["a"] = job("a")
+    core.pods = [ended_pod(f"p{day}", day) for day in range(1, 31)]
+
+    events, terminations = manager_of().job_history("a")
+
+    assert core.calls == ["pods", *["events"] * 21]
+    assert {event["involvedObject"]["name"] for event in events} == {f"p{day}" for day in range(11, 31)}
+    assert len(terminations) == 30
 
 
 def test_other_failures_of_the_cluster_pass_through(batch: FakeBatch, core: FakeCore) -> None:
