@@ -74,11 +74,15 @@ def logs(
         return
     sources = [(pod, container, lines) for pod, logs in found.items() for container, lines in logs.items()]
     prefix = definition_rendering.Prefix(name, is_shown=len(sources) > 1)
+    longest = 0
     for one, other, lines in sources:
-        ends_in_line = lines[-1:] == [""]
-        for line in lines[:-1] if ends_in_line else lines:
+        shown = lines[:-1] if lines[-1:] == [""] else lines
+        longest = max(longest, len(shown))
+        for line in shown:
             sys.stdout.write(f"{prefix(one, other)}{line}\n")
     sys.stdout.flush()
+    if longest >= limit:
+        typer.echo(f"There may be earlier lines than the last {limit}; --limit or --follow shows more.", err=True)
     if not any(lines != [""] for _, _, lines in sources):
         typer.echo(f"{plain(name)} has no log yet, or none was kept; 'lando definitions show' says more", err=True)
 

@@ -157,6 +157,13 @@ def test_a_pod_or_container_that_is_not_there_is_told_with_those_that_are(
     assert lando("definitions", "logs", "greet-1", *wrong) == type(lando("--version"))(2, "", f"lando: {said}\n")
 
 
+def test_a_log_that_may_have_been_cut_says_so(api: Any, lando: Any) -> None:
+    api.on(f"{JOB}/logs", {"greet-1-x": {"main": ["Hello", "Ada", ""]}})
+
+    assert lando("definitions", "logs", "greet-1", "--limit", 3).err == ""
+    assert lando("definitions", "logs", "greet-1", "--limit", 2).err.startswith("There may be earlier lines")
+
+
 def test_a_job_without_a_log_says_so(api: Any, lando: Any) -> None:
     api.on(f"{JOB}/logs", {"greet-1-x": {"main": [""]}})
 
