@@ -130,6 +130,9 @@ class JobManager:
         for _ in range(NAMES_TRIED - 1):
             try:
                 return self._create(job, dry_run=dry_run)
+            except urllib3.exceptions.ProtocolError:  # a kept connection that was just closed, or a broken one
+                if digest is None or name_of(job) != name:  # it may have come there: without a key it can't be told
+                    raise
             except ApiException as error:
                 if error.status != 409 or name_of(job) != name:  # a name that the hook chose is the only one
                     raise

@@ -17,6 +17,7 @@ from lando.definitions.manager import JobManager, JobSigner, StaticJobDefinition
 from lando.definitions.spec import JobGenerator, StaticSpecSource, YamlStringSpecSource
 from tests.unit.definitions.conftest import FakeBatch, FakeCore, job, models
 from tests.unit.definitions.kept_jobs import pod as ended_pod
+from urllib3.exceptions import ProtocolError
 
 REFUSED = {
     "reason": "FailedScheduling",
@@ -130,6 +131,27 @@ def test_a_name_that_is_taken_is_made_anew_and_the_hook_asked_once(batch: FakeBa
     assert len(shown) == 1
     assert re.fullmatch(r"thumbs-[0-9a-f]{24}", name)
     assert len(batch.calls) == 3
+
+
+@pytest.mark.parametrize("came_there", [True, False])
+def test_with_a_key_a_connection_that_breaks_is_no_end(batch: FakeBatch, came_there: bool) -> None:
+    broken: list[str] = []
+
+    def breaks(call: str, arguments: dict[str, Any]) -> None:
+        if call == "create" and not broken:
+            broken.append("once")
+            if came_there:
+                batch.create_namespaced_job(**arguments)
+            raise ProtocolError("Connection aborted.")
+
+    batch.failing = breaks
+    manager = manager_of(thumbs="metadata: {name: thumbs}")
+    with pytest.raises(ProtocolError):
+        manager.create_job("thumbs")
+    broken.clear()
+    batch.jobs.clear()
+
+    assert [manager.create_job("thumbs", idempotency_key="one")] == list(batch.jobs)
 
 
 def test_names_are_not_tried_without_end(batch: FakeBatch) -> None:
