@@ -226,7 +226,8 @@ class Keeper:
     def _read(self, name: str) -> Kept | None:
         document = self._archive.document(name)
         try:
-            return None if document is None else Kept.of(document)
+            found = None if document is None else Kept.of(document)
+            return found if found is not None and found.job["metadata"].get("name") == name else None
         except (KeyError, TypeError, ValueError) as error:
             logger.warning("What is kept of Job %s is damaged: %r", name, error)
             return None

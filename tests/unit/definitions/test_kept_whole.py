@@ -58,6 +58,13 @@ def test_a_job_that_is_kept_whole_costs_the_cluster_no_call(
     assert (batch.calls, core.calls) == ([], [])
 
 
+def test_what_is_kept_is_found_by_its_very_name(keeper: Keeper) -> None:
+    keeper.keep(job("one-x", condition="Complete"), by="a test")
+
+    assert keeper.kept("one-x") is not None
+    assert [keeper.kept(name) for name in ("one x", "oneéx", "one/x")] == [None] * 3
+
+
 def test_what_a_manifest_says_in_confidence_is_not_kept(folder: Path, batch: FakeBatch, keeper: Keeper) -> None:
     ended = job("two", condition="Complete", annotations={"kubectl.kubernetes.io/last-applied-configuration": "s3cret"})
     secret = models.V1EnvVar(name="TOKEN", value="s3cret")
