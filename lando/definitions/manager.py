@@ -127,21 +127,24 @@ class JobManager:
         name = name_of(job)
         if pre_create is not None:
             pre_create(job)
+        has_broken = False
         for _ in range(NAMES_TRIED - 1):
             try:
                 return self._create(job, dry_run=dry_run)
             except urllib3.exceptions.ProtocolError:  # a kept connection that was just closed, or a broken one
-                if digest is None or name_of(job) != name:  # it may have come there: without a key it can't be told
+                if name_of(job) != name or not _GENERATED.search(name):
                     raise
+                has_broken = True  # it may have come there, which the name tells: nobody else has these digits
             except ApiException as error:
                 if error.status != 409 or name_of(job) != name:  # a name that the hook chose is the only one
                     raise
-                if digest is not None:
+                if digest is not None or has_broken:
                     try:
                         made = self.read_job(name)
                     except NotFoundException:  # gone meanwhile, or another signature's
                         continue
-                    idempotency.check(made, digest)
+                    if digest is not None:
+                        idempotency.check(made, digest)
                     return made
                 logger.info("The name %s is taken; another is tried", name)
                 name = _GENERATED.sub("", name) + "-" + secrets.token_hex(JobGenerator.SUFFIX_BYTES)

@@ -133,8 +133,11 @@ def test_a_name_that_is_taken_is_made_anew_and_the_hook_asked_once(batch: FakeBa
     assert len(batch.calls) == 3
 
 
+@pytest.mark.parametrize("key", [None, "one"])
 @pytest.mark.parametrize("came_there", [True, False])
-def test_with_a_key_a_connection_that_breaks_is_no_end(batch: FakeBatch, came_there: bool) -> None:
+def test_a_connection_that_breaks_makes_one_job_all_the_same(
+    batch: FakeBatch, came_there: bool, key: str | None
+) -> None:
     broken: list[str] = []
 
     def breaks(call: str, arguments: dict[str, Any]) -> None:
@@ -145,13 +148,19 @@ def test_with_a_key_a_connection_that_breaks_is_no_end(batch: FakeBatch, came_th
             raise ProtocolError("Connection aborted.")
 
     batch.failing = breaks
-    manager = manager_of(thumbs="metadata: {name: thumbs}")
-    with pytest.raises(ProtocolError):
-        manager.create_job("thumbs")
-    broken.clear()
-    batch.jobs.clear()
+    assert [manager_of(thumbs="metadata: {name: thumbs}").create_job("thumbs", idempotency_key=key)] == list(batch.jobs)
 
-    assert [manager.create_job("thumbs", idempotency_key="one")] == list(batch.jobs)
+
+def test_a_job_whose_name_a_hook_chose_is_not_sent_again_when_the_connection_breaks(batch: FakeBatch) -> None:
+    def breaks(call: str, arguments: dict[str, Any]) -> None:
+        raise ProtocolError("Connection aborted.")
+
+    batch.failing = breaks
+    with pytest.raises(ProtocolError):
+        manager_of(thumbs="metadata: {name: thumbs}").create_job(
+            "thumbs", pre_create=lambda made: made["metadata"].update(name="mine")
+        )
+    assert [call for call, _ in batch.calls] == ["create"]
 
 
 def test_names_are_not_tried_without_end(batch: FakeBatch) -> None:
