@@ -84,7 +84,7 @@ def recorded(api: KubernetesApi) -> Iterator[Recorder]:
 
 @pytest.fixture(scope="module")
 def site(api: KubernetesApi, recorded: Recorder, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DefinitionsSite]:
-    """Its servers are started by the tests that need them, and find a Job that has ended."""
+    """The server by kubeconfig finds a Job that has ended; the others are started by the tests that need them."""
     ended = job("ended", "true", notes())
     ended["metadata"]["labels"] = {"app.kubernetes.io/managed-by": "lando-definitions"}
     assert api.create("jobs", ended).code == 201
@@ -94,6 +94,8 @@ def site(api: KubernetesApi, recorded: Recorder, tmp_path_factory: pytest.TempPa
         made.kubeconfig_url = recorded.url
         made.definitions.write_text(definitions("first", api.namespace))
         wait_until(lambda: bool(api.get("jobs", "ended").body["status"].get("succeeded")), WAIT_S, what="its end")
+        made.start("kubeconfig")  # before others mark that Job: what is asked for it is to be recorded
+        wait_until(lambda: any(one.method == "PATCH" for one in recorded.calls), WAIT_S, what="the first pass")
         yield made
 
 
@@ -137,7 +139,6 @@ def test_what_the_server_asks_of_the_cluster_is_what_its_account_may(site: Defin
     for path in ("/definitions", "/jobs?limit=1", "/jobs?details=true", f"/jobs/{name}/events", f"/jobs/{name}/logs"):
         call("GET", path)
     call("DELETE", f"/jobs/{name}")
-    wait_until(lambda: any(one.method == "PATCH" for one in recorded.calls), WAIT_S, what="the cleanup's first pass")
 
     rights = {f"{verb} {resource}" for resource, verb in map(right_of, list(recorded.calls))}
     assert rights == {str(permission) for permission in permissions.DEFINITIONS}
