@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from tests.services.providing import free_port
+from tests.services.providing import free_port, need_programs
 
 pytestmark = pytest.mark.timeout(300)
 ROOT = Path(__file__).parents[2]
 
 
 def test_every_command_of_the_page_ends_as_it_says(tmp_path: Path) -> None:
-    for program in ("curl", "jq"):
-        if shutil.which(program) is None:
-            pytest.skip(f"the page's commands need {program}: apt-get install {program}")
+    need_programs("curl", "jq")
     port = str(free_port())
     text = (ROOT / "docs" / "definitions.md").read_text()
     page = tmp_path / "page.md"

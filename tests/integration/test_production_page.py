@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import uuid
@@ -20,7 +19,7 @@ import pytest
 from lando.api.setup import EMBEDDED_IMAGE
 from tests.services.kubectl import find_kubectl, find_kustomize
 from tests.services.postgres import LocalPostgres
-from tests.services.providing import end_group, free_port, start_group
+from tests.services.providing import end_group, free_port, need_programs, start_group
 from tests.services.rabbitmq import LocalServer
 
 pytestmark = [
@@ -93,9 +92,7 @@ def cluster(tmp_path: Path) -> Iterator[dict[str, str]]:
 def test_each_command_of_the_page_does_what_it_says(
     tmp_path: Path, broker: LocalServer, database: LocalPostgres, cluster: dict[str, str]
 ) -> None:
-    for program in ("curl", "jq", "openssl"):
-        if shutil.which(program) is None:
-            pytest.skip(f"the page's commands need {program}: apt-get install {program}")
+    need_programs("curl", "jq", "openssl")
     etc, units, programs, here = (tmp_path / name for name in ("etc", "units", "bin", "here"))
     for folder in (etc, units, programs, here, tmp_path / "var", tmp_path / "store"):
         folder.mkdir()

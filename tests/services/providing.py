@@ -26,6 +26,13 @@ def missing(service: str, how_to_get_it: str) -> NoReturn:
     pytest.skip(f"{service} is not to be had: {how_to_get_it}")
 
 
+def need_programs(*programs: str) -> None:
+    """What the commands of a page of the docs call; :func:`missing` where one is not installed."""
+    for program in programs:
+        if shutil.which(program) is None:
+            missing(program, f"apt-get install {program}")
+
+
 WORKERS = 16
 """Of pytest, at most, among which the ports are divided."""
 _given: set[int] = set()
