@@ -22,9 +22,9 @@ from lando.definitions.exceptions import NotFoundException
 from lando.definitions.file_reloader import FileReloader
 from lando.definitions.gathering import Logs
 from lando.definitions.manager import PAGE_SIZE, JobDeleter, JobManager, JobSigner
+from lando.definitions.served.allowance import Allowance
 from lando.definitions.served.keeping import Keeper
 from lando.definitions.served.kept import Kept
-from lando.definitions.served.places import Places
 from lando.definitions.served.retention import Retention
 from lando.definitions.served.standing import Standing, counted
 from lando.definitions.served.view import JobsView
@@ -48,7 +48,7 @@ _LATEST = 10**10
 
 class ServedJobs(JobManager):
     """A manager that answers from ``view`` as long as that is current, and from what ``keeper`` has of Jobs that are
-    gone; ``asker`` is who is said to delete them. With ``places`` a user makes no more than have one."""
+    gone; ``asker`` is who is said to delete them. With an ``allowance`` a user makes no more than it has."""
 
     def __init__(
         self,
@@ -57,14 +57,14 @@ class ServedJobs(JobManager):
         keeper: Keeper | None,
         *,
         asker: str = "a request to this server",
-        places: Places | None = None,
+        allowance: Allowance | None = None,
     ) -> None:
         super().__init__(manager.namespace, manager.signer, manager.register, connection=manager.connection)
         self._manager = manager
         self._view = view
         self._keeper = keeper
         self._asker = asker
-        self._places = places
+        self._allowance = allowance
 
     def obtain_job(
         self,
@@ -75,7 +75,7 @@ class ServedJobs(JobManager):
         idempotency_key: str | None = None,
         dry_run: bool = False,
     ) -> V1Job:
-        with contextlib.nullcontext() if dry_run else self._place(job_definition_name, idempotency_key):
+        with contextlib.nullcontext() if dry_run else self._allowed(job_definition_name, idempotency_key):
             # By a manager to which a Job that is gone is gone: its key may be used again.
             made = self._manager.obtain_job(
                 job_definition_name, template_args, pre_create, idempotency_key=idempotency_key, dry_run=dry_run
@@ -169,15 +169,15 @@ class ServedJobs(JobManager):
         logger.info("Job %s is deleted, by %s", found.metadata.name, self._asker)
         self._view.deleted(found)
 
-    def _place(self, definition: str, key: str | None) -> contextlib.AbstractContextManager[None]:
+    def _allowed(self, definition: str, key: str | None) -> contextlib.AbstractContextManager[None]:
         """A place for a new Job, where they are counted; a key that has made its Job needs none."""
-        if self._places is None or not isinstance(self.signer, UserSigner):
+        if self._allowance is None or not isinstance(self.signer, UserSigner):
             return contextlib.nullcontext()
         if key is not None:
             with contextlib.suppress(NotFoundException):
                 self._manager.read_job(idempotency.name_of(self.signer.scope, definition, key))
                 return contextlib.nullcontext()
-        return self._places.taken(self.signer.user, self._unfinished)
+        return self._allowance.taken(self.signer.user, self._unfinished)
 
     def _unfinished(self) -> int:
         return sum(not self.job_is_finished(job) for job in self.fetch_jobs())
@@ -223,7 +223,7 @@ class Service:
     ) -> None:
         """Jobs that have ended stay in the cluster for ``retention_s``, in the archive for ``kept_s``: None is ever.
         ``per_user`` of a user's may be unfinished at a time; None is no limit."""
-        self._places = Places(per_user) if per_user is not None else None
+        self._allowance = Allowance(per_user) if per_user is not None else None
         self._connection = connections.OwnConnection(cluster.session)
         register = ReloadingJobDefinitionsRegister(FileReloader(definitions_file), connection=self._connection)
         self._register = register
@@ -249,8 +249,8 @@ class Service:
         signer = UserSigner(plain.signer.signature, user, knows_all=knows_all)
         manager = JobManager(plain.namespace, signer, plain.register, connection=plain.connection)
         asker = f"a request of {name} to this server"
-        places = None if knows_all else self._places
-        return ServedJobs(manager, self._view, self._keeper, asker=asker, places=places)
+        allowance = None if knows_all else self._allowance
+        return ServedJobs(manager, self._view, self._keeper, asker=asker, allowance=allowance)
 
     def standing(self) -> Standing:
         """How it all stands, as far as it is known without asking anybody."""

@@ -12,7 +12,7 @@ from lando.archive import Archive
 from lando.config import ClusterSettings
 from lando.definitions import JobManager, JobManagerFactory
 from lando.definitions.exceptions import TooManyJobs
-from lando.definitions.served.places import Places
+from lando.definitions.served.allowance import Allowance
 from lando.definitions.served.service import ServedJobs, Service
 from lando.k8s.cluster import KubernetesCluster
 from tests.unit.api.serving import Api, Serve
@@ -195,13 +195,13 @@ def test_a_user_has_no_more_unfinished_jobs_than_the_settings_let(api: Api, batc
 
 
 def test_requests_of_one_user_at_once_make_as_many_jobs_as_may_be_and_no_more() -> None:
-    places, jobs = Places(5), []
+    allowance, jobs = Allowance(5), []
     together = threading.Barrier(10)
 
     def make(number: int) -> bool:
         together.wait(30)
         try:
-            with places.taken("ada", lambda: len(jobs)):
+            with allowance.taken("ada", lambda: len(jobs)):
                 jobs.append(number)
         except TooManyJobs:
             return False
@@ -209,7 +209,7 @@ def test_requests_of_one_user_at_once_make_as_many_jobs_as_may_be_and_no_more() 
 
     with ThreadPoolExecutor(10) as threads:
         assert sum(threads.map(make, range(10))) == len(jobs) == 5
-    assert not places._turns
+    assert not allowance._turns
 
 
 def test_keys_of_staff_are_those_of_the_library(api: Api, batch: FakeBatch, tmp_path: Path) -> None:

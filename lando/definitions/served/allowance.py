@@ -14,7 +14,7 @@ WAIT_S = 60.0
 """For the same user's other requests, which wait for the cluster."""
 
 
-class Places:
+class Allowance:
     """``per_user`` for each user of one server, whose requests are counted one after the other."""
 
     def __init__(self, per_user: int) -> None:
