@@ -18,7 +18,6 @@ from lando.definitions.connection import DEFAULT
 from lando.definitions.exceptions import NotFoundException
 from lando.definitions.kubernetes_errors import is_kubernetes_not_found_exception, trouble
 from lando.definitions.spec import V1Job
-from lando.errors import PeerError
 
 if TYPE_CHECKING:
     from lando.definitions.manager import JobManager
@@ -186,7 +185,7 @@ class JobDeleter:
 
 def _warn(what: str, error: Exception) -> None:
     """By a sentence where cluster or archive is at fault, else with all that helps to find the fault."""
-    if told := str(error) if isinstance(error, PeerError) else trouble(error):
+    if told := trouble(error):
         logger.warning("%s: %s", what, told)
     else:
         logger.error("%s: %s", what, error, exc_info=error)

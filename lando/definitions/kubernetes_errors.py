@@ -8,6 +8,8 @@ import urllib3.exceptions
 from kubernetes.client.exceptions import ApiException
 from kubernetes.config import ConfigException
 
+from lando.errors import PeerError
+
 UNREACHED = (urllib3.exceptions.HTTPError, ConfigException, OSError)
 """Raised when the cluster gives no answer at all."""
 
@@ -29,7 +31,9 @@ def message_of(error: ApiException) -> str:
 
 
 def trouble(error: BaseException) -> str | None:
-    """What the cluster, or the way to it, is at fault for, as a sentence; None when it is not."""
+    """What the cluster, the way to it or another peer is at fault for, as a sentence; None when none is."""
+    if isinstance(error, PeerError):
+        return str(error)
     if isinstance(error, ApiException):
         return f"the cluster answered {error.status}: {message_of(error)}"
     if isinstance(error, UNREACHED):

@@ -280,4 +280,4 @@ def _place(places: threading.BoundedSemaphore, patience_s: float) -> Iterator[No
 
 
 def _words(error: Exception) -> str:
-    return str(error) if isinstance(error, PeerError) else trouble(error) or repr(error)
+    return trouble(error) or repr(error)
